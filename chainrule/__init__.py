@@ -1,0 +1,95 @@
+"""chainrule: scalar reverse-mode automatic differentiation that shows its work.
+
+>>> import chainrule as cr
+>>> w, x, b = cr.Value(2.0, "w"), cr.Value(-2.0, "x"), cr.Value(8.0, "b")
+>>> loss = cr.square(w * x + b - 2.0) / 2
+>>> loss.backward()
+>>> loss.data, w.grad, b.grad
+(2.0, -4.0, 2.0)
+"""
+
+from ._version import __version__
+from .engine.backend import Value, backend
+from .engine.modes import AnomalyError, detect_anomaly, no_grad
+from .engine.primitives import absolute as abs
+from .engine.primitives import (
+    atan2,
+    cos,
+    equal,
+    exp,
+    expm1,
+    gelu,
+    hypot,
+    leaky_relu,
+    less,
+    less_equal,
+    log,
+    log1p,
+    logaddexp,
+    logsigmoid,
+    maximum,
+    minimum,
+    primitive,
+    relu,
+    sigmoid,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    square,
+    tan,
+    tanh,
+    where,
+)
+from .engine.reductions import dot, logsumexp, mean, softmax, sum
+from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+__all__ = [
+    "AnomalyError",
+    "Value",
+    "__version__",
+    "abs",
+    "atan2",
+    "backend",
+    "cos",
+    "detect_anomaly",
+    "dot",
+    "equal",
+    "exp",
+    "expm1",
+    "gelu",
+    "grad",
+    "gradients",
+    "hessian",
+    "hvp",
+    "hypot",
+    "jacobian",
+    "jvp",
+    "leaky_relu",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "logaddexp",
+    "logsigmoid",
+    "logsumexp",
+    "maximum",
+    "mean",
+    "minimum",
+    "no_grad",
+    "primitive",
+    "relu",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "square",
+    "sum",
+    "tan",
+    "tanh",
+    "value_and_grad",
+    "vjp",
+    "where",
+]

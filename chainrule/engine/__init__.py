@@ -1,0 +1,3 @@
+"""The engine: the table of primitives, Values, the two sweeps over a graph, and transforms."""
+
+from . import copying as copying  # registers how a graph is copied and pickled

@@ -1,0 +1,75 @@
+"""Copying and pickling of graphs: one reducer serves ``copy``, ``deepcopy`` and ``pickle``.
+
+A node refers to its parents, so the obvious reducer would recurse once per level.  Here a node
+takes along an iterator over its ancestors, oldest first.  Each of them is then met while all its
+parents are already known, so nothing recurses however deep the graph, and a node that several roots
+share stays shared.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from .backend import Value, make_node
+from .sweeps import topological_order
+
+
+class _Ancestors(list[Value]):
+    """Nodes that are stored before the node that needs them."""
+
+
+class _Announced(threading.local):
+    """The nodes an iterator has just handed out: their parents need no announcing again."""
+
+    def __init__(self) -> None:
+        self.ids: set[int] = set()
+
+
+_announced = _Announced()
+
+
+def _ancestors_of(node: Value) -> Iterator[Value]:
+    ancestors = topological_order([node])[:-1]
+    try:
+        for ancestor in ancestors:
+            _announced.ids.add(id(ancestor))
+            yield ancestor
+    finally:
+        _announced.ids.difference_update(map(id, ancestors))
+
+
+def _reduce(node: Value) -> tuple[Any, ...]:
+    grad = node.grad if node.has_grad else None
+    contents = (
+        node.primitive,
+        node.operands,
+        node.parents,
+        node.data,
+        node.partials,
+        grad,
+        node.label,
+    )
+    if node.primitive is None or id(node) in _announced.ids:
+        _announced.ids.discard(id(node))
+        return make_node, contents
+    return _after, (_Bundle(node), *contents)
+
+
+class _Bundle:
+    """Stands for the ancestors of *node* in a reduction; restores as a list of them."""
+
+    def __init__(self, node: Value) -> None:
+        self.node = node
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Ancestors, (), None, _ancestors_of(self.node)
+
+
+def _after(ancestors: object, *contents: Any) -> Value:
+    return make_node(*contents)
+
+
+copyreg.pickle(Value, _reduce)

@@ -1,0 +1,107 @@
+"""Sums and normalisers of many numbers, each a single node however many terms it has.
+
+They take any iterable of numbers or Values, or a NumPy array of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from . import primitives
+
+
+def _terms(values: Iterable[Any], name: str) -> list[Any]:
+    if isinstance(values, np.ndarray):
+        return values.ravel().tolist()  # type: ignore[no-any-return]
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise TypeError(
+            f"{name} takes an iterable of numbers or Values, not {type(values).__name__}: "
+            f"{name}([a, b])"
+        )
+    return list(values)
+
+
+def _some_terms(values: Iterable[Any], name: str) -> list[Any]:
+    terms = _terms(values, name)
+    if not terms:
+        raise ValueError(f"{name} of no values: expected at least one")
+    return terms
+
+
+def sum(values: Iterable[Any]) -> Any:
+    """Return the sum of *values* as one node; 0.0 if there are none.
+
+    >>> import chainrule as cr
+    >>> total = cr.sum([cr.Value(1.0), cr.Value(2.0), 3])
+    >>> total.data, len(total.parents)
+    (6.0, 2)
+
+    Terms are added from left to right, on every version of Python alike.
+    """
+    terms = _terms(values, "sum")
+    return primitives.add_up(*terms) if terms else 0.0
+
+
+def mean(values: Iterable[Any]) -> Any:
+    """Return the arithmetic mean of *values* as one node; ValueError if there are none.
+
+    >>> import chainrule as cr
+    >>> cr.mean([cr.Value(1.0), cr.Value(2.0)]).partials
+    (0.5, 0.5)
+    """
+    return primitives.mean_of(*_some_terms(values, "mean"))
+
+
+def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
+    """Return bias + sum_i weights[i] * inputs[i] as one node: a neuron's z.
+
+    ValueError if *weights* and *inputs* differ in length.
+
+    >>> import chainrule as cr
+    >>> w = [cr.Value(2.0), cr.Value(-3.0)]
+    >>> z = cr.dot(w, [-1.0, -2.0], bias=cr.Value(-3.0))
+    >>> z.data, z.partials
+    (1.0, (-1.0, -2.0, 1.0))
+
+    The parents are those of the weights, then of the inputs, then of the bias, that are Values.
+    """
+    weights, inputs = _terms(weights, "dot"), _terms(inputs, "dot")
+    if len(weights) != len(inputs):
+        raise ValueError(
+            f"dot: {len(weights)} weights and {len(inputs)} inputs; expected as many of one as of "
+            "the other"
+        )
+    return primitives.dot_product(*weights, *inputs, bias)
+
+
+def softmax(values: Iterable[Any]) -> Any:
+    """Return exp(v_k) / sum_j exp(v_j) for each k, a node each; ValueError if there are none.
+
+    A list, or an array where an array was given.  Stable: adding a constant to all *values* changes
+    nothing, however large it is.
+
+    >>> import chainrule as cr
+    >>> cr.softmax([1000.0, 1000.0])
+    [0.5, 0.5]
+    """
+    terms = _some_terms(values, "softmax")
+    numbers = all(not hasattr(type(term), "__chainrule__") for term in terms)
+    if numbers:
+        terms = [primitives.as_float(term, "softmax") for term in terms]
+    entries = primitives.softmax_of(terms)
+    if isinstance(values, np.ndarray):
+        return np.array(entries, dtype=float if numbers else object).reshape(values.shape)
+    return entries
+
+
+def logsumexp(values: Iterable[Any]) -> Any:
+    """Return log(sum_k exp(v_k)) as one node, without overflow; ValueError if there are none.
+
+    >>> import chainrule as cr
+    >>> round(cr.logsumexp([1000.0, 1000.0]), 6)
+    1000.693147
+    """
+    return primitives.logsumexp_of(*_some_terms(values, "logsumexp"))

@@ -1,0 +1,102 @@
+"""The two sweeps over a recorded graph: ``pullback`` (reverse mode) and ``pushforward`` (forward).
+
+They are mirror images: the same order, the same partials, opposite directions.  A node is anything
+with ``parents``, their ``partials`` and the ``serial`` number of its creation.  Parents are always
+older than their node, so creation order is a topological order and sorting by it needs no
+recursion; it also fixes the order of every sum, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+Node = Any
+Partials = Callable[[Node], Sequence[Any]]
+
+stored_partials: Partials = attrgetter("partials")
+_by_serial = attrgetter("serial")
+
+
+def linked_partials(node: Node) -> Sequence[Any]:
+    """Return the partials of *node* as Values, computed from its operands by the table's rule.
+
+    They equal the stored ones in number, and can be differentiated again.  RuntimeError where they
+    do not, because the data of a leaf was written since *node* was made.
+    """
+    stored: tuple[float, ...] = node.partials
+    row, operands = node.primitive, node.operands
+    if row is None or row.selects is not None:
+        return stored  # of a selected operand the node is a copy: its partial is constant
+    linked = row.linked(operands, [i for i, x in enumerate(operands) if hasattr(x, "parents")])
+    partials: tuple[Any, ...] = row.partial_values(operands, node, linked)
+    for partial, number in zip(partials, stored, strict=True):
+        now = partial if isinstance(partial, float) else partial.data
+        if now != number and number == number:
+            raise RuntimeError(
+                f"the graph is out of date: a leaf under {node!r} was written after the node was "
+                "made, so its derivative cannot be differentiated again; build the graph anew"
+            )
+    return partials
+
+
+def topological_order(outputs: Iterable[Node]) -> list[Node]:
+    """Return *outputs* and all that they depend on, every parent before its children."""
+    order = list(dict.fromkeys(outputs))
+    seen = set(order)
+    for node in order:  # grows while it is read
+        for parent in node.parents:
+            if parent not in seen:
+                seen.add(parent)
+                order.append(parent)
+    order.sort(key=_by_serial)
+    return order
+
+
+class _Nothing:
+    """An empty sum that leaves no ``0.0 +`` behind in a graph of adjoints."""
+
+    def __add__(self, term: Any) -> Any:
+        return term
+
+
+def pullback(
+    outputs: Mapping[Node, Any], partials_of: Partials = stored_partials
+) -> dict[Node, Any]:
+    """Return the adjoint of every node that *outputs* (node: cotangent) depend on.
+
+    The adjoint of v is sum over outputs o of cotangent(o) * do/dv.  With *partials_of* set to
+    :func:`linked_partials` the adjoints are Values wherever they depend on one.
+    """
+    order = topological_order(outputs)
+    empty = 0.0 if partials_of is stored_partials else _Nothing()
+    adjoints: dict[Node, Any] = dict.fromkeys(order, empty)
+    adjoints.update(outputs)
+    for node in reversed(order):
+        adjoint = adjoints[node]
+        for parent, partial in zip(node.parents, partials_of(node)):  # noqa: B905 (the hot loop)
+            adjoints[parent] += partial * adjoint
+    return adjoints
+
+
+def pushforward(
+    outputs: Iterable[Node], inputs: Mapping[Node, Any], partials_of: Partials = stored_partials
+) -> dict[Node, Any]:
+    """Return the tangent of every node between *inputs* (node: tangent) and *outputs*.
+
+    The tangent of v is sum over inputs x of dv/dx * tangent(x).  A node that no input reaches has
+    no entry, rather than 0: an infinite partial on its way would turn that into nan.
+    """
+    tangents: dict[Node, Any] = dict(inputs)
+    for node in topological_order(outputs):
+        if node in tangents:
+            continue
+        tangent = None
+        for parent, partial in zip(node.parents, partials_of(node)):  # noqa: B905 (the hot loop)
+            if parent in tangents:
+                term = partial * tangents[parent]
+                tangent = term if tangent is None else tangent + term
+        if tangent is not None:
+            tangents[node] = tangent
+    return tangents

@@ -1,0 +1,366 @@
+"""Functions of functions: ``grad`` and its relatives, all made of the two sweeps.
+
+An argument may be a number, a Value, a NumPy array, or a list or tuple of those, nested;
+derivatives come back in the same shape.  Numbers in give numbers out.  Given Values, or called
+inside a function that is itself being differentiated, a transform answers with Values linked to
+them, so transforms nest in any order and depth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .backend import Value
+from .primitives import as_float, identity
+from .sweeps import linked_partials, pullback, pushforward, stored_partials, topological_order
+
+Function = Callable[..., Any]
+
+# The variables of the differentiations that are under way around this point of the program.
+_enclosing: ContextVar[frozenset[Value]] = ContextVar("chainrule_enclosing", default=frozenset())
+
+
+# --- structures ----------------------------------------------------------------------------------
+
+
+def _leaves(structure: Any) -> list[Any]:
+    """Return the numbers and Values in *structure*, from left to right."""
+    if isinstance(structure, np.ndarray):
+        structure = structure.ravel().tolist() if structure.ndim else [structure[()]]
+    if isinstance(structure, (list, tuple)):
+        return [leaf for part in structure for leaf in _leaves(part)]
+    return [structure]
+
+
+def _like(structure: Any, leaves: Iterator[Any]) -> Any:
+    """Return a structure shaped as *structure* with the next of *leaves* in it."""
+    if isinstance(structure, np.ndarray):
+        return _array([next(leaves) for _ in range(structure.size)], structure.shape)
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*(_like(part, leaves) for part in structure))
+    if isinstance(structure, (list, tuple)):
+        return type(structure)(_like(part, leaves) for part in structure)
+    return next(leaves)
+
+
+def _array(leaves: list[Any], shape: tuple[int, ...]) -> Any:
+    numeric = all(isinstance(leaf, float) for leaf in leaves)
+    array = np.empty(len(leaves), dtype=float if numeric else object)
+    array[:] = leaves
+    return array.reshape(shape)
+
+
+# --- one differentiation ---------------------------------------------------------------------
+
+
+class _Run:
+    """A function run once on fresh variables, ready to be differentiated."""
+
+    def __init__(self, function: Function, args: Sequence[Any], argnums: Sequence[int], **kw: Any):
+        name = getattr(function, "__name__", "function")
+        self.primals = [args[i] for i in argnums]
+        given = _leaves(self.primals)
+        # Not a Value itself is varied but a copy linked to it: in f(v, v) the arguments differ.
+        self.variables = [
+            identity(x) if isinstance(x, Value) else Value(as_float(x, f"argument of {name}"))
+            for x in given
+        ]
+        fresh = iter(self.variables)
+        replaced = dict(zip(argnums, (_like(p, fresh) for p in self.primals), strict=True))
+        enclosing = _enclosing.get()
+        with _differentiating(enclosing.union(self.variables)):
+            self.result = function(*(replaced.get(i, arg) for i, arg in enumerate(args)), **kw)
+        self.name = name
+        self.outputs = _leaves(self.result)
+        for output in self.outputs:
+            if not isinstance(output, Value):
+                as_float(output, f"result of {name}")
+        nodes = [output for output in self.outputs if isinstance(output, Value)]
+        self.linked = any(isinstance(x, Value) for x in given) or (
+            bool(enclosing) and not enclosing.isdisjoint(topological_order(nodes))
+        )
+        self.partials_of = linked_partials if self.linked else stored_partials
+
+    def scalar(self) -> Any:
+        """Return the one output; TypeError if there are more."""
+        if isinstance(self.result, (list, tuple)) or len(self.outputs) != 1:
+            raise TypeError(
+                f"the gradient of {self.name} needs one number as its result, not "
+                f"{type(self.result).__name__} of {len(self.outputs)}: use jacobian"
+            )
+        return self.outputs[0]
+
+    def finish(self, x: Any) -> Any:
+        """Return *x* as a Value where the caller may differentiate again, else as a float."""
+        if self.linked:
+            return x if isinstance(x, Value) else Value(x)
+        return x.data if isinstance(x, Value) else as_float(x, f"result of {self.name}")
+
+    def value(self) -> Any:
+        """Return the function's result with numbers, or linked Values, in it."""
+        return _like(self.result, map(self.finish, self.outputs))
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+        """Return the adjoint of each variable for one cotangent per output."""
+        adjoints = _pull(self.outputs, cotangents, self.partials_of)
+        return [self.finish(adjoints.get(variable, 0.0)) for variable in self.variables]
+
+    def push(self, tangents: Sequence[Any]) -> list[Any]:
+        """Return the tangent of each output for one tangent per variable."""
+        moving = {v: t for v, t in zip(self.variables, tangents, strict=True) if not _is_zero(t)}
+        nodes = [output for output in self.outputs if isinstance(output, Value)]
+        moved = pushforward(nodes, moving, self.partials_of)
+        return [
+            self.finish(moved.get(output, 0.0) if isinstance(output, Value) else 0.0)
+            for output in self.outputs
+        ]
+
+
+@contextlib.contextmanager
+def _differentiating(variables: frozenset[Value]) -> Iterator[None]:
+    token = _enclosing.set(variables)
+    try:
+        yield
+    finally:
+        _enclosing.reset(token)
+
+
+def _is_zero(x: Any) -> bool:
+    # An exact zero is no tangent at all: it must not meet an infinite partial and become nan.
+    return isinstance(x, float) and x == 0.0
+
+
+def _pull(outputs: Iterable[Any], cotangents: Iterable[Any], partials_of: Any) -> dict[Any, Any]:
+    seeds: dict[Value, Any] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if isinstance(output, Value) and not _is_zero(cotangent):
+            seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
+    return pullback(seeds, partials_of)
+
+
+def _positions(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
+    wanted = [argnums] if isinstance(argnums, int) else list(argnums)
+    for i in wanted:
+        if not -len(args) <= i < len(args):
+            raise TypeError(f"argnums names argument {i}, but {len(args)} were given")
+    return [i % len(args) for i in wanted]
+
+
+def _matched(given: Any, pattern: Any, what: str) -> list[Any]:
+    """Return the leaves of *given*, as many as *pattern* has; ValueError otherwise."""
+    numbers = [x if isinstance(x, Value) else as_float(x, what) for x in _leaves(given)]
+    expected = len(_leaves(pattern))
+    if len(numbers) != expected:
+        raise ValueError(f"{what}: {len(numbers)} numbers given, expected {expected}")
+    return numbers
+
+
+# --- the public transforms -------------------------------------------------------------------
+
+
+def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return a function giving both the value of *function* and its gradient.
+
+    >>> import chainrule as cr
+    >>> cr.value_and_grad(lambda x: x**3)(2.0)
+    (8.0, 12.0)
+    """
+
+    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        run = _Run(function, args, _positions(argnums, args), **kwargs)
+        run.scalar()
+        adjoints = iter(run.pull([1.0]))
+        gradients = tuple(_like(primal, adjoints) for primal in run.primals)
+        return run.value(), gradients[0] if isinstance(argnums, int) else gradients
+
+    return value_and_gradient
+
+
+def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """Return the derivative of *function* with respect to one argument, or several.
+
+    The result is an ordinary function, so it can be differentiated again.
+
+    >>> import chainrule as cr
+    >>> slope = cr.grad(lambda x: x**4)
+    >>> slope(2.0), cr.grad(slope)(2.0)
+    (32.0, 48.0)
+    >>> cr.grad(lambda w, b: w[0] * 3 + w[1] * b, argnums=(0, 1))([1.0, 2.0], 5.0)
+    ([3.0, 5.0], 2.0)
+
+    *argnums* counts from 0; a sequence of positions gives a tuple of derivatives.  If *function*
+    ignores the argument, the derivative is ``0.0``.  TypeError if it returns more than one number.
+    """
+    both = value_and_grad(function, argnums)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return gradient
+
+
+def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False) -> list[Any]:
+    """Return the derivative of *output* with respect to each of *inputs*, nodes of one graph.
+
+    No ``grad`` is written.  Floats, or with *create_graph* Values that can be differentiated again.
+
+    >>> import chainrule as cr
+    >>> x = cr.Value(2.0)
+    >>> (slope,) = cr.gradients(x**3, [x], create_graph=True)
+    >>> slope.data, cr.gradients(slope, [x])
+    (12.0, [12.0])
+
+    The inputs may be interior nodes; one that *output* does not depend on has derivative 0.
+    """
+    inputs = [inputs] if isinstance(inputs, Value) else list(inputs)
+    for node in (output, *inputs):
+        if not isinstance(node, Value):
+            raise TypeError(f"gradients: expected Values, not {type(node).__name__}")
+    adjoints = pullback({output: 1.0}, linked_partials if create_graph else stored_partials)
+    found = [adjoints.get(node, 0.0) for node in inputs]
+    if not create_graph:
+        return found
+    return [x if isinstance(x, Value) else Value(x) for x in found]
+
+
+def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Return the value of *function* at *primals* and its derivative in the direction *tangents*.
+
+    Both are sequences with one entry per argument; forward mode, J v.
+
+    >>> import chainrule as cr
+    >>> cr.jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 0.0))
+    (12.0, 4.0)
+    """
+    primals, tangents = _arguments(primals, "primals"), _arguments(tangents, "tangents")
+    run = _Run(function, primals, range(len(primals)))
+    moved = run.push(_matched(tangents, primals, "jvp tangents"))
+    return run.value(), _like(run.result, iter(moved))
+
+
+def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
+    """Return the value of *function* at *primals*, and its pullback.
+
+    The pullback takes a cotangent shaped like the value and returns a tuple with the cotangent of
+    each argument; reverse mode, v^T J.
+
+    >>> import chainrule as cr
+    >>> value, pull = cr.vjp(lambda x, y: (x * y, x + y), 3.0, 4.0)
+    >>> value, pull((1.0, 10.0))
+    ((12.0, 7.0), (14.0, 13.0))
+    """
+    run = _Run(function, primals, range(len(primals)))
+
+    def pull(cotangent: Any) -> tuple[Any, ...]:
+        adjoints = iter(run.pull(_matched(cotangent, run.result, "vjp cotangent")))
+        return tuple(_like(primal, adjoints) for primal in run.primals)
+
+    return run.value(), pull
+
+
+def jacobian(function: Function) -> Function:
+    """Return a function giving the matrix of the first derivatives of *function*.
+
+    The matrix has the shape of the result followed by the shape of the point, which is one sequence
+    of numbers or as many scalar arguments; a single number adds no dimension.
+
+    >>> import chainrule as cr
+    >>> cr.jacobian(lambda x, y: [x * y, x + y, 2 * x])(3.0, 4.0)
+    array([[4., 3.],
+           [1., 1.],
+           [2., 0.]])
+
+    By forward or by reverse mode, whichever needs fewer sweeps.
+    """
+
+    def matrix(*point: Any) -> Any:
+        run = _Run(function, point, range(len(point)))
+        n, m = len(run.variables), len(run.outputs)
+        if n < m:
+            columns = [run.push(_unit(n, i)) for i in range(n)]
+            entries = [column[k] for k in range(m) for column in columns]
+        else:
+            entries = [entry for k in range(m) for entry in run.pull(_unit(m, k))]
+        return _shaped(entries, _shape(run.result) + _point_shape(point))
+
+    return matrix
+
+
+def hessian(function: Function) -> Function:
+    """Return a function giving the matrix of the second derivatives of a scalar *function*.
+
+    >>> import chainrule as cr
+    >>> cr.hessian(lambda x, y: x**2 * y + y + 2)(3.0, 4.0)
+    array([[8., 6.],
+           [6., 0.]])
+
+    Its shape is that of the point twice over: ``(n, n)`` for n arguments or one sequence of n, and
+    a plain number for a function of one number.
+    """
+
+    def gradient(*point: Any) -> Any:
+        run = _Run(function, point, range(len(point)))
+        run.scalar()
+        return run.pull([1.0]) if _point_shape(point) else run.pull([1.0])[0]
+
+    second = jacobian(gradient)
+
+    def matrix(*point: Any) -> Any:
+        shape = _point_shape(point)
+        entries = second(*point)
+        return entries.reshape(shape + shape) if isinstance(entries, np.ndarray) else entries
+
+    return matrix
+
+
+def hvp(function: Function, primals: Sequence[Any], vector: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the Hessian of *function* at *primals* times *vector*, without forming the Hessian.
+
+    *primals* and *vector* are sequences with one entry per argument, and so is the result.
+    Forward over reverse: the cost is a small multiple of one evaluation.
+
+    >>> import chainrule as cr
+    >>> cr.hvp(lambda x, y: x**2 * y + y + 2, (3.0, 4.0), (1.0, 0.0))
+    (8.0, 6.0)
+    """
+    primals = _arguments(primals, "primals")
+
+    def gradient(*args: Any) -> Any:
+        return grad(function, range(len(args)))(*args)
+
+    product: tuple[Any, ...] = jvp(gradient, primals, vector)[1]
+    return product
+
+
+def _arguments(given: Any, what: str) -> Sequence[Any]:
+    if isinstance(given, (list, tuple)):
+        return given
+    raise TypeError(f"{what}: expected a tuple with one entry per argument, not {given!r}")
+
+
+def _unit(n: int, i: int) -> list[float]:
+    return [1.0 if j == i else 0.0 for j in range(n)]
+
+
+def _shape(structure: Any) -> tuple[int, ...]:
+    if isinstance(structure, np.ndarray):
+        return tuple(structure.shape)
+    if isinstance(structure, (list, tuple)):
+        inner = {_shape(part) for part in structure}
+        if len(inner) > 1:
+            raise ValueError("jacobian needs a rectangular point and result, not a ragged one")
+        return (len(structure), *inner.pop()) if inner else (0,)
+    return ()
+
+
+def _point_shape(point: tuple[Any, ...]) -> tuple[int, ...]:
+    return _shape(point[0]) if len(point) == 1 else _shape(point)
+
+
+def _shaped(entries: list[Any], shape: tuple[int, ...]) -> Any:
+    return _array(entries, shape) if shape else entries[0]

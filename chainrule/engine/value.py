@@ -1,0 +1,448 @@
+"""``Value``: a number that remembers how it was computed.  The readable reference of the engine.
+
+Every operation on Values makes a node that holds its result, its parents and, fixed at that moment,
+the partial derivative with respect to each parent; what they are stands in the table of primitives.
+A node refers to older nodes only, so a graph has no cycles: it is freed as soon as it is dropped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import numbers
+import sys
+from pathlib import Path
+from typing import Any, NoReturn, SupportsFloat
+
+import numpy as np
+
+from . import modes, primitives
+from .primitives import Primitive, as_float
+from .sweeps import pullback
+
+_PACKAGE = str(Path(__file__).parents[1])
+_serials = itertools.count()
+_UFUNCS = {row.array: row for row in primitives.TABLE.values() if isinstance(row.array, np.ufunc)}
+_UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
+_COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+
+
+class Value:
+    """A real number in a computation graph.
+
+    ``Value(data, label="")`` makes a leaf.  Arithmetic (``+ - * / **``, unary ``-``, ``abs``) and
+    the functions of the library make nodes that depend on it, and ``backward()`` on such a node
+    leaves the derivative with respect to each node in that node's ``grad``.
+
+    >>> x = Value(3.0, label="x")
+    >>> y = x * x + 2 * x
+    >>> y.backward()
+    >>> y.data, x.grad
+    (15.0, 8.0)
+
+    Two Values are equal only if they are the same node; ``<`` and its kin compare data.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_data",
+        "_grad",
+        "_label",
+        "operands",
+        "origin",
+        "parents",
+        "partials",
+        "primitive",
+        "serial",
+    )
+
+    __module__ = "chainrule"
+
+    parents: tuple[Value, ...]
+    """The Values this one was computed from, in order, with duplicates."""
+    partials: tuple[float, ...]
+    """The derivative of this node with respect to each of its parents."""
+    operands: tuple[Value | float, ...]
+    """What the operation was applied to: the parents, and the constants between them."""
+    primitive: Primitive | None
+    """The row of the table that made this node; None for a leaf."""
+    serial: int
+    """The number of nodes made before this one."""
+    origin: str | None
+    """Where in the source the node was made, if ``detect_anomaly`` was on."""
+
+    def __init__(self, data: SupportsFloat, label: str = "") -> None:
+        if type(data) is Value:
+            raise TypeError(
+                "Value(Value): already a Value; v.detach() makes a new leaf of its data"
+            )
+        self._data = as_float(data, "Value")
+        self.label = label
+        self._grad: float | None = None
+        self.operands = self.parents = self.partials = ()
+        self.primitive = self.origin = None
+        self.serial = next(_serials)
+
+    # --- what a node shows -------------------------------------------------------------------
+
+    @property
+    def data(self) -> float:
+        """The number.  Writable on a leaf only."""
+        return self._data
+
+    @data.setter
+    def data(self, data: SupportsFloat) -> None:
+        if self.primitive is not None:
+            raise AttributeError(
+                f"data of a node computed by {self.op!r} is read-only: write to the leaves it was "
+                "computed from and compute it again, or take v.detach()"
+            )
+        self._data = as_float(data, "Value.data")
+
+    @property
+    def grad(self) -> float:
+        """The derivative of the last root of ``backward`` with respect to this node.
+
+        Interior nodes hold that of the last call alone; leaves add up over the calls, from the 0.0
+        they start with.  Setting it to 0.0 makes it "not yet computed" again: see ``has_grad``.
+        """
+        return 0.0 if self._grad is None else self._grad
+
+    @grad.setter
+    def grad(self, grad: SupportsFloat) -> None:
+        number = as_float(grad, "Value.grad")
+        self._grad = None if number == 0.0 else number
+
+    @property
+    def has_grad(self) -> bool:
+        """Whether a backward pass has reached this node since its ``grad`` was last reset."""
+        return self._grad is not None
+
+    @property
+    def label(self) -> str:
+        """A name for drawings and messages."""
+        return self._label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        if not isinstance(label, str):
+            raise TypeError(f"Value.label: expected a str, not {type(label).__name__}")
+        self._label = label
+
+    @property
+    def op(self) -> str:
+        """The name of the operation that made this node, such as "+" or "tanh"; "" for a leaf."""
+        return "" if self.primitive is None else self.primitive.name
+
+    def __repr__(self) -> str:
+        label = f", label={self._label!r}" if self._label else ""
+        op = f", op={self.op!r}" if self.primitive is not None else ""
+        return f"Value(data={self._data!r}, grad={self.grad!r}{op}{label})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data, spec) if spec else repr(self)
+
+    # --- derivatives -------------------------------------------------------------------------
+
+    def backward(self, seed: SupportsFloat = 1.0) -> None:
+        """Leave in ``grad`` of every node below this one *seed* times d(this)/d(that node).
+
+        Gradients of interior nodes start fresh at each call; leaves add up, so that after k calls a
+        leaf holds k times its gradient.  Nothing is changed if the pass raises.
+        """
+        adjoints = pullback({self: as_float(seed, "backward(seed)")})
+        if modes.active and modes.current().watching:
+            _watch_adjoints(adjoints)
+        for node, adjoint in adjoints.items():
+            if node.primitive is None and node._grad is not None:
+                adjoint += node._grad
+            node._grad = adjoint
+
+    def detach(self) -> Value:
+        """Return a new leaf with the same data and label, and no history."""
+        return Value(self._data, self._label)
+
+    # --- operators ---------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        return _binary(primitives.add, self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _reflected(primitives.add, self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return _binary(primitives.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _reflected(primitives.subtract, self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return _binary(primitives.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _reflected(primitives.multiply, self, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _binary(primitives.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _reflected(primitives.divide, self, other)
+
+    def __pow__(self, other: Any) -> Any:
+        return _binary(primitives.power, self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _reflected(primitives.power, self, other)
+
+    def __neg__(self) -> Value:
+        return _unary(primitives.negative, self)
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __abs__(self) -> Value:
+        return _unary(primitives.absolute, self)
+
+    def __lt__(self, other: Any) -> bool:
+        return NotImplemented if (x := _comparable(other)) is None else self._data < x
+
+    def __le__(self, other: Any) -> bool:
+        return NotImplemented if (x := _comparable(other)) is None else self._data <= x
+
+    def __gt__(self, other: Any) -> bool:
+        return NotImplemented if (x := _comparable(other)) is None else self._data > x
+
+    def __ge__(self, other: Any) -> bool:
+        return NotImplemented if (x := _comparable(other)) is None else self._data >= x
+
+    # --- what must not happen silently -------------------------------------------------------
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "the truth of a Value is ambiguous: compare it (v > 0), test v.data, or choose with "
+            "chainrule.where"
+        )
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(
+            "a Value does not turn into a float by itself, because that would drop its graph: take "
+            "v.data, or use chainrule's functions (cr.exp) where math's were called"
+        )
+
+    __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = __float__
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("Value cannot be subclassed: write functions of Values, or nn modules")
+
+    # --- hooks -------------------------------------------------------------------------------
+
+    @staticmethod
+    def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
+        """Apply *row* to *args*, at least one of them a Value: what a primitive calls."""
+        return _apply(row, tuple(a if type(a) is Value else as_float(a, row.name) for a in args))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            if ufunc in _UFUNCS:
+                return _UFUNCS[ufunc](*args)
+            if ufunc in _COMPARISONS:
+                return ufunc(*(np.array(a, dtype=object) for a in args)).astype(bool)[()]
+        raise TypeError(
+            f"numpy.{ufunc.__name__} does not work on a Value: use chainrule's function of that "
+            "purpose, or an array of Values"
+        )
+
+    # --- the functions as methods, as other Value classes have them --------------------------
+
+    def exp(self) -> Value:
+        return _unary(primitives.exp, self)
+
+    def expm1(self) -> Value:
+        return _unary(primitives.expm1, self)
+
+    def log(self) -> Value:
+        return _unary(primitives.log, self)
+
+    def log1p(self) -> Value:
+        return _unary(primitives.log1p, self)
+
+    def sqrt(self) -> Value:
+        return _unary(primitives.sqrt, self)
+
+    def square(self) -> Value:
+        return _unary(primitives.square, self)
+
+    def abs(self) -> Value:
+        return _unary(primitives.absolute, self)
+
+    def sin(self) -> Value:
+        return _unary(primitives.sin, self)
+
+    def cos(self) -> Value:
+        return _unary(primitives.cos, self)
+
+    def tan(self) -> Value:
+        return _unary(primitives.tan, self)
+
+    def tanh(self) -> Value:
+        return _unary(primitives.tanh, self)
+
+    def sigmoid(self) -> Value:
+        return _unary(primitives.sigmoid, self)
+
+    def relu(self) -> Value:
+        return _unary(primitives.relu, self)
+
+    def leaky_relu(self, slope: Any = 0.01) -> Any:
+        return primitives.leaky_relu(self, slope)
+
+    def softplus(self) -> Value:
+        return _unary(primitives.softplus, self)
+
+    def logsigmoid(self) -> Value:
+        return _unary(primitives.logsigmoid, self)
+
+    def gelu(self) -> Value:
+        return _unary(primitives.gelu, self)
+
+    def silu(self) -> Value:
+        return _unary(primitives.silu, self)
+
+
+# --- making nodes ------------------------------------------------------------------------------
+
+_blank = object.__new__
+
+
+def make_node(
+    primitive: Primitive | None,
+    operands: tuple[Value | float, ...],
+    parents: tuple[Value, ...],
+    data: float,
+    partials: tuple[float, ...],
+    grad: float | None = None,
+    label: str = "",
+) -> Value:
+    """Return a node with exactly these contents."""
+    node = _blank(Value)
+    node.primitive = primitive
+    node.operands = operands
+    node.parents = parents
+    node._data = data
+    node.partials = partials
+    node._grad = grad
+    node._label = label
+    node.origin = None
+    node.serial = next(_serials)
+    if modes.active:
+        _observe(node)
+    return node
+
+
+def _observe(node: Value) -> None:
+    mode = modes.current()
+    if mode.watching and node.primitive is not None:
+        frame = sys._getframe(1)
+        while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.f_back
+        node.origin = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        if not math.isfinite(node._data):
+            raise modes.AnomalyError(f"{_written(node)} = {node._data}, made at {node.origin}")
+    if not mode.linking:
+        node.operands = node.parents = node.partials = ()
+        node.primitive = None
+
+
+def _written(node: Value) -> str:
+    numbers = [repr(x._data if type(x) is Value else x) for x in node.operands]
+    if len(numbers) == 2 and not node.op.isidentifier():
+        return f" {node.op} ".join(numbers)
+    return f"{node.op}({', '.join(numbers)})"
+
+
+def _watch_adjoints(adjoints: dict[Value, float]) -> None:
+    for node in reversed(adjoints):
+        for i, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
+            if not math.isfinite(partial * adjoints[node]):
+                where = node.origin or "a place not noted: make the graph inside detect_anomaly too"
+                raise modes.AnomalyError(
+                    f"the gradient {partial * adjoints[node]} flows into operand {i} ({parent!r}) "
+                    f"of {_written(node)} = {node._data}: local derivative {partial}, gradient "
+                    f"from above {adjoints[node]}; made at {where}"
+                )
+
+
+def _unary(row: Primitive, x: Value) -> Value:
+    a = x._data
+    y = row.scalar(a)
+    partial = row.partials[0]
+    operands = (x,)
+    slope = partial(a, y) if callable(partial) else partial
+    return make_node(row, operands, operands, y, (slope,))
+
+
+def _binary(row: Primitive, x: Any, other: Any) -> Any:
+    # x is a Value, other anything
+    if type(other) is Value:
+        a, b = x._data, other._data
+        y = row.scalar(a, b)
+        p, q = row.partials
+        operands = (x, other)
+        partials = (p(a, b, y) if callable(p) else p, q(a, b, y) if callable(q) else q)
+        return make_node(row, operands, operands, y, partials)
+    if type(other) is not float:
+        other = _operand(row, other, "Value {} {}")
+        if type(other) is not float:
+            return NotImplemented if other is None else row(x, other)
+    a = x._data
+    y = row.scalar(a, other)
+    p = row.partials[0]
+    return make_node(row, (x, other), (x,), y, (p(a, other, y) if callable(p) else p,))
+
+
+def _reflected(row: Primitive, x: Value, other: Any) -> Any:
+    # other is no Value, or its own operator would have been asked
+    if type(other) is not float:
+        other = _operand(row, other, "{1} {0} Value")
+        if type(other) is not float:
+            return NotImplemented if other is None else row(other, x)
+    b = x._data
+    y = row.scalar(other, b)
+    q = row.partials[1]
+    return make_node(row, (other, x), (x,), y, (q(other, b, y) if callable(q) else q,))
+
+
+# Of these the library knows whether they are real numbers; any other type may know about Values.
+_KNOWN = (numbers.Number, np.generic, np.ndarray, str, bytes, list, tuple, dict, set, type(None))
+
+
+def _operand(row: Primitive, other: Any, expression: str) -> Any:
+    """Return *other* as a float, as it is if it is an array, or None if its type shall decide."""
+    if isinstance(other, np.ndarray) and other.ndim:
+        return other
+    if isinstance(other, _KNOWN):
+        return as_float(other, expression.format(row.name, type(other).__name__))
+    return None
+
+
+def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
+    args = tuple([x._data if type(x) is Value else x for x in operands])
+    y = float(row.scalar(*args))
+    linked = row.linked(args, [i for i, x in enumerate(operands) if type(x) is Value])
+    if len(linked) == len(operands):
+        parents: Any = operands
+    else:
+        parents = tuple([operands[i] for i in linked])
+    partials = tuple([float(p) for p in row.partial_values(args, y, linked)])
+    return make_node(row, operands, parents, y, partials)
+
+
+def _comparable(other: Any) -> float | None:
+    if type(other) is Value:
+        return other._data
+    if isinstance(other, np.ndarray) and other.ndim:
+        return None
+    try:
+        return as_float(other, "comparison")
+    except TypeError:
+        return None

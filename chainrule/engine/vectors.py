@@ -1,0 +1,47 @@
+"""Between many Values and one vector: how optimisers, Theta matrices and files see leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .backend import Value
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def read_data(values: Sequence[Value]) -> Vector:
+    """Return the data of *values* as a float64 vector."""
+    return np.array([value.data for value in values], dtype=float)
+
+
+def read_grads(values: Sequence[Value]) -> Vector:
+    """Return the gradients of *values* as a float64 vector."""
+    return np.array([value.grad for value in values], dtype=float)
+
+
+def write_data(values: Sequence[Value], vector: Any) -> None:
+    """Set the data of the leaves *values* from *vector*, one number each.
+
+    ValueError if their number differs; AttributeError if one of *values* is no leaf.  Nothing is
+    written in either case.
+    """
+    vector = np.asarray(vector, dtype=float)
+    if vector.shape != (len(values),):
+        raise ValueError(
+            f"write_data: an array of shape {vector.shape} for {len(values)} Values; "
+            f"expected shape ({len(values)},)"
+        )
+    for value in values:
+        if value.primitive is not None:
+            raise AttributeError(f"write_data: {value!r} is not a leaf, so its data is read-only")
+    for value, number in zip(values, vector.tolist(), strict=True):
+        value.data = number
+
+
+def reset_grads(values: Sequence[Value]) -> None:
+    """Set the gradient of each of *values* to 0.0, "not yet computed"."""
+    for value in values:
+        value.grad = 0.0
