@@ -7,6 +7,7 @@ entered anywhere, so that building a node costs one test of an integer while the
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ class Mode:
     watching: bool = False
 
 
+_lock = threading.Lock()
 _OFF = Mode()
 _mode: ContextVar[Mode] = ContextVar("chainrule_mode", default=_OFF)
 active = 0
@@ -34,15 +36,17 @@ def current() -> Mode:
 def _entered(**switches: bool) -> Iterator[None]:
     global active
     token = _mode.set(replace(_mode.get(), **switches))
-    active += 1
+    with _lock:
+        active += 1
     try:
         yield
     finally:
-        active -= 1
+        with _lock:
+            active -= 1
         _mode.reset(token)
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+def no_grad() -> contextlib._GeneratorContextManager[None]:
     """Make operations compute values without recording a graph; also usable as a decorator.
 
     >>> import chainrule as cr
@@ -55,7 +59,7 @@ def no_grad() -> contextlib.AbstractContextManager[None]:
     return _entered(linking=False)
 
 
-def detect_anomaly() -> contextlib.AbstractContextManager[None]:
+def detect_anomaly() -> contextlib._GeneratorContextManager[None]:
     """Raise AnomalyError as soon as a value or a gradient is infinite or nan.
 
     The message names the operation, its operands and the source line that made the node.  Slower:

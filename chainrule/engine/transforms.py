@@ -1,6 +1,6 @@
 """Functions of functions: ``grad`` and its relatives, all made of the two sweeps.
 
-An argument may be a number, a Value, a NumPy array, or a list or tuple of those, nested;
+An argument may be a number, a Value, a NumPy array, or a list, tuple or dict of those, nested;
 derivatives come back in the same shape.  Numbers in give numbers out.  Given Values, or called
 inside a function that is itself being differentiated, a transform answers with Values linked to
 them, so transforms nest in any order and depth.
@@ -32,6 +32,8 @@ def _leaves(structure: Any) -> list[Any]:
     """Return the numbers and Values in *structure*, from left to right."""
     if isinstance(structure, np.ndarray):
         structure = structure.ravel().tolist() if structure.ndim else [structure[()]]
+    if isinstance(structure, dict):
+        structure = list(structure.values())
     if isinstance(structure, (list, tuple)):
         return [leaf for part in structure for leaf in _leaves(part)]
     return [structure]
@@ -41,6 +43,8 @@ def _like(structure: Any, leaves: Iterator[Any]) -> Any:
     """Return a structure shaped as *structure* with the next of *leaves* in it."""
     if isinstance(structure, np.ndarray):
         return _array([next(leaves) for _ in range(structure.size)], structure.shape)
+    if isinstance(structure, dict):
+        return {key: _like(part, leaves) for key, part in structure.items()}
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
         return type(structure)(*(_like(part, leaves) for part in structure))
     if isinstance(structure, (list, tuple)):
@@ -88,7 +92,7 @@ class _Run:
 
     def scalar(self) -> Any:
         """Return the one output; TypeError if there are more."""
-        if isinstance(self.result, (list, tuple)) or len(self.outputs) != 1:
+        if isinstance(self.result, (list, tuple, dict)) or len(self.outputs) != 1:
             raise TypeError(
                 f"the gradient of {self.name} needs one number as its result, not "
                 f"{type(self.result).__name__} of {len(self.outputs)}: use jacobian"
