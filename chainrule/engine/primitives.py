@@ -365,6 +365,10 @@ def _normal_cdf(x: float) -> float:
     return 0.5 * math.erfc(-x * math.sqrt(0.5))
 
 
+def _normal_pdf(x: float) -> float:
+    return math.sqrt(0.5 / math.pi) * math.exp(-0.5 * x * x)
+
+
 def _damped(x: float, w: float) -> float:
     return x * w if w != 0.0 else 0.0
 
@@ -742,17 +746,19 @@ silu = primitive(
     array=lambda x: damped(x, _sigmoid_array(x)), analytic=lambda z: z * _sigmoid_analytic(z),
     latex=r"\operatorname{{silu}}\left({0}\right)", domain=(-40.0, 40.0),
 )  # fmt: skip
+normal_pdf = primitive(
+    "normal_pdf", _normal_pdf, (lambda x, y: -damped(x, y),),
+    array=lambda x: math.sqrt(0.5 / math.pi) * np.exp(-0.5 * x * x),
+    analytic=lambda z: math.sqrt(0.5 / math.pi) * cmath.exp(-0.5 * z * z),
+    latex=r"\varphi\left({0}\right)", domain=(-6.0, 6.0),
+)  # fmt: skip
 normal_cdf = primitive(
-    "normal_cdf", _normal_cdf,
-    (lambda x, y: math.sqrt(0.5 / math.pi) * exp(-0.5 * square(x)),),
+    "normal_cdf", _normal_cdf, (lambda x, y: normal_pdf(x),),
     latex=r"\Phi\left({0}\right)", domain=(-6.0, 6.0),
 )  # fmt: skip
 gelu = primitive(  # the exact one, x times the normal distribution function
     "gelu", lambda x: _damped(x, _normal_cdf(x)),
-    (
-        lambda x, y: normal_cdf(x)
-        + damped(x, math.sqrt(0.5 / math.pi) * exp(-0.5 * square(x))),
-    ),
+    (lambda x, y: normal_cdf(x) + damped(x, normal_pdf(x)),),
     array=lambda x: damped(x, normal_cdf(x)),
     latex=r"\operatorname{{gelu}}\left({0}\right)", domain=(-6.0, 6.0),
 )  # fmt: skip
