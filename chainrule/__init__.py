@@ -8,6 +8,9 @@
 (2.0, -4.0, 2.0)
 """
 
+import importlib
+from typing import Any
+
 from ._version import __version__
 from .engine.backend import Value, backend
 from .engine.modes import AnomalyError, detect_anomaly, no_grad
@@ -93,3 +96,16 @@ __all__ = [
     "vjp",
     "where",
 ]
+
+_ROOMS = ("backprop", "checking", "nn", "viz")
+
+
+def __getattr__(name: str) -> Any:
+    # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS])
