@@ -335,10 +335,10 @@ def test_plain_numbers_have_the_same_edges(edge):
 def test_arrays_have_the_same_edges(edge):
     _, row, point, value, _ = edge
     (got,) = row(*(np.array([x]) for x in point))
-    assert (
-        got == value or math.isclose(got, value, rel_tol=1e-15) or (got != got and value != value)
-    )
-    assert math.isnan(value) or math.copysign(1.0, got) == math.copysign(1.0, value)
+    assert same(got, value) or math.isclose(got, value, rel_tol=1e-15)
+    # Which zero np.maximum takes of a 0 and a -0 depends on the machine.
+    if not math.isnan(value) and edge[0] != "maximum, tie of zeros":
+        assert math.copysign(1.0, got) == math.copysign(1.0, value)
 
 
 SECOND_ORDER_EDGES = [  # what, f, point, matrix

@@ -7,10 +7,14 @@ entered anywhere, so that building a node costs one test of an integer while the
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +36,44 @@ def current() -> Mode:
     return _mode.get()
 
 
-@contextlib.contextmanager
-def _entered(**switches: bool) -> Iterator[None]:
-    global active
-    token = _mode.set(replace(_mode.get(), **switches))
-    with _lock:
-        active += 1
-    try:
-        yield
-    finally:
+class _Switched(contextlib.ContextDecorator):
+    """The block, or every call of the function, that it is put around runs in another mode."""
+
+    def __init__(self, **switches: bool) -> None:
+        self._switches = switches
+        self._before: list[Mode] = []
+
+    def __enter__(self) -> None:
+        global active
+        self._before.append(_mode.get())
+        _mode.set(replace(_mode.get(), **self._switches))
+        with _lock:
+            active += 1
+
+    def __exit__(self, *_: object) -> None:
+        global active
         with _lock:
             active -= 1
-        _mode.reset(token)
+        _mode.set(self._before.pop())
+
+    def _recreate_cm(self) -> _Switched:
+        return _Switched(**self._switches)  # calls of a decorated function may overlap, in threads
+
+    def __call__(self, function: _Function) -> _Function:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{function.__name__} is a generator or coroutine: its body runs after the call, "
+                "out of a decorator's reach; write the with statement inside it"
+            )
+        return super().__call__(function)
 
 
-def no_grad() -> contextlib._GeneratorContextManager[None]:
+def recording() -> contextlib.AbstractContextManager[None]:
+    """Record a graph in this block, also inside ``no_grad``: what a transform does for itself."""
+    return contextlib.nullcontext() if current().linking else _Switched(linking=True)
+
+
+def no_grad() -> _Switched:
     """Make operations compute values without recording a graph; also usable as a decorator.
 
     >>> import chainrule as cr
@@ -55,11 +82,14 @@ def no_grad() -> contextlib._GeneratorContextManager[None]:
     ...     y = x * x
     >>> y.data, y.parents
     (9.0, ())
+
+    A derivative that is asked for inside, by ``grad`` and its relatives, is still right; it comes
+    without a graph of its own.
     """
-    return _entered(linking=False)
+    return _Switched(linking=False)
 
 
-def detect_anomaly() -> contextlib._GeneratorContextManager[None]:
+def detect_anomaly() -> _Switched:
     """Raise AnomalyError as soon as a value or a gradient is infinite or nan.
 
     The message names the operation, its operands and the source line that made the node.  Slower:
@@ -72,7 +102,7 @@ def detect_anomaly() -> contextlib._GeneratorContextManager[None]:
         ...
     chainrule.AnomalyError: log(0.0) = -inf, made at ...
     """
-    return _entered(watching=True)
+    return _Switched(watching=True)
 
 
 class AnomalyError(FloatingPointError):

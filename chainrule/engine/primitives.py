@@ -42,17 +42,19 @@ def as_float(x: Any, doing: str) -> float:
     if type(x) is float:
         return x
     if isinstance(x, np.ndarray) and x.ndim == 0:
-        x = x.item()
+        x = x[()]
     if isinstance(x, (numbers.Real, np.bool_)):
         try:
             return float(x)
         except OverflowError:
             return inf if x > 0 else -inf  # type: ignore[operator]
+        except TypeError:  # NumPy registers its time differences as integers
+            pass
     raise TypeError(f"{doing}: {type(x).__name__} is not a real number; {_advice(x)}")
 
 
 def _advice(x: Any) -> str:
-    if isinstance(x, numbers.Complex):
+    if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
         return "a Value holds one real number, so differentiate the real and imaginary parts apart"
     if isinstance(x, (list, tuple, np.ndarray)):
         return "a Value holds one number, so make one Value per element"
@@ -114,6 +116,8 @@ class Primitive:
                 if arg.ndim:
                     arrays = True
                     objects = objects or arg.dtype.kind == "O"
+                elif arg.dtype.kind == "O":
+                    return self(*(arg[()] if other is arg else other for other in args))
             elif hook is None:
                 hook = getattr(type(arg), "__chainrule__", None)
         if not arrays:
@@ -121,7 +125,8 @@ class Primitive:
                 return hook(self, args)
             return self.scalar(*(as_float(arg, self.name) for arg in args))
         if hook is not None or objects:
-            return np.frompyfunc(self, len(args), 1)(*(np.array(arg, dtype=object) for arg in args))
+            operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
+            return np.frompyfunc(self, len(args), 1)(*operands)
         with np.errstate(all="ignore"):
             return self.array(*(_as_array(arg, self.name) for arg in args))
 
@@ -164,6 +169,9 @@ class Primitive:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return named, (self.name,)
+
+    def __deepcopy__(self, memo: object) -> Primitive:
+        return self  # not the row that bears the name by now
 
 
 def _as_array(x: Any, name: str) -> Any:
@@ -480,8 +488,8 @@ def _logsumexp_array(*xs: Any) -> Any:
 
 def _softmax_array(k: Any, *xs: Any) -> Any:
     top = _maximum_array(*xs)
-    weights = [np.where(x == top, 1.0, np.exp(x - top)) + 0.0 * top * x for x in xs]
-    return weights[int(k)] / _sum_array(*weights)
+    weights = [np.where(x == top, 1.0, np.exp(x - top)) for x in xs]
+    return np.where(top == -inf, nan, weights[int(k)] / _sum_array(*weights))
 
 
 # --- the same on complex numbers near the real axis ----------------------------------------------
@@ -562,7 +570,7 @@ where: Primitive = primitive(
     array=lambda condition, a, b: np.where(condition, a, b),
     selects=lambda condition, a, b: 1 if condition else 2,
     analytic=lambda condition, a, b: a if condition else b,
-    latex=r"\begin{{cases}}{1} & {0} \\ {2} & \text{{otherwise}}\end{{cases}}",
+    latex=r"\begin{{cases}}{1} & \text{{if }} {0} \\ {2} & \text{{otherwise}}\end{{cases}}",
     domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
 )
 
@@ -589,7 +597,7 @@ minimum = primitive(
 # --- the table: arithmetic -----------------------------------------------------------------------
 
 identity = primitive(
-    "identity", lambda x: x, (1.0,), array=lambda x: x + 0.0, analytic=lambda x: x, latex="{0}",
+    "identity", lambda x: x, (1.0,), array=np.positive, analytic=lambda x: x, latex="{0}",
 )  # fmt: skip
 add = primitive(
     "+", operator.add, (1.0, 1.0), array=np.add, analytic=operator.add,
@@ -599,9 +607,16 @@ subtract = primitive(
     "-", operator.sub, (1.0, -1.0), array=np.subtract, analytic=operator.sub,
     latex="{0} - {1}", precedence=1, binds=(1, 2),
 )  # fmt: skip
+
+
+def _product_latex(args: Sequence[str]) -> str:
+    left, right = args
+    return rf"{left} \cdot {right}" if right[:1].isdigit() else rf"{left} \, {right}"
+
+
 multiply = primitive(
     "*", operator.mul, (lambda a, b, y: b, lambda a, b, y: a),
-    array=np.multiply, analytic=operator.mul, latex=r"{0} \, {1}", precedence=2, binds=(2, 2),
+    array=np.multiply, analytic=operator.mul, latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
 divide: Primitive = primitive(  # by way of y, so that d/db survives a tiny b
     "/", _divide, (lambda a, b, y: divide(1.0, b), lambda a, b, y: divide(-y, b)),
@@ -634,12 +649,12 @@ square = primitive(
     latex="{0}^{{2}}", precedence=4, binds=(5,),
 )  # fmt: skip
 absolute = primitive(
-    "abs", math.fabs, (lambda x, y: sign(x),), array=np.abs, latex=r"\left|{0}\right|",
+    "abs", math.fabs, (lambda x, y: sign(x),), array=np.abs, latex=r"\left\lvert {0} \right\rvert",
 )  # fmt: skip
 damped = primitive(  # x times a factor that wins when it is 0, even over an infinite x
     "damped", _damped, (lambda x, w, y: w, lambda x, w, y: x),
     array=lambda x, w: np.where(w == 0.0, 0.0, x * w), analytic=operator.mul,
-    latex=r"{0} \, {1}", precedence=2, binds=(2, 2),
+    latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
 
 # --- the table: exponentials, logarithms, roots, angles ------------------------------------------
@@ -666,7 +681,8 @@ log = primitive(
 log1p = primitive(
     "log1p", _log1p, (lambda x, y: _reciprocal_above_zero(1.0 + x),),
     array=np.log1p, analytic=lambda z: cmath.log(1.0 + z),
-    latex=r"\ln\left(1 + {0}\right)", domain=(-0.9, 20.0),
+    latex=lambda args: rf"\ln\left(1 {'' if args[0][:1] == '-' else '+ '}{args[0]}\right)",
+    domain=(-0.9, 20.0),
 )  # fmt: skip
 sqrt = primitive(  # inf at both zeros
     "sqrt", _sqrt, (lambda x, y: divide(0.5, y + 0.0),), array=np.sqrt, analytic=cmath.sqrt,
@@ -691,7 +707,7 @@ hypot = primitive(  # (0, 0) at the origin
         lambda a, b, y: divide(b, where(equal(y, 0.0), 1.0, y)),
     ),
     array=np.hypot, analytic=lambda a, b: cmath.sqrt(a * a + b * b),
-    latex=r"\sqrt{{{0}^2 + {1}^2}}", binds=(5, 5),
+    latex=r"\sqrt{{{0}^{{2}} + {1}^{{2}}}}", binds=(5, 5),
 )  # fmt: skip
 atan2 = primitive(  # by way of hypot, which neither overflows nor underflows
     "atan2", math.atan2,
@@ -779,7 +795,7 @@ mean_of = primitive(
 
 def _dot_latex(args: Sequence[str]) -> str:
     n = len(args) // 2
-    terms = [rf"{w} \, {x}" for w, x in zip(args[:n], args[n:-1], strict=True)]
+    terms = [_product_latex(pair) for pair in zip(args[:n], args[n:-1], strict=True)]
     return " + ".join(terms + [args[-1]] * (args[-1] != "0" or not terms))
 
 
@@ -824,7 +840,8 @@ softmax_entry = primitive(  # which entry, as a constant, then the logits
 )  # fmt: skip
 logsumexp_of = primitive(
     "logsumexp", _logsumexp, variadic=_logsumexp_partials, array=_logsumexp_array,
-    analytic=_logsumexp_analytic, latex=r"\operatorname{{logsumexp}}\left({0}\right)",
+    analytic=_logsumexp_analytic,
+    latex=lambda args: r"\ln\left(" + " + ".join(f"e^{{{x}}}" for x in args) + r"\right)",
 )  # fmt: skip
 logaddexp = primitive(
     "logaddexp", _logaddexp,

@@ -9,15 +9,27 @@ them, so transforms nest in any order and depth.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from . import modes
 from .backend import Value
 from .primitives import as_float, identity
-from .sweeps import linked_partials, pullback, pushforward, stored_partials, topological_order
+from .sweeps import (
+    Partials,
+    linked_partials,
+    pullback,
+    pushforward,
+    stored_partials,
+    topological_order,
+)
+from .value import watch_adjoints, watch_tangents
 
 Function = Callable[..., Any]
 
@@ -31,7 +43,7 @@ _enclosing: ContextVar[frozenset[Value]] = ContextVar("chainrule_enclosing", def
 def _leaves(structure: Any) -> list[Any]:
     """Return the numbers and Values in *structure*, from left to right."""
     if isinstance(structure, np.ndarray):
-        structure = structure.ravel().tolist() if structure.ndim else [structure[()]]
+        structure = structure.ravel().tolist() if structure.ndim else structure[()]
     if isinstance(structure, dict):
         structure = list(structure.values())
     if isinstance(structure, (list, tuple)):
@@ -41,7 +53,7 @@ def _leaves(structure: Any) -> list[Any]:
 
 def _like(structure: Any, leaves: Iterator[Any]) -> Any:
     """Return a structure shaped as *structure* with the next of *leaves* in it."""
-    if isinstance(structure, np.ndarray):
+    if isinstance(structure, np.ndarray) and structure.ndim:  # of no dimensions it is a number
         return _array([next(leaves) for _ in range(structure.size)], structure.shape)
     if isinstance(structure, dict):
         return {key: _like(part, leaves) for key, part in structure.items()}
@@ -65,7 +77,13 @@ def _array(leaves: list[Any], shape: tuple[int, ...]) -> Any:
 class _Run:
     """A function run once on fresh variables, ready to be differentiated."""
 
-    def __init__(self, function: Function, args: Sequence[Any], argnums: Sequence[int], **kw: Any):
+    def __init__(
+        self,
+        function: Function,
+        args: Sequence[Any],
+        argnums: Sequence[int],
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         name = getattr(function, "__name__", "function")
         self.primals = [args[i] for i in argnums]
         given = _leaves(self.primals)
@@ -77,8 +95,8 @@ class _Run:
         fresh = iter(self.variables)
         replaced = dict(zip(argnums, (_like(p, fresh) for p in self.primals), strict=True))
         enclosing = _enclosing.get()
-        with _differentiating(enclosing.union(self.variables)):
-            self.result = function(*(replaced.get(i, arg) for i, arg in enumerate(args)), **kw)
+        with modes.recording(), _differentiating(enclosing.union(self.variables)):
+            self.result = function(*(replaced.get(i, arg) for i, arg in enumerate(args)), **kwargs)
         self.name = name
         self.outputs = _leaves(self.result)
         for output in self.outputs:
@@ -99,30 +117,39 @@ class _Run:
             )
         return self.outputs[0]
 
-    def finish(self, x: Any) -> Any:
-        """Return *x* as a Value where the caller may differentiate again, else as a float."""
-        if self.linked:
-            return x if isinstance(x, Value) else Value(x)
-        return x.data if isinstance(x, Value) else as_float(x, f"result of {self.name}")
-
     def value(self) -> Any:
         """Return the function's result with numbers, or linked Values, in it."""
-        return _like(self.result, map(self.finish, self.outputs))
+        return _like(self.result, iter(self._finished(self.outputs, ())))
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
         """Return the adjoint of each variable for one cotangent per output."""
-        adjoints = _pull(self.outputs, cotangents, self.partials_of)
-        return [self.finish(adjoints.get(variable, 0.0)) for variable in self.variables]
+        seeds: dict[Value, Any] = {}
+        for output, cotangent in zip(self.outputs, cotangents, strict=True):
+            if isinstance(output, Value) and not _is_zero(cotangent):
+                seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
+        adjoints = _pull(seeds, self.partials_of)
+        return self._finished([adjoints.get(v, 0.0) for v in self.variables], cotangents)
 
     def push(self, tangents: Sequence[Any]) -> list[Any]:
         """Return the tangent of each output for one tangent per variable."""
         moving = {v: t for v, t in zip(self.variables, tangents, strict=True) if not _is_zero(t)}
         nodes = [output for output in self.outputs if isinstance(output, Value)]
         moved = pushforward(nodes, moving, self.partials_of)
-        return [
-            self.finish(moved.get(output, 0.0) if isinstance(output, Value) else 0.0)
-            for output in self.outputs
-        ]
+        if modes.current().watching:
+            watch_tangents(moved)
+        found = [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in self.outputs]
+        return self._finished(found, tangents)
+
+    def _finished(self, found: Iterable[Any], directions: Iterable[Any]) -> list[Any]:
+        """Return what was *found* as Values where the caller may differentiate again."""
+        if self.linked or any(isinstance(x, Value) for x in directions):
+            recorded = modes.current().linking
+            return [x if isinstance(x, Value) and recorded else Value(_number(x)) for x in found]
+        return [_number(x) for x in found]
+
+
+def _number(x: Any) -> float:
+    return x.data if isinstance(x, Value) else as_float(x, "result")
 
 
 @contextlib.contextmanager
@@ -139,20 +166,29 @@ def _is_zero(x: Any) -> bool:
     return isinstance(x, float) and x == 0.0
 
 
-def _pull(outputs: Iterable[Any], cotangents: Iterable[Any], partials_of: Any) -> dict[Any, Any]:
-    seeds: dict[Value, Any] = {}
-    for output, cotangent in zip(outputs, cotangents, strict=True):
-        if isinstance(output, Value) and not _is_zero(cotangent):
-            seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
-    return pullback(seeds, partials_of)
+def _pull(seeds: Mapping[Value, Any], partials_of: Partials) -> dict[Value, Any]:
+    adjoints = pullback(seeds, partials_of)
+    if modes.current().watching:
+        watch_adjoints(adjoints)
+    return adjoints
 
 
-def _positions(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
-    wanted = [argnums] if isinstance(argnums, int) else list(argnums)
-    for i in wanted:
-        if not -len(args) <= i < len(args):
-            raise TypeError(f"argnums names argument {i}, but {len(args)} were given")
-    return [i % len(args) for i in wanted]
+def _positions(argnums: Any, args: Sequence[Any]) -> list[int]:
+    n = len(args)
+    try:
+        wanted = [argnums] if isinstance(argnums, Integral) else argnums
+        positions = [operator.index(i) for i in wanted]
+    except TypeError:
+        raise TypeError(
+            f"argnums: expected an int or a sequence of ints, not {argnums!r}"
+        ) from None
+    for i in positions:
+        if not -n <= i < n:
+            raise TypeError(f"argnums names argument {i}, but {n} were given")
+    found = [i % n for i in positions]
+    if len(set(found)) < len(found):
+        raise TypeError(f"argnums names an argument twice: {argnums!r}")
+    return found
 
 
 def _matched(given: Any, pattern: Any, what: str) -> list[Any]:
@@ -176,11 +212,11 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Func
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        run = _Run(function, args, _positions(argnums, args), **kwargs)
+        run = _Run(function, args, _positions(argnums, args), kwargs)
         run.scalar()
         adjoints = iter(run.pull([1.0]))
         gradients = tuple(_like(primal, adjoints) for primal in run.primals)
-        return run.value(), gradients[0] if isinstance(argnums, int) else gradients
+        return run.value(), gradients[0] if isinstance(argnums, Integral) else gradients
 
     return value_and_gradient
 
@@ -225,7 +261,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     for node in (output, *inputs):
         if not isinstance(node, Value):
             raise TypeError(f"gradients: expected Values, not {type(node).__name__}")
-    adjoints = pullback({output: 1.0}, linked_partials if create_graph else stored_partials)
+    adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials)
     found = [adjoints.get(node, 0.0) for node in inputs]
     if not create_graph:
         return found

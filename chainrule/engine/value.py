@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import numbers
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, SupportsFloat
@@ -20,7 +21,7 @@ from . import modes, primitives
 from .primitives import Primitive, as_float
 from .sweeps import pullback
 
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _serials = itertools.count()
 _UFUNCS = {row.array: row for row in primitives.TABLE.values() if isinstance(row.array, np.ufunc)}
 _UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
@@ -45,9 +46,9 @@ class Value:
 
     __slots__ = (
         "__weakref__",
-        "_data",
         "_grad",
         "_label",
+        "_primal",
         "operands",
         "origin",
         "parents",
@@ -76,7 +77,7 @@ class Value:
             raise TypeError(
                 "Value(Value): already a Value; v.detach() makes a new leaf of its data"
             )
-        self._data = as_float(data, "Value")
+        self._primal = as_float(data, "Value")
         self.label = label
         self._grad: float | None = None
         self.operands = self.parents = self.partials = ()
@@ -88,7 +89,7 @@ class Value:
     @property
     def data(self) -> float:
         """The number.  Writable on a leaf only."""
-        return self._data
+        return self._primal
 
     @data.setter
     def data(self, data: SupportsFloat) -> None:
@@ -97,7 +98,7 @@ class Value:
                 f"data of a node computed by {self.op!r} is read-only: write to the leaves it was "
                 "computed from and compute it again, or take v.detach()"
             )
-        self._data = as_float(data, "Value.data")
+        self._primal = as_float(data, "Value.data")
 
     @property
     def grad(self) -> float:
@@ -137,10 +138,10 @@ class Value:
     def __repr__(self) -> str:
         label = f", label={self._label!r}" if self._label else ""
         op = f", op={self.op!r}" if self.primitive is not None else ""
-        return f"Value(data={self._data!r}, grad={self.grad!r}{op}{label})"
+        return f"Value(data={self._primal!r}, grad={self.grad!r}{op}{label})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
+        return format(self._primal, spec) if spec else repr(self)
 
     # --- derivatives -------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class Value:
         """
         adjoints = pullback({self: as_float(seed, "backward(seed)")})
         if modes.active and modes.current().watching:
-            _watch_adjoints(adjoints)
+            watch_adjoints(adjoints)
         for node, adjoint in adjoints.items():
             if node.primitive is None and node._grad is not None:
                 adjoint += node._grad
@@ -160,7 +161,7 @@ class Value:
 
     def detach(self) -> Value:
         """Return a new leaf with the same data and label, and no history."""
-        return Value(self._data, self._label)
+        return Value(self._primal, self._label)
 
     # --- operators ---------------------------------------------------------------------------
 
@@ -204,16 +205,16 @@ class Value:
         return _unary(primitives.absolute, self)
 
     def __lt__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._data < x
+        return NotImplemented if (x := _comparable(other)) is None else self._primal < x
 
     def __le__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._data <= x
+        return NotImplemented if (x := _comparable(other)) is None else self._primal <= x
 
     def __gt__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._data > x
+        return NotImplemented if (x := _comparable(other)) is None else self._primal > x
 
     def __ge__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._data >= x
+        return NotImplemented if (x := _comparable(other)) is None else self._primal >= x
 
     # --- what must not happen silently -------------------------------------------------------
 
@@ -223,7 +224,7 @@ class Value:
             "chainrule.where"
         )
 
-    def __float__(self) -> NoReturn:
+    def __float__(self, *_: object) -> NoReturn:
         raise TypeError(
             "a Value does not turn into a float by itself, because that would drop its graph: take "
             "v.data, or use chainrule's functions (cr.exp) where math's were called"
@@ -242,6 +243,10 @@ class Value:
         return _apply(row, tuple(a if type(a) is Value else as_float(a, row.name) for a in args))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and kwargs.keys() == {"out"}:  # array += Value
+            (array,) = kwargs["out"]
+            array[...] = self.__array_ufunc__(ufunc, method, *args)
+            return array
         if method == "__call__" and not kwargs:
             if ufunc in _UFUNCS:
                 return _UFUNCS[ufunc](*args)
@@ -328,7 +333,7 @@ def make_node(
     node.primitive = primitive
     node.operands = operands
     node.parents = parents
-    node._data = data
+    node._primal = data
     node.partials = partials
     node._grad = grad
     node._label = label
@@ -346,34 +351,49 @@ def _observe(node: Value) -> None:
         while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
             frame = frame.f_back
         node.origin = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        if not math.isfinite(node._data):
-            raise modes.AnomalyError(f"{_written(node)} = {node._data}, made at {node.origin}")
+        if not math.isfinite(node._primal):
+            raise modes.AnomalyError(f"{_written(node)} = {node._primal}, made at {node.origin}")
     if not mode.linking:
         node.operands = node.parents = node.partials = ()
         node.primitive = None
 
 
 def _written(node: Value) -> str:
-    numbers = [repr(x._data if type(x) is Value else x) for x in node.operands]
+    numbers = [repr(x._primal if type(x) is Value else x) for x in node.operands]
     if len(numbers) == 2 and not node.op.isidentifier():
         return f" {node.op} ".join(numbers)
     return f"{node.op}({', '.join(numbers)})"
 
 
-def _watch_adjoints(adjoints: dict[Value, float]) -> None:
+def watch_adjoints(adjoints: dict[Value, Any]) -> None:
+    """Raise AnomalyError for the first contribution to *adjoints* that is infinite or nan."""
     for node in reversed(adjoints):
         for i, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-            if not math.isfinite(partial * adjoints[node]):
-                where = node.origin or "a place not noted: make the graph inside detect_anomaly too"
+            flowing = partial * adjoints[node]
+            if type(flowing) is float and not math.isfinite(flowing):
                 raise modes.AnomalyError(
-                    f"the gradient {partial * adjoints[node]} flows into operand {i} ({parent!r}) "
-                    f"of {_written(node)} = {node._data}: local derivative {partial}, gradient "
-                    f"from above {adjoints[node]}; made at {where}"
+                    f"the gradient {flowing} flows into operand {i} ({parent!r}) of "
+                    f"{_written(node)} = {node.data}: local derivative {partial}, gradient from "
+                    f"above {adjoints[node]}; made at {_origin(node)}"
                 )
 
 
+def watch_tangents(tangents: dict[Value, Any]) -> None:
+    """Raise AnomalyError for the first of *tangents* that is infinite or nan."""
+    for node, tangent in tangents.items():
+        if type(tangent) is float and not math.isfinite(tangent):
+            raise modes.AnomalyError(
+                f"the tangent of {_written(node)} = {node.data} is {tangent}: local derivatives "
+                f"{node.partials}; made at {_origin(node)}"
+            )
+
+
+def _origin(node: Value) -> str:
+    return node.origin or "a place not noted: make the graph inside detect_anomaly too"
+
+
 def _unary(row: Primitive, x: Value) -> Value:
-    a = x._data
+    a = x._primal
     y = row.scalar(a)
     partial = row.partials[0]
     operands = (x,)
@@ -384,7 +404,7 @@ def _unary(row: Primitive, x: Value) -> Value:
 def _binary(row: Primitive, x: Any, other: Any) -> Any:
     # x is a Value, other anything
     if type(other) is Value:
-        a, b = x._data, other._data
+        a, b = x._primal, other._primal
         y = row.scalar(a, b)
         p, q = row.partials
         operands = (x, other)
@@ -394,7 +414,7 @@ def _binary(row: Primitive, x: Any, other: Any) -> Any:
         other = _operand(row, other, "Value {} {}")
         if type(other) is not float:
             return NotImplemented if other is None else row(x, other)
-    a = x._data
+    a = x._primal
     y = row.scalar(a, other)
     p = row.partials[0]
     return make_node(row, (x, other), (x,), y, (p(a, other, y) if callable(p) else p,))
@@ -406,7 +426,7 @@ def _reflected(row: Primitive, x: Value, other: Any) -> Any:
         other = _operand(row, other, "{1} {0} Value")
         if type(other) is not float:
             return NotImplemented if other is None else row(other, x)
-    b = x._data
+    b = x._primal
     y = row.scalar(other, b)
     q = row.partials[1]
     return make_node(row, (other, x), (x,), y, (q(other, b, y) if callable(q) else q,))
@@ -418,7 +438,7 @@ _KNOWN = (numbers.Number, np.generic, np.ndarray, str, bytes, list, tuple, dict,
 
 def _operand(row: Primitive, other: Any, expression: str) -> Any:
     """Return *other* as a float, as it is if it is an array, or None if its type shall decide."""
-    if isinstance(other, np.ndarray) and other.ndim:
+    if isinstance(other, np.ndarray) and (other.ndim or other.dtype.kind == "O"):
         return other
     if isinstance(other, _KNOWN):
         return as_float(other, expression.format(row.name, type(other).__name__))
@@ -426,7 +446,7 @@ def _operand(row: Primitive, other: Any, expression: str) -> Any:
 
 
 def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
-    args = tuple([x._data if type(x) is Value else x for x in operands])
+    args = tuple([x._primal if type(x) is Value else x for x in operands])
     y = float(row.scalar(*args))
     linked = row.linked(args, [i for i, x in enumerate(operands) if type(x) is Value])
     if len(linked) == len(operands):
@@ -439,7 +459,7 @@ def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
 
 def _comparable(other: Any) -> float | None:
     if type(other) is Value:
-        return other._data
+        return other._primal
     if isinstance(other, np.ndarray) and other.ndim:
         return None
     try:
