@@ -1,0 +1,471 @@
+"""Neurons, layers and the multilayer perceptron, and ``Trace``: what a network computed, by layer.
+
+Numbering.  Layers have the numbers of the course notes: layer 1 is the input, layer L the output,
+and Theta^(l) leads from layer l to layer l + 1.  Units are counted from 0, as the rows of a matrix
+in NumPy are, and column 0 of Theta is the bias, so with ``Theta = model.thetas[l - 1]``
+
+    z[l + 1][j] = Theta[j, 0] + sum_k Theta[j, 1 + k] * a[l][k],    a[l][j] = g(z[l][j]).
+
+The parameter at ``model.thetas[0][2, 1]`` is named, and labelled in drawings, ``Theta1[2,1]``.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..engine.backend import Value
+from ..engine.primitives import as_float, dot_product
+from ..engine.vectors import read_data, read_grads, write_data
+from . import checks
+from .activations import ELEMENTWISE, activate, check_activation, initial_weights
+from .checks import Array
+from .module import Module, ParameterArray
+
+Seed = int | np.random.Generator | np.random.SeedSequence | None
+T = TypeVar("T")
+
+MOST_PARAMETERS = 10_000_000
+"""More are refused: each is a Python object of some 250 bytes."""
+
+
+class Neuron(Module):
+    """One unit: a = g(z), z = b + sum_k w_k x_k.
+
+    Calling it makes two nodes, z by ``dot`` and a by the activation (with "linear", z alone).
+    *activation* is one of relu, leaky_relu, tanh, sigmoid, softplus, silu, gelu, linear;
+    ``nonlin=False`` says "linear" as micrograd does.  The weights are drawn as
+    :func:`~chainrule.nn.activations.initial_weights` describes, from *seed*; the bias is 0.
+
+    >>> neuron = Neuron(2, "tanh")
+    >>> neuron.theta = [6.8813735870195432, -3, 1]
+    >>> out = neuron([2, 0])
+    >>> out.backward()
+    >>> round(out.data, 4), [round(p.grad, 4) for p in neuron.parameters()]
+    (0.7071, [0.5, 1.0, 0.0])
+
+    The bias comes first wherever a neuron's parameters are listed, as a_0 = 1 does.
+    """
+
+    def __init__(
+        self, n_inputs: int, activation: str = "relu", seed: Seed = None, *, nonlin: bool = True
+    ) -> None:
+        n_inputs = checks.count("Neuron: n_inputs", n_inputs)
+        _check_count([n_inputs, 1])
+        activation = check_activation(activation if nonlin else "linear", ELEMENTWISE)
+        weights = initial_weights(activation, n_inputs, 1, np.random.default_rng(seed))
+        self._set_up(activation, weights[0])
+        self._label_parameters()
+
+    def _set_up(self, activation: str, weights: Array) -> None:
+        self._activation = activation
+        self._w = tuple(map(Value, weights.tolist()))
+        self._b = Value(0.0)
+
+    @classmethod
+    def _of(cls, activation: str, weights: Array) -> Neuron:
+        neuron = cls.__new__(cls)
+        neuron._set_up(activation, weights)
+        return neuron
+
+    @property
+    def w(self) -> tuple[Value, ...]:
+        """The weights, one for each input."""
+        return self._w
+
+    @property
+    def b(self) -> Value:
+        """The bias."""
+        return self._b
+
+    @property
+    def activation(self) -> str:
+        """The name of g."""
+        return self._activation
+
+    @property
+    def theta(self) -> Array:
+        """The bias and then the weights, shape (1 + s,).  Assign a whole new one to change them."""
+        return _frozen(read_data((self._b, *self._w)))
+
+    @theta.setter
+    def theta(self, theta: Any) -> None:
+        parameters = (self._b, *self._w)
+        write_data(parameters, checks.real_array("theta", theta, (len(parameters),)))
+
+    def _own_arrays(self) -> Iterable[ParameterArray]:
+        yield ParameterArray("b", (self._b,), (), ())
+        yield ParameterArray("w", self._w, (len(self._w),), self._w)
+
+    def _z(self, inputs: Sequence[Value | float]) -> Value:
+        return dot_product(*self._w, *inputs, self._b)  # type: ignore[no-any-return]
+
+    def __call__(self, x: Any) -> Value:
+        """Return the activation a for the inputs *x*: numbers or Values, as many as weights."""
+        return activate(self._activation, [self._z(_inputs(x, len(self._w), self))])[0]
+
+    def __repr__(self) -> str:
+        return f"Neuron({len(self._w)}, {self._activation!r})"
+
+
+class Layer(Module):
+    """Neurons that share their inputs: z = Theta [1; x], a = g(z).
+
+    *activation* is one of relu, leaky_relu, tanh, sigmoid, softplus, silu, gelu, linear, softmax.
+    Calling the layer returns the list of its activations, also when there is only one.
+
+    >>> layer = Layer(2, 3, "tanh", seed=1)
+    >>> layer.theta = [[0, 1, 0], [0, 0, 1], [5, 1, 1]]
+    >>> [round(a.data, 4) for a in layer([0.5, -1.0])]
+    [0.4621, -0.7616, 0.9998]
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        activation: str = "relu",
+        seed: Seed = None,
+        *,
+        nonlin: bool = True,
+    ) -> None:
+        n_inputs = checks.count("Layer: n_inputs", n_inputs)
+        n_outputs = checks.count("Layer: n_outputs", n_outputs)
+        _check_count([n_inputs, n_outputs])
+        self._activation = check_activation(activation if nonlin else "linear")
+        if self._activation == "softmax" and n_outputs == 1:
+            raise ValueError("Layer: the softmax of one unit is always 1; take 'sigmoid' instead")
+        weights = initial_weights(
+            self._activation, n_inputs, n_outputs, np.random.default_rng(seed)
+        )
+        own = self._activation if self._activation in ELEMENTWISE else "linear"
+        self._neurons = tuple(Neuron._of(own, row) for row in weights)
+        self._label_parameters()
+
+    @property
+    def neurons(self) -> tuple[Neuron, ...]:
+        """The units, in the order of Theta's rows (those of a softmax layer are linear)."""
+        return self._neurons
+
+    @property
+    def activation(self) -> str:
+        """The name of g."""
+        return self._activation
+
+    @property
+    def n_inputs(self) -> int:
+        """The number s of inputs, without the bias unit."""
+        return len(self._neurons[0].w)
+
+    @property
+    def theta(self) -> Array:
+        """The matrix Theta, shape (s_next, 1 + s): a row per neuron, column 0 the bias.
+
+        It is a copy and cannot be written into; assign a whole new matrix to change the layer.  A
+        wrong shape raises ValueError and changes nothing.  nan and infinities are taken, as
+        ``Value.data`` takes them (loading weights does not).
+        """
+        return _frozen(self._array().read())
+
+    @theta.setter
+    def theta(self, theta: Any) -> None:
+        self._write(self._checked(theta, "theta"))
+
+    @property
+    def theta_grad(self) -> Array:
+        """The gradients of the parameters, arranged as in ``theta``."""
+        array = self._array()
+        return _frozen(read_grads(array.values).reshape(array.shape))
+
+    def _array(self, name: str = "Theta") -> ParameterArray:
+        return ParameterArray(
+            name,
+            tuple(p for neuron in self._neurons for p in (neuron.b, *neuron.w)),
+            (len(self._neurons), 1 + self.n_inputs),
+            tuple(p for neuron in self._neurons for p in neuron.w),
+        )
+
+    def _own_arrays(self) -> Iterable[ParameterArray]:
+        yield self._array()
+
+    def _checked(self, theta: Any, name: str) -> Array:
+        return checks.real_array(name, theta, (len(self._neurons), 1 + self.n_inputs))
+
+    def _write(self, theta: Array) -> None:
+        write_data(self._array().values, theta.ravel())
+
+    def _z(self, x: Any) -> list[Value]:
+        inputs = _inputs(x, self.n_inputs, self)
+        return [neuron._z(inputs) for neuron in self._neurons]
+
+    def _a(self, z: list[Value]) -> list[Value]:
+        return activate(self._activation, z)
+
+    def __call__(self, x: Any) -> list[Value]:
+        """Return the activations for the inputs *x*: numbers or Values, as many as ``n_inputs``."""
+        return self._a(self._z(x))
+
+    def __repr__(self) -> str:
+        return f"Layer({self.n_inputs}, {len(self._neurons)}, {self._activation!r})"
+
+
+class MLP(Module):
+    """A multilayer perceptron: layers one after the other.
+
+    *widths* are the numbers of units of the layers after the input, the output's last, in any
+    sequence.  *activation* is that of the hidden layers, one name or one for each of them; the
+    output layer has *output_activation*.  See :class:`Layer` for the names.  *seed* is an int, or a
+    NumPy Generator to draw from; with None every network is different.
+
+    >>> model = MLP(2, [16, 16, 1], activation="tanh", seed=0)
+    >>> len(model.parameters()), [theta.shape for theta in model.thetas]
+    (337, [(16, 3), (16, 17), (1, 17)])
+    >>> out = model([0.5, -1.0])
+    >>> out.backward()
+    >>> model.parameters()[0].label, model.theta_grads[0].shape
+    ('Theta1[0,0]', (16, 3))
+
+    The output is a list, except that a single output comes as it is: ``model(x)`` above is a Value.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        widths: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        output_activation: str = "linear",
+        seed: Seed = None,
+    ) -> None:
+        sizes = _sizes(n_inputs, widths)
+        _check_count(sizes)
+        hidden = _hidden_activations(activation, len(sizes) - 2)
+        names = [*hidden, check_activation(output_activation)]
+        generator = np.random.default_rng(seed)
+        self._layers = tuple(
+            Layer(before, after, name, generator)
+            for (before, after), name in zip(pairwise(sizes), names, strict=True)
+        )
+        self._label_parameters()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that compute: the first of them leads from the input to layer 2."""
+        return self._layers
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of units of every layer, the input first, the bias units left out."""
+        return (self._layers[0].n_inputs, *(len(layer.neurons) for layer in self._layers))
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of every layer after the input."""
+        return tuple(layer.activation for layer in self._layers)
+
+    @property
+    def thetas(self) -> tuple[Array, ...]:
+        """The matrices Theta^(1) to Theta^(L-1): see ``Layer.theta``.
+
+        Assigning checks all of them before it writes any.
+        """
+        return tuple(layer.theta for layer in self._layers)
+
+    @thetas.setter
+    def thetas(self, thetas: Iterable[Any]) -> None:
+        given = list(thetas)
+        if len(given) != len(self._layers):
+            raise ValueError(
+                f"thetas: {len(given)} matrices; expected {len(self._layers)}, one for each layer "
+                "after the input"
+            )
+        checked = [
+            layer._checked(theta, f"thetas[{i}]")
+            for i, (layer, theta) in enumerate(zip(self._layers, given, strict=True))
+        ]
+        for layer, theta in zip(self._layers, checked, strict=True):
+            layer._write(theta)
+
+    @property
+    def theta_grads(self) -> tuple[Array, ...]:
+        """The gradients of the parameters, arranged as in ``thetas``."""
+        return tuple(layer.theta_grad for layer in self._layers)
+
+    def _own_arrays(self) -> Iterable[ParameterArray]:
+        names = theta_shapes(self.sizes)
+        for name, layer in zip(names, self._layers, strict=True):
+            yield layer._array(name)
+
+    def __call__(self, x: Any) -> Any:
+        """Return the output for one example *x*: a Value, or a list if there are several outputs.
+
+        *x* holds as many numbers or Values as there are inputs: a list, a tuple, a row of an array.
+        """
+        for layer in self._layers:
+            x = layer(x)
+        return _unwrapped(x)
+
+    def trace(self, x: Any) -> Trace:
+        """Compute the output for *x* and return it together with every z and a on the way.
+
+        >>> model = MLP(2, [3, 1], activation="sigmoid", output_activation="sigmoid", seed=0)
+        >>> trace = model.trace([1.0, 0.0])
+        >>> trace.output is trace.a[3][0]
+        True
+        >>> loss = (trace.output - 1.0) ** 2
+        >>> loss.backward()
+        >>> bool(trace.delta(3)[0] == model.theta_grads[1][0, 0])     # the bias unit is 1
+        True
+
+        Numbers in *x* become Values here, so ``a[1][j].grad`` is the gradient of that input.
+        """
+        a = {1: _labelled(_inputs(x, self.sizes[0], self), "a1")}
+        z = {}
+        for number, layer in enumerate(self._layers, start=2):
+            units = layer._z(a[number - 1])
+            z[number] = _labelled(units, f"z{number}")
+            a[number] = _labelled(layer._a(units), f"a{number}")
+        return Trace(ByLayer("z", z), ByLayer("a", a), _unwrapped(list(a[len(a)])))
+
+    def __repr__(self) -> str:
+        hidden = self.activations[:-1]
+        shown = hidden[0] if len(set(hidden)) == 1 else list(hidden)
+        activation = f", activation={shown!r}" if hidden else ""
+        return (
+            f"MLP({self.sizes[0]}, {list(self.sizes[1:])}{activation}, "
+            f"output_activation={self.activations[-1]!r})"
+        )
+
+
+class ByLayer(dict[int, T]):
+    """What a trace has for each layer, by the layer's number."""
+
+    def __init__(self, name: str, layers: Mapping[int, T]) -> None:
+        super().__init__(layers)
+        self._name = name
+
+    def __missing__(self, number: object) -> T:
+        raise KeyError(
+            f"{self._name}[{number!r}]: the layers that have {self._name} are {min(self)} to "
+            f"{max(self)}; layer 1 is the input, which has no z"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One pass of a network, layer by layer, as nodes of the graph.
+
+    ``z[l][j]`` and ``a[l][j]`` are the pre-activation and the activation of unit j of layer l.
+    Layers have the notes' numbers, as at the head of this module: ``a[1]`` is the input, z begins
+    at 2, and both end at the output layer L.  Units count from 0; the bias unit is not among them.
+    """
+
+    z: ByLayer[tuple[Value, ...]]
+    a: ByLayer[tuple[Value, ...]]
+    output: Any
+    """What ``model(x)`` returns: ``a[L]`` as a list, or its only entry."""
+
+    def delta(self, l: int) -> Array:  # noqa: E741 (the notes' letter)
+        r"""Return delta^(l), shape (s_l,): dC/dz of each unit of layer *l*, l = 2 to L.
+
+        C is whatever ``backward`` was last called on.  RuntimeError if it was not called on
+        anything that depends on this trace.
+
+        >>> model = MLP(1, [1], seed=0)
+        >>> model.thetas = [[[0.0, 2.0]]]
+        >>> trace = model.trace([3.0])
+        >>> ((trace.output - 1.0) ** 2).backward()
+        >>> trace.delta(2)
+        array([10.])
+
+        With the mean over m examples for C, these are the notes' deltas divided by m.
+        """
+        units = self.z[l]
+        if not any(unit.has_grad for layer in self.z.values() for unit in layer):
+            raise RuntimeError(
+                f"delta({l}): no backward pass has reached this trace; call backward() on a loss "
+                "made from trace.output, outside no_grad"
+            )
+        return read_grads(units)
+
+
+def theta_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """Return the name and shape of each Theta of a network whose layers have *sizes* units."""
+    return {
+        f"Theta{number}": (s_next, 1 + s)
+        for number, (s, s_next) in enumerate(pairwise(sizes), start=1)
+    }
+
+
+def _sizes(n_inputs: Any, widths: Any) -> list[int]:
+    if isinstance(widths, (str, bytes, Mapping, Set)) or not hasattr(widths, "__iter__"):
+        raise TypeError(f"MLP: widths is {widths!r}: expected a sequence such as [16, 16, 1]")
+    sizes = [checks.count("MLP: n_inputs", n_inputs)]
+    sizes += [checks.count(f"MLP: widths[{i}]", width) for i, width in enumerate(widths)]
+    if len(sizes) == 1:
+        raise ValueError("MLP: widths is empty; expected at least the number of outputs, as in [1]")
+    return sizes
+
+
+def _check_count(sizes: Sequence[int]) -> None:
+    count = sum(rows * columns for rows, columns in theta_shapes(sizes).values())
+    if count > MOST_PARAMETERS:
+        raise ValueError(
+            f"layers of {', '.join(map(str, sizes))} units have {count:,} parameters, each of them "
+            f"an object; expected at most {MOST_PARAMETERS:,}"
+        )
+
+
+def _hidden_activations(activation: Any, count: int) -> list[str]:
+    if isinstance(activation, str) or not hasattr(activation, "__iter__"):
+        return [check_activation(activation)] * count
+    names = [check_activation(name) for name in activation]
+    if len(names) != count:
+        raise ValueError(
+            f"MLP: {len(names)} activations for {count} hidden layers; expected one for each, or "
+            "one name for all (the output layer's is output_activation)"
+        )
+    return names
+
+
+def _inputs(x: Any, count: int, module: Module) -> Sequence[Value | float]:
+    """Return the *count* inputs in *x*, each a float or a Value; the errors name *module*."""
+    if isinstance(x, np.ndarray):
+        if x.ndim > 1:
+            raise ValueError(
+                f"{module!r} takes one example at a time, not an array of shape {x.shape}: "
+                "[model(x) for x in X]"
+            )
+        x = x.ravel().tolist()
+    elif isinstance(x, (Value, numbers.Number)):
+        x = (x,)
+    elif isinstance(x, (str, bytes, Mapping, Set)) or not hasattr(x, "__iter__"):
+        raise TypeError(
+            f"{module!r} takes a sequence of {count} numbers or Values, not {type(x).__name__}"
+        )
+    name = type(module).__name__
+    inputs = [v if type(v) is float or type(v) is Value else as_float(v, name) for v in x]
+    if len(inputs) != count:
+        raise ValueError(f"{module!r} takes {count} inputs, but {len(inputs)} were given")
+    return inputs
+
+
+def _labelled(units: Sequence[Value | float], name: str) -> tuple[Value, ...]:
+    """Return *units* as Values, those without a label labelled by *name* and index."""
+    values = tuple(v if isinstance(v, Value) else Value(v) for v in units)
+    for j, value in enumerate(values):
+        value.label = value.label or f"{name}[{j}]"
+    return values
+
+
+def _unwrapped(outputs: list[Value]) -> Any:
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,74 @@
+"""Learning rates that change: functions from the number of steps taken so far to a rate.
+
+Any function of that kind will do wherever an optimiser takes a ``learning_rate``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from . import checks
+
+Schedule = Callable[[int], float]
+
+
+def constant(rate: float) -> Schedule:
+    """Return the schedule that is always *rate*.
+
+    >>> constant(0.1)(1000)
+    0.1
+    """
+    rate = checks.real("constant: rate", rate)
+    return lambda steps: rate
+
+
+def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
+    """Return the schedule rate * factor^floor(steps / every).
+
+    >>> [round(step_decay(0.8, every=10, factor=0.5)(steps), 3) for steps in (0, 9, 10, 25)]
+    [0.8, 0.8, 0.4, 0.2]
+    """
+    rate, factor = checks.real("step_decay: rate", rate), checks.real("step_decay: factor", factor)
+    every = checks.count("step_decay: every", every)
+    return lambda steps: rate * math.pow(factor, steps // every)
+
+
+def cosine(rate: float, total: int, final: float = 0.0) -> Schedule:
+    """Return the schedule that falls from *rate* to *final* over *total* steps, as a half cosine.
+
+    final + (rate - final) (1 + cos(pi steps / total)) / 2, and *final* from then on; Loshchilov and
+    Hutter, "SGDR" (2017), equation 5, without restarts.
+
+    >>> [round(cosine(1.0, total=4)(steps), 4) for steps in range(6)]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
+    """
+    rate, final = checks.real("cosine: rate", rate), checks.real("cosine: final", final)
+    total = checks.count("cosine: total", total)
+
+    def at(steps: int) -> float:
+        share = min(steps / total, 1.0)
+        return final + (rate - final) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+    return at
+
+
+def warmup(over: int, then: float | Schedule) -> Schedule:
+    """Return the schedule that rises in *over* equal strides to what *then* begins with.
+
+    The first step already gets 1/over of the rate, so that none is lost.  After *over* steps the
+    schedule *then*, or the constant rate, runs from its own beginning.
+
+    >>> schedule = warmup(4, then=cosine(0.8, total=100))
+    >>> [round(schedule(steps), 3) for steps in (0, 1, 2, 3, 4, 54)]
+    [0.2, 0.4, 0.6, 0.8, 0.8, 0.4]
+    """
+    over = checks.count("warmup: over", over)
+    following = then if callable(then) else constant(then)
+
+    def at(steps: int) -> float:
+        if steps < over:
+            return following(0) * (steps + 1) / over
+        return following(steps - over)
+
+    return at
