@@ -1,0 +1,312 @@
+"""A 64-32-10 network learns to read real handwriting, every gradient from the scalar graph.
+
+The data are the 1,797 digits of ``data/README.md``.  A neuron is one ``dot`` node and one ``tanh``
+node, a mini-batch is one graph, and ``loss.backward()`` is all there is to the gradient.  At the
+end the gradient of a batch is held against two others that know nothing of the graph: the deltas
+in closed form (:mod:`chainrule.backprop`), and finite differences.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from chainrule import backprop, nn, viz
+from chainrule.checking.differences import slopes
+from chainrule.demos._figures import BLUE, GREY, RED, figure
+
+Array = np.ndarray[Any, Any]
+
+WIDTHS, ACTIVATION = [32, 10], "tanh"
+HELD_OUT = 360
+BATCH, RATE, MOMENTUM = 16, 0.1, 0.9
+COMPARED = 16
+"""Held-out digits in the batch whose gradients are compared."""
+SAMPLED = 20
+"""Parameters whose derivative is also taken by finite differences."""
+
+
+def main(
+    out: Path = Path("chainrule-demo"), epochs: int = 6, seed: int = 0, quiet: bool = False
+) -> None:
+    """Train, compare the gradients, draw, and say how it all went."""
+    out.mkdir(parents=True, exist_ok=True)  # or fail now rather than after the training
+    rng = np.random.default_rng(seed)
+    training, held_out = split(load(), rng)
+    model = nn.MLP(64, WIDTHS, activation=ACTIVATION, seed=rng)
+    history, written = History(), list[Path]()
+    if not quiet:
+        print(f"{model}: {len(model.parameters()):,} parameters")
+        print(f"{len(training):,} digits to learn from, {len(held_out)} held out", flush=True)
+    try:
+        train(model, training, held_out, epochs, rng, history, quiet)
+        wrong = int(np.sum(predict(model, held_out.X) != held_out.labels))
+        print(f"accuracy on held-out digits: {1 - wrong / HELD_OUT:.1%}", end="")
+        print(f" ({wrong} of {HELD_OUT} wrong)")
+        compare(model, held_out[:COMPARED], rng)
+        for path, shows in draw(out, model, history, held_out):
+            written.append(path)
+            print(f"wrote {path}: {shows}")
+    except KeyboardInterrupt:
+        if rewriting(quiet):
+            print()
+        done = f"{len(history.accuracies)} of {epochs} epochs"
+        if history.accuracies:
+            done += f" (held-out accuracy {history.accuracies[-1]:.1%})"
+        done += "".join(f", {path}" for path in written)
+        raise KeyboardInterrupt(f"interrupted; finished are {done}") from None
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Digits:
+    """Pixels between 0 and 1, shape (m, 64), and the digit that each row shows."""
+
+    X: Array
+    labels: Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> Digits:
+        return Digits(self.X[rows], self.labels[rows])
+
+
+def load() -> Digits:
+    """Return the digits that come with the package.
+
+    >>> digits = load()
+    >>> digits.X.shape, digits.labels[:3].tolist()
+    ((1797, 64), [0, 1, 2])
+    """
+    packed = resources.files("chainrule.demos") / "data" / "digits.csv.gz"
+    rows = gzip.decompress(packed.read_bytes()).decode("ascii").splitlines()
+    table = np.loadtxt(rows, delimiter=",", dtype=int)
+    return Digits(table[:, :-1] / 16.0, table[:, -1])
+
+
+def split(digits: Digits, rng: np.random.Generator) -> tuple[Digits, Digits]:
+    """Return a training part and a held-out part, drawn at random."""
+    order = rng.permutation(len(digits))
+    return digits[order[HELD_OUT:]], digits[order[:HELD_OUT]]
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+@dataclass
+class History:
+    """What a training run leaves: the loss of every mini-batch, the accuracy after every epoch."""
+
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+
+def loss_of(model: nn.MLP, batch: Digits) -> Any:
+    """Return the mean cross-entropy over *batch*: one graph."""
+    examples = zip(batch.X.tolist(), batch.labels.tolist(), strict=True)
+    return cr.mean([nn.losses.cross_entropy(model(x), label) for x, label in examples])
+
+
+@cr.no_grad()
+def predict(model: nn.MLP, X: Array) -> Array:
+    """Return the digit that *model* reads in each row of *X*: the one with the largest output."""
+    return np.array([np.argmax([z.data for z in model(x)]) for x in X])
+
+
+def rewriting(quiet: bool) -> bool:
+    """Return whether there is a terminal on which a line of progress can rewrite itself."""
+    return sys.stdout.isatty() and not quiet
+
+
+def train(
+    model: nn.MLP,
+    training: Digits,
+    held_out: Digits,
+    epochs: int,
+    rng: np.random.Generator,
+    history: History,
+    quiet: bool,
+) -> None:
+    """Fit *model* by gradient descent with momentum, the rate falling to 0 as a half cosine."""
+    live = rewriting(quiet)
+    batches = len(training) // BATCH
+    schedule = nn.optim.cosine(RATE, total=epochs * batches)
+    optimiser = nn.optim.SGD(model.parameters(), schedule, momentum=MOMENTUM)
+    for epoch in range(1, epochs + 1):
+        begun = time.perf_counter()
+        for k, rows in enumerate(np.array_split(rng.permutation(len(training)), batches)):
+            if live:
+                print(f"\repoch {epoch}/{epochs}  {k / batches:4.0%}", end="", flush=True)
+            optimiser.zero_grad()
+            loss = loss_of(model, training[rows])
+            loss.backward()
+            optimiser.step()
+            history.losses.append(loss.data)
+        accuracy = float(np.mean(predict(model, held_out.X) == held_out.labels))
+        history.accuracies.append(accuracy)
+        if not quiet:
+            seconds = time.perf_counter() - begun
+            print("\r" * live + f"epoch {epoch}/{epochs}", end="")
+            print(f"  loss {np.mean(history.losses[-batches:]):.4f}", end="")
+            print(f"  held-out accuracy {accuracy:.1%}  {seconds:.1f} s", flush=True)
+
+
+# --- three roads to one gradient -----------------------------------------------------------------
+
+
+def by_graph(model: nn.MLP, batch: Digits) -> Array:
+    """Return the gradient of the loss in all parameters, from one backward pass."""
+    model.zero_grad()
+    loss_of(model, batch).backward()
+    return backprop.unroll(model.theta_grads)
+
+
+def by_closed_form(model: nn.MLP, batch: Digits) -> Array:
+    """Return it from the delta formulas, which see nothing but matrices."""
+    targets = backprop.one_hot(batch.labels, WIDTHS[-1])
+    found = backprop.gradients(
+        model.thetas, batch.X, targets, loss="cross_entropy", activation=ACTIVATION
+    )
+    return backprop.unroll(found.D)
+
+
+@cr.no_grad()
+def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
+    """Return its entries at *positions* by finite differences of the loss."""
+    centre = loss_of(model, batch).data
+    entries = []
+    for parameter in np.array(model.parameters())[positions]:
+
+        def moved(x: float, parameter: cr.Value = parameter) -> list[float]:
+            parameter.data = x
+            return [loss_of(model, batch).data]
+
+        x = parameter.data
+        entries.append(slopes(moved, x, np.array([centre]), np.zeros(1))[0].value)
+        parameter.data = x
+    return np.array(entries)
+
+
+def relative_differences(ours: Array, reference: Array) -> Array:
+    """Return |ours - reference| / |reference| of each entry; two zeros agree."""
+    differences: Array = np.abs(ours - reference)
+    return differences / np.where(differences == 0.0, 1.0, np.abs(reference))
+
+
+def compare(model: nn.MLP, batch: Digits, rng: np.random.Generator) -> None:
+    """Print how far the graph's gradient is from the two others, entry by entry."""
+    graph = by_graph(model, batch)
+    closed = relative_differences(graph, by_closed_form(model, batch))
+    sample = rng.choice(np.flatnonzero(graph), SAMPLED, replace=False)
+    numerical = relative_differences(graph[sample], by_differences(model, batch, sample))
+    print("largest relative difference of autograd")
+    print(f"  from the closed-form deltas, over all {len(graph):,} parameters: {closed.max():.1e}")
+    print(f"  from finite differences, over {SAMPLED} of them: {numerical.max():.1e}")
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def draw(
+    out: Path, model: nn.MLP, history: History, held_out: Digits
+) -> Iterator[tuple[Path, str]]:
+    """Write the pictures into *out*; yield the path of each, and what it shows."""
+    drawings = {
+        "neuron.svg": (one_neuron(), "the graph of one neuron"),
+        "graph.svg": (small_loss(), "the graph of a 2-2-1 network's loss"),
+        "network.svg": (one_reading(model, held_out), "this network reading a held-out digit"),
+    }
+    for name, (drawing, shows) in drawings.items():
+        try:
+            drawing.save(out / name)
+        except viz.GraphvizError as error:
+            print(f"not drawn, {name}: {error}")
+        else:
+            yield out / name, shows
+    draw_history(out / "loss.svg", history)
+    yield out / "loss.svg", "the loss, and the accuracy, while it learned"
+    draw_sheet(out / "digits.png", held_out, predict(model, held_out.X))
+    yield out / "digits.png", "every held-out digit, those read wrongly marked"
+
+
+def one_neuron() -> viz.Drawing:
+    """Draw tanh(w1 x1 + w2 x2 + b), built from plain arithmetic."""
+    x1, x2 = cr.Value(2.0, "x1"), cr.Value(0.0, "x2")
+    w1, w2, b = cr.Value(-3.0, "w1"), cr.Value(1.0, "w2"), cr.Value(6.88, "b")
+    out = cr.tanh(w1 * x1 + w2 * x2 + b)
+    out.backward()
+    return viz.draw(out, title="One neuron: tanh(w1 x1 + w2 x2 + b)")
+
+
+def small_loss() -> viz.Drawing:
+    """Draw the loss of a network that is small enough; each neuron is one ``dot`` node."""
+    model = nn.MLP(2, [2, 1], activation=ACTIVATION, output_activation="sigmoid", seed=1)
+    loss = cr.square(model.trace([0.5, -1.0]).output - 1.0) / 2.0
+    loss.label = "loss"
+    loss.backward()
+    return viz.draw(loss, title="Half the squared error of a 2-2-1 network on one example")
+
+
+def one_reading(model: nn.MLP, digits: Digits) -> viz.Drawing:
+    """Draw the network with the first digit's activations, and the deltas of its loss."""
+    trace = model.trace(digits.X[0])
+    nn.losses.cross_entropy(trace.output, int(digits.labels[0])).backward()
+    return viz.draw_network(model, trace, title=f"Reading a {digits.labels[0]}")
+
+
+def draw_history(path: Path, history: History) -> None:
+    """Draw the loss of the mini-batches, with its running mean, and the accuracy by epoch."""
+    losses, epochs = np.array(history.losses), len(history.accuracies)
+    by_batch = epochs * (1 + np.arange(len(losses))) / len(losses)
+    width = max(1, len(losses) // epochs // 4)
+    smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
+    with figure(path, 9, 3.4) as drawn:
+        left, right = drawn.subplots(1, 2)
+        left.semilogy(by_batch, losses, color=BLUE, alpha=0.25, linewidth=0.8, label="mini-batch")
+        left.semilogy(by_batch[width - 1 :], smooth, color=BLUE, label=f"mean of {width}")
+        left.set(title="Cross-entropy", xlabel="epoch")
+        left.legend(frameon=False)
+        right.plot(range(1, epochs + 1), np.multiply(history.accuracies, 100), "o-", color=BLUE)
+        right.set(title="Accuracy on held-out digits, %", xlabel="epoch", ylim=(None, 100))
+        right.xaxis.get_major_locator().set_params(integer=True)
+
+
+def draw_sheet(path: Path, digits: Digits, read: Array) -> None:
+    """Draw every digit with what was read below it; a wrong reading is framed and told in full."""
+    columns, width, height = 24, 14, 13  # of a cell, in pixels; a digit has 8 by 8 of them
+    rows = -(-len(digits) // columns)
+    paper = np.zeros((rows * height, columns * width))
+    wrong = read != digits.labels
+    with figure(path, columns * width / 32, rows * height / 32 + 0.4) as drawn:
+        axes = drawn.subplots()
+        for i, (x, label) in enumerate(zip(digits.X, digits.labels, strict=True)):
+            top, left = i // columns * height, i % columns * width
+            paper[top + 1 : top + 9, left + 3 : left + 11] = x.reshape(8, 8)
+            caption = {"x": left + 6.5, "y": top + 10.3, "ha": "center", "va": "center"}
+            if wrong[i]:
+                axes.text(s=f"{read[i]}, not {label}", color=RED, fontsize=6.5, **caption)
+                right, bottom = left + 13, top + 12
+                frame = [left, right, right, left, left], [top, top, bottom, bottom, top]
+                axes.plot(*frame, color=RED, linewidth=1.2)
+            else:
+                axes.text(s=str(read[i]), color=GREY, fontsize=6.5, **caption)
+        axes.imshow(paper, cmap="gray_r", interpolation="nearest")
+        axes.set(xlim=(-1, columns * width), ylim=(rows * height, -1))
+        axes.set_title(f"{len(digits)} held-out digits and what was read: {wrong.sum()} wrong")
+        axes.axis("off")
+
+
+if __name__ == "__main__":
+    main()
