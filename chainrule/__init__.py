@@ -11,6 +11,9 @@
 import importlib
 from typing import Any
 
+import importlib
+from typing import Any
+
 from ._version import __version__
 from .engine.backend import Value, backend
 from .engine.modes import AnomalyError, detect_anomaly, no_grad
@@ -108,4 +111,17 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ROOMS])
+    return sorted({*globals(), *_ROOMS})
+
+_ROOMS = ("backprop", "checking", "nn", "viz")
+
+
+def __getattr__(name: str) -> Any:
+    # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})
