@@ -128,6 +128,9 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
         if sum(info.file_size for info in self._infos.values()) > length:
             raise ValueError("the entries overlap: together they are longer than the file")
 
+    def __contains__(self, name: object) -> bool:  # Mapping's own would read the array
+        return name in self._infos
+
     def __len__(self) -> int:
         return len(self._infos)
 
@@ -185,9 +188,9 @@ def _loaded(entries: _Entries, into: Module | None) -> Module:
     if into is None:
         into = MLP(sizes[0], sizes[1:], activations[:-1], activations[-1])
     elif isinstance(into, MLP) and described:
-        _, activations = _architecture(entries)
-        if activations != into.activations:
-            raise ValueError(f"the activations are {activations}: expected {into.activations}")
+        for name, given in zip(_ARCHITECTURE, _architecture(entries), strict=True):
+            if given != getattr(into, name):
+                raise ValueError(f"the {name} are {given}: expected {getattr(into, name)}")
     into.load_state_dict({name: entries[name] for name in shapes})
     return into
 
