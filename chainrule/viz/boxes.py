@@ -1,0 +1,49 @@
+"""How large the parts of a node are, in points; DOT and SVG are both written from these sizes.
+
+A node is a box of two parts.  The left part is the gate: the operation, or the terms of a folded
+``dot``.  The right part is the wire that leaves it: its value above, its gradient below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .circuit import Node
+from .text import advance
+
+OP_SIZE, TEXT_SIZE, SMALL_SIZE = 15.0, 13.0, 11.5
+HALF = 23.0  # the height of the value, and of the gradient
+PIN_PITCH = 12.0
+HEADER, ROW = 25.0, 19.0
+PAD = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The least size of a node: Graphviz may make it wider for its idea of the font."""
+
+    gate: float
+    wire: float
+    height: float
+    columns: tuple[float, float, float]
+    """The widths of name, value and gradient of the rows."""
+
+
+def box(node: Node) -> Box:
+    """Return the size of *node*.
+
+    >>> box(Node("n0", "tanh", "", "0.5", "–", pins=1)).height
+    46.0
+    """
+    header = max(advance(node.op, OP_SIZE), advance(node.label, TEXT_SIZE))
+    if node.rows and node.label:
+        header = advance(node.op, OP_SIZE) + 8 + advance(node.label, TEXT_SIZE)
+    columns = tuple(
+        max((advance(getattr(row, part), SMALL_SIZE) for row in node.rows), default=0.0)
+        for part in ("name", "data", "grad")
+    )
+    gate = max(36.0, header + 2 * PAD, sum(columns) + 4 * PAD if node.rows else 0.0)
+    wire = max(52.0, advance(node.data, TEXT_SIZE) + 2 * PAD, advance(node.grad, TEXT_SIZE) + 18)
+    pins = min(PIN_PITCH * node.pins, max(20 * PIN_PITCH, 3.0 * node.pins))
+    tall = HEADER + ROW * len(node.rows) + 4 if node.rows else pins
+    return Box(gate, wire, max(2 * HALF, tall), columns)  # type: ignore[arg-type]

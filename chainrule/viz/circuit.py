@@ -1,0 +1,270 @@
+"""From a graph of Values to a ``Circuit``: plain data that says what a drawing shows.
+
+A circuit holds finished strings and no Value, so it is a snapshot: a later backward pass does not
+change it.  Nodes stand in topological order and are named ``n0``, ``n1``, ... after it, so the same
+program gives the same drawing.  Everything that is a choice of content (which weights are folded
+away, how constants are written, what is too large to draw) is made here; :mod:`.dot` and
+:mod:`.svg` only write it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine.backend import Value
+from ..engine.primitives import dot_product
+from ..engine.sweeps import topological_order
+from .text import NOT_COMPUTED, short, visible
+
+_MOST_ROWS = 8  # of a folded dot node; one with more is shortened
+_TOOLTIP = 200  # characters of a label in a tooltip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One term of a ``dot`` node whose weight is folded into it, or its bias."""
+
+    name: str
+    data: str = ""
+    grad: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One Value: what its box says.
+
+    ``pins`` is the number of places on its left edge where edges arrive.  A node that is ``cut``
+    has parents that are not drawn.
+    """
+
+    id: str
+    op: str
+    label: str
+    data: str
+    grad: str
+    pins: int
+    rows: tuple[Row, ...] = ()
+    cut: bool = False
+    hint: str = ""
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the node was not computed from others."""
+        return not self.op
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The dependence of ``head`` on ``tail`` through one of its operands.
+
+    ``local`` is the local derivative, d head / d tail with the other operands held fixed.
+    """
+
+    tail: str
+    head: str
+    pin: int
+    local: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A drawing of a graph, as data: nodes in topological order, edges in operand order."""
+
+    title: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+def circuit_of(
+    root: Value,
+    *,
+    depth: int | None = None,
+    fold_weights: bool = True,
+    limit: int = 200,
+    title: str | None = None,
+) -> Circuit:
+    """Return the circuit of *root* and all that it depends on, or of the last *depth* steps.
+
+    >>> from chainrule import Value
+    >>> x = Value(3.0, "x")
+    >>> drawn = circuit_of(x * x)
+    >>> [(node.id, node.op or node.label, node.data) for node in drawn.nodes]
+    [('n0', 'x', '3'), ('n1', '*', '9')]
+    >>> [(edge.tail, edge.head, edge.local) for edge in drawn.edges]
+    [('n0', 'n1', '3'), ('n0', 'n1', '3')]
+    """
+    if not isinstance(root, Value):
+        raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
+    if depth is not None and (not isinstance(depth, int) or depth < 0):
+        raise ValueError(f"draw: depth is {depth!r}; expected the number of steps back, 0 or more")
+    members = topological_order([root]) if depth is None else _last_steps(root, depth)
+    folded = _foldable(members) if fold_weights else frozenset()
+    drawn = [node for node in members if node not in folded]
+    if len(drawn) > limit:
+        raise ValueError(_too_large(len(drawn), limit, depth))
+    ids = {node: f"n{i}" for i, node in enumerate(drawn)}
+    nodes: list[Node] = []
+    edges: list[Edge] = []
+    for node in drawn:
+        terms = _terms(node, folded)
+        present = [parent in ids for parent in node.parents]
+        pins = terms.pins if terms else list(range(len(node.parents)))
+        nodes.append(
+            Node(
+                id=ids[node],
+                op=_op_text(node, folded=terms is not None),
+                label=visible(node.label),
+                data=short(node.data),
+                grad=_grad(node),
+                pins=len(terms.rows) if terms else len(pins) if any(present) else 0,
+                rows=terms.rows if terms else (),
+                cut=not set(node.parents) <= folded | ids.keys(),
+                hint=_hint(node),
+            )
+        )
+        edges += [
+            Edge(ids[parent], ids[node], pin, short(partial), _flow(node, parent, partial))
+            for parent, partial, pin in zip(node.parents, node.partials, pins, strict=True)
+            if parent in ids
+        ]
+    if title is None:
+        title = f"Computation graph of {root.label}" if root.label else "Computation graph"
+    return Circuit(visible(title, 120), tuple(nodes), tuple(edges))
+
+
+def _described(root: Any) -> str:
+    if hasattr(root, "thetas"):
+        return f"{type(root).__name__}: use viz.draw_network(model)"
+    if isinstance(root, (list, tuple)):
+        return f"{type(root).__name__}: draw one of its elements, or their sum"
+    return type(root).__name__
+
+
+def _too_large(count: int, limit: int, depth: int | None) -> str:
+    if depth is None:
+        part = "draw the last steps with viz.draw(root, depth=3), or one node inside with"
+    else:
+        part = f"choose a depth below {depth}, or draw one node inside with"
+    everything = f"; viz.draw(root, limit={count}) draws all of them" if count <= 1000 else ""
+    return (
+        f"draw: {count:,} nodes, more than the limit of {limit:,}, would make an unreadable "
+        f"picture: {part} viz.draw(node){everything}"
+    )
+
+
+def _last_steps(root: Value, depth: int) -> list[Value]:
+    members = frontier = {root}
+    for _ in range(depth):
+        frontier = {parent for node in frontier for parent in node.parents} - members
+        if not frontier:
+            break
+        members = members | frontier
+    return sorted(members, key=lambda node: node.serial)
+
+
+def _foldable(members: Iterable[Value]) -> Set[Value]:
+    """Return the leaves that serve as weight or bias of ``dot`` nodes and as nothing else."""
+    weights: set[Value] = set()
+    others: set[Value] = set()
+    for node in members:
+        if node.primitive is dot_product:
+            n = len(node.operands) // 2
+            for i, operand in enumerate(node.operands):
+                if isinstance(operand, Value):
+                    (others if n <= i < 2 * n else weights).add(operand)
+        else:
+            others.update(node.parents)
+    present = set(members)
+    return {leaf for leaf in weights - others if leaf.primitive is None and leaf in present}
+
+
+# --- what a node says ------------------------------------------------------------------------
+
+
+def _name(node: Value) -> str:
+    return visible(node.label) or visible(node.op) or "a leaf"
+
+
+def _grad(node: Value) -> str:
+    return short(node.grad) if node.has_grad else NOT_COMPUTED
+
+
+def _hint(node: Value) -> str:
+    lines = [visible(node.op, _TOOLTIP), visible(node.label, _TOOLTIP)]
+    lines.append(f"value {node.data!r}")
+    lines.append(f"gradient {node.grad!r}" if node.has_grad else "gradient not yet computed")
+    return "\n".join(filter(None, lines))
+
+
+def _flow(node: Value, parent: Value, partial: float) -> str:
+    text = f"local derivative d({_name(node)})/d({_name(parent)}) = {partial!r}"
+    if not node.has_grad:
+        return text
+    return f"{text}\nsends back {partial!r} × {node.grad!r} = {partial * node.grad!r}"
+
+
+def _op_text(node: Value, folded: bool) -> str:
+    """Return the operation with the constants among its operands: ``** 2``, ``maximum(·, 0)``."""
+    op = visible(node.op)
+    operands = node.operands
+    if node.primitive is dot_product and operands[-1:] == (0.0,):
+        operands = operands[:-1]  # the bias that was not given
+    if folded or all(isinstance(x, Value) for x in operands):
+        return op
+    shown = ["·" if isinstance(x, Value) else short(x) for x in operands]
+    if len(operands) == 2 and not op.isidentifier():
+        left, right = shown
+        return f"{op} {right}" if isinstance(operands[0], Value) else f"{left} {op}"
+    if len(shown) > 4:
+        shown[2:-1] = ["…"]
+    return f"{op}({', '.join(shown)})"
+
+
+# --- dot nodes with their weights inside -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    rows: tuple[Row, ...]
+    pins: list[int]
+    """For each parent of the node the row at which its edge arrives, drawn or not."""
+
+
+def _terms(node: Value, folded: Set[Value]) -> _Terms | None:
+    """Return the rows of a ``dot`` node with a weight to fold into it, else None."""
+    if node.primitive is not dot_product or folded.isdisjoint(node.parents):
+        return None
+    operands = node.operands
+    n = len(operands) // 2
+    weights, inputs, bias = operands[:n], operands[n:-1], operands[-1]
+    rows = [_term(w, x, folded) for w, x in zip(weights, inputs, strict=True)]
+    positions = [*range(n), *range(n), n]
+    if isinstance(bias, Value) or bias != 0.0:
+        rows.append(_factor("+", bias, folded))
+    pins = [p for p, x in zip(positions, operands, strict=True) if isinstance(x, Value)]
+    return _shortened(rows, pins)
+
+
+def _term(weight: Value | float, x: Value | float, folded: Set[Value]) -> Row:
+    return _factor("×" if isinstance(x, Value) else f"{short(x)} ×", weight, folded)
+
+
+def _factor(sign: str, weight: Value | float, folded: Set[Value]) -> Row:
+    if not isinstance(weight, Value):
+        return Row(sign, short(weight))
+    if weight not in folded:
+        return Row(f"{sign} ·")
+    return Row(f"{sign} {visible(weight.label, 12)}".rstrip(), short(weight.data), _grad(weight))
+
+
+def _shortened(rows: Sequence[Row], pins: list[int]) -> _Terms:
+    extra = len(rows) - _MOST_ROWS
+    if extra <= 0:
+        return _Terms(tuple(rows), pins)
+    first, last = _MOST_ROWS - 3, len(rows) - 2
+    gap = Row(f"⋮ {last - first} more")
+    moved = [p if p < first else first if p < last else p - extra for p in pins]
+    return _Terms((*rows[:first], gap, *rows[last:]), moved)

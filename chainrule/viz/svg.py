@@ -1,0 +1,308 @@
+"""Writing SVG: a document that knows the themes, and the pictures of circuits and networks.
+
+Elements are built as a tree and serialised at the end, so no text can break out of its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from . import theme
+from .boxes import HEADER, OP_SIZE, PAD, ROW, SMALL_SIZE, TEXT_SIZE, box
+from .circuit import Circuit, Edge, Node
+from .layout import Layout, Place, Spline
+from .network import MOST_WEIGHTS, Link, Network, Unit
+from .text import NOT_COMPUTED, advance
+
+MARGIN = 18.0
+_HEADING_SIZE, _LEGEND_SIZE = 15.0, 12.0
+_HEADING, _LEGEND = 34.0, 34.0  # the heights of the lines above and below the picture
+
+Span = tuple[str, str]
+"""A piece of a line of text and its classes."""
+
+
+def number(x: float) -> str:
+    """Return a coordinate, to a hundredth of a point."""
+    return f"{round(x, 2) + 0.0:.7g}"
+
+
+class Document:
+    """An SVG picture *width* by *height* points large, with a heading above and a legend below.
+
+    The coordinates of what is drawn start at the corner of the picture proper.
+    """
+
+    def __init__(self, title: str, width: float, height: float, legend: Sequence[Span]) -> None:
+        texts = advance(title, _HEADING_SIZE), advance("".join(s for s, _ in legend), _LEGEND_SIZE)
+        full_width = max(width, *texts) + 2 * MARGIN
+        full_height = height + 2 * MARGIN + _HEADING + _LEGEND
+        self._root = ET.Element(
+            "svg",
+            {
+                "xmlns": "http://www.w3.org/2000/svg",
+                "viewBox": f"0 0 {number(full_width)} {number(full_height)}",
+                "width": number(full_width),
+                "height": number(full_height),
+                "role": "img",
+                "style": "max-width:100%;height:auto",
+            },
+        )
+        ET.SubElement(self._root, "title").text = title
+        ET.SubElement(self._root, "style").text = theme.css()
+        self.draw(self._root, "rect", "paper", width="100%", height="100%")
+        self.text(self._root, MARGIN, 30, title, "ink bold", _HEADING_SIZE, "start")
+        self.spans(self._root, MARGIN, full_height - 16, legend, _LEGEND_SIZE, "start")
+        shift = MARGIN + max(0.0, full_width - 2 * MARGIN - width) / 2, MARGIN + _HEADING
+        self.body = ET.SubElement(
+            self._root, "g", transform=f"translate({number(shift[0])} {number(shift[1])})"
+        )
+
+    def group(self, hint: str) -> ET.Element:
+        """Return a new group in the picture that shows *hint* under the pointer."""
+        group = ET.SubElement(self.body, "g")
+        ET.SubElement(group, "title").text = hint
+        return group
+
+    def draw(self, parent: ET.Element, tag: str, classes: str, **attributes: float | str) -> None:
+        """Add an element; ``stroke_width`` and its like are spelt with a hyphen in SVG."""
+        written = {
+            name.replace("_", "-"): value if isinstance(value, str) else number(value)
+            for name, value in attributes.items()
+        }
+        ET.SubElement(parent, tag, {"class": _prefixed(classes), **written})
+
+    def text(
+        self,
+        parent: ET.Element,
+        x: float,
+        y: float,
+        text: str,
+        classes: str,
+        size: float,
+        anchor: str = "middle",
+    ) -> None:
+        """Add one line of text whose baseline is at *y*."""
+        self.spans(parent, x, y, [(text, classes)], size, anchor)
+
+    def spans(
+        self,
+        parent: ET.Element,
+        x: float,
+        y: float,
+        spans: Sequence[Span],
+        size: float,
+        anchor: str = "middle",
+    ) -> None:
+        """Add one line of text made of pieces; the classes sub and sup lower and raise a piece."""
+        line = ET.SubElement(
+            parent,
+            "text",
+            {
+                "class": "cr-text",
+                "x": number(x),
+                "y": number(y),
+                "font-size": number(size),
+                "text-anchor": anchor,
+            },
+        )
+        level = 0.0
+        for text, classes in spans:
+            span = ET.SubElement(line, "tspan", {"class": _prefixed(classes)})
+            span.text = text
+            wanted = 0.28 if "sub" in classes else -0.38 if "sup" in classes else 0.0
+            if wanted:
+                span.set("font-size", number(0.7 * size))
+            if wanted != level:
+                span.set("dy", number((wanted - level) * size))
+                level = wanted
+
+    def __str__(self) -> str:
+        return ET.tostring(self._root, encoding="unicode") + "\n"
+
+
+def _prefixed(classes: str) -> str:
+    return " ".join(f"cr-{name}" for name in classes.split())
+
+
+# --- circuits ----------------------------------------------------------------------------------
+
+
+def circuit_svg(circuit: Circuit, layout: Layout) -> str:
+    """Return the picture of *circuit* with everything at its place in *layout*."""
+    document = Document(circuit.title, layout.width, layout.height, _legend(circuit))
+    for edge, spline in zip(circuit.edges, layout.edges, strict=True):
+        _draw_edge(document, edge, spline)
+    for edge, spline in zip(circuit.edges, layout.edges, strict=True):
+        _draw_local(document, edge, spline)
+    for node in circuit.nodes:
+        _draw_node(document, node, layout.nodes[node.id], is_root=node is circuit.nodes[-1])
+    return str(document)
+
+
+def _legend(circuit: Circuit) -> list[Span]:
+    root = circuit.nodes[-1]
+    of = f"d {root.label or 'root'} / d node"
+    spans = [("value", "data bold"), (" above,  ", "muted"), ("gradient", "grad bold")]
+    spans += [(f" below ({of})", "muted")]
+    if any(node.grad == NOT_COMPUTED for node in circuit.nodes):
+        spans += [(f",  {NOT_COMPUTED}", "grad bold"), (" not yet computed", "muted")]
+    if circuit.edges:
+        spans += [(",  ", "muted"), ("local derivative", "local bold"), (" on each edge", "muted")]
+    if any(node.cut for node in circuit.nodes):
+        spans += [(",  dashed: computed from more than is drawn", "muted")]
+    return spans
+
+
+def _draw_edge(document: Document, edge: Edge, spline: Spline) -> None:
+    group = document.group(edge.hint)
+    (start, *rest), tip = spline.points, spline.tip
+    curve = " ".join(f"{number(x)},{number(y)}" for x, y in rest)
+    path = f"M{number(start[0])},{number(start[1])} C{curve}"
+    document.draw(group, "path", "line", d=path, stroke_width=1.4)
+    end = rest[-1]
+    dx, dy = tip[0] - end[0], tip[1] - end[1]
+    corners = (
+        (end[0] - 0.45 * dy, end[1] + 0.45 * dx), tip, (end[0] + 0.45 * dy, end[1] - 0.45 * dx)
+    )  # fmt: skip
+    points = " ".join(f"{number(x)},{number(y)}" for x, y in corners)
+    document.draw(group, "polygon", "arrow", points=points)
+
+
+def _draw_local(document: Document, edge: Edge, spline: Spline) -> None:
+    # On the wire, which it interrupts: beside it, it could belong to a neighbour.
+    group = document.group(edge.hint)
+    x, y = spline.label
+    half = advance(edge.local, SMALL_SIZE) / 2 + 2
+    document.draw(
+        group, "rect", "paper", x=x - half, y=y - 7.5, width=2 * half, height=15.0, rx=7.0
+    )
+    document.text(group, x, y + 4, edge.local, "local", SMALL_SIZE)
+
+
+def _draw_node(document: Document, node: Node, place: Place, is_root: bool) -> None:
+    x, y, width, height = place
+    group = document.group(node.hint)
+    left, top, right = x - width / 2, y - height / 2, x + width / 2
+    sizes = box(node)
+    wire = right - sizes.wire
+    frame = {"x": left, "y": top, "width": width, "height": height, "rx": 7.0}
+    document.draw(group, "rect", "leaf" if node.is_leaf else "gate", **frame)
+    hidden = {"x": wire, "y": top, "width": sizes.wire - 7.0, "height": height}
+    document.draw(group, "rect", "paper", **hidden)
+    document.draw(group, "rect", "paper", **frame | {"x": right - 20, "width": 20.0})
+    border = "line dashed" if node.cut else "strong" if is_root else "line"
+    document.draw(group, "rect", border, stroke_width=1.2, **frame)
+    document.draw(group, "path", "line", d=f"M{number(wire)},{number(top)}V{number(top + height)}")
+    document.draw(group, "path", "hairline", d=f"M{number(wire)},{number(y)}H{number(right)}")
+    middle = (wire + right) / 2
+    document.text(group, middle, y - 7.5, node.data, "data", TEXT_SIZE)
+    document.text(group, middle, y + 16.5, node.grad, "grad", TEXT_SIZE)
+    if node.rows:
+        _draw_rows(document, group, node, left, top, wire)
+    elif node.op and node.label:
+        document.text(group, (left + wire) / 2, y - 3, node.op, "ink bold", OP_SIZE)
+        document.text(group, (left + wire) / 2, y + 15, node.label, "ink italic", TEXT_SIZE)
+    else:
+        classes = "ink bold" if node.op else "ink italic"
+        document.text(group, (left + wire) / 2, y + 5, node.op or node.label, classes, OP_SIZE)
+
+
+def _draw_rows(
+    document: Document, group: ET.Element, node: Node, left: float, top: float, wire: float
+) -> None:
+    spans = [(node.op, "ink bold"), ("  ", "ink"), (node.label, "ink italic")]
+    document.spans(group, (left + wire) / 2, top + 17, spans, TEXT_SIZE)
+    line = f"M{number(left)},{number(top + HEADER)}H{number(wire)}"
+    document.draw(group, "path", "hairline", d=line)
+    x_name, x_grad = left + PAD, wire - PAD
+    x_data = x_grad - box(node).columns[2] - PAD
+    for i, row in enumerate(node.rows):
+        y = top + HEADER + ROW * i + 14
+        document.text(group, x_name, y, row.name, "ink", SMALL_SIZE, "start")
+        document.text(group, x_data, y, row.data, "data", SMALL_SIZE, "end")
+        document.text(group, x_grad, y, row.grad, "grad", SMALL_SIZE, "end")
+
+
+# --- networks ----------------------------------------------------------------------------------
+
+_CAPTIONS = 40.0  # the height of the captions above the columns
+
+
+def network_svg(network: Network) -> str:
+    """Return the picture of *network*."""
+    document = Document(
+        network.title, network.width, network.height + _CAPTIONS, _network_legend(network)
+    )
+    for caption in network.captions:
+        spans = [(caption.first, "ink bold"), (caption.superscript, "ink sup")]
+        document.spans(document.body, caption.x, 10, spans, TEXT_SIZE)
+        document.text(document.body, caption.x, 27, caption.second, "muted", SMALL_SIZE)
+    units = {unit.id: unit for unit in network.units}
+    for link in network.links:
+        _draw_link(document, link, units[link.tail], units[link.head], len(network.links))
+    for unit in network.units:
+        _draw_unit(document, unit)
+    return str(document)
+
+
+def _network_legend(network: Network) -> list[Span]:
+    spans = [
+        ("positive", "positive bold"),
+        (" and ", "muted"),
+        ("negative", "negative bold"),
+        (" weights, thicker where larger", "muted"),
+    ]
+    if any(unit.value for unit in network.units):
+        spans += [(",  ", "muted"), ("activation a", "data bold")]
+        spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
+    if any(unit.delta == NOT_COMPUTED for unit in network.units):
+        spans += [(f",  {NOT_COMPUTED}", "grad bold"), (" not yet computed", "muted")]
+    return spans
+
+
+def _draw_link(document: Document, link: Link, tail: Unit, head: Unit, count: int) -> None:
+    group = document.group(link.hint)
+    dx, dy = head.x - tail.x, head.y - tail.y
+    length = math.hypot(dx, dy)
+    x0, y0 = tail.x + dx * tail.radius / length, tail.y + dy * tail.radius / length + _CAPTIONS
+    x1, y1 = head.x - dx * head.radius / length, head.y - dy * head.radius / length + _CAPTIONS
+    role = "plus" if link.weight > 0 else "minus" if link.weight < 0 else "line dashed"
+    path = f"M{number(x0)},{number(y0)}L{number(x1)},{number(y1)}"
+    width = 0.5 + 4.5 * link.strength
+    opacity = 0.9 if count <= MOST_WEIGHTS else 0.25 + 0.6 * link.strength
+    document.draw(group, "path", role, d=path, stroke_width=width, stroke_opacity=opacity)
+    if link.label:
+        part = 0.3
+        x, y = x0 + part * (x1 - x0), y0 + part * (y1 - y0)
+        angle = math.degrees(math.atan2(dy, dx))
+        turned = ET.SubElement(
+            group, "g", transform=f"translate({number(x)} {number(y)}) rotate({number(angle)})"
+        )
+        classes = "positive" if link.weight > 0 else "negative" if link.weight < 0 else "muted"
+        document.text(turned, 0, -4 - width / 2, link.label, classes, SMALL_SIZE)
+
+
+def _draw_unit(document: Document, unit: Unit) -> None:
+    x, y = unit.x, unit.y + _CAPTIONS
+    if unit.index < 0:
+        document.text(document.body, x, y + 2, "⋮", "ink bold", 22)
+        document.text(document.body, x, y + 20, unit.value, "muted", SMALL_SIZE)
+        return
+    group = document.group(unit.hint)
+    circle = {"cx": x, "cy": y, "r": unit.radius}
+    fill = "bias" if unit.index == 0 else "leaf" if unit.layer == 1 else "gate"
+    document.draw(group, "circle", fill, **circle)
+    document.draw(group, "circle", "line", stroke_width=1.4, **circle)
+    if unit.index == 0:
+        document.text(group, x, y + 5, "+1", "ink", TEXT_SIZE)
+        return
+    name = [("a", "ink italic"), (str(unit.index), "ink sub"), (f"({unit.layer})", "ink sup")]
+    document.spans(group, x, y + 5, name, OP_SIZE)
+    room = 1.45 * unit.radius
+    for text, role, dy in ((unit.value, "data", -15.0), (unit.delta, "grad", 24.0)):
+        size = min(SMALL_SIZE, SMALL_SIZE * room / max(advance(text, SMALL_SIZE), 1.0))
+        if text:
+            document.text(group, x, y + dy, text, role, size)

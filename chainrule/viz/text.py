@@ -1,0 +1,79 @@
+"""Numbers and labels as a drawing shows them.
+
+A label is data: it may hold anything a Python string can.  What could steer a reader or a parser
+(control characters, line breaks, bidirectional overrides, lone surrogates) is replaced by a visible
+stand-in here, once, before any diagram is made; the writers of DOT and SVG then only have to quote.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+NOT_COMPUTED = "–"
+"""Stands where a gradient would, until a backward pass has reached the node."""
+
+_JOINERS = "\u200c\u200d"  # emoji and several scripts are built with them
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def short(x: float) -> str:
+    """Return *x* to four significant digits.
+
+    >>> [short(x) for x in (2.0, 0.5, 1e-5, -1/3, 67000.0, 1e300, -0.0, float("-inf"))]
+    ['2', '0.5', '1e-5', '-0.3333', '6.7e4', '1e300', '-0', '-inf']
+
+    Trailing zeros mean that something was rounded away:
+
+    >>> short(1.0), short(0.99999)
+    ('1', '1.000')
+    """
+    text = f"{x:.4g}"
+    if math.isfinite(x) and float(text) != x:
+        text = f"{x:#.4g}"
+    mantissa, _, exponent = text.partition("e")
+    return mantissa.rstrip(".") + (f"e{int(exponent)}" if exponent else "")
+
+
+def visible(text: str, limit: int = 24) -> str:
+    r"""Return *text* on one line and without invisible characters, at most *limit* long.
+
+    >>> visible("tab\there"), visible("\u202egnp"), visible("x" * 30)
+    ('tab\\there', '\\u202egnp', 'xxxxxxxxxxxxxxxxxxxxxxx…')
+    """
+    shown = ""
+    for character in text:
+        piece = _stand_in(character)
+        if len(shown) + len(piece) > limit:
+            return shown[: limit - 1] + "…"
+        shown += piece
+    return shown
+
+
+def _stand_in(character: str) -> str:
+    code = ord(character)
+    illegal_in_xml = code & 0xFFFE == 0xFFFE
+    invisible = unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
+    if not (illegal_in_xml or invisible):
+        return character
+    return repr(character)[1:-1]  # as Python writes it, such as \n or \u202e
+
+
+def advance(text: str, size: float) -> float:
+    """Return about how wide *text* is in a sans-serif font of that *size*, rather more than less.
+
+    A drawing is laid out before it is known which font will show it.
+    """
+    return size * sum(map(_advance, text))
+
+
+def _advance(character: str) -> float:
+    if character in "iIjl.,:;'|!()[]` ft":
+        return 0.4
+    if character in "mwMW…×":
+        return 0.95
+    if unicodedata.combining(character) or character in _JOINERS:
+        return 0.0
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.05
+    return 0.76 if character.isupper() else 0.64

@@ -1,0 +1,79 @@
+"""The colours of all drawings, in light and in dark, by the role of what they colour.
+
+Value and gradient have the green and red of the CS231n circuit diagrams.  Weights have a pair that
+is told apart by the colour-blind too.  All text keeps a contrast of 4.5 : 1 to its background.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Tone(NamedTuple):
+    """One colour in the light and in the dark theme."""
+
+    light: str
+    dark: str
+
+
+PAPER = Tone("#ffffff", "#0d1117")
+INK = Tone("#1f2328", "#e6edf3")
+MUTED = Tone("#59636e", "#9198a1")
+LINE = Tone("#818b98", "#7d8590")
+HAIRLINE = Tone("#d1d9e0", "#3d444d")
+DATA = Tone("#116329", "#56d364")
+GRAD = Tone("#c4161c", "#ff7b72")
+LOCAL = Tone("#6639ba", "#d2a8ff")
+LEAF = Tone("#ddf4ff", "#12304f")
+GATE = Tone("#f3f4f6", "#21262d")
+BIAS = Tone("#fff8c5", "#3a2d0b")
+POSITIVE = Tone("#0969da", "#58a6ff")
+NEGATIVE = Tone("#bc4c00", "#f0883e")
+
+FONT = "Helvetica,Arial,Liberation Sans,DejaVu Sans,sans-serif"
+
+FILLS = {
+    "paper": PAPER,
+    "ink": INK,
+    "muted": MUTED,
+    "data": DATA,
+    "grad": GRAD,
+    "local": LOCAL,
+    "leaf": LEAF,
+    "gate": GATE,
+    "bias": BIAS,
+    "positive": POSITIVE,
+    "negative": NEGATIVE,
+    "arrow": LINE,
+}
+STROKES = {
+    "line": LINE,
+    "hairline": HAIRLINE,
+    "strong": INK,
+    "plus": POSITIVE,
+    "minus": NEGATIVE,
+}
+
+
+def css() -> str:
+    """Return the style sheet.
+
+    Class names are prefixed, because a notebook puts all its drawings into one page; presentation
+    stays in plain class rules, which slide programs understand as well as browsers do.
+    """
+    return "".join(
+        (
+            f".cr-text{{font-family:{FONT};white-space:pre}}",
+            ".cr-line,.cr-hairline,.cr-strong,.cr-plus,.cr-minus{fill:none}",
+            ".cr-italic{font-style:italic}.cr-bold{font-weight:bold}",
+            ".cr-dashed{stroke-dasharray:4 3}",
+            _rules(0),
+            f"@media (prefers-color-scheme:dark){{{_rules(1)}}}",
+        )
+    )
+
+
+def _rules(theme: int) -> str:
+    fills = (f".cr-{role}{{fill:{tone[theme]}}}" for role, tone in FILLS.items())
+    strokes = (f".cr-{role}{{stroke:{tone[theme]}}}" for role, tone in STROKES.items())
+    return "".join((*fills, *strokes))
