@@ -124,11 +124,11 @@ class Primitive:
             if hook is not None:
                 return hook(self, args)
             return self.scalar(*(as_float(arg, self.name) for arg in args))
-        if hook is not None or objects:
+        with np.errstate(all="ignore"):
+            if hook is None and not objects:
+                return self.array(*(_as_array(arg, self.name) for arg in args))
             operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
             return np.frompyfunc(self, len(args), 1)(*operands)
-        with np.errstate(all="ignore"):
-            return self.array(*(_as_array(arg, self.name) for arg in args))
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""

@@ -1,0 +1,270 @@
+"""Values and NumPy: scalars and arrays on either side, object arrays, ufuncs, masks."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import Value
+
+OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
+
+
+def data(array):
+    return np.vectorize(lambda v: v.data, otypes=[float])(array)
+
+
+@pytest.mark.parametrize("function", OPERATORS)
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i1", "u2", "?", "O", "longdouble"])
+def test_an_array_on_either_side_works_element_by_element(function, dtype):
+    array = np.array([[1, 2, 0], [1, 3, 1]]).astype(dtype)
+    v = Value(2.0)
+    with np.errstate(all="ignore"):
+        for got, expected in (
+            (function(v, array), function(2.0, array.astype(float))),
+            (function(array, v), function(array.astype(float), 2.0)),
+        ):
+            assert type(got) is np.ndarray
+            assert got.dtype == object
+            assert got.shape == (2, 3)
+            assert all(type(x) is Value and x.parents == (v,) for x in got.flat)
+            np.testing.assert_array_equal(data(got), expected)
+
+
+def test_empty_strided_and_read_only_arrays():
+    v = Value(2.0)
+    assert (v * np.zeros((0, 3))).shape == (0, 3)
+    array = np.arange(10.0)[::-3]
+    array.flags.writeable = False
+    np.testing.assert_array_equal(data(v * array), 2 * array)
+    np.testing.assert_array_equal(data(array - v), array - 2)
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([1j]), np.array(["1"]), np.array([b"1"]), np.array([None]), np.array([{}])]
+)
+def test_an_array_of_anything_else_is_refused(array):
+    for function in OPERATORS:
+        with pytest.raises(TypeError, match="is not a real number"):
+            function(Value(1.0), array)
+    with pytest.raises(TypeError, match=r"is not a(n array of)? real number"):
+        cr.exp(array)
+
+
+@pytest.mark.parametrize("function", OPERATORS)
+def test_arrays_of_values_broadcast_like_any_other(function):
+    a = np.array([[Value(1.0)], [Value(2.0)]])
+    b = np.array([Value(3.0), Value(4.0), 5.0])
+    got = function(a, b)
+    assert got.shape == (2, 3)
+    np.testing.assert_array_equal(data(got), function(data(a), np.array([3.0, 4.0, 5.0])))
+    assert got[1, 0].parents == (a[1, 0], b[0])
+
+
+def test_sums_products_means_and_matrix_products_are_differentiable():
+    x = np.array([Value(1.0), Value(2.0), Value(3.0)])
+    a = np.arange(6.0).reshape(2, 3)
+    for y, expected in (
+        (x.sum(), [1, 1, 1]),
+        (np.sum(x * x), [2, 4, 6]),
+        (x.prod(), [6, 3, 2]),
+        (np.mean(x), [1 / 3] * 3),
+        ((a @ x).sum(), [3, 5, 7]),
+        (x @ x, [2, 4, 6]),
+        (np.dot(x, [1.0, 0.0, -1.0]), [1, 0, -1]),
+        (np.cumsum(x)[1], [1, 1, 0]),
+        (np.max(x), [0, 0, 1]),
+        (np.linalg.multi_dot([a, x.reshape(3, 1)])[1, 0], [3, 4, 5]),
+        (np.einsum("i,i->", x, np.array([1.0, 2.0, 3.0], dtype=object)), [1, 2, 3]),
+    ):
+        assert cr.gradients(y, list(x)) == pytest.approx(expected)
+
+
+UFUNCS = [
+    np.exp, np.expm1, np.log, np.log1p, np.sqrt, np.sin, np.cos, np.tan, np.tanh, np.square, np.abs,
+    np.negative,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ufunc", UFUNCS)
+def test_numpys_functions_are_the_librarys_on_a_value_and_on_arrays_of_them(ufunc):
+    v = Value(0.7)
+    y = ufunc(v)
+    assert type(y) is Value
+    assert y.parents == (v,)
+    assert y.data == pytest.approx(float(ufunc(0.7)), rel=1e-15)
+    (element,) = ufunc(np.array([v]))
+    assert (element.data, element.partials) == (y.data, y.partials) or ufunc is np.square
+
+
+@pytest.mark.parametrize(
+    "ufunc",
+    [np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.minimum, np.hypot,
+     np.arctan2, np.logaddexp],
+)  # fmt: skip
+def test_numpys_functions_of_two_arguments_likewise(ufunc):
+    v = Value(0.7)
+    for y, expected in (
+        (ufunc(v, 2.0), ufunc(0.7, 2.0)),
+        (ufunc(np.float32(2.0), v), ufunc(2.0, 0.7)),
+        (ufunc(v, Value(2.0)), ufunc(0.7, 2.0)),
+    ):
+        assert type(y) is Value
+        assert v in y.parents
+        assert y.data == pytest.approx(float(expected), rel=1e-15)
+    array = ufunc(v, np.array([1.0, 2.0]))
+    assert [type(x) for x in array] == [Value, Value]
+
+
+@pytest.mark.parametrize(
+    "ufunc", [np.log2, np.arcsin, np.isnan, np.floor, np.cbrt, np.floor_divide]
+)
+def test_a_function_of_numpys_that_is_not_in_the_table_is_refused_by_name(ufunc):
+    with pytest.raises(TypeError, match=rf"numpy\.{ufunc.__name__} does not work on a Value"):
+        ufunc(*[Value(0.5)] * ufunc.nin)
+
+
+def test_ways_to_call_a_ufunc_that_would_drop_the_graph_are_refused():
+    v = Value(1.0)
+    for call in (
+        lambda: np.add.reduce(v),
+        lambda: np.add.outer(v, [1.0, 2.0]),
+        lambda: np.tanh(v, where=[True]),
+        lambda: np.exp(v, dtype=float),
+        lambda: np.add(v, 1.0, out=np.zeros(1)),
+    ):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_adding_in_place_to_an_array_of_values():
+    v = Value(2.0)
+    array = np.array([Value(1.0), 5.0], dtype=object)
+    same = array
+    array += v
+    array *= 3
+    assert same is array
+    assert [x.data for x in array] == [9.0, 21.0]
+    assert cr.gradients(array[0], [v]) == [3.0]
+
+
+def test_adding_in_place_to_an_array_of_floats_is_refused_and_changes_nothing():
+    array = np.ones(2)
+    with pytest.raises(TypeError, match=r"v\.data"):
+        array += Value(2.0)
+    assert array.tolist() == [1.0, 1.0]
+
+
+def test_an_array_of_floats_never_swallows_a_value():
+    array = np.zeros(3)
+    with pytest.raises(TypeError, match=r"v\.data"):
+        array[0] = Value(1.0)
+    with pytest.raises(TypeError, match=r"v\.data"):
+        np.array([Value(1.0), 2.0], dtype=float)
+    with pytest.raises(TypeError, match=r"v\.data"):
+        np.array([Value(1.0)]).astype(float)
+    with pytest.raises(TypeError):
+        math.fsum(np.array([Value(1.0)]))
+
+
+def test_a_zero_dimensional_array_of_a_value_is_that_value():
+    v = Value(2.0)
+    boxed = np.array(v, dtype=object)
+    assert boxed.ndim == 0
+    for y in (v * boxed, boxed * v, cr.exp(boxed), cr.hypot(boxed, 1.0), cr.maximum(1.0, boxed)):
+        assert type(y) is Value
+        assert set(y.parents) == {v}
+    assert cr.softmax(np.array(1.0)) == 1.0
+
+
+def test_numpy_scalars_compare_with_values():
+    v = Value(2.0)
+    for one in (np.float64(1), np.float32(1), np.int8(1), np.bool_(True)):
+        assert one < v
+        assert v > one
+        assert not one >= v
+        assert one != v
+    array = np.array([1.0, 2.0, 3.0])
+    for got, expected in (
+        (array < v, array < 2),
+        (v < array, array > 2),
+        (array >= v, array >= 2),
+        (np.array([v, Value(5.0)]) > 3, [False, True]),
+    ):
+        assert np.asarray(got).dtype == bool
+        np.testing.assert_array_equal(got, expected)
+    assert not (array == v).any()  # equality is identity
+    assert (np.array([v, Value(2.0)]) == v).tolist() == [True, False]
+
+
+def test_masks_are_kept():
+    v = Value(2.0)
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for y in (v * masked, masked * v):
+        assert np.ma.getmaskarray(y).tolist() == [False, True]
+        assert y[0].parents == (v,)
+    assert np.ma.getmaskarray(cr.exp(masked)).tolist() == [False, True]
+
+
+def test_a_matrix_stays_a_matrix_of_values():
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0]])
+    assert data(np.asarray(Value(2.0) * matrix)).tolist() == [[2.0, 4.0]]
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "gelu", "relu", "softplus", "silu", "logsigmoid"])
+def test_a_function_of_an_array_of_numbers_is_an_array_of_floats(name):
+    function = getattr(cr, name)
+    for array in (np.arange(3), np.array([True, False]), np.array([[0.5]]), np.zeros((0, 2))):
+        got = function(array)
+        assert got.dtype == float
+        assert got.shape == array.shape
+        expected = [function(float(x)) for x in array.flat]
+        np.testing.assert_allclose(got.ravel(), expected, rtol=1e-15)
+
+
+def test_a_function_of_an_array_does_not_warn_and_leaves_the_array_alone():
+    array = np.array([-1.0, 0.0, math.inf, -math.inf, math.nan, 1e308])
+    before = array.copy()
+    for name in ("log", "sqrt", "exp", "tan", "log1p", "silu", "gelu", "sigmoid", "softplus"):
+        getattr(cr, name)(array)
+    cr.atan2(array, array)
+    cr.logaddexp(array, array[::-1])
+    1.0 / Value(0.0) * array
+    np.testing.assert_array_equal(array, before)
+
+
+def test_where_takes_conditions_as_arrays():
+    x = np.array([Value(-1.0), Value(2.0)])
+    y = cr.where(x > 0, cr.log(x), x)
+    assert [v.data for v in y] == [-1.0, math.log(2.0)]
+    assert cr.gradients(y[0], list(x)) == [1.0, 0.0]
+    got = cr.where(np.array([True, False]), 1.0, np.array([5.0, 6.0]))
+    assert got.tolist() == [1.0, 6.0]
+
+
+def test_the_variadic_functions_take_arrays():
+    x = np.array([[Value(1.0), 2.0], [3.0, Value(4.0)]], dtype=object)
+    assert cr.sum(x).parents == (x[0, 0], x[1, 1])
+    assert cr.mean(x).data == 2.5
+    assert cr.logsumexp(np.zeros(4)) == math.log(4)
+    assert cr.dot(np.ones(3), np.arange(3), 1) == 4.0
+    shares = cr.softmax(x)
+    assert shares.shape == (2, 2)
+    assert cr.sum(shares).data == pytest.approx(1.0, rel=1e-15)
+    assert cr.softmax(np.zeros((2, 2))).tolist() == [[0.25, 0.25], [0.25, 0.25]]
+
+
+def test_softmax_beside_masked_entries_on_arrays():
+    """The array face of the row, one column for each logit."""
+    row = cr.softmax([Value(0.0), 1.0])[0].primitive
+    columns = np.array(
+        [[0.0, -math.inf, math.inf, math.nan, -math.inf], [0.0, 1.0, 0.0, 1.0, -math.inf]]
+    )
+    got = row(0.0, *columns)
+    expected = [cr.softmax(column)[0] for column in columns.T]
+    np.testing.assert_array_equal(got, expected)

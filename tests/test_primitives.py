@@ -1,0 +1,213 @@
+"""Operations that users add: they work wherever the library's own do, and bad ones are refused."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import Value
+from chainrule.engine import primitives
+
+
+@pytest.fixture(autouse=True)
+def table():
+    """Forget what a test has added."""
+    before = dict(primitives.TABLE)
+    yield primitives.TABLE
+    primitives.TABLE.clear()
+    primitives.TABLE.update(before)
+
+
+@pytest.fixture
+def logistic():
+    """cr.sigmoid over again, as a user would write it."""
+    return cr.primitive(
+        "logistic",
+        lambda x: 1.0 / (1.0 + math.exp(-x)),
+        (lambda x, y: y * (1.0 - y),),
+        latex=r"\ell\left({0}\right)",
+    )
+
+
+def test_it_works_on_numbers_arrays_and_values(logistic):
+    assert logistic(0) == 0.5
+    assert type(logistic(np.float32(0))) is float
+    np.testing.assert_allclose(logistic(np.array([0, 1])), cr.sigmoid(np.array([0.0, 1.0])))
+    v = Value(0.3)
+    y = logistic(v)
+    assert (y.op, y.parents) == ("logistic", (v,))
+    assert [x.data for x in logistic(np.array([v, 0.0]))] == [y.data, 0.5]
+
+
+def test_it_works_in_every_mode_and_order(logistic):
+    def f(function):
+        return lambda x, w: function(x * w) * w + function(cr.exp(x))
+
+    mine, theirs = f(logistic), f(cr.sigmoid)
+    point = (0.3, -0.8)
+    assert cr.grad(mine, (0, 1))(*point) == pytest.approx(cr.grad(theirs, (0, 1))(*point))
+    assert cr.jvp(mine, point, (1.0, 2.0)) == pytest.approx(cr.jvp(theirs, point, (1.0, 2.0)))
+    np.testing.assert_allclose(cr.hessian(mine)(*point), cr.hessian(theirs)(*point), rtol=1e-13)
+    third = cr.grad(cr.grad(cr.grad(logistic)))(0.3)
+    assert third == pytest.approx(cr.grad(cr.grad(cr.grad(cr.sigmoid)))(0.3))
+    x = Value(0.3)
+    logistic(x).backward()
+    assert x.grad == pytest.approx(cr.grad(cr.sigmoid)(0.3))
+
+
+def test_partials_may_be_numbers_or_nothing():
+    affine = cr.primitive("affine", lambda x, y, z: 2 * x - y + math.floor(z), (2, -1.0, None))
+    x, y, z = Value(1.0), Value(2.0), Value(3.5)
+    w = affine(x, y, z)
+    assert (w.data, w.parents, w.partials) == (3.0, (x, y), (2.0, -1.0))
+    assert all(type(p) is float for p in w.partials)
+    assert cr.grad(affine, (0, 1, 2))(1.0, 2.0, 3.5) == (2.0, -1.0, 0.0)
+    assert cr.hessian(affine)(1.0, 2.0, 3.5).tolist() == [[0.0] * 3] * 3
+
+
+def test_it_may_take_any_number_of_arguments():
+    product = cr.primitive(
+        "product",
+        lambda *xs: math.prod(xs),
+        variadic=lambda args, y, linked: (
+            [cr.primitive_quotient(y, args[i]) for i in linked]
+            if False
+            else [y / args[i] for i in linked]
+        ),
+        array=lambda *xs: np.prod(np.broadcast_arrays(*xs), axis=0),
+    )
+    x, y = Value(2.0), Value(5.0)
+    z = product(x, 3.0, y)
+    assert (z.data, z.parents, z.partials) == (30.0, (x, y), (15.0, 6.0))
+    assert cr.hessian(lambda a, b: product(a, b, b))(2.0, 3.0).tolist() == [[0.0, 6.0], [6.0, 4.0]]
+    assert product(np.array([1.0, 2.0]), 3.0).tolist() == [3.0, 6.0]
+    with pytest.raises(TypeError, match="product takes at least one argument"):
+        product()
+
+
+def test_it_may_have_defaults():
+    scaled = cr.primitive(
+        "scaled", lambda x, k: k * x, (lambda x, k, y: k, lambda x, k, y: x), defaults=(10.0,)
+    )
+    v = Value(2.0)
+    assert scaled(2) == scaled(2, 10) == 20.0
+    assert scaled(v).operands == (v, 10.0)
+    with pytest.raises(TypeError, match=r"scaled takes 2 arguments \(0 given\)"):
+        scaled()
+    with pytest.raises(TypeError, match=r"scaled takes 2 arguments \(3 given\)"):
+        scaled(1, 2, 3)
+
+
+def test_it_may_select_an_argument():
+    first = cr.primitive(
+        "first", lambda a, b: a, (1.0, 0.0), selects=lambda a, b: 0, array=lambda a, b: a
+    )
+    a, b = Value(1.0), Value(2.0)
+    assert first(a, b).parents == (a,)
+    assert first(3.0, b).parents == ()
+
+
+def test_results_and_partials_of_other_number_types_become_floats():
+    odd = cr.primitive("odd", lambda x: np.float32(x), (lambda x, y: np.float32(1),))
+    integer = cr.primitive("integer", lambda x: 3, (lambda x, y: 0,))
+    for row in (odd, integer):
+        y = row(Value(0.5))
+        assert type(y.data) is float
+        assert type(y.partials[0]) is float
+
+
+def test_a_partial_in_plain_math_serves_first_order_and_says_what_to_do_at_second():
+    plain = cr.primitive("plain", math.sin, (lambda x, y: math.cos(x),))
+    assert cr.grad(plain)(0.5) == math.cos(0.5)
+    with pytest.raises(TypeError, match=r"cr\.exp"):
+        cr.grad(cr.grad(plain))(0.5)
+
+
+def test_it_is_copied_and_pickled(logistic):
+    y = logistic(Value(0.3))
+    assert copy.deepcopy(y).primitive is logistic
+    assert pickle.loads(pickle.dumps(y)).primitive is logistic
+    assert pickle.loads(pickle.dumps(logistic)) is copy.copy(logistic) is logistic
+
+
+def test_a_graph_keeps_the_rule_it_was_made_with_when_the_name_is_taken_anew():
+    old = cr.primitive("mine", lambda x: 2.0 * x, (2.0,))
+    x = Value(1.0)
+    y = old(x)
+    new = cr.primitive("mine", lambda x: 5.0 * x, (5.0,))
+    assert primitives.TABLE["mine"] is new
+    assert cr.gradients(y + new(x), [x]) == [7.0]
+
+
+@pytest.mark.parametrize("name", ["tanh", "+", "**", "sum", "where", "identity"])
+def test_a_name_of_the_library_cannot_be_taken(name):
+    with pytest.raises(ValueError, match="is a primitive of chainrule; choose another name"):
+        cr.primitive(name, lambda x: x, (1.0,))
+    assert cr.tanh is primitives.TABLE["tanh"]
+
+
+BAD = [
+    ({"name": ""}, "name must be a non-empty string"),
+    ({"name": None}, "name must be a non-empty string, not None"),
+    ({"scalar": 3}, "scalar must be callable, not 3"),
+    ({"array": "x"}, "array must be callable"),
+    ({"partials": None}, "either partials, one per argument, or variadic"),
+    ({"variadic": lambda *a: []}, "either partials, one per argument, or variadic"),
+    ({"partials": lambda x, y: 1.0}, "partials is a sequence of callables"),
+    ({"partials": ("1",)}, "a partial is a callable or a number: '1'"),
+    ({"partials": ()}, "partials is empty"),
+    ({"partials": (1j,)}, "a partial is a callable or a number"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_a_bad_definition_is_refused_and_adds_nothing(change, message, table):
+    before = dict(table)
+    arguments = {"name": "bad", "scalar": lambda x: x, "partials": (1.0,)} | change
+    with pytest.raises(TypeError, match=message):
+        cr.primitive(**arguments)
+    assert table == before
+
+
+def test_what_a_users_function_raises_comes_through_and_builds_nothing():
+    def fails(x):
+        raise KeyError("mine")
+
+    broken = cr.primitive("broken", fails, (1.0,))
+    half = cr.primitive("half broken", lambda x: x, (lambda x, y: fails(x),))
+    for row in (broken, half):
+        with pytest.raises(KeyError, match="mine"):
+            row(Value(1.0))
+
+
+def test_another_type_can_carry_the_operations():
+    """A symbol that writes down what is done to it: the hook that drawings are made with."""
+
+    class Symbol:
+        def __init__(self, text):
+            self.text = text
+
+        @staticmethod
+        def __chainrule__(row, args):
+            texts = [getattr(arg, "text", str(arg)) for arg in args]
+            latex = row.latex
+            return Symbol(latex(texts) if callable(latex) else latex.format(*texts))
+
+        def __mul__(self, other):
+            return primitives.multiply(self, other)
+
+        def __neg__(self):
+            return primitives.negative(self)
+
+    x = Symbol("x")
+    assert cr.tanh(x).text == r"\tanh\left(x\right)"
+    assert cr.sum([x, 2.0]).text == "x + 2.0"
+    (partial,) = primitives.sin.partial_values((x,), cr.sin(x), (0,))
+    assert partial.text == r"\cos\left(x\right)"
+    (partial,) = primitives.sigmoid.partial_values((x,), Symbol("y"), (0,))
+    assert partial.text == r"y \, \sigma\left(-x\right)"
