@@ -1,0 +1,92 @@
+"""Write the pages and pictures of this directory that are made from the code.
+
+python docs/build.py            write them
+python docs/build.py --check    write nothing; exit status 1 if a page is out of date
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import chainrule as cr
+from chainrule import nn, viz
+from chainrule.checking import notes
+
+HERE = Path(__file__).parent
+
+PRIMITIVES = """\
+# The primitives and their derivatives
+
+Made by `python docs/build.py` from the table in `chainrule/engine/primitives.py`: the formulas are
+what the rows' own rules give when they are fed symbols. What happens at a kink, outside a domain or
+in a tail is written in the rows too; the conventions are listed below.
+
+{table}
+## Conventions
+
+The true derivative where there is one; else the minimum-norm subgradient; nan where the operation
+left its domain. The same in reverse, forward and higher-order mode.
+
+| at | value and derivative |
+|---|---|
+| `relu`, `abs` at 0 | 0; 0. At nan: nan |
+| `maximum`, `minimum` on a tie | 1/k each among k Values; 0 if tied with a constant |
+| `leaky_relu` at 0 | the slope |
+| `x**0` | 1; 0 at every order, also at 0 and nan |
+| `0**y`, both Values | y = 0: (0, 0); y = 0.5: (inf, 0); y = -1: (-inf, -inf) |
+| `(-2)**3`, both Values | (12, nan): no power with an exponent nearby is real |
+| `sqrt` at 0 and -0.0 | inf; below 0: nan |
+| `log` at 0 and -0.0 | -inf; inf; below 0: nan, nan |
+| `1/0` | an infinity; -inf |
+| `tanh`, `sigmoid`, `softplus`, `logsigmoid` in the tails | full relative accuracy |
+| `logaddexp(-inf, -inf)`, `hypot(0, 0)` | (0, 0) |
+| `atan2(0, 0)` | nan |
+| `where` | only the chosen branch is linked: no nan leaks from the other |
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of every page."""
+    return {
+        HERE / "primitives.md": PRIMITIVES.format(table=viz.derivative_table()),
+        HERE / "notes.md": notes.as_markdown(notes.table()),
+    }
+
+
+def pictures() -> dict[Path, viz.Drawing]:
+    """Return the drawing in every picture."""
+    x, w, b = cr.Value(2.0, "x"), cr.Value(-3.0, "w"), cr.Value(6.88, "b")
+    y = cr.tanh(w * x + b)
+    y.backward()
+    model = nn.MLP(3, [4, 3, 2], activation="sigmoid", output_activation="sigmoid", seed=2)
+    trace = model.trace([0.5, -1.0, 2.0])
+    nn.losses.half_squared_error(trace.output, [0.0, 1.0]).backward()
+    return {
+        HERE / "images" / "neuron.svg": viz.draw(y, title="y = tanh(w x + b)"),
+        HERE / "images" / "network.svg": viz.draw_network(model, trace),
+    }
+
+
+def comparable(page: str) -> str:
+    """Return *page* without its measured numbers, whose last digits differ between machines."""
+    return re.sub(r"-?\d+\.\d+(e[-+]\d+)?|\d+%", "#", page)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    if "--check" in sys.argv[1:]:
+        for path, text in pages().items():
+            if comparable(path.read_text(encoding="utf-8")) != comparable(text):
+                sys.exit(f"{path} is out of date: run python docs/build.py")
+        return
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+    for path, drawing in pictures().items():
+        path.parent.mkdir(exist_ok=True)
+        drawing.save(path)
+
+
+if __name__ == "__main__":
+    main()
