@@ -41,7 +41,8 @@ def test_it_works_on_numbers_arrays_and_values(logistic):
     v = Value(0.3)
     y = logistic(v)
     assert (y.op, y.parents) == ("logistic", (v,))
-    assert [x.data for x in logistic(np.array([v, 0.0]))] == [y.data, 0.5]
+    linked, plain = logistic(np.array([v, 0.0]))
+    assert (linked.data, plain) == (y.data, 0.5)
 
 
 def test_it_works_in_every_mode_and_order(logistic):
@@ -74,11 +75,7 @@ def test_it_may_take_any_number_of_arguments():
     product = cr.primitive(
         "product",
         lambda *xs: math.prod(xs),
-        variadic=lambda args, y, linked: (
-            [cr.primitive_quotient(y, args[i]) for i in linked]
-            if False
-            else [y / args[i] for i in linked]
-        ),
+        variadic=lambda args, y, linked: [y / args[i] for i in linked],
         array=lambda *xs: np.prod(np.broadcast_arrays(*xs), axis=0),
     )
     x, y = Value(2.0), Value(5.0)
