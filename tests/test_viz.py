@@ -447,6 +447,16 @@ def test_the_svg_of_a_neuron_shows_values_gradients_and_local_derivatives():
     assert svg == viz.draw(out).svg
 
 
+def test_the_rows_of_a_folded_node_and_labels_of_operations_are_drawn():
+    neuron = cs231n_neuron()
+    neuron.label = "out"
+    svg = viz.draw(neuron).svg
+    assert texts(svg, "ink") == ["x0", "x1", "dot", "  ", "", "× w0", "× w1", "+ w2", "sigmoid",
+                                 "out"]  # fmt: skip
+    assert texts(svg, "grad")[2:6] == ["0.1966", "-0.1966", "-0.3932", "0.1966"]
+    assert all(row in viz.draw(neuron).dot for row in ("× w0", "-0.3932", "<I>out</I>"))
+
+
 def test_parents_stand_in_operand_order_from_top_to_bottom():
     x, y, z = Value(-2.0, "x"), Value(5.0, "y"), Value(-4.0, "z")
     layout = layout_module.lay_out(viz.draw((x + y) * z).dot)
@@ -659,6 +669,25 @@ def test_large_layers_are_shortened():
     assert [unit.index for unit in network.units if unit.layer == 3] == list(range(1, 11))
     assert len(network.links) == 8 * 9 + 10 * 9
     assert not any(link.label for link in network.links)
+
+
+def test_a_shortened_network_says_how_many_units_are_left_out():
+    drawing = viz.draw_network(MLP(64, [2], seed=0))
+    assert "56 more" in texts(drawing.svg, "muted")
+    assert "⋮" in texts(drawing.svg, "bold")
+    assert "label=⋮" in drawing.dot.replace("<", "").replace(">", "")
+
+
+def test_the_deltas_of_a_published_example_stand_in_its_units():
+    # Mazur, "A Step by Step Backpropagation Example"; the hidden deltas are recomputed
+    model = MLP(2, [2, 2], "sigmoid", "sigmoid", seed=0)
+    model.thetas = [[[0.35, 0.15, 0.2], [0.35, 0.25, 0.3]], [[0.6, 0.4, 0.45], [0.6, 0.5, 0.55]]]
+    trace = model.trace([0.05, 0.10])
+    error = cr.sum([(a - t) ** 2 for a, t in zip(trace.output, (0.01, 0.99), strict=True)]) / 2
+    error.backward()
+    svg = viz.draw_network(model, trace).svg
+    assert texts(svg, "data") == ["0.05", "0.1", "0.5933", "0.5969", "0.7514", "0.7729"]
+    assert texts(svg, "grad") == ["0.008771", "0.009954", "0.1385", "-0.03810"]
 
 
 def test_few_weights_are_written_along_their_links():

@@ -264,6 +264,28 @@ def test_derivatives_are_those_of_a_textbook(name, formulas_expected):
     assert viz.latex_partials(name) == formulas_expected
 
 
+def test_symbols_are_tidied_as_on_paper():
+    t, u = Symbol("t"), Symbol("u")
+    for expression, formula in [
+        (0 + t + 0, "t"),
+        (t - 0, "t"),
+        (1 - t, "1 - t"),
+        (t * -1 * -1, "t"),
+        (t * 0, "0"),
+        (t * 2 * 3, r"6 \, t"),
+        (t / u * u, "t"),
+        (2 / t / t, r"\frac{2}{t^{2}}"),
+        (t * 0.25, r"\frac{t}{4}"),
+        (t * u * t, r"t^{2} \, u"),
+        (2**t, "2^{t}"),
+        (t**2, "t^{2}"),
+        (cr.where(cr.less(t, 0.0), math.nan, u), "u"),
+        (cr.where(cr.less(0.0, t), u, math.nan), "u"),
+        (cr.where(cr.equal(t, 0.0), 1.0, u), "u"),
+    ]:
+        assert formulas._written(expression)[0] == formula
+
+
 def evaluated(expression, numbers):
     if not isinstance(expression, Symbol):
         return expression

@@ -148,7 +148,7 @@ def _legend(circuit: Circuit) -> list[Span]:
     spans = [("value", "data bold"), (" above,  ", "muted"), ("gradient", "grad bold")]
     spans += [(f" below ({of})", "muted")]
     if any(node.grad == NOT_COMPUTED for node in circuit.nodes):
-        spans += [(f",  {NOT_COMPUTED}", "grad bold"), (" not yet computed", "muted")]
+        spans += [(",  ", "muted"), (NOT_COMPUTED, "grad bold"), (" not yet computed", "muted")]
     if circuit.edges:
         spans += [(",  ", "muted"), ("local derivative", "local bold"), (" on each edge", "muted")]
     if any(node.cut for node in circuit.nodes):
@@ -259,7 +259,7 @@ def _network_legend(network: Network) -> list[Span]:
         spans += [(",  ", "muted"), ("activation a", "data bold")]
         spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
     if any(unit.delta == NOT_COMPUTED for unit in network.units):
-        spans += [(f",  {NOT_COMPUTED}", "grad bold"), (" not yet computed", "muted")]
+        spans += [(",  ", "muted"), (NOT_COMPUTED, "grad bold"), (" not yet computed", "muted")]
     return spans
 
 

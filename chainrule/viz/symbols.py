@@ -166,8 +166,8 @@ def _times(number: float, factors: Sequence[Symbol]) -> Expression:
     product: Expression = number
     squared: list[Symbol] = []
     for factor in sorted(factors, key=_rank):
-        if squared and squared[-1] == factor:
-            squared[-1] = _squared(factor)
+        if factor in squared:
+            squared[squared.index(factor)] = _squared(factor)
         else:
             squared.append(factor)
     for factor in squared:
