@@ -266,6 +266,13 @@ def test_hidden_layers_of_width_one_work():
     assert all(p.has_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize("name", nn.activations.ELEMENTWISE)
+def test_each_neuron_of_a_layer_computes_the_layers_entry(name):
+    layer = nn.Layer(2, 3, name, seed=0)
+    alone = [neuron([0.5, -1.0]).data for neuron in layer.neurons]
+    assert alone == [a.data for a in layer([0.5, -1.0])]
+
+
 def test_a_layer_returns_a_list_whatever_its_width():
     assert [type(nn.Layer(2, n)([1, 2])) for n in (1, 2)] == [list, list]
     assert isinstance(nn.MLP(2, [3])([1, 2]), list)
@@ -648,6 +655,13 @@ def test_delta_of_a_unit_the_loss_does_not_use_is_zero():
     trace = nn.MLP(2, [2], seed=0).trace([1, 2])
     trace.output[0].backward()
     assert trace.delta(2).tolist() == [1.0, 0.0]
+
+
+def test_delta_of_a_layer_above_the_root_is_zero():
+    trace = nn.MLP(2, [2, 1], "tanh", seed=0).trace([1, 2])
+    trace.a[2][0].backward()
+    assert trace.delta(3).tolist() == [0.0]
+    assert trace.delta(2)[0] > 0.0
 
 
 def test_delta_is_that_of_the_last_backward_pass():

@@ -188,8 +188,16 @@ def test_state_goes_over_to_another_optimiser(name):
     run(first, 5)
     run(second, 5)
     assert [p.data for p in theta] == [p.data for p in other]
-    assert state["steps"] == 5  # a copy: the five steps since did not change it
+    assert state["steps"] == 5
     assert first.steps == second.steps == 10
+
+
+def test_a_state_is_a_copy_in_both_directions():
+    first, second = (optim.Adam([cr.Value(1.0)]) for _ in range(2))
+    state = first.state_dict()
+    second.load_state_dict(state)
+    state["v"][0] = 5.0
+    assert first.state_dict()["v"][0] == second.state_dict()["v"][0] == 0.0
 
 
 @pytest.mark.parametrize(
