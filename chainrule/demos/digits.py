@@ -59,11 +59,11 @@ def main(
     except KeyboardInterrupt:
         if rewriting(quiet):
             print()
-        done = f"{len(history.accuracies)} of {epochs} epochs"
+        finished = f"{len(history.accuracies)} of {epochs} epochs"
         if history.accuracies:
-            done += f" (held-out accuracy {history.accuracies[-1]:.1%})"
-        done += "".join(f", {path}" for path in written)
-        raise KeyboardInterrupt(f"interrupted; finished are {done}") from None
+            finished += f" (held-out accuracy {history.accuracies[-1]:.1%})"
+        files = ", ".join(map(str, written)) or "nothing"
+        raise KeyboardInterrupt(f"interrupted after {finished}; written: {files}") from None
 
 
 # --- data ----------------------------------------------------------------------------------------
