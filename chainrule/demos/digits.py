@@ -49,11 +49,12 @@ def main(
         print(f"{len(training):,} digits to learn from, {len(held_out)} held out", flush=True)
     try:
         train(model, training, held_out, epochs, rng, history, quiet)
-        wrong = int(np.sum(predict(model, held_out.X) != held_out.labels))
+        read = predict(model, held_out.X)
+        wrong = int(np.sum(read != held_out.labels))
         print(f"accuracy on held-out digits: {1 - wrong / HELD_OUT:.1%}", end="")
         print(f" ({wrong} of {HELD_OUT} wrong)")
         compare(model, held_out[:COMPARED], rng)
-        for path, shows in draw(out, model, history, held_out):
+        for path, shows in draw(out, model, history, held_out, read):
             written.append(path)
             print(f"wrote {path}: {shows}")
     except KeyboardInterrupt:
@@ -200,7 +201,10 @@ def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
 
 
 def relative_differences(ours: Array, reference: Array) -> Array:
-    """Return |ours - reference| / |reference| of each entry; two zeros agree."""
+    """Return |ours - reference| / |reference| of each entry; two zeros agree.
+
+    Stricter than ``checking.compare``, which makes allowance for entries that all but cancel.
+    """
     differences: Array = np.abs(ours - reference)
     return differences / np.where(differences == 0.0, 1.0, np.abs(reference))
 
@@ -220,7 +224,7 @@ def compare(model: nn.MLP, batch: Digits, rng: np.random.Generator) -> None:
 
 
 def draw(
-    out: Path, model: nn.MLP, history: History, held_out: Digits
+    out: Path, model: nn.MLP, history: History, held_out: Digits, read: Array
 ) -> Iterator[tuple[Path, str]]:
     """Write the pictures into *out*; yield the path of each, and what it shows."""
     drawings = {
@@ -237,7 +241,7 @@ def draw(
             yield out / name, shows
     draw_history(out / "loss.svg", history)
     yield out / "loss.svg", "the loss, and the accuracy, while it learned"
-    draw_sheet(out / "digits.png", held_out, predict(model, held_out.X))
+    draw_sheet(out / "digits.png", held_out, read)
     yield out / "digits.png", "every held-out digit, those read wrongly marked"
 
 
