@@ -275,6 +275,7 @@ def test_symbols_are_tidied_as_on_paper():
         (t * 2 * 3, r"6 \, t"),
         (t / u * u, "t"),
         (2 / t / t, r"\frac{2}{t^{2}}"),
+        (3 / t * (1 / u), r"\frac{3}{t \, u}"),
         (t * 0.25, r"\frac{t}{4}"),
         (t * u * t, r"t^{2} \, u"),
         (2**t, "2^{t}"),
