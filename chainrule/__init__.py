@@ -112,16 +112,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_ROOMS})
-
-_ROOMS = ("backprop", "checking", "nn", "viz")
-
-
-def __getattr__(name: str) -> Any:
-    # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
