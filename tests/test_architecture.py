@@ -1,0 +1,189 @@
+"""The rooms of the package: imports run downwards only, never in a circle, and none too early.
+
+Read from the source with ``ast``, so an import inside a function counts as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chainrule
+
+PACKAGE = Path(chainrule.__file__).parent
+
+# Which rooms may a room import from?  Its own modules, always; engine and backprop are the floor.
+BELOW = {
+    "cli": {"face", "checking", "viz", "nn", "compiler", "backprop", "engine", "demos"},
+    "demos": {"face", "checking", "viz", "nn", "compiler", "backprop", "engine"},
+    "checking": {"nn", "backprop", "engine"},
+    "viz": {"nn", "engine"},
+    "compiler": {"engine"},
+    "nn": {"engine"},
+    "backprop": set(),
+    "engine": set(),
+    "face": {"engine"},
+}
+ROOM_OF_MODULE = {
+    "__init__": "face",
+    "_version": "face",
+    "__main__": "cli",
+    "cli": "cli",
+    "expressions": "cli",
+}
+
+
+def modules():
+    """Return {dotted name: path} of all modules of the package."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def room(module):
+    parts = module.split(".")
+    first = parts[1] if len(parts) > 1 else "__init__"
+    return ROOM_OF_MODULE.get(first, first)
+
+
+def imports(module):
+    """Return [(dotted name, is it imported while the module is)] of what *module* imports."""
+    path = MODULES[module]
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    found = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    deferred = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        or is_for_types(node)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        early = id(node) not in deferred
+        if isinstance(node, ast.Import):
+            found += [(alias.name, early) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{stem}.{alias.name}"
+                found.append((full if full in MODULES else stem, early))
+    return found
+
+
+def is_for_types(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downwards_only(module):
+    here = room(module)
+    assert here in BELOW, f"{module} is in no room of the design"
+    for name, _ in imports(module):
+        if name.split(".")[0] == "chainrule":
+            there = room(name)
+            assert there == here or there in BELOW[here], f"{module} imports {name}"
+
+
+def test_no_module_imports_itself_by_any_detour():
+    graph = {
+        module: [name for name, early in imports(module) if early and name in MODULES]
+        for module in MODULES
+    }
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " -> ".join([*path, module])
+        if module in done:
+            return
+        path.append(module)
+        for name in graph[module]:
+            if not module.startswith(f"{name}."):  # a package is not imported by its own modules
+                visit(name)
+        path.pop()
+        done.add(module)
+
+    for module in MODULES:
+        visit(module)
+
+
+def third_party(module):
+    names = {name.split(".")[0] for name, _ in imports(module)}
+    return names - set(sys.stdlib_module_names) - {"chainrule"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "backprop"])
+def test_the_closed_form_is_an_independent_oracle(module):
+    assert third_party(module) <= {"numpy"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) in ("engine", "nn")])
+def test_the_engine_needs_numpy_alone(module):
+    assert third_party(module) <= {"numpy"}
+
+
+def test_the_table_of_primitives_imports_nothing_of_the_package():
+    assert not [name for name, _ in imports("chainrule.engine.primitives") if "chainrule" in name]
+
+
+HEAVY = {"graphviz", "pygraphviz", "matplotlib", "rich", "tqdm", "scipy", "torch", "pandas"}
+
+
+@pytest.mark.parametrize("room_name", ["chainrule", "chainrule.nn", "chainrule.backprop"])
+def test_importing_does_not_import_what_draws(room_name):
+    script = f"import sys, {room_name}; print(*(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(done.stdout.split())
+
+
+def test_importing_the_engine_does_not_import_the_rooms_above():
+    script = "import sys, chainrule; print(*(m for m in sys.modules if m.startswith('chainrule.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert {room(name) for name in done.stdout.split()} <= {"engine", "face"}
+
+
+def test_every_public_name_is_there_once_and_documented():
+    assert sorted(chainrule.__all__) == chainrule.__all__
+    assert len(set(chainrule.__all__)) == len(chainrule.__all__)
+    namespace = {}
+    exec("from chainrule import *", namespace)
+    for name in chainrule.__all__:
+        assert name in namespace
+    for name in ("Value", "grad", "jvp", "vjp", "hessian", "hvp", "no_grad", "primitive", "sum"):
+        assert getattr(chainrule, name).__doc__
+
+
+DESIGNED = """
+    Value exp log log1p expm1 sqrt sin cos tan tanh sigmoid relu leaky_relu softplus logsigmoid gelu
+    silu abs square maximum minimum logaddexp hypot atan2 where sum dot mean softmax logsumexp grad
+    value_and_grad gradients jvp vjp jacobian hessian hvp no_grad detect_anomaly backend primitive
+    __version__
+""".split()  # noqa: SIM905 (a list of this length is read more easily without the quotes)
+
+
+@pytest.mark.parametrize("name", DESIGNED)
+def test_a_name_that_code_outside_relies_on_is_public(name):
+    assert name in chainrule.__all__
+    assert hasattr(chainrule, name)
+
+
+def test_which_engine_runs_is_said():
+    assert chainrule.backend in ("python", "native")
+    assert chainrule.Value.__module__ == "chainrule"
+    assert chainrule.Value.__qualname__ == "Value"
