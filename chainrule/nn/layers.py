@@ -321,7 +321,8 @@ class MLP(Module):
         >>> bool(trace.delta(3)[0] == model.theta_grads[1][0, 0])     # the bias unit is 1
         True
 
-        Numbers in *x* become Values here, so ``a[1][j].grad`` is the gradient of that input.
+        Numbers in *x* become Values here, so ``a[1][j].grad`` is the gradient of that input.  Nodes
+        that have no label yet are labelled, for drawings: ``a1[0]``, ``z2[0]``.
         """
         a = {1: _labelled(_inputs(x, self.sizes[0], self), "a1")}
         z = {}
