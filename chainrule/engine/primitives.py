@@ -109,23 +109,17 @@ class Primitive:
 
     def _dispatch(self, args: tuple[Any, ...]) -> Any:
         args = self.complete(args)
-        hook = None
-        arrays = objects = False
-        for arg in args:
-            if isinstance(arg, np.ndarray):
-                if arg.ndim:
-                    arrays = True
-                    objects = objects or arg.dtype.kind == "O"
-                elif arg.dtype.kind == "O":
-                    return self(*(arg[()] if other is arg else other for other in args))
-            elif hook is None:
-                hook = getattr(type(arg), "__chainrule__", None)
-        if not arrays:
+        kinds = dict.fromkeys(map(type, args))  # few, however many arguments there are
+        hook = next((h for kind in kinds if (h := getattr(kind, "__chainrule__", None))), None)
+        if not any(issubclass(kind, np.ndarray) for kind in kinds):
             if hook is not None:
                 return hook(self, args)
             return self.scalar(*(as_float(arg, self.name) for arg in args))
+        arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
+        if any(array.ndim == 0 for array in arrays):
+            return self(*(x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in args))
         with np.errstate(all="ignore"):
-            if hook is None and not objects:
+            if hook is None and not any(array.dtype.kind == "O" for array in arrays):
                 return self.array(*(_as_array(arg, self.name) for arg in args))
             operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
             return np.frompyfunc(self, len(args), 1)(*operands)

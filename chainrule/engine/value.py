@@ -240,7 +240,9 @@ class Value:
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
         """Apply *row* to *args*, at least one of them a Value: what a primitive calls."""
-        return _apply(row, tuple(a if type(a) is Value else as_float(a, row.name) for a in args))
+        if not {Value, float}.issuperset(map(type, args)):
+            args = tuple(a if type(a) is Value else as_float(a, row.name) for a in args)
+        return _apply(row, args)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "__call__" and kwargs.keys() == {"out"}:  # array += Value
@@ -453,7 +455,7 @@ def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
         parents: Any = operands
     else:
         parents = tuple([operands[i] for i in linked])
-    partials = tuple([float(p) for p in row.partial_values(args, y, linked)])
+    partials = tuple(map(float, row.partial_values(args, y, linked)))
     return make_node(row, operands, parents, y, partials)
 
 
