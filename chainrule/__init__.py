@@ -11,9 +11,6 @@
 import importlib
 from typing import Any
 
-import importlib
-from typing import Any
-
 from ._version import __version__
 from .engine.backend import Value, backend
 from .engine.modes import AnomalyError, detect_anomaly, no_grad

@@ -113,7 +113,7 @@ def test_mazur_step_by_step_backpropagation_example():
 def test_mazur_after_one_step_with_the_biases_fixed():
     model = mazur()
     weights = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
-    optimiser = nn.optim.SGD(weights, learning_rate=0.5)
+    optimiser = nn.optim.SGD(weights, lr=0.5)
     nn.losses.half_squared_error(model([0.05, 0.10]), [0.01, 0.99]).backward()
     optimiser.step()
     np.testing.assert_allclose(

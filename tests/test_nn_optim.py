@@ -129,7 +129,7 @@ def test_training_a_network_step_for_step_with_pytorch():
     X, classes = rng.normal(size=(8, 3)), rng.integers(0, 3, 8)
     model = nn.MLP(3, [5, 3], activation="tanh", seed=0)
     weights = [torch.tensor(theta.copy(), requires_grad=True) for theta in model.thetas]
-    ours = optim.Adam(model.parameters(), learning_rate=0.05)
+    ours = optim.Adam(model.parameters(), lr=0.05)
     theirs = torch.optim.Adam(weights, lr=0.05)
     for _ in range(30):
         ours.zero_grad()
@@ -148,7 +148,7 @@ def test_training_a_network_step_for_step_with_pytorch():
 
 def test_a_network_learns_moons_like_data():
     model = nn.MLP(2, [8, 1], activation="tanh", seed=0)
-    optimiser = optim.AdamW(model.parameters(), learning_rate=0.05)
+    optimiser = optim.AdamW(model.parameters(), lr=0.05)
     rng = np.random.default_rng(1)
     X = rng.normal(size=(40, 2))
     y = (X[:, 0] ** 2 + X[:, 1] > 0.5).astype(int)
@@ -239,10 +239,10 @@ def test_a_state_of_another_kind_of_optimiser():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda p: optim.SGD(p, -0.1), ValueError, "SGD: learning_rate is -0.1"),
-        (lambda p: optim.SGD(p, math.nan), ValueError, "learning_rate is nan"),
-        (lambda p: optim.SGD(p, math.inf), ValueError, "learning_rate is inf"),
-        (lambda p: optim.SGD(p, "0.1"), TypeError, "learning_rate: str"),
+        (lambda p: optim.SGD(p, -0.1), ValueError, "SGD: lr is -0.1"),
+        (lambda p: optim.SGD(p, math.nan), ValueError, "lr is nan"),
+        (lambda p: optim.SGD(p, math.inf), ValueError, "lr is inf"),
+        (lambda p: optim.SGD(p, "0.1"), TypeError, "lr: str"),
         (lambda p: optim.SGD(p, momentum=1.0), ValueError, "momentum is 1.0: expected 0 or more"),
         (lambda p: optim.SGD(p, momentum=-0.1), ValueError, "momentum is -0.1"),
         (lambda p: optim.SGD(p, nesterov=True), ValueError, "nesterov needs a momentum"),
@@ -295,23 +295,23 @@ def test_an_optimiser_asks_its_schedule_with_the_steps_taken_so_far():
         return 1.0 if steps < 2 else 0.25
 
     p = cr.Value(0.0)
-    optimiser = optim.SGD([p], learning_rate=schedule)
+    optimiser = optim.SGD([p], lr=schedule)
     path = []
     for _ in range(4):
         p.grad = 1.0
         optimiser.step()
         path.append(p.data)
     assert (asked, path) == ([0, 1, 2, 3], [-1.0, -2.0, -2.25, -2.5])
-    optimiser.learning_rate = 2.0
+    optimiser.lr = 2.0
     assert optimiser.current_rate() == 2.0
 
 
 @pytest.mark.parametrize("bad", [-1.0, math.nan, "fast", None])
 def test_a_schedule_gone_wrong_changes_nothing(bad):
     p = cr.Value(1.0)
-    optimiser = optim.SGD([p], learning_rate=lambda steps: bad, momentum=0.9)
+    optimiser = optim.SGD([p], lr=lambda steps: bad, momentum=0.9)
     p.grad = 1.0
-    with pytest.raises((ValueError, TypeError), match="SGD: learning_rate"):
+    with pytest.raises((ValueError, TypeError), match="SGD: lr"):
         optimiser.step()
     assert (p.data, optimiser.steps) == (1.0, 0)
     assert optimiser.state_dict()["velocity"].tolist() == [0.0]

@@ -57,8 +57,9 @@ class _Rung:
 
     def agrees(self) -> Any:
         """Return where the one-sided slopes agree, as far as rounding lets them."""
-        scale = np.maximum(np.abs(self.left), np.abs(self.right))
-        return self.disagreement <= _CONVERGED * scale + _SIGNIFICANT * self.noise
+        with np.errstate(all="ignore"):
+            scale = np.maximum(np.abs(self.left), np.abs(self.right))
+            return self.disagreement <= _CONVERGED * scale + _SIGNIFICANT * self.noise
 
 
 def slopes(
@@ -156,11 +157,13 @@ def _verdict(rungs: Sequence[_Rung], i: int) -> tuple[Kind, _Rung]:
     if agreeing:
         # The largest of these steps: among all steps a wave sampled once a period looks flat.
         best = agreeing[0]
-        before = [rung for rung in apart if rung.step > best.step]
-        drowned = before and before[-1].disagreement[i] <= _SIGNIFICANT * best.noise[i]
-        if len(before) < 2 or not drowned:
+        apart = [rung for rung in apart if rung.step > best.step]
+        if not apart or apart[-1].disagreement[i] > _SIGNIFICANT * best.noise[i]:
             return "smooth", best
-        apart = before
+        # Rounding would hide it if the slopes still differed as before.
+        best = min(best, apart[-1], key=lambda rung: rung.disagreement[i] + rung.noise[i])
+        if len(apart) < 2:
+            return "smooth", best
     else:
         best = apart[-1]
     # How the disagreement goes as the step shrinks eightfold: 1 at a kink, 8 at a jump, sqrt(8) at

@@ -13,7 +13,7 @@ EXAMPLES = [([0, 0], 0), ([0, 1], 1), ([1, 0], 1), ([1, 1], 0)]
 
 def train(model: nn.MLP, epochs: int) -> float:
     """Fit *model* to the four examples by gradient descent and return its last loss."""
-    optimiser = nn.optim.Adam(model.parameters(), learning_rate=0.05)
+    optimiser = nn.optim.Adam(model.parameters(), lr=0.05)
     for _ in range(epochs):
         optimiser.zero_grad()
         loss = cr.mean([nn.losses.logistic(model(x), y) for x, y in EXAMPLES])

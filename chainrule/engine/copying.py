@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from . import modes
 from .backend import Value, make_node
 from .sweeps import topological_order
 
@@ -54,7 +55,7 @@ def _reduce(node: Value) -> tuple[Any, ...]:
     )
     if node.primitive is None or id(node) in _announced.ids:
         _announced.ids.discard(id(node))
-        return make_node, contents
+        return _restored, contents
     return _after, (_Bundle(node), *contents)
 
 
@@ -68,8 +69,13 @@ class _Bundle:
         return _Ancestors, (), None, _ancestors_of(self.node)
 
 
+def _restored(*contents: Any) -> Value:
+    with modes.suspended():
+        return make_node(*contents)
+
+
 def _after(ancestors: object, *contents: Any) -> Value:
-    return make_node(*contents)
+    return _restored(*contents)
 
 
 copyreg.pickle(Value, _reduce)

@@ -73,6 +73,13 @@ def recording() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if current().linking else _Switched(linking=True)
 
 
+def suspended() -> contextlib.AbstractContextManager[None]:
+    """Make nodes in this block exactly as they are told to be made: what copying does."""
+    if current() == _OFF:
+        return contextlib.nullcontext()
+    return _Switched(linking=True, watching=False)
+
+
 def no_grad() -> _Switched:
     """Make operations compute values without recording a graph; also usable as a decorator.
 

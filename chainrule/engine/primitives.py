@@ -54,6 +54,8 @@ def as_float(x: Any, doing: str) -> float:
 
 
 def _advice(x: Any) -> str:
+    if hasattr(type(x), "__chainrule__"):
+        return "expected a plain number: take its .data"
     if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
         return "a Value holds one real number, so differentiate the real and imaginary parts apart"
     if isinstance(x, (list, tuple, np.ndarray)):
@@ -117,7 +119,7 @@ class Primitive:
             return self.scalar(*(as_float(arg, self.name) for arg in args))
         arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
         if any(array.ndim == 0 for array in arrays):
-            return self(*(x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in args))
+            return self(*(_unboxed(arg, self.name) for arg in args))
         with np.errstate(all="ignore"):
             if hook is None and not any(array.dtype.kind == "O" for array in arrays):
                 return self.array(*(_as_array(arg, self.name) for arg in args))
@@ -166,6 +168,12 @@ class Primitive:
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that bears the name by now
+
+
+def _unboxed(x: Any, name: str) -> Any:
+    if not isinstance(x, np.ndarray) or x.ndim:
+        return x
+    return x[()] if x.dtype.kind == "O" else as_float(x, name)
 
 
 def _as_array(x: Any, name: str) -> Any:

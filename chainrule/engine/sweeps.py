@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from .primitives import as_float
+
 Node = Any
 Partials = Callable[[Node], Sequence[Any]]
 
@@ -30,7 +32,12 @@ def linked_partials(node: Node) -> Sequence[Any]:
     if row is None or row.selects is not None:
         return stored  # of a selected operand the node is a copy: its partial is constant
     linked = row.linked(operands, [i for i, x in enumerate(operands) if hasattr(x, "parents")])
-    partials: tuple[Any, ...] = row.partial_values(operands, node, linked)
+    partials = tuple(
+        [
+            x if hasattr(x, "parents") else as_float(x, f"partial of {row.name}")
+            for x in row.partial_values(operands, node, linked)
+        ]
+    )
     for partial, number in zip(partials, stored, strict=True):
         now = partial if isinstance(partial, float) else partial.data
         if now != number and number == number:
@@ -41,17 +48,21 @@ def linked_partials(node: Node) -> Sequence[Any]:
     return partials
 
 
-def topological_order(outputs: Iterable[Node]) -> list[Node]:
-    """Return *outputs* and all that they depend on, every parent before its children."""
-    order = list(dict.fromkeys(outputs))
-    seen = set(order)
-    for node in order:  # grows while it is read
+def _below(outputs: Iterable[Node]) -> list[Node]:
+    """Return *outputs* and all that they depend on, in the order in which they are come across."""
+    nodes = list(dict.fromkeys(outputs))
+    seen = set(nodes)
+    for node in nodes:  # grows while it is read
         for parent in node.parents:
             if parent not in seen:
                 seen.add(parent)
-                order.append(parent)
-    order.sort(key=_by_serial)
-    return order
+                nodes.append(parent)
+    return nodes
+
+
+def topological_order(outputs: Iterable[Node]) -> list[Node]:
+    """Return *outputs* and all that they depend on, every parent before its children."""
+    return sorted(_below(outputs), key=_by_serial)
 
 
 class _Nothing:
@@ -69,11 +80,12 @@ def pullback(
     The adjoint of v is sum over outputs o of cotangent(o) * do/dv.  With *partials_of* set to
     :func:`linked_partials` the adjoints are Values wherever they depend on one.
     """
-    order = topological_order(outputs)
+    nodes = _below(outputs)
     empty = 0.0 if partials_of is stored_partials else _Nothing()
-    adjoints: dict[Node, Any] = dict.fromkeys(order, empty)
+    adjoints: dict[Node, Any] = dict.fromkeys(nodes, empty)
     adjoints.update(outputs)
-    for node in reversed(order):
+    # Leaves, which are most of the nodes, pass nothing on: they need no place in the order.
+    for node in sorted((n for n in nodes if n.parents), key=_by_serial, reverse=True):
         adjoint = adjoints[node]
         for parent, partial in zip(node.parents, partials_of(node)):  # noqa: B905 (the hot loop)
             adjoints[parent] += partial * adjoint

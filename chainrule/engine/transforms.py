@@ -192,12 +192,25 @@ def _positions(argnums: Any, args: Sequence[Any]) -> list[int]:
 
 
 def _matched(given: Any, pattern: Any, what: str) -> list[Any]:
-    """Return the leaves of *given*, as many as *pattern* has; ValueError otherwise."""
-    numbers = [x if isinstance(x, Value) else as_float(x, what) for x in _leaves(given)]
-    expected = len(_leaves(pattern))
-    if len(numbers) != expected:
-        raise ValueError(f"{what}: {len(numbers)} numbers given, expected {expected}")
-    return numbers
+    """Return the leaves of *given* in the order of those of *pattern*; ValueError if they differ."""
+    if isinstance(pattern, dict):
+        if not isinstance(given, dict) or given.keys() != pattern.keys():
+            raise ValueError(
+                f"{what}: expected a dict with the keys {list(pattern)}, not {given!r}"
+            )
+        parts = [(given[key], part) for key, part in pattern.items()]
+    elif _is_sequence(pattern):
+        if not _is_sequence(given) or len(given) != len(pattern):
+            entries = len(given) if _is_sequence(given) else type(given).__name__
+            raise ValueError(f"{what}: expected a sequence of {len(pattern)}, not {entries}")
+        parts = list(zip(given, pattern, strict=True))
+    else:
+        return [given if isinstance(given, Value) else as_float(given, what)]
+    return [leaf for pair in parts for leaf in _matched(*pair, what)]
+
+
+def _is_sequence(x: Any) -> bool:
+    return isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.ndim > 0)
 
 
 # --- the public transforms -------------------------------------------------------------------
@@ -388,6 +401,8 @@ def _unit(n: int, i: int) -> list[float]:
 
 
 def _shape(structure: Any) -> tuple[int, ...]:
+    if isinstance(structure, dict):
+        raise ValueError("jacobian and hessian need numbers in lists, tuples or arrays, not a dict")
     if isinstance(structure, np.ndarray):
         return tuple(structure.shape)
     if isinstance(structure, (list, tuple)):

@@ -369,7 +369,7 @@ def _written(node: Value) -> str:
 
 def watch_adjoints(adjoints: dict[Value, Any]) -> None:
     """Raise AnomalyError for the first contribution to *adjoints* that is infinite or nan."""
-    for node in reversed(adjoints):
+    for node in sorted(adjoints, key=lambda node: node.serial, reverse=True):
         for i, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
             flowing = partial * adjoints[node]
             if type(flowing) is float and not math.isfinite(flowing):

@@ -5,7 +5,7 @@ backward pass ``z.grad`` is the neuron's delta.
 
 >>> from chainrule import nn
 >>> model = nn.MLP(2, [4, 1], activation="tanh", seed=0)
->>> optimiser = nn.optim.SGD(model.parameters(), learning_rate=0.1, momentum=0.9)
+>>> optimiser = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 >>> for _ in range(200):
 ...     optimiser.zero_grad()
 ...     for x, y in (([0, 0], 0), ([0, 1], 1), ([1, 0], 1), ([1, 1], 0)):

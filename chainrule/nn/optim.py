@@ -3,7 +3,7 @@ r"""Optimisers: what happens to the parameters between two backward passes.
 An optimiser gathers its parameters and their gradients into two vectors, applies its published rule
 there, and writes the parameters back::
 
-    optimiser = optim.Adam(model.parameters(), learning_rate=1e-2)
+    optimiser = optim.Adam(model.parameters(), lr=1e-2)
     for x, y in examples:
         optimiser.zero_grad()
         losses.squared_error(model(x), y).backward()
@@ -36,15 +36,15 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "constant", "cosine", "step_deca
 class Optimiser:
     """What all optimisers share.  A subclass gives the names of its memory and its rule.
 
-    *learning_rate* is a number or a schedule, a function that is called with the number of steps
-    taken so far; it may be assigned at any time.
+    *lr*, the learning rate, is a number or a schedule, a function that is called with the number of
+    steps taken so far; it may be assigned at any time.
     """
 
     _memory: ClassVar[Mapping[str, float]] = {}
     """The vectors kept between steps, each with the least number that may be in it."""
 
     def __init__(
-        self, parameters: Iterable[Value], learning_rate: float | Schedule, weight_decay: float
+        self, parameters: Iterable[Value], lr: float | Schedule, weight_decay: float
     ) -> None:
         if isinstance(parameters, Module):
             raise TypeError(f"{self._name}: expected parameters, so pass model.parameters()")
@@ -58,11 +58,11 @@ class Optimiser:
                 raise ValueError(f"{self._name}: {parameter!r:.80} is computed, not a leaf")
         if len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"{self._name}: a parameter is given twice")
-        self.learning_rate = learning_rate
+        self.lr = lr
         self.weight_decay = checks.real(f"{self._name}: weight_decay", weight_decay)
         self.steps = 0
         self._state = {name: np.zeros(len(self.parameters)) for name in self._memory}
-        if not callable(learning_rate):
+        if not callable(lr):
             self.current_rate()
 
     @property
@@ -71,10 +71,8 @@ class Optimiser:
 
     def current_rate(self) -> float:
         """Return the learning rate of the next step; ValueError if it is negative or not finite."""
-        rate = self.learning_rate
-        return checks.real(
-            f"{self._name}: learning_rate", rate(self.steps) if callable(rate) else rate
-        )
+        rate = self.lr
+        return checks.real(f"{self._name}: lr", rate(self.steps) if callable(rate) else rate)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter back to 0.0, for the next backward pass."""
@@ -124,7 +122,7 @@ class SGD(Optimiser):
 
     >>> import chainrule as cr
     >>> theta = cr.Value(5.0)
-    >>> optimiser = SGD([theta], learning_rate=0.1)
+    >>> optimiser = SGD([theta], lr=0.1)
     >>> cr.square(theta).backward()
     >>> optimiser.step()
     >>> theta.data
@@ -138,12 +136,12 @@ class SGD(Optimiser):
     def __init__(
         self,
         parameters: Iterable[Value],
-        learning_rate: float | Schedule = 0.01,
+        lr: float | Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(parameters, learning_rate, weight_decay)
+        super().__init__(parameters, lr, weight_decay)
         self.momentum = checks.real("SGD: momentum", momentum, below=1.0)
         self.nesterov = nesterov
         if nesterov and not momentum:
@@ -168,7 +166,7 @@ class Adam(Optimiser):
 
     >>> import chainrule as cr
     >>> theta = cr.Value(5.0)
-    >>> optimiser = Adam([theta], learning_rate=0.1)
+    >>> optimiser = Adam([theta], lr=0.1)
     >>> cr.square(theta).backward()
     >>> optimiser.step()
     >>> round(theta.data, 6)
@@ -182,12 +180,12 @@ class Adam(Optimiser):
     def __init__(
         self,
         parameters: Iterable[Value],
-        learning_rate: float | Schedule = 0.001,
+        lr: float | Schedule = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(parameters, learning_rate, weight_decay)
+        super().__init__(parameters, lr, weight_decay)
         try:
             first, second = betas
         except (TypeError, ValueError):
@@ -221,7 +219,7 @@ class AdamW(Adam):
 
     >>> import chainrule as cr
     >>> theta = cr.Value(5.0)
-    >>> optimiser = AdamW([theta], learning_rate=0.1, weight_decay=0.5)
+    >>> optimiser = AdamW([theta], lr=0.1, weight_decay=0.5)
     >>> optimiser.step()                    # no gradient: only the decay is left
     >>> theta.data
     4.75
@@ -232,12 +230,12 @@ class AdamW(Adam):
     def __init__(
         self,
         parameters: Iterable[Value],
-        learning_rate: float | Schedule = 0.001,
+        lr: float | Schedule = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        super().__init__(parameters, learning_rate, betas, eps, weight_decay)
+        super().__init__(parameters, lr, betas, eps, weight_decay)
 
     def _updated(self, theta: Vector, g: Vector, rate: float) -> Vector:
         return self._moved(theta * (1.0 - rate * self.weight_decay), g, rate)

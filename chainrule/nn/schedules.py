@@ -1,6 +1,6 @@
 """Learning rates that change: functions from the number of steps taken so far to a rate.
 
-Any function of that kind will do wherever an optimiser takes a ``learning_rate``.
+Any function of that kind will do wherever an optimiser takes a ``lr``.
 """
 
 from __future__ import annotations

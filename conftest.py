@@ -1,0 +1,22 @@
+"""What all tests and doctests share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from chainrule.engine.primitives import TABLE
+
+# Machines differ, so nothing is judged by the clock; what lands is judged by the same examples.
+settings.register_profile("chainrule", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("chainrule")
+
+
+@pytest.fixture(autouse=True)
+def _the_table_as_it_was() -> Iterator[None]:
+    """A primitive that one test or example defines is not there for the next."""
+    before = dict(TABLE)
+    yield
+    TABLE.clear()
+    TABLE.update(before)
