@@ -221,3 +221,14 @@ def test_a_deep_copy_keeps_the_rule_a_node_was_made_with():
     z = copy.deepcopy(y)
     assert z.primitive is y.primitive
     assert cr.gradients(z, z.parents) == [2.0]
+
+
+def test_a_graph_is_copied_as_it_is_whatever_is_switched_on(duplicate):
+    x = Value(0.0)
+    y = cr.log(x) + 1.0
+    with cr.no_grad(), cr.detect_anomaly():
+        z = duplicate(y)
+    assert z.data == y.data
+    assert z.op == "+"
+    assert z.parents[0].op == "log"
+    assert cr.gradients(z, [z.parents[0].parents[0]]) == [float("inf")]

@@ -210,6 +210,12 @@ def test_masks_are_kept():
     assert np.ma.getmaskarray(cr.exp(masked)).tolist() == [False, True]
 
 
+def test_a_number_that_is_masked_is_refused_by_functions_too():
+    for call in (lambda: cr.exp(np.ma.masked), lambda: cr.hypot(Value(1.0), np.ma.masked)):
+        with pytest.raises(TypeError, match="MaskedConstant is not a real number"):
+            call()
+
+
 def test_a_matrix_stays_a_matrix_of_values():
     with pytest.warns(PendingDeprecationWarning):
         matrix = np.matrix([[1.0, 2.0]])

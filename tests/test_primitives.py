@@ -112,10 +112,12 @@ def test_it_may_select_an_argument():
 def test_results_and_partials_of_other_number_types_become_floats():
     odd = cr.primitive("odd", lambda x: np.float32(x), (lambda x, y: np.float32(1),))
     integer = cr.primitive("integer", lambda x: 3, (lambda x, y: 0,))
-    for row in (odd, integer):
+    constant = cr.primitive("constant", lambda x: 2 * x, (np.int64(2),))
+    for row in (odd, integer, constant):
         y = row(Value(0.5))
         assert type(y.data) is float
         assert type(y.partials[0]) is float
+        assert cr.hessian(row)(0.5) == 0.0
 
 
 def test_a_partial_in_plain_math_serves_first_order_and_says_what_to_do_at_second():
@@ -159,6 +161,10 @@ BAD = [
     ({"partials": ("1",)}, "a partial is a callable or a number: '1'"),
     ({"partials": ()}, "partials is empty"),
     ({"partials": (1j,)}, "a partial is a callable or a number"),
+    ({"partials": 1.0}, "partials is a sequence of callables"),
+    ({"partials": {1.0}}, "partials is a sequence of callables"),
+    ({"defaults": (1.0, 2.0)}, "2 defaults for 1 arguments"),
+    ({"defaults": ("a",)}, "a default of bad: str is not a real number"),
 ]
 
 
@@ -169,6 +175,25 @@ def test_a_bad_definition_is_refused_and_adds_nothing(change, message, table):
     with pytest.raises(TypeError, match=message):
         cr.primitive(**arguments)
     assert table == before
+
+
+@pytest.mark.parametrize("result", [None, "1", 1j, [1.0]])
+def test_a_result_or_a_partial_that_is_no_number_is_refused(result):
+    value = cr.primitive("no value", lambda x: result, (1.0,))
+    with pytest.raises(
+        TypeError, match=f"result of no value: {type(result).__name__} is not a real"
+    ):
+        value(Value(1.0))
+    slope = cr.primitive("no slope", lambda x: x, (lambda x, y: result,))
+    with pytest.raises(TypeError, match=f"partial of no slope: {type(result).__name__} is not a"):
+        slope(Value(1.0))
+
+
+def test_a_wrong_number_of_partials_is_refused():
+    row = cr.primitive("miscounted", lambda *xs: xs[0], variadic=lambda args, y, linked: [1.0])
+    assert row(Value(1.0)).data == 1.0
+    with pytest.raises(ValueError, match=r"returned 1 partials for the 2 arguments at positions"):
+        row(Value(1.0), 2.0, Value(3.0))
 
 
 def test_what_a_users_function_raises_comes_through_and_builds_nothing():

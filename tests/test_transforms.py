@@ -294,18 +294,35 @@ def test_an_argument_that_is_no_number_is_refused(point):
 
 
 def test_directions_must_match():
-    with pytest.raises(ValueError, match="jvp tangents: 1 numbers given, expected 2"):
+    with pytest.raises(ValueError, match="jvp tangents: expected a sequence of 2, not 1"):
         cr.jvp(lambda x, y: x * y, (1.0, 2.0), (1.0,))
-    with pytest.raises(ValueError, match="vjp cotangent: 1 numbers given, expected 2"):
+    with pytest.raises(ValueError, match="vjp cotangent: expected a sequence of 2, not float"):
         cr.vjp(lambda x: (x, x), 1.0)[1](1.0)
-    with pytest.raises(ValueError, match="expected 2"):
+    with pytest.raises(ValueError, match="expected a sequence of 2, not 1"):
         cr.hvp(lambda x: x[0] * x[1], ([1.0, 2.0],), ([1.0],))
+    with pytest.raises(ValueError, match="jvp tangents: expected a sequence of 1, not 2"):
+        cr.jvp(lambda x: x[0] * x[1], ([1.0, 2.0],), (1.0, 2.0))
+    with pytest.raises(ValueError, match=r"expected a dict with the keys \['w', 'b'\]"):
+        cr.jvp(lambda p: p["w"] * p["b"], ({"w": 1.0, "b": 2.0},), ({"w": 1.0},))
+    with pytest.raises(TypeError, match="jvp tangents: list is not a real number"):
+        cr.jvp(cr.exp, (1.0,), ([1.0],))
     with pytest.raises(TypeError, match="primals: expected a tuple with one entry per argument"):
         cr.jvp(cr.exp, 1.0, 1.0)
     with pytest.raises(TypeError, match="tangents: expected a tuple"):
         cr.jvp(cr.exp, (1.0,), 1.0)
     with pytest.raises(TypeError, match="jvp tangents: str is not a real number"):
         cr.jvp(cr.exp, (1.0,), ("1",))
+
+
+def test_directions_pair_by_key_and_arrays_pair_with_lists():
+    def line(p):
+        return p["w"] * 10 + p["b"]
+
+    assert cr.jvp(line, ({"w": 1.0, "b": 2.0},), ({"b": 0.0, "w": 1.0},)) == (12.0, 10.0)
+    assert cr.jvp(cr.sum, ([1.0, 2.0],), (np.array([1.0, 5.0]),)) == (3.0, 6.0)
+    assert cr.jvp(cr.sum, (np.ones((2, 2)),), ([[1.0, 2.0], [3.0, 4.0]],)) == (4.0, 10.0)
+    _, pull = cr.vjp(lambda x: {"double": 2 * x, "square": x * x}, 3.0)
+    assert pull({"square": 1.0, "double": 0.0}) == (6.0,)
 
 
 def test_gradients_wants_values():
@@ -362,6 +379,14 @@ def test_a_jacobian_of_a_ragged_thing_is_refused():
         cr.jacobian(lambda x: [[x], [x, x]])(1.0)
     with pytest.raises(ValueError, match="rectangular"):
         cr.jacobian(lambda x, y: x)([1.0], 2.0)
+
+
+def test_a_jacobian_of_a_dict_is_refused():
+    for matrix in (cr.jacobian, cr.hessian):
+        with pytest.raises(ValueError, match="not a dict"):
+            matrix(lambda p: p["a"] * p["b"])({"a": 1.0, "b": 2.0})
+    with pytest.raises(ValueError, match="not a dict"):
+        cr.jacobian(lambda x: {"a": x})(1.0)
 
 
 def test_wide_and_tall_jacobians_agree():

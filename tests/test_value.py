@@ -246,6 +246,11 @@ def test_a_refusal_says_what_to_do():
         Value(Value(1.0))
     with pytest.raises(TypeError, match="one Value per element"):
         Value(np.array([1.0]))
+    leaf = Value(1.0)
+    with pytest.raises(TypeError, match=r"Value\.data: .*take its \.data"):
+        leaf.data = leaf - 0.1
+    with pytest.raises(TypeError, match=r"backward\(seed\): .*take its \.data"):
+        leaf.backward(Value(1.0))
     with pytest.raises(TypeError, match=r"label: expected a str, not int"):
         Value(1.0, 3)
 

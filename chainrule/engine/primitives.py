@@ -153,7 +153,13 @@ class Primitive:
         *args* may be floats, arrays or Values, and *y* is the output made from them.
         """
         if self.variadic is not None:
-            return tuple(self.variadic(args, y, linked))
+            partials = tuple(self.variadic(args, y, linked))
+            if len(partials) != len(linked):
+                raise ValueError(
+                    f"{self.name}: its variadic returned {len(partials)} partials for the "
+                    f"{len(linked)} arguments at positions {list(linked)}"
+                )
+            return partials
         values = []
         for i in linked:
             partial = self.partials[i]
@@ -251,21 +257,25 @@ def primitive(
     for function, role in ((scalar, "scalar"), (array, "array"), (variadic, "variadic")):
         if function is not None and not callable(function):
             raise TypeError(f"primitive {name}: {role} must be callable, not {function!r}")
-    if callable(partials):
+    if partials is not None and not isinstance(partials, (list, tuple)):
         raise TypeError(f"primitive {name}: partials is a sequence of callables, one per argument")
     for partial in partials or ():
-        if not (partial is None or callable(partial) or isinstance(partial, (int, float))):
+        if not (partial is None or callable(partial) or isinstance(partial, numbers.Real)):
             raise TypeError(f"primitive {name}: a partial is a callable or a number: {partial!r}")
+    if partials is not None and len(defaults) > len(partials):
+        raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
     row.name, row.scalar = name, scalar
-    row.partials = tuple(float(p) if isinstance(p, int) else p for p in partials or ())
+    row.partials = tuple(
+        [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
+    )
     row.variadic = variadic
     row.arity = None if variadic else len(row.partials)
     if row.arity == 0:
         raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
     row.array = array or functools.partial(_elementwise, scalar)
-    row.defaults = tuple(defaults)
+    row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects = analytic, selects
     slots = range(row.arity or 0)
     row.latex = latex or _call_template(name, row.arity)

@@ -192,7 +192,7 @@ def _positions(argnums: Any, args: Sequence[Any]) -> list[int]:
 
 
 def _matched(given: Any, pattern: Any, what: str) -> list[Any]:
-    """Return the leaves of *given* in the order of those of *pattern*; ValueError if they differ."""
+    """Return the leaves of *given*, a structure like *pattern*; ValueError if it is not."""
     if isinstance(pattern, dict):
         if not isinstance(given, dict) or given.keys() != pattern.keys():
             raise ValueError(

@@ -449,7 +449,7 @@ def _operand(row: Primitive, other: Any, expression: str) -> Any:
 
 def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
     args = tuple([x._primal if type(x) is Value else x for x in operands])
-    y = float(row.scalar(*args))
+    y = as_float(row.scalar(*args), f"result of {row.name}")
     linked = row.linked(args, [i for i, x in enumerate(operands) if type(x) is Value])
     if len(linked) == len(operands):
         parents: Any = operands
