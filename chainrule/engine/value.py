@@ -455,7 +455,9 @@ def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
         parents: Any = operands
     else:
         parents = tuple([operands[i] for i in linked])
-    partials = tuple(map(float, row.partial_values(args, y, linked)))
+    partials = row.partial_values(args, y, linked)
+    if not {float}.issuperset(map(type, partials)):
+        partials = tuple([as_float(p, f"partial of {row.name}") for p in partials])
     return make_node(row, operands, parents, y, partials)
 
 
