@@ -328,6 +328,14 @@ def test_every_way_to_differentiate_is_watched(differentiate):
         differentiate()
 
 
+def test_an_infinite_direction_is_blamed_on_the_first_node_it_reaches():
+    with (
+        cr.detect_anomaly(),
+        pytest.raises(AnomalyError, match=r"tangent of exp\(0\.0\) = 1\.0 is"),
+    ):
+        cr.jvp(cr.exp, (0.0,), (math.inf,))
+
+
 def test_healthy_work_passes_unchanged_under_watch():
     def work():
         x = Value(0.5)

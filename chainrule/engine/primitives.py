@@ -664,9 +664,13 @@ absolute = primitive(
     "abs", math.fabs, (lambda x, y: sign(x),), array=np.abs, latex=r"\left\lvert {0} \right\rvert",
 )  # fmt: skip
 damped = primitive(  # x times a factor that wins when it is 0, even over an infinite x
-    "damped", _damped, (lambda x, w, y: w, lambda x, w, y: x),
+    "damped", _damped,
+    (
+        lambda x, w, y: w,
+        lambda x, w, y: where(equal(w, 0.0) * equal(absolute(x), inf), 0.0, x),
+    ),
     array=lambda x, w: np.where(w == 0.0, 0.0, x * w), analytic=operator.mul,
-    latex=_product_latex, precedence=2, binds=(2, 2),
+    latex=r"{0} \, {1}", precedence=2, binds=(2, 2),
 )  # fmt: skip
 
 # --- the table: exponentials, logarithms, roots, angles ------------------------------------------

@@ -383,7 +383,7 @@ def watch_adjoints(adjoints: dict[Value, Any]) -> None:
 def watch_tangents(tangents: dict[Value, Any]) -> None:
     """Raise AnomalyError for the first of *tangents* that is infinite or nan."""
     for node, tangent in tangents.items():
-        if type(tangent) is float and not math.isfinite(tangent):
+        if node.parents and type(tangent) is float and not math.isfinite(tangent):
             raise modes.AnomalyError(
                 f"the tangent of {_written(node)} = {node.data} is {tangent}: local derivatives "
                 f"{node.partials}; made at {_origin(node)}"
