@@ -670,7 +670,7 @@ damped = primitive(  # x times a factor that wins when it is 0, even over an inf
         lambda x, w, y: where(equal(w, 0.0) * equal(absolute(x), inf), 0.0, x),
     ),
     array=lambda x, w: np.where(w == 0.0, 0.0, x * w), analytic=operator.mul,
-    latex=r"{0} \, {1}", precedence=2, binds=(2, 2),
+    latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
 
 # --- the table: exponentials, logarithms, roots, angles ------------------------------------------
