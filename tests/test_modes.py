@@ -148,6 +148,32 @@ def test_modes_entered_in_many_threads_are_counted_right():
     assert (x + 1).parents == (x,)
 
 
+def test_one_object_can_be_entered_in_many_threads_at_once():
+    x = Value(1.0)
+    mode = cr.no_grad()
+    barrier = threading.Barrier(2)
+    wrong = []
+
+    def work(first):
+        for _ in range(50):
+            with cr.detect_anomaly() if first else cr.no_grad():
+                barrier.wait(10)
+                with mode:
+                    barrier.wait(10)
+                    wrong.extend((x + 1).parents)
+                if bool((x + 1).parents) is not first:
+                    wrong.append(first)
+            if (x + 1).parents != (x,):
+                wrong.append("left on")
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 def test_a_mode_belongs_to_its_task():
     x = Value(1.0)
     seen = {}
@@ -180,6 +206,21 @@ def test_a_generator_that_is_closed_early_leaves_the_mode():
     assert next(generator).parents == ()
     generator.close()
     assert (x + 1).parents == (x,)
+
+
+def test_blocks_that_overlap_through_a_generator_end_all_the_same():
+    x = Value(1.0)
+
+    def predictions():
+        with cr.detect_anomaly():
+            yield
+
+    with cr.no_grad():
+        generator = predictions()
+        next(generator)
+    generator.close()
+    assert (x + 1).parents == (x,)
+    assert cr.log(x * 0).data == -math.inf
 
 
 def test_a_generator_closed_in_another_thread_does_not_fail():

@@ -19,10 +19,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The switches that a node looks at while it is made."""
+    """The switches that a node looks at while it is made, and the mode to return to."""
 
     linking: bool = True
     watching: bool = False
+    outer: Mode | None = None
 
 
 _lock = threading.Lock()
@@ -40,13 +41,12 @@ class _Switched(contextlib.ContextDecorator):
     """The block, or every call of the function, that it is put around runs in another mode."""
 
     def __init__(self, **switches: bool) -> None:
-        self._switches = switches
-        self._before: list[Mode] = []
+        self._switches: dict[str, Any] = dict(switches)
 
     def __enter__(self) -> None:
         global active
-        self._before.append(_mode.get())
-        _mode.set(replace(_mode.get(), **self._switches))
+        outer = _mode.get()
+        _mode.set(replace(outer, outer=outer, **self._switches))
         with _lock:
             active += 1
 
@@ -54,10 +54,7 @@ class _Switched(contextlib.ContextDecorator):
         global active
         with _lock:
             active -= 1
-        _mode.set(self._before.pop())
-
-    def _recreate_cm(self) -> _Switched:
-        return _Switched(**self._switches)  # calls of a decorated function may overlap, in threads
+        _mode.set(_mode.get().outer or _OFF)
 
     def __call__(self, function: _Function) -> _Function:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
@@ -75,7 +72,7 @@ def recording() -> contextlib.AbstractContextManager[None]:
 
 def suspended() -> contextlib.AbstractContextManager[None]:
     """Make nodes in this block exactly as they are told to be made: what copying does."""
-    if current() == _OFF:
+    if current() is _OFF:
         return contextlib.nullcontext()
     return _Switched(linking=True, watching=False)
 
