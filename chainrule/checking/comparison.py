@@ -188,7 +188,8 @@ def _compared(
     difference, relative = _differences(theirs, truth, _FLOOR * math.sqrt(unit))
     if not difference.size:
         return LayerComparison(name, shape, True, True, 0.0, 0.0, None, None, None, 0)
-    worst = int(np.argmax(relative))  # the first nan, if there is one
+    # The first nan, if there is one; by absolute size where every relative one underflows.
+    worst = int(np.argmax(relative if relative.any() else difference))
     return LayerComparison(
         name,
         shape,
