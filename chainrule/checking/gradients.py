@@ -181,14 +181,15 @@ def check_gradients(
     not.  *rtol* is the relative error allowed on top of the oracle's own; errors as small as the
     rounding of the operation's value (tanh'(20) = 1.7e-17 beside 1.0) cannot be told.  A nan is
     never right.  At a kink (relu at 0, a tie of ``maximum``) any number between the one-sided
-    slopes is right, and ``check.kinks`` has both.
+    slopes is right, and ``check.kinks`` has both.  Where kinks cancel, as in relu(x) - relu(-x) at
+    0, there is a derivative, and the conventions that miss it are reported as wrong.
 
     NotCheckable is raised if there is nothing to compare with: a value or a derivative that is
     infinite there, the edge of a domain, a function that gives another answer each time, or one
     that ignores its arguments.  Cost: at least six evaluations for each number in the point.
 
-    The surprise: the function runs with its state as it finds it, and ``function`` must use the
-    arguments it is given; a closure over a model's parameters has nothing to vary.
+    The surprise: *function* must use the arguments it is given.  In a closure over the parameters
+    of a model there is nothing to vary.
     """
     if not callable(function):
         raise TypeError(
