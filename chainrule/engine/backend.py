@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from .value import Value, make_node
+from types import FunctionType
+from typing import TYPE_CHECKING
 
-backend = "python"
+from . import primitives, value
+from ._extension import native
+
+if TYPE_CHECKING or native is None:
+    from .value import Value, make_node
+
+    backend = "python"
+else:
+    native.connect(primitives, value)
+    Value, make_node = native.Value, native.make_node
+    Value.__name__ = "Value"  # else the interpreter's messages would say chainrule.Value
+    Value.__doc__ = value.Value.__doc__
+    # Copied, not inherited: every class written in Python makes its heirs collectable.
+    for name, behaviour in vars(value.Common).items():
+        if isinstance(behaviour, (FunctionType, property)):
+            setattr(Value, name, behaviour)
+    Value.__init_subclass__ = vars(value.Value)["__init_subclass__"]
+    backend = "native"
 
 __all__ = ["Value", "backend", "make_node"]

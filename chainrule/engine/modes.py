@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ._extension import native
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -37,6 +39,14 @@ def current() -> Mode:
     return _mode.get()
 
 
+def _count(change: int) -> None:
+    global active
+    with _lock:
+        active += change
+        if native is not None:
+            native.set_modes_active(active)
+
+
 class _Switched(contextlib.ContextDecorator):
     """The block, or every call of the function, that it is put around runs in another mode."""
 
@@ -44,16 +54,12 @@ class _Switched(contextlib.ContextDecorator):
         self._switches: dict[str, Any] = dict(switches)
 
     def __enter__(self) -> None:
-        global active
         outer = _mode.get()
         _mode.set(replace(outer, outer=outer, **self._switches))
-        with _lock:
-            active += 1
+        _count(+1)
 
     def __exit__(self, *_: object) -> None:
-        global active
-        with _lock:
-            active -= 1
+        _count(-1)
         _mode.set(_mode.get().outer or _OFF)
 
     def __call__(self, function: _Function) -> _Function:

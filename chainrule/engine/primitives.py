@@ -5,9 +5,11 @@ how to write it down, and where to sample it in tests.  Reverse mode, forward mo
 the drawings, the table of derivatives in the docs and the tests all read the row, so adding an
 operation means adding a row.
 
-This module imports nothing from the package.  A primitive that is called with something other than
-numbers (a ``Value``, a symbol) hands itself to the ``__chainrule__`` hook of that argument, which
-is why a partial written in the library's own operations serves floats, arrays and Values alike.
+This module imports nothing from the package but the compiled module, where there is one: its
+kernels are the built-in rows on floats, in C, to the last bit.  A primitive that is called with
+something other than numbers (a ``Value``, a symbol) hands itself to the ``__chainrule__`` hook of
+that argument, which is why a partial written in the library's own operations serves floats, arrays
+and Values alike.
 Inside a partial, ``+``, ``-`` and ``*`` may be written as such (on floats they never raise);
 whatever can leave the reals or overflow goes through a primitive, so that it gives an IEEE value.
 """
@@ -23,6 +25,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from ._extension import native
 
 inf, nan = math.inf, math.nan
 
@@ -65,7 +69,7 @@ def _advice(x: Any) -> str:
     return "expected an int, float, Fraction, NumPy scalar or Value"
 
 
-class Primitive:
+class Primitive(object if native is None else native.Function):  # type: ignore[misc]
     """One row of the table: a differentiable operation, callable on numbers, arrays and Values.
 
     Made by :func:`primitive`, which describes the fields.
@@ -101,13 +105,17 @@ class Primitive:
     binds: tuple[int, ...]
     domain: tuple[tuple[float, float], ...]
 
-    def __call__(self, *args: Any) -> Any:
+    def evaluate(self, *args: Any) -> Any:
+        """Return the operation applied to *args*: what a call does."""
         for arg in args:
             if type(arg) is not float:
                 return self._dispatch(args)
         if len(args) == self.arity:
             return self.scalar(*args)
         return self.scalar(*self.complete(args))
+
+    if native is None:
+        __call__ = evaluate  # else that of the base class, which comes here if it has no kernel
 
     def _dispatch(self, args: tuple[Any, ...]) -> Any:
         args = self.complete(args)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import primitives
+from ._extension import native
 
 
 def _terms(values: Iterable[Any], name: str) -> list[Any]:
@@ -22,6 +23,12 @@ def _terms(values: Iterable[Any], name: str) -> list[Any]:
             f"{name}([a, b])"
         )
     return list(values)
+
+
+def _reduced(row: primitives.Primitive, values: Iterable[Any]) -> Any:
+    if native is not None and (y := native.reduce(row, values)) is not NotImplemented:
+        return y
+    return row(*_some_terms(values, row.name))
 
 
 def _some_terms(values: Iterable[Any], name: str) -> list[Any]:
@@ -41,8 +48,9 @@ def sum(values: Iterable[Any]) -> Any:
 
     Terms are added from left to right, on every version of Python alike.
     """
-    terms = _terms(values, "sum")
-    return primitives.add_up(*terms) if terms else 0.0
+    if not isinstance(values, (list, tuple)):
+        values = _terms(values, "sum")
+    return _reduced(primitives.add_up, values) if values else 0.0
 
 
 def mean(values: Iterable[Any]) -> Any:
@@ -52,7 +60,7 @@ def mean(values: Iterable[Any]) -> Any:
     >>> cr.mean([cr.Value(1.0), cr.Value(2.0)]).partials
     (0.5, 0.5)
     """
-    return primitives.mean_of(*_some_terms(values, "mean"))
+    return _reduced(primitives.mean_of, values)
 
 
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
@@ -68,6 +76,8 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
 
     The parents are those of the weights, then of the inputs, then of the bias, that are Values.
     """
+    if native is not None and (z := native.dot(weights, inputs, bias)) is not NotImplemented:
+        return z
     weights, inputs = _terms(weights, "dot"), _terms(inputs, "dot")
     if len(weights) != len(inputs):
         raise ValueError(
@@ -104,4 +114,4 @@ def logsumexp(values: Iterable[Any]) -> Any:
     >>> round(cr.logsumexp([1000.0, 1000.0]), 6)
     1000.693147
     """
-    return primitives.logsumexp_of(*_some_terms(values, "logsumexp"))
+    return _reduced(primitives.logsumexp_of, values)

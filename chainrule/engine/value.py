@@ -3,6 +3,10 @@
 Every operation on Values makes a node that holds its result, its parents and, fixed at that moment,
 the partial derivative with respect to each parent; what they are stands in the table of primitives.
 A node refers to older nodes only, so a graph has no cycles: it is freed as soon as it is dropped.
+
+``_native.c`` is the same class in C.  What need not be fast stands here once for both: ``Common``,
+whose methods both have, and the functions marked as asked by ``_native.c``, which it calls whenever
+an operation leaves the path of plain floats and Values.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import math
 import numbers
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, SupportsFloat
 
@@ -28,7 +33,64 @@ _UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
-class Value:
+class Common:
+    """What a Value does that need not be fast, the same for this class and the one in C."""
+
+    __slots__ = ()
+
+    @property
+    def op(self: Any) -> str:
+        """The name of the operation that made this node, such as "+" or "tanh"; "" for a leaf."""
+        return "" if self.primitive is None else self.primitive.name
+
+    def __repr__(self: Any) -> str:
+        label = f", label={self.label!r}" if self.label else ""
+        op = f", op={self.op!r}" if self.primitive is not None else ""
+        return f"Value(data={self.data!r}, grad={self.grad!r}{op}{label})"
+
+    def __format__(self: Any, spec: str) -> str:
+        return format(self.data, spec) if spec else repr(self)
+
+    def detach(self: Any) -> Any:
+        """Return a new leaf with the same data and label, and no history."""
+        return type(self)(self.data, self.label)
+
+    def leaky_relu(self: Any, slope: Any = 0.01) -> Any:
+        return primitives.leaky_relu(self, slope)
+
+    # --- what must not happen silently -------------------------------------------------------
+
+    def __bool__(self: Any) -> NoReturn:
+        raise TypeError(
+            "the truth of a Value is ambiguous: compare it (v > 0), test v.data, or choose with "
+            "chainrule.where"
+        )
+
+    def __float__(self: Any, *_: object) -> NoReturn:
+        raise TypeError(
+            "a Value does not turn into a float by itself, because that would drop its graph: take "
+            "v.data, or use chainrule's functions (cr.exp) where math's were called"
+        )
+
+    __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = __float__
+
+    def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and kwargs.keys() == {"out"}:  # array += Value
+            (array,) = kwargs["out"]
+            array[...] = self.__array_ufunc__(ufunc, method, *args)
+            return array
+        if method == "__call__" and not kwargs:
+            if ufunc in _UFUNCS:
+                return _UFUNCS[ufunc](*args)
+            if ufunc in _COMPARISONS:
+                return ufunc(*(np.array(a, dtype=object) for a in args)).astype(bool)[()]
+        raise TypeError(
+            f"numpy.{ufunc.__name__} does not work on a Value: use chainrule's function of that "
+            "purpose, or an array of Values"
+        )
+
+
+class Value(Common):
     """A real number in a computation graph.
 
     ``Value(data, label="")`` makes a leaf.  Arithmetic (``+ - * / **``, unary ``-``, ``abs``) and
@@ -73,11 +135,7 @@ class Value:
     """Where in the source the node was made, if ``detect_anomaly`` was on."""
 
     def __init__(self, data: SupportsFloat, label: str = "") -> None:
-        if type(data) is Value:
-            raise TypeError(
-                "Value(Value): already a Value; v.detach() makes a new leaf of its data"
-            )
-        self._primal = as_float(data, "Value")
+        self._primal = leaf_data(data)
         self.label = label
         self._grad: float | None = None
         self.operands = self.parents = self.partials = ()
@@ -94,10 +152,7 @@ class Value:
     @data.setter
     def data(self, data: SupportsFloat) -> None:
         if self.primitive is not None:
-            raise AttributeError(
-                f"data of a node computed by {self.op!r} is read-only: write to the leaves it was "
-                "computed from and compute it again, or take v.detach()"
-            )
+            refuse_write(self)
         self._primal = as_float(data, "Value.data")
 
     @property
@@ -126,22 +181,7 @@ class Value:
 
     @label.setter
     def label(self, label: str) -> None:
-        if not isinstance(label, str):
-            raise TypeError(f"Value.label: expected a str, not {type(label).__name__}")
-        self._label = label
-
-    @property
-    def op(self) -> str:
-        """The name of the operation that made this node, such as "+" or "tanh"; "" for a leaf."""
-        return "" if self.primitive is None else self.primitive.name
-
-    def __repr__(self) -> str:
-        label = f", label={self._label!r}" if self._label else ""
-        op = f", op={self.op!r}" if self.primitive is not None else ""
-        return f"Value(data={self._primal!r}, grad={self.grad!r}{op}{label})"
-
-    def __format__(self, spec: str) -> str:
-        return format(self._primal, spec) if spec else repr(self)
+        self._label = checked_label(label)
 
     # --- derivatives -------------------------------------------------------------------------
 
@@ -151,17 +191,14 @@ class Value:
         Gradients of interior nodes start fresh at each call; leaves add up, so that after k calls a
         leaf holds k times its gradient.  Nothing is changed if the pass raises.
         """
-        adjoints = pullback({self: as_float(seed, "backward(seed)")})
-        if modes.active and modes.current().watching:
-            watch_adjoints(adjoints)
+        seed = as_float(seed, "backward(seed)")
+        if modes.active:
+            watch_backward(self, seed)
+        adjoints = pullback({self: seed})
         for node, adjoint in adjoints.items():
             if node.primitive is None and node._grad is not None:
                 adjoint += node._grad
             node._grad = adjoint
-
-    def detach(self) -> Value:
-        """Return a new leaf with the same data and label, and no history."""
-        return Value(self._primal, self._label)
 
     # --- operators ---------------------------------------------------------------------------
 
@@ -205,37 +242,21 @@ class Value:
         return _unary(primitives.absolute, self)
 
     def __lt__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._primal < x
+        return NotImplemented if (x := comparable(other)) is None else self._primal < x
 
     def __le__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._primal <= x
+        return NotImplemented if (x := comparable(other)) is None else self._primal <= x
 
     def __gt__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._primal > x
+        return NotImplemented if (x := comparable(other)) is None else self._primal > x
 
     def __ge__(self, other: Any) -> bool:
-        return NotImplemented if (x := _comparable(other)) is None else self._primal >= x
+        return NotImplemented if (x := comparable(other)) is None else self._primal >= x
 
-    # --- what must not happen silently -------------------------------------------------------
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError(
-            "the truth of a Value is ambiguous: compare it (v > 0), test v.data, or choose with "
-            "chainrule.where"
-        )
-
-    def __float__(self, *_: object) -> NoReturn:
-        raise TypeError(
-            "a Value does not turn into a float by itself, because that would drop its graph: take "
-            "v.data, or use chainrule's functions (cr.exp) where math's were called"
-        )
-
-    __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = __float__
+    # --- hooks -------------------------------------------------------------------------------
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("Value cannot be subclassed: write functions of Values, or nn modules")
-
-    # --- hooks -------------------------------------------------------------------------------
 
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
@@ -243,21 +264,6 @@ class Value:
         if not {Value, float}.issuperset(map(type, args)):
             args = tuple(a if type(a) is Value else as_float(a, row.name) for a in args)
         return _apply(row, args)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and kwargs.keys() == {"out"}:  # array += Value
-            (array,) = kwargs["out"]
-            array[...] = self.__array_ufunc__(ufunc, method, *args)
-            return array
-        if method == "__call__" and not kwargs:
-            if ufunc in _UFUNCS:
-                return _UFUNCS[ufunc](*args)
-            if ufunc in _COMPARISONS:
-                return ufunc(*(np.array(a, dtype=object) for a in args)).astype(bool)[()]
-        raise TypeError(
-            f"numpy.{ufunc.__name__} does not work on a Value: use chainrule's function of that "
-            "purpose, or an array of Values"
-        )
 
     # --- the functions as methods, as other Value classes have them --------------------------
 
@@ -300,9 +306,6 @@ class Value:
     def relu(self) -> Value:
         return _unary(primitives.relu, self)
 
-    def leaky_relu(self, slope: Any = 0.01) -> Any:
-        return primitives.leaky_relu(self, slope)
-
     def softplus(self) -> Value:
         return _unary(primitives.softplus, self)
 
@@ -342,29 +345,56 @@ def make_node(
     node.origin = None
     node.serial = next(_serials)
     if modes.active:
-        _observe(node)
+        linked, node.origin = observe(node)
+        if not linked:
+            node.operands = node.parents = node.partials = ()
+            node.primitive = None
     return node
 
 
-def _observe(node: Value) -> None:
+# The next five, and as_float, are asked by _native.c too.
+
+
+def leaf_data(data: Any) -> float:
+    """Return the number that ``Value(data)`` holds."""
+    if hasattr(type(data), "__chainrule__"):
+        raise TypeError("Value(Value): already a Value; v.detach() makes a new leaf of its data")
+    return as_float(data, "Value")
+
+
+def checked_label(label: Any) -> str:
+    """Return *label* as a plain str: one of a subclass could refer back to its node."""
+    if not isinstance(label, str):
+        raise TypeError(f"Value.label: expected a str, not {type(label).__name__}")
+    return str.__str__(label)
+
+
+def refuse_write(node: Any) -> NoReturn:
+    """Raise the AttributeError of writing to the data of a computed *node*."""
+    raise AttributeError(
+        f"data of a node computed by {node.op!r} is read-only: write to the leaves it was "
+        "computed from and compute it again, or take v.detach()"
+    )
+
+
+def observe(node: Any) -> tuple[bool, str | None]:
+    """Say of a *node* just made whether it stays linked to its parents, and where it was made."""
     mode = modes.current()
+    origin = None
     if mode.watching and node.primitive is not None:
         frame = sys._getframe(1)
         while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
             frame = frame.f_back
-        node.origin = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        if not math.isfinite(node._primal):
-            raise modes.AnomalyError(f"{_written(node)} = {node._primal}, made at {node.origin}")
-    if not mode.linking:
-        node.operands = node.parents = node.partials = ()
-        node.primitive = None
+        origin = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        if not math.isfinite(node.data):
+            raise modes.AnomalyError(f"{_written(node)} = {node.data}, made at {origin}")
+    return mode.linking, origin
 
 
-def _written(node: Value) -> str:
-    numbers = [repr(x._primal if type(x) is Value else x) for x in node.operands]
-    if len(numbers) == 2 and not node.op.isidentifier():
-        return f" {node.op} ".join(numbers)
-    return f"{node.op}({', '.join(numbers)})"
+def watch_backward(root: Any, seed: float) -> None:
+    """Raise AnomalyError, if that mode is on, where *root*'s backward pass leaves the numbers."""
+    if modes.current().watching:
+        watch_adjoints(pullback({root: seed}))
 
 
 def watch_adjoints(adjoints: dict[Value, Any]) -> None:
@@ -394,6 +424,13 @@ def _origin(node: Value) -> str:
     return node.origin or "a place not noted: make the graph inside detect_anomaly too"
 
 
+def _written(node: Any) -> str:
+    numbers = [repr(x if type(x) is float else x.data) for x in node.operands]
+    if len(numbers) == 2 and not node.op.isidentifier():
+        return f" {node.op} ".join(numbers)
+    return f"{node.op}({', '.join(numbers)})"
+
+
 def _unary(row: Primitive, x: Value) -> Value:
     a = x._primal
     y = row.scalar(a)
@@ -413,7 +450,7 @@ def _binary(row: Primitive, x: Any, other: Any) -> Any:
         partials = (p(a, b, y) if callable(p) else p, q(a, b, y) if callable(q) else q)
         return make_node(row, operands, operands, y, partials)
     if type(other) is not float:
-        other = _operand(row, other, "Value {} {}")
+        other = coerced(row, other, "Value {} {}")
         if type(other) is not float:
             return NotImplemented if other is None else row(x, other)
     a = x._primal
@@ -425,7 +462,7 @@ def _binary(row: Primitive, x: Any, other: Any) -> Any:
 def _reflected(row: Primitive, x: Value, other: Any) -> Any:
     # other is no Value, or its own operator would have been asked
     if type(other) is not float:
-        other = _operand(row, other, "{1} {0} Value")
+        other = coerced(row, other, "{1} {0} Value")
         if type(other) is not float:
             return NotImplemented if other is None else row(other, x)
     b = x._primal
@@ -438,7 +475,7 @@ def _reflected(row: Primitive, x: Value, other: Any) -> Any:
 _KNOWN = (numbers.Number, np.generic, np.ndarray, str, bytes, list, tuple, dict, set, type(None))
 
 
-def _operand(row: Primitive, other: Any, expression: str) -> Any:
+def coerced(row: Primitive, other: Any, expression: str) -> Any:
     """Return *other* as a float, as it is if it is an array, or None if its type shall decide."""
     if isinstance(other, np.ndarray) and (other.ndim or other.dtype.kind == "O"):
         return other
@@ -448,20 +485,32 @@ def _operand(row: Primitive, other: Any, expression: str) -> Any:
 
 
 def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
-    args = tuple([x._primal if type(x) is Value else x for x in operands])
-    y = as_float(row.scalar(*args), f"result of {row.name}")
-    linked = row.linked(args, [i for i, x in enumerate(operands) if type(x) is Value])
+    y, linked, partials = evaluate(row, operands)
     if len(linked) == len(operands):
         parents: Any = operands
     else:
         parents = tuple([operands[i] for i in linked])
-    partials = row.partial_values(args, y, linked)
-    if not {float}.issuperset(map(type, partials)):
-        partials = tuple([as_float(p, f"partial of {row.name}") for p in partials])
     return make_node(row, operands, parents, y, partials)
 
 
-def _comparable(other: Any) -> float | None:
+# The next two, and coerced, are asked by _native.c too.
+
+
+def evaluate(
+    row: Primitive, operands: Sequence[Any]
+) -> tuple[float, Sequence[int], tuple[float, ...]]:
+    """Return *row* of *operands*, the positions it depends on, and the partial for each."""
+    args = tuple([x if type(x) is float else x.data for x in operands])
+    y = as_float(row.scalar(*args), f"result of {row.name}")
+    linked = row.linked(args, [i for i, x in enumerate(operands) if type(x) is not float])
+    partials = row.partial_values(args, y, linked)
+    if not {float}.issuperset(map(type, partials)):
+        partials = tuple([as_float(p, f"partial of {row.name}") for p in partials])
+    return y, linked, partials
+
+
+def comparable(other: Any) -> float | None:
+    """Return the number that *other* is compared by, or None if its type shall decide."""
     if type(other) is Value:
         return other._primal
     if isinstance(other, np.ndarray) and other.ndim:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._extension import native
 from .backend import Value
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -14,11 +15,15 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 def read_data(values: Sequence[Value]) -> Vector:
     """Return the data of *values* as a float64 vector."""
+    if native is not None and native.read_data(values, vector := np.empty(len(values))):
+        return vector
     return np.array([value.data for value in values], dtype=float)
 
 
 def read_grads(values: Sequence[Value]) -> Vector:
     """Return the gradients of *values* as a float64 vector."""
+    if native is not None and native.read_grads(values, vector := np.empty(len(values))):
+        return vector
     return np.array([value.grad for value in values], dtype=float)
 
 
@@ -34,6 +39,8 @@ def write_data(values: Sequence[Value], vector: Any) -> None:
             f"write_data: an array of shape {vector.shape} for {len(values)} Values; "
             f"expected shape ({len(values)},)"
         )
+    if native is not None and native.write_data(values, vector):
+        return
     for value in values:
         if value.primitive is not None:
             raise AttributeError(f"write_data: {value!r} is not a leaf, so its data is read-only")
@@ -43,5 +50,7 @@ def write_data(values: Sequence[Value], vector: Any) -> None:
 
 def reset_grads(values: Sequence[Value]) -> None:
     """Set the gradient of each of *values* to 0.0, "not yet computed"."""
+    if native is not None and native.reset_grads(values):
+        return
     for value in values:
         value.grad = 0.0

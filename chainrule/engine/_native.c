@@ -1,0 +1,2729 @@
+/* The native core: `Value` in C.
+
+   The same class as value.py, which is the readable reference: where the two differ by a bit, this
+   file is wrong.  What leaves the path of plain numbers and Values (arrays, fractions, strings, a
+   user's primitives, detect_anomaly) is asked of the Python functions there, so that each rule and
+   each message stands in one place.  Formulas stand twice, in the table of primitives and in the
+   kernels below; tests hold them equal.
+
+
+   What a node is
+
+   A node is one object of 88 bytes without a collector's header.  It holds its number, the adjoint
+   that the last sweep left in it (that is its gradient, for a computed node), its serial number, and
+   its form, one of four:
+
+       a leaf            its gradient, its label
+       one or two terms  of a unary or binary kernel.  A term is an operand, either a node or a plain
+                         number kept right here, and the partial derivative with respect to it, fixed
+                         now.  `kind` says of each term whether it is a node, and whether a parent.
+       a block           for everything else: any number of terms, a user's primitive, a label or an
+                         origin on a computed node.  The block is one piece of memory that the node
+                         owns.
+
+
+   Ownership, and why nodes need no cycle collector
+
+   A node owns a reference to each operand that is a node, and those are older than itself: operands
+   are given when a node is made, and never change.  Apart from them it owns plain strings (a str of
+   a subclass is copied) and rows of the table.  So references between nodes lead strictly back in
+   time and close no cycle, and reference counting alone frees a graph, at once.  The one cycle that
+   can be closed leads through a user's primitive whose own function holds on to a node which that
+   primitive made; such a node stays as long as the program, as primitives in the table do.
+
+   Releasing a graph is a loop, not a recursion: nodes whose last reference went are chained through
+   their `serial` field and taken apart one by one.
+
+
+   Where nodes live
+
+   Creation order is a topological order, so memory that follows it makes both sweeps and the release
+   of a large graph run through memory in one direction.  Nodes live in slabs of 64, slabs in arenas
+   of 128.  A slab of computed nodes is filled in creation order from slot 0 up, slabs are numbered
+   in the order they were opened, and a slab is used again only when all its nodes are gone (a free
+   list of whole slabs); thus (slab number, slot) orders all computed nodes by age.  The newest slab
+   takes back its last slots when their nodes go, so temporaries do not use it up.
+
+   Leaves need no order, since nothing flows through them, and they outlive graphs.  They have slabs
+   of their own, numbered 0, and there any hole is filled.
+
+
+   The sweep
+
+   A node that a gradient reaches is marked, and its slab, at the first mark in it, put in a queue that
+   gives the slab with the highest number first; in a slab the highest slot comes first.  So every node is met after all nodes that were computed from it, in exactly the order
+   of the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory
+   to be allocated, hence nothing that could fail half-way.  Leaves come last.
+
+
+   Threads and interpreters
+
+   All of this relies on the interpreter's lock, so free-threaded builds use the reference.  There is
+   no static state: each interpreter has its own module state, which a node finds through its arena.
+*/
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef Py_GIL_DISABLED
+#error "the native core relies on the global interpreter lock: build with CHAINRULE_NO_EXTENSIONS=1"
+#endif
+
+#if defined(__GNUC__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NEVER_INLINE static __attribute__((noinline))
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define ALWAYS_INLINE static inline
+#define NEVER_INLINE static
+#define UNLIKELY(x) (x)
+#endif
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#endif
+
+/* --- data ---------------------------------------------------------------------------------- */
+
+enum { SLAB_NODES = 64, ARENA_SLABS = 128, SPARE_ARENAS = 128 };  /* spare: at most 90 MB kept */
+
+typedef struct Node Node;
+typedef struct State State;
+
+typedef struct {
+    union {
+        Node *node; /* owned */
+        double number;
+    };
+    double partial;
+} Term;
+
+enum { IS_NODE = 1, IS_PARENT = 2 }; /* a term's kind: a parent is always a node */
+
+typedef struct {
+    PyObject *row;    /* a primitive without a kernel, or NULL */
+    PyObject *label;  /* or NULL for "" */
+    PyObject *origin; /* or NULL for None */
+    Py_ssize_t n;
+    Term term[]; /* n of them, and then n bytes: their kinds */
+} Block;
+
+enum { LEAF = 0, ONE_TERM = 1, TWO_TERMS = 2, BLOCK = 3 };
+
+struct Node {
+    PyObject_HEAD
+    double data;
+    double adjoint; /* of the last sweep; the gradient of a node that is no leaf */
+    union {
+        uint64_t serial;
+        Node *next_dead;
+    };
+    uint16_t place; /* its number in the arena */
+    uint8_t form;
+    uint8_t kernel;
+    uint8_t kind[2];
+    uint8_t has_grad;
+    uint8_t marked; /* reached by the sweep under way */
+    union {
+        struct {
+            double grad;
+            PyObject *label;
+            PyObject *origin;
+        } leaf;
+        Term term[2];
+        Block *block;
+    };
+    PyObject *weakrefs;
+};
+
+typedef struct Slab {
+    uint64_t live;   /* a bit for each slot with a node in it */
+    uint64_t number; /* 0 for a slab of leaves; higher is newer */
+    struct Slab *previous, *next;
+    uint16_t index;
+    uint8_t queued;
+} Slab;
+
+typedef struct Arena {
+    State *state;
+    struct Arena *previous, *next;
+    int n_empty;
+    Slab slab[ARENA_SLABS];
+    Node node[ARENA_SLABS * SLAB_NODES];
+} Arena;
+
+/* The functions of value.py and primitives.py that are asked where C does not know better. */
+typedef struct {
+    PyObject *as_float, *leaf_data, *checked_label, *refuse_write, *coerced, *comparable;
+    PyObject *evaluate, *observe, *watch_backward;
+} Asked;
+
+enum {
+    ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATIVE, ABSOLUTE, IDENTITY, SQUARE, DAMPED,
+    EQUAL, LESS, LESS_EQUAL, STEP, SIGN,
+    EXP, EXPM1, LOG, LOG1P, SQRT, SIN, COS, TAN,
+    SIGMOID, TANH, RELU, LEAKY_RELU, SOFTPLUS, LOGSIGMOID, SILU, NORMAL_PDF, NORMAL_CDF, GELU,
+    LOGADDEXP, WHERE, MAXIMUM, MINIMUM, SUM, MEAN, DOT, SOFTMAX, LOGSUMEXP,
+    N_KERNELS,
+    NO_KERNEL = 255,
+};
+
+struct State {
+    PyTypeObject *value_type;
+    PyTypeObject *function_type;
+    PyObject *row[N_KERNELS];
+    Asked asked;
+    long modes_active;
+
+    uint64_t serial;
+    uint64_t slab_number;
+    Slab *open; /* the slab that new computed nodes go to, from open_slot on */
+    int open_slot;
+    Slab *roomy; /* slabs of leaves that have holes */
+    Slab *empty;
+    Arena *arenas;
+    Py_ssize_t n_arenas, n_spare;
+    Slab **queue; /* a binary heap; has room for every slab there is */
+    Py_ssize_t queue_length;
+};
+
+/* --- arenas and slabs ---------------------------------------------------------------------- */
+
+ALWAYS_INLINE Arena *
+arena_of(const Node *node)
+{
+    return (Arena *)((char *)(node - node->place) - offsetof(Arena, node));
+}
+
+ALWAYS_INLINE Slab *
+slab_of(const Node *node)
+{
+    return &arena_of(node)->slab[node->place / SLAB_NODES];
+}
+
+ALWAYS_INLINE uint64_t
+bit_of(const Node *node)
+{
+    return (uint64_t)1 << (node->place % SLAB_NODES);
+}
+
+ALWAYS_INLINE Arena *
+arena_of_slab(const Slab *slab)
+{
+    return (Arena *)((char *)(slab - slab->index) - offsetof(Arena, slab));
+}
+
+ALWAYS_INLINE Node *
+nodes_of(const Slab *slab)
+{
+    return &arena_of_slab(slab)->node[slab->index * SLAB_NODES];
+}
+
+ALWAYS_INLINE int
+highest_bit(uint64_t word) /* of a word that is not 0 */
+{
+#if defined(__GNUC__)
+    return 63 - __builtin_clzll(word);
+#else
+    int bit = 0;
+    for (int step = 32; step; step /= 2) {
+        if (word >> step) {
+            word >>= step;
+            bit += step;
+        }
+    }
+    return bit;
+#endif
+}
+
+/* Let the address sanitizer know that no node is here; but sweeps look for a mark. */
+ALWAYS_INLINE void
+poison(Node *node)
+{
+    ASAN_POISON_MEMORY_REGION(node, offsetof(Node, place));
+    ASAN_POISON_MEMORY_REGION(&node->term, sizeof(Node) - offsetof(Node, term));
+}
+
+static void
+push_slab(Slab **list, Slab *slab)
+{
+    slab->previous = NULL;
+    slab->next = *list;
+    if (*list != NULL) {
+        (*list)->previous = slab;
+    }
+    *list = slab;
+}
+
+static void
+remove_slab(Slab **list, Slab *slab)
+{
+    if (slab->previous != NULL) {
+        slab->previous->next = slab->next;
+    }
+    else {
+        *list = slab->next;
+    }
+    if (slab->next != NULL) {
+        slab->next->previous = slab->previous;
+    }
+}
+
+static int
+new_arena(State *state)
+{
+    size_t queue_size = (state->n_arenas + 1) * ARENA_SLABS * sizeof(Slab *);
+    Slab **queue = PyMem_Realloc(state->queue, queue_size);
+    if (queue == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    state->queue = queue;
+    Arena *arena = PyMem_RawMalloc(sizeof(Arena));
+    if (arena == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    arena->state = state;
+    arena->previous = NULL;
+    arena->next = state->arenas;
+    if (state->arenas != NULL) {
+        state->arenas->previous = arena;
+    }
+    state->arenas = arena;
+    state->n_arenas++;
+    state->n_spare++;
+    arena->n_empty = ARENA_SLABS;
+    for (int i = ARENA_SLABS - 1; i >= 0; i--) { /* so that slab 0 is taken first */
+        Slab *slab = &arena->slab[i];
+        slab->index = (uint16_t)i;
+        slab->live = slab->queued = 0;
+        push_slab(&state->empty, slab);
+    }
+    for (int i = 0; i < ARENA_SLABS * SLAB_NODES; i++) {
+        poison(&arena->node[i]);
+    }
+    return 0;
+}
+
+static void
+free_arena(State *state, Arena *arena)
+{
+    if (arena->previous != NULL) {
+        arena->previous->next = arena->next;
+    }
+    else {
+        state->arenas = arena->next;
+    }
+    if (arena->next != NULL) {
+        arena->next->previous = arena->previous;
+    }
+    state->n_arenas--;
+    ASAN_UNPOISON_MEMORY_REGION(arena->node, sizeof(arena->node));
+    PyMem_RawFree(arena);
+}
+
+static Slab *
+take_slab(State *state, uint64_t number)
+{
+    if (state->empty == NULL && new_arena(state) < 0) {
+        return NULL;
+    }
+    Slab *slab = state->empty;
+    remove_slab(&state->empty, slab);
+    Arena *arena = arena_of_slab(slab);
+    if (arena->n_empty-- == ARENA_SLABS) {
+        state->n_spare--;
+    }
+    slab->number = number;
+    return slab;
+}
+
+static void
+give_slab_back(State *state, Slab *slab)
+{
+    push_slab(&state->empty, slab);
+    Arena *arena = arena_of_slab(slab);
+    if (++arena->n_empty < ARENA_SLABS) {
+        return;
+    }
+    if (state->n_spare < SPARE_ARENAS) {
+        state->n_spare++;
+        return;
+    }
+    for (int i = 0; i < ARENA_SLABS; i++) {
+        remove_slab(&state->empty, &arena->slab[i]);
+    }
+    free_arena(state, arena);
+}
+
+/* --- nodes made and released --------------------------------------------------------------- */
+
+ALWAYS_INLINE Node *
+node_in(State *state, Slab *slab, int slot)
+{
+    Node *node = nodes_of(slab) + slot;
+    ASAN_UNPOISON_MEMORY_REGION(node, sizeof(Node));
+    slab->live |= (uint64_t)1 << slot;
+#ifdef Py_REF_DEBUG
+    (void)PyObject_Init((PyObject *)node, state->value_type);
+#else
+    Py_INCREF(state->value_type);
+    Py_SET_TYPE((PyObject *)node, state->value_type);
+    Py_SET_REFCNT((PyObject *)node, 1);
+#endif
+    node->serial = state->serial++;
+    node->place = (uint16_t)(slab->index * SLAB_NODES + slot);
+    node->has_grad = node->marked = 0;
+    node->weakrefs = NULL;
+    return node;
+}
+
+NEVER_INLINE int
+open_slab(State *state)
+{
+    Slab *slab = take_slab(state, state->slab_number + 1);
+    if (slab == NULL) {
+        return -1;
+    }
+    state->slab_number++;
+    state->open = slab;
+    state->open_slot = 0;
+    return 0;
+}
+
+/* Return a blank computed node; the caller gives it a form. */
+ALWAYS_INLINE Node *
+new_computed(State *state)
+{
+    if (UNLIKELY(state->open_slot == SLAB_NODES) && open_slab(state) < 0) {
+        return NULL;
+    }
+    return node_in(state, state->open, state->open_slot++);
+}
+
+static Node *
+new_leaf(State *state, double data)
+{
+    if (state->roomy == NULL) {
+        Slab *fresh = take_slab(state, 0);
+        if (fresh == NULL) {
+            return NULL;
+        }
+        push_slab(&state->roomy, fresh);
+        for (int slot = 0; slot < SLAB_NODES; slot++) {
+            nodes_of(fresh)[slot].marked = 0;
+        }
+    }
+    Slab *slab = state->roomy;
+    uint64_t holes = ~slab->live;
+    Node *node = node_in(state, slab, highest_bit(holes & (0 - holes))); /* the lowest hole */
+    if (slab->live == UINT64_MAX) {
+        remove_slab(&state->roomy, slab);
+    }
+    node->form = LEAF;
+    node->kernel = NO_KERNEL;
+    node->data = data;
+    node->leaf.grad = 0.0;
+    node->leaf.label = node->leaf.origin = NULL;
+    return node;
+}
+
+ALWAYS_INLINE void
+release_slot(State *state, Node *node)
+{
+    Slab *slab = slab_of(node);
+    uint64_t bit = bit_of(node);
+    poison(node);
+    if (slab->number == 0 && slab->live == UINT64_MAX) {
+        push_slab(&state->roomy, slab);
+    }
+    slab->live &= ~bit;
+    if (slab == state->open) {
+        state->open_slot = slab->live ? highest_bit(slab->live) + 1 : 0;
+    }
+    else if (slab->live == 0) {
+        if (slab->number == 0) {
+            remove_slab(&state->roomy, slab);
+        }
+        give_slab_back(state, slab);
+    }
+}
+
+ALWAYS_INLINE uint8_t *
+kinds_of(Block *block)
+{
+    return (uint8_t *)&block->term[block->n];
+}
+
+static Block *
+new_block(Py_ssize_t n)
+{
+    size_t per_term = sizeof(Term) + 1;
+    Block *block = NULL;
+    if ((size_t)n <= (PY_SSIZE_T_MAX - sizeof(Block)) / per_term) {
+        block = PyMem_Malloc(sizeof(Block) + n * per_term);
+    }
+    if (block == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    block->row = block->label = block->origin = NULL;
+    block->n = n;
+    return block;
+}
+
+/* Drop one reference to an operand; the last one puts it on the list of the dead. */
+ALWAYS_INLINE void
+drop(Node *node, Node **dead)
+{
+    if (Py_REFCNT((PyObject *)node) == 1) {
+        Py_SET_REFCNT((PyObject *)node, 0); /* so that no weak reference revives it */
+        node->next_dead = *dead;
+        *dead = node;
+    }
+    else {
+        Py_DECREF((PyObject *)node);
+    }
+}
+
+static void
+drop_block(Block *block, Node **dead)
+{
+    const uint8_t *kind = kinds_of(block);
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        if (kind[i] & IS_NODE) {
+            drop(block->term[i].node, dead);
+        }
+    }
+    Py_XDECREF(block->row);
+    Py_XDECREF(block->label);
+    Py_XDECREF(block->origin);
+    PyMem_Free(block);
+}
+
+static void
+node_dealloc(PyObject *self)
+{
+    Node *dead = (Node *)self;
+    State *state = arena_of(dead)->state;
+    dead->next_dead = NULL;
+    while (dead != NULL) {
+        Node *node = dead;
+        dead = node->next_dead;
+        if (UNLIKELY(node->weakrefs != NULL)) {
+            PyObject_ClearWeakRefs((PyObject *)node); /* may run any code; the list is our own */
+        }
+        switch (node->form) {
+        case TWO_TERMS: /* the second was computed later as a rule, so it goes first */
+            if (node->kind[0] & IS_NODE) {
+                drop(node->term[0].node, &dead);
+            }
+            if (node->kind[1] & IS_NODE) {
+                drop(node->term[1].node, &dead);
+            }
+            break;
+        case ONE_TERM:
+            drop(node->term[0].node, &dead);
+            break;
+        case LEAF:
+            Py_XDECREF(node->leaf.label);
+            Py_XDECREF(node->leaf.origin);
+            break;
+        case BLOCK:
+            drop_block(node->block, &dead);
+            break;
+        }
+        PyTypeObject *type = Py_TYPE((PyObject *)node);
+        release_slot(state, node);
+        Py_DECREF(type); /* the last node may take the module with it */
+    }
+}
+
+/* --- kernels: the rows of the table on floats, to the last bit ------------------------------- */
+
+/* Each function is the one of that name in primitives.py; the explanations stand there. */
+
+static double one2(double x, double y) { (void)x, (void)y; return 1.0; }
+static double minus_one2(double x, double y) { (void)x, (void)y; return -1.0; }
+static double one3(double a, double b, double y) { (void)a, (void)b, (void)y; return 1.0; }
+static double minus_one3(double a, double b, double y) { (void)a, (void)b, (void)y; return -1.0; }
+static double output2(double x, double y) { (void)x; return y; }
+static double first(double a, double b, double y) { (void)b, (void)y; return a; }
+static double second(double a, double b, double y) { (void)a, (void)y; return b; }
+
+static double k_add(double a, double b) { return a + b; }
+static double k_subtract(double a, double b) { return a - b; }
+static double k_multiply(double a, double b) { return a * b; }
+static double k_divide(double a, double b) { return a / b; }
+static double k_divide_0(double a, double b, double y) { (void)a, (void)y; return 1.0 / b; }
+static double k_divide_1(double a, double b, double y) { (void)a; return -y / b; }
+static double k_negative(double x) { return -x; }
+static double k_identity(double x) { return x; }
+static double k_square(double x) { return x * x; }
+static double k_square_0(double x, double y) { (void)y; return 2.0 * x; }
+static double k_damped(double x, double w) { return w != 0.0 ? x * w : 0.0; }
+
+static double
+k_damped_1(double x, double w, double y)
+{
+    (void)y;
+    return w == 0.0 && isinf(x) ? 0.0 : x;
+}
+
+static double k_equal(double a, double b) { return a == b ? 1.0 : 0.0; }
+static double k_less(double a, double b) { return a < b ? 1.0 : 0.0; }
+static double k_less_equal(double a, double b) { return a <= b ? 1.0 : 0.0; }
+static double k_step(double x) { return x > 0.0 ? 1.0 : x <= 0.0 ? 0.0 : Py_NAN; }
+static double k_step_0(double x, double y) { (void)y; return k_step(x); }
+static double k_sign(double x) { return k_step(x) - k_step(-x); }
+static double k_sign_0(double x, double y) { (void)y; return k_sign(x); }
+
+static double k_exp_0(double x, double y) { (void)y; return exp(x); }
+static double k_log(double x) { return x > 0.0 ? log(x) : x == 0.0 ? -Py_HUGE_VAL : Py_NAN; }
+static double k_log_0(double x, double y) { (void)y; return (x < 0.0 ? Py_NAN : 1.0) / (x + 0.0); }
+
+static double
+k_log1p(double x)
+{
+    if (x > -1.0) {
+        return x == 0.0 ? x : log1p(x);
+    }
+    return x == -1.0 ? -Py_HUGE_VAL : Py_NAN;
+}
+
+static double k_log1p_0(double x, double y) { return k_log_0(1.0 + x, y); }
+static double k_sqrt(double x) { return x >= 0.0 ? sqrt(x) : Py_NAN; }
+static double k_sqrt_0(double x, double y) { (void)x; return 0.5 / (y + 0.0); }
+static double k_sin(double x) { return isfinite(x) ? sin(x) : Py_NAN; }
+static double k_cos(double x) { return isfinite(x) ? cos(x) : Py_NAN; }
+static double k_tan(double x) { return isfinite(x) ? tan(x) : Py_NAN; }
+static double k_sin_0(double x, double y) { (void)y; return k_cos(x); }
+static double k_cos_0(double x, double y) { (void)y; return -k_sin(x); }
+static double k_tan_0(double x, double y) { (void)x; return 1.0 + y * y; }
+
+static double
+k_power_0(double x, double p, double y)
+{
+    (void)y;
+    return p != 0.0 ? p * pow(x, p - 1.0) : 0.0;
+}
+
+static double
+k_power_1(double x, double p, double y)
+{
+    return x == 0.0 && 0.0 <= p ? 0.0 : y * k_log(x);
+}
+
+static double
+k_sigmoid(double x)
+{
+    if (x >= 0.0) {
+        return 1.0 / (1.0 + exp(-x));
+    }
+    double e = exp(x);
+    return e / (1.0 + e);
+}
+
+static double k_sigmoid_0(double x, double y) { return y * k_sigmoid(-x); }
+
+static double
+k_tanh_0(double x, double y)
+{
+    (void)y;
+    return 4.0 * (k_sigmoid(2.0 * x) * k_sigmoid(-2.0 * x));
+}
+
+static double k_relu(double x) { return x <= 0.0 ? 0.0 : x; }
+static double k_leaky_relu(double x, double slope) { return x > 0.0 ? x : slope * x; }
+
+static double
+k_leaky_relu_0(double x, double slope, double y)
+{
+    (void)y;
+    double step = k_step(x);
+    return (step != 0.0 ? 1.0 : slope) + 0.0 * step;
+}
+
+static double
+k_leaky_relu_1(double x, double slope, double y)
+{
+    (void)slope, (void)y;
+    double step = k_step(x);
+    return step != 0.0 ? 0.0 * step : x;
+}
+
+static double
+k_softplus(double x)
+{
+    return x > 0.0 ? x + k_log1p(exp(-x)) : k_log1p(exp(x));
+}
+
+static double k_softplus_0(double x, double y) { (void)y; return k_sigmoid(x); }
+static double k_logsigmoid(double x) { return -k_softplus(-x); }
+static double k_logsigmoid_0(double x, double y) { (void)y; return k_sigmoid(-x); }
+static double k_silu(double x) { return k_damped(x, k_sigmoid(x)); }
+
+static double
+k_silu_0(double x, double y)
+{
+    (void)y;
+    double up = k_sigmoid(x), down = k_sigmoid(-x);
+    return up + k_damped(x, up * down);
+}
+
+static double k_normal_pdf(double x) { return sqrt(0.5 / Py_MATH_PI) * exp(-0.5 * x * x); }
+static double k_normal_pdf_0(double x, double y) { return -k_damped(x, y); }
+static double k_normal_cdf(double x) { return 0.5 * erfc(-x * sqrt(0.5)); }
+static double k_normal_cdf_0(double x, double y) { (void)y; return k_normal_pdf(x); }
+
+static double k_gelu(double x) { return k_damped(x, k_normal_cdf(x)); }
+
+static double
+k_gelu_0(double x, double y)
+{
+    (void)y;
+    return k_normal_cdf(x) + k_damped(x, k_normal_pdf(x));
+}
+
+/* Of any number of arguments.  Partials are written into all terms, linked or not. */
+
+static double
+k_sum(const double *x, Py_ssize_t n)
+{
+    double total = x[0];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        total = total + x[i];
+    }
+    return total;
+}
+
+static double k_mean(const double *x, Py_ssize_t n) { return k_sum(x, n) / (double)n; }
+
+static void
+all_equal(double partial, Py_ssize_t n, Term *term)
+{
+    for (Py_ssize_t i = 0; i < n; i++) {
+        term[i].partial = partial;
+    }
+}
+
+static void
+k_sum_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    (void)x, (void)y, (void)kind;
+    all_equal(1.0, n, term);
+}
+
+static void
+k_mean_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    (void)x, (void)y, (void)kind;
+    all_equal(1.0 / (double)n, n, term);
+}
+
+static double k_where(const double *x, Py_ssize_t n) { (void)n; return x[0] != 0.0 ? x[1] : x[2]; }
+
+static int
+k_where_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    (void)x, (void)kind;
+    return n == 3;
+}
+
+static void
+k_where_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    (void)x, (void)y, (void)kind;
+    all_equal(1.0, n, term); /* only the chosen one is linked */
+}
+
+static double
+k_maximum(const double *x, Py_ssize_t n)
+{
+    double best = x[0];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        if (x[i] > best || x[i] != x[i]) {
+            best = x[i];
+        }
+        else if (x[i] == best && best == 0.0) {
+            best = x[i] + best;
+        }
+        if (best != best) {
+            return Py_NAN;
+        }
+    }
+    return best;
+}
+
+static double
+k_minimum(const double *x, Py_ssize_t n)
+{
+    double best = -x[0];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        if (-x[i] > best || x[i] != x[i]) {
+            best = -x[i];
+        }
+        else if (-x[i] == best && best == 0.0) {
+            best = -x[i] + best;
+        }
+        if (best != best) {
+            return -Py_NAN;
+        }
+    }
+    return -best;
+}
+
+static void
+k_tie_shares(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    double count = 0.0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        count += x[i] == y;
+    }
+    double share = 1.0 / count;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!(kind[i] & IS_NODE)) {
+            share = share * (1.0 - (x[i] == y));
+        }
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        term[i].partial = (x[i] == y) * share;
+    }
+}
+
+static double
+k_dot(const double *x, Py_ssize_t n)
+{
+    Py_ssize_t half = n / 2;
+    double total = x[n - 1];
+    for (Py_ssize_t i = 0; i < half; i++) {
+        total = total + x[i] * x[half + i];
+    }
+    return total;
+}
+
+static void
+k_dot_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    (void)y, (void)kind;
+    Py_ssize_t half = n / 2;
+    for (Py_ssize_t i = 0; i < half; i++) {
+        term[i].partial = x[half + i];
+        term[half + i].partial = x[i];
+    }
+    term[n - 1].partial = 1.0;
+}
+
+static int
+k_dot_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    (void)x, (void)kind;
+    return n % 2 == 1;
+}
+
+static double
+k_logsumexp(const double *x, Py_ssize_t n)
+{
+    double top = k_maximum(x, n);
+    if (!isfinite(top)) {
+        return top;
+    }
+    double rest = 0.0;
+    int skipped = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!skipped && x[i] == top) {
+            skipped = 1;
+        }
+        else {
+            rest = rest + exp(x[i] - top);
+        }
+    }
+    return top + k_log1p(rest);
+}
+
+static void
+k_shares(const double *x, Py_ssize_t n, Term *term) /* the softmax of x, into the partials */
+{
+    double top = k_maximum(x, n), total = 0.0;
+    if (!isfinite(top) && top != Py_HUGE_VAL) {
+        all_equal(Py_NAN, n, term);
+        return;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        double weight = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
+        term[i].partial = weight;
+        total = i ? total + weight : weight;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        term[i].partial = term[i].partial / total;
+    }
+}
+
+static void
+k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    (void)kind;
+    if (y == -Py_HUGE_VAL) {
+        all_equal(0.0, n, term);
+    }
+    else {
+        k_shares(x, n, term);
+    }
+}
+
+static double
+k_softmax(const double *x, Py_ssize_t n) /* which entry, then the logits */
+{
+    double top = k_maximum(x + 1, n - 1), total = 0.0, own = 0.0;
+    if (!isfinite(top) && top != Py_HUGE_VAL) {
+        return Py_NAN;
+    }
+    for (Py_ssize_t i = 1; i < n; i++) {
+        double weight = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
+        total = i > 1 ? total + weight : weight;
+        if (i - 1 == (Py_ssize_t)x[0]) {
+            own = weight;
+        }
+    }
+    return own / total;
+}
+
+static void
+k_softmax_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+{
+    (void)kind;
+    Py_ssize_t own = (Py_ssize_t)x[0] + 1, met = 0;
+    double rest = 0.0;
+    k_shares(x + 1, n - 1, term + 1);
+    for (Py_ssize_t i = 1; i < n; i++) {
+        if (i != own) {
+            rest = met++ ? rest + term[i].partial : term[i].partial;
+        }
+    }
+    for (Py_ssize_t i = 1; i < n; i++) {
+        term[i].partial = i == own ? y * rest : -(y * term[i].partial);
+    }
+}
+
+static int
+k_softmax_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    return !(kind[0] & IS_NODE) && x[0] >= 0.0 && x[0] < (double)(n - 1);
+}
+
+static double
+k_logaddexp(double a, double b)
+{
+    if (a != a || b != b) {
+        return Py_NAN;
+    }
+    double high = b > a ? b : a;
+    return isinf(high) ? high : high + k_log1p(exp(-fabs(a - b)));
+}
+
+static double
+k_logaddexp_share(double a, double b, double y, int i)
+{
+    double x[2] = {a, b};
+    Term term[2];
+    k_logsumexp_d(x, 2, y, NULL, term);
+    return term[i].partial;
+}
+
+static double k_logaddexp_0(double a, double b, double y) { return k_logaddexp_share(a, b, y, 0); }
+static double k_logaddexp_1(double a, double b, double y) { return k_logaddexp_share(a, b, y, 1); }
+
+typedef struct {
+    const char *name;
+    struct {
+        double (*value)(double);
+        double (*partial)(double x, double y); /* NULL: zero wherever it exists */
+    } unary;
+    struct {
+        double (*value)(double, double);
+        double (*partial[2])(double a, double b, double y);
+    } binary;
+    struct {
+        double (*value)(const double *x, Py_ssize_t n);
+        void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term);
+        int (*takes)(const double *x, Py_ssize_t n, const uint8_t *kind); /* NULL: any */
+    } variadic;
+} Kernel;
+
+/* Not here, because `math.hypot` has an algorithm of its own: hypot, and atan2 that leans on it. */
+static const Kernel kernels[N_KERNELS] = {
+    [ADD] = {"+", .binary = {k_add, {one3, one3}}},
+    [SUBTRACT] = {"-", .binary = {k_subtract, {one3, minus_one3}}},
+    [MULTIPLY] = {"*", .binary = {k_multiply, {second, first}}},
+    [DIVIDE] = {"/", .binary = {k_divide, {k_divide_0, k_divide_1}}},
+    [POWER] = {"**", .binary = {pow, {k_power_0, k_power_1}}},
+    [NEGATIVE] = {"neg", .unary = {k_negative, minus_one2}},
+    [ABSOLUTE] = {"abs", .unary = {fabs, k_sign_0}},
+    [IDENTITY] = {"identity", .unary = {k_identity, one2}},
+    [SQUARE] = {"square", .unary = {k_square, k_square_0}},
+    [DAMPED] = {"damped", .binary = {k_damped, {second, k_damped_1}}},
+    [EQUAL] = {"equal", .binary = {k_equal, {NULL, NULL}}},
+    [LESS] = {"less", .binary = {k_less, {NULL, NULL}}},
+    [LESS_EQUAL] = {"less_equal", .binary = {k_less_equal, {NULL, NULL}}},
+    [STEP] = {"step", .unary = {k_step, NULL}},
+    [SIGN] = {"sign", .unary = {k_sign, NULL}},
+    [EXP] = {"exp", .unary = {exp, output2}},
+    [EXPM1] = {"expm1", .unary = {expm1, k_exp_0}},
+    [LOG] = {"log", .unary = {k_log, k_log_0}},
+    [LOG1P] = {"log1p", .unary = {k_log1p, k_log1p_0}},
+    [SQRT] = {"sqrt", .unary = {k_sqrt, k_sqrt_0}},
+    [SIN] = {"sin", .unary = {k_sin, k_sin_0}},
+    [COS] = {"cos", .unary = {k_cos, k_cos_0}},
+    [TAN] = {"tan", .unary = {k_tan, k_tan_0}},
+    [SIGMOID] = {"sigmoid", .unary = {k_sigmoid, k_sigmoid_0}},
+    [TANH] = {"tanh", .unary = {tanh, k_tanh_0}},
+    [RELU] = {"relu", .unary = {k_relu, k_step_0}},
+    [LEAKY_RELU] = {"leaky_relu", .binary = {k_leaky_relu, {k_leaky_relu_0, k_leaky_relu_1}}},
+    [SOFTPLUS] = {"softplus", .unary = {k_softplus, k_softplus_0}},
+    [LOGSIGMOID] = {"logsigmoid", .unary = {k_logsigmoid, k_logsigmoid_0}},
+    [SILU] = {"silu", .unary = {k_silu, k_silu_0}},
+    [NORMAL_PDF] = {"normal_pdf", .unary = {k_normal_pdf, k_normal_pdf_0}},
+    [NORMAL_CDF] = {"normal_cdf", .unary = {k_normal_cdf, k_normal_cdf_0}},
+    [GELU] = {"gelu", .unary = {k_gelu, k_gelu_0}},
+    [LOGADDEXP] = {"logaddexp", .binary = {k_logaddexp, {k_logaddexp_0, k_logaddexp_1}}},
+    [WHERE] = {"where", .variadic = {k_where, k_where_d, k_where_takes}},
+    [MAXIMUM] = {"maximum", .variadic = {k_maximum, k_tie_shares, NULL}},
+    [MINIMUM] = {"minimum", .variadic = {k_minimum, k_tie_shares, NULL}},
+    [SUM] = {"sum", .variadic = {k_sum, k_sum_d, NULL}},
+    [MEAN] = {"mean", .variadic = {k_mean, k_mean_d, NULL}},
+    [DOT] = {"dot", .variadic = {k_dot, k_dot_d, k_dot_takes}},
+    [SOFTMAX] = {"softmax", .variadic = {k_softmax, k_softmax_d, k_softmax_takes}},
+    [LOGSUMEXP] = {"logsumexp", .variadic = {k_logsumexp, k_logsumexp_d, NULL}},
+};
+
+/* --- terms --------------------------------------------------------------------------------- */
+
+typedef struct {
+    Py_ssize_t n;
+    Term *term;
+    uint8_t *kind;
+} Terms;
+
+ALWAYS_INLINE Terms
+terms_of(Node *node)
+{
+    if (node->form == BLOCK) {
+        Block *block = node->block;
+        return (Terms){block->n, block->term, kinds_of(block)};
+    }
+    return (Terms){node->form, node->term, node->kind};
+}
+
+ALWAYS_INLINE int
+is_node(PyObject *x)
+{
+    return Py_TYPE(x)->tp_dealloc == node_dealloc; /* Value is the only type with it */
+}
+
+/* Write the float that *x* is, if it is one of Python's own numbers; runs no Python code. */
+ALWAYS_INLINE int
+plain_number(PyObject *x, double *number)
+{
+    if (PyFloat_CheckExact(x)) {
+        *number = PyFloat_AS_DOUBLE(x);
+        return 1;
+    }
+    if (!PyLong_CheckExact(x) && !PyBool_Check(x)) {
+        return 0;
+    }
+    *number = PyLong_AsDouble(x);
+    if (UNLIKELY(*number == -1.0) && PyErr_Occurred()) { /* beyond the float range */
+        int sign;
+        PyErr_Clear();
+        (void)PyLong_AsLongLongAndOverflow(x, &sign);
+        *number = sign * Py_HUGE_VAL;
+    }
+    return 1;
+}
+
+static PyObject *
+row_of(const State *state, const Node *node) /* borrowed; None for a leaf */
+{
+    if (node->form == LEAF) {
+        return Py_None;
+    }
+    return node->form == BLOCK && node->block->row ? node->block->row : state->row[node->kernel];
+}
+
+static PyObject *
+operands_of(Node *node)
+{
+    Terms terms = terms_of(node);
+    PyObject *operands = PyTuple_New(terms.n);
+    for (Py_ssize_t i = 0; operands != NULL && i < terms.n; i++) {
+        PyObject *operand = terms.kind[i] & IS_NODE
+                                ? Py_NewRef((PyObject *)terms.term[i].node)
+                                : PyFloat_FromDouble(terms.term[i].number);
+        if (operand == NULL) {
+            Py_CLEAR(operands);
+            break;
+        }
+        PyTuple_SET_ITEM(operands, i, operand);
+    }
+    return operands;
+}
+
+static int
+to_block(Node *node) /* so that a computed node can have a label or an origin */
+{
+    if (node->form == BLOCK) {
+        return 0;
+    }
+    Terms terms = terms_of(node);
+    Block *block = new_block(terms.n);
+    if (block == NULL) {
+        return -1;
+    }
+    memcpy(block->term, terms.term, terms.n * sizeof(Term));
+    memcpy(kinds_of(block), terms.kind, terms.n);
+    node->block = block;
+    node->form = BLOCK;
+    return 0;
+}
+
+static PyObject *
+settle(State *state, Node *node) /* steals *node*: what modes.py makes of it while a mode is on */
+{
+    PyObject *self = (PyObject *)node;
+    PyObject *verdict = PyObject_CallOneArg(state->asked.observe, self);
+    PyObject *origin = NULL;
+    int linked;
+    if (verdict == NULL || !PyArg_ParseTuple(verdict, "pO", &linked, &origin)) {
+        goto failed;
+    }
+    if (node->form != LEAF && !linked) {
+        Node *leaf = new_leaf(state, node->data);
+        if (leaf == NULL) {
+            goto failed;
+        }
+        if (node->has_grad) {
+            leaf->has_grad = 1;
+            leaf->leaf.grad = node->adjoint;
+        }
+        if (node->form == BLOCK) {
+            leaf->leaf.label = Py_XNewRef(node->block->label);
+        }
+        Py_DECREF(self);
+        node = leaf;
+        self = (PyObject *)leaf;
+    }
+    if (origin != Py_None) {
+        if (node->form == LEAF) {
+            Py_XSETREF(node->leaf.origin, Py_NewRef(origin));
+        }
+        else {
+            if (to_block(node) < 0) {
+                goto failed;
+            }
+            Py_XSETREF(node->block->origin, Py_NewRef(origin));
+        }
+    }
+    Py_DECREF(verdict);
+    return self;
+
+failed:
+    Py_XDECREF(verdict);
+    Py_DECREF(self);
+    return NULL;
+}
+
+ALWAYS_INLINE PyObject *
+finished(State *state, Node *node)
+{
+    return UNLIKELY(state->modes_active) ? settle(state, node) : (PyObject *)node;
+}
+
+/* --- applying kernels ------------------------------------------------------------------------ */
+
+ALWAYS_INLINE PyObject *
+unary(int kernel, PyObject *operand)
+{
+    Node *x = (Node *)operand;
+    State *state = arena_of(x)->state;
+    Node *node = new_computed(state);
+    if (node == NULL) {
+        return NULL;
+    }
+    double y = kernels[kernel].unary.value(x->data);
+    node->data = y;
+    node->form = ONE_TERM;
+    node->kernel = (uint8_t)kernel;
+    node->kind[0] = IS_NODE;
+    node->term[0].node = (Node *)Py_NewRef(operand);
+    if (kernels[kernel].unary.partial != NULL) {
+        node->kind[0] = IS_NODE | IS_PARENT;
+        node->term[0].partial = kernels[kernel].unary.partial(x->data, y);
+    }
+    return finished(state, node);
+}
+
+/* One of *left* and *right* may be NULL, and is then the number *a* or *b*. */
+ALWAYS_INLINE PyObject *
+binary_of(int kernel, Node *left, double a, Node *right, double b)
+{
+    State *state = arena_of(left ? left : right)->state;
+    Node *node = new_computed(state);
+    if (node == NULL) {
+        return NULL;
+    }
+    double y = kernels[kernel].binary.value(a, b);
+    node->data = y;
+    node->form = TWO_TERMS;
+    node->kernel = (uint8_t)kernel;
+    if (left == NULL) {
+        node->kind[0] = 0;
+        node->term[0].number = a;
+    }
+    else {
+        node->kind[0] = IS_NODE;
+        node->term[0].node = (Node *)Py_NewRef((PyObject *)left);
+        if (kernels[kernel].binary.partial[0] != NULL) {
+            node->kind[0] = IS_NODE | IS_PARENT;
+            node->term[0].partial = kernels[kernel].binary.partial[0](a, b, y);
+        }
+    }
+    if (right == NULL) {
+        node->kind[1] = 0;
+        node->term[1].number = b;
+    }
+    else {
+        node->kind[1] = IS_NODE;
+        node->term[1].node = (Node *)Py_NewRef((PyObject *)right);
+        if (kernels[kernel].binary.partial[1] != NULL) {
+            node->kind[1] = IS_NODE | IS_PARENT;
+            node->term[1].partial = kernels[kernel].binary.partial[1](a, b, y);
+        }
+    }
+    return finished(state, node);
+}
+
+NEVER_INLINE PyObject *
+binary_with_other(int kernel, PyObject *left, PyObject *right) /* one is no Value and no float */
+{
+    int reflected = !is_node(left);
+    PyObject *other = reflected ? left : right;
+    Node *self = (Node *)(reflected ? right : left);
+    State *state = arena_of(self)->state;
+    double number;
+    if (!plain_number(other, &number)) {
+        PyObject *known = PyObject_CallFunction(state->asked.coerced, "OOs", state->row[kernel],
+                                                other, reflected ? "{1} {0} Value" : "Value {} {}");
+        if (known == NULL) {
+            return NULL;
+        }
+        if (known == Py_None) {
+            Py_DECREF(known);
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        if (!PyFloat_CheckExact(known)) { /* an array */
+            PyObject *result = PyObject_CallFunctionObjArgs(
+                state->row[kernel], reflected ? known : left, reflected ? right : known, NULL);
+            Py_DECREF(known);
+            return result;
+        }
+        number = PyFloat_AS_DOUBLE(known);
+        Py_DECREF(known);
+    }
+    return reflected ? binary_of(kernel, NULL, number, self, self->data)
+                     : binary_of(kernel, self, self->data, NULL, number);
+}
+
+ALWAYS_INLINE PyObject *
+binary(int kernel, PyObject *left, PyObject *right) /* at least one is a Value */
+{
+    Node *l = (Node *)left, *r = (Node *)right;
+    if (Py_TYPE(left) == Py_TYPE(right)) {
+        return binary_of(kernel, l, l->data, r, r->data);
+    }
+    if (PyFloat_CheckExact(right)) {
+        return binary_of(kernel, l, l->data, NULL, PyFloat_AS_DOUBLE(right));
+    }
+    if (PyFloat_CheckExact(left)) {
+        return binary_of(kernel, NULL, PyFloat_AS_DOUBLE(left), r, r->data);
+    }
+    return binary_with_other(kernel, left, right);
+}
+
+typedef struct {
+    PyObject *const *item;
+    Py_ssize_t n;
+} Segment;
+
+/* Take items up to the first that is neither a Value nor a plain number; return how many. */
+static Py_ssize_t
+take_items(const State *state, const Segment *segment, double *restrict x, Term *restrict term,
+           uint8_t *restrict kind)
+{
+    PyObject *const *item = segment->item;
+    PyTypeObject *value_type = state->value_type;
+    Py_ssize_t i = 0, n = segment->n;
+    while (i < n) {
+        Py_ssize_t start = i;
+        for (; i < n && Py_TYPE(item[i]) == value_type; i++) { /* Values come in runs */
+            Node *node = (Node *)Py_NewRef(item[i]);
+            x[i] = node->data;
+            term[i].node = node;
+        }
+        memset(kind + start, IS_NODE | IS_PARENT, i - start);
+        start = i;
+        for (; i < n && PyFloat_CheckExact(item[i]); i++) { /* and so do floats */
+            x[i] = term[i].number = PyFloat_AS_DOUBLE(item[i]);
+        }
+        memset(kind + start, 0, i - start);
+        if (i == start && i < n) { /* neither */
+            if (!plain_number(item[i], &x[i])) {
+                break;
+            }
+            term[i].number = x[i];
+            kind[i++] = 0;
+        }
+    }
+    return i;
+}
+
+/* Apply a variadic kernel to the items of all segments: a node, or a float where none is a Value.
+   NotImplemented if an item is neither a Value nor a plain number, or the kernel does not take them.
+   Runs no Python code before that is decided, so the segments stay as they are. */
+static PyObject *
+variadic(State *state, int kernel, const Segment *segment, int n_segments)
+{
+    enum { AT_HAND = 288 };
+    double at_hand[AT_HAND], *x = at_hand;
+    Py_ssize_t n = 0, filled = 0;
+    PyObject *result = NULL;
+    for (int s = 0; s < n_segments; s++) {
+        n += segment[s].n;
+    }
+    Block *block = new_block(n);
+    if (block == NULL) {
+        return NULL;
+    }
+    if (n > AT_HAND && (x = PyMem_Malloc(n * sizeof(double))) == NULL) {
+        PyMem_Free(block);
+        return PyErr_NoMemory();
+    }
+    Term *term = block->term;
+    uint8_t *kind = kinds_of(block);
+    for (int s = 0; s < n_segments; s++) {
+        Py_ssize_t taken = take_items(state, &segment[s], x + filled, term + filled, kind + filled);
+        filled += taken;
+        if (taken < segment[s].n) {
+            goto not_implemented;
+        }
+    }
+    int any_node = memchr(kind, IS_NODE | IS_PARENT, n) != NULL;
+    if (kernels[kernel].variadic.takes != NULL && !kernels[kernel].variadic.takes(x, n, kind)) {
+        goto not_implemented;
+    }
+    double y = kernels[kernel].variadic.value(x, n);
+    if (!any_node) {
+        result = PyFloat_FromDouble(y);
+        goto no_node;
+    }
+    Node *node = new_computed(state);
+    if (node == NULL) {
+        goto no_node;
+    }
+    kernels[kernel].variadic.partials(x, n, y, kind, term);
+    if (kernel == WHERE) {
+        for (Py_ssize_t i = 0; i < n; i++) {
+            kind[i] &= i == (x[0] != 0.0 ? 1 : 2) ? IS_NODE | IS_PARENT : IS_NODE;
+        }
+    }
+    node->data = y;
+    node->form = BLOCK;
+    node->kernel = (uint8_t)kernel;
+    node->block = block;
+    if (x != at_hand) {
+        PyMem_Free(x);
+    }
+    return finished(state, node);
+
+not_implemented:
+    result = Py_NewRef(Py_NotImplemented);
+no_node:
+    for (Py_ssize_t i = 0; i < filled; i++) {
+        if (kind[i] & IS_NODE) {
+            Py_DECREF((PyObject *)term[i].node); /* not the last reference: the caller has one */
+        }
+    }
+    if (x != at_hand) {
+        PyMem_Free(x);
+    }
+    PyMem_Free(block);
+    return result;
+}
+
+/* Apply a kernel to arguments, numbers alone included; NotImplemented where it is not for C. */
+static PyObject *
+apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
+{
+    double a, b;
+    if (kernels[kernel].variadic.value != NULL) {
+        if (n == 0) {
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        Segment all = {args, n};
+        return variadic(state, kernel, &all, 1);
+    }
+    if (kernels[kernel].unary.value != NULL && n == 1) {
+        if (is_node(args[0])) {
+            return unary(kernel, args[0]);
+        }
+        if (plain_number(args[0], &a)) {
+            return PyFloat_FromDouble(kernels[kernel].unary.value(a));
+        }
+    }
+    else if (kernels[kernel].binary.value != NULL && n == 2) {
+        Node *left = is_node(args[0]) ? (Node *)args[0] : NULL;
+        Node *right = is_node(args[1]) ? (Node *)args[1] : NULL;
+        if (left != NULL) {
+            a = left->data;
+        }
+        else if (!plain_number(args[0], &a)) {
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        if (right != NULL) {
+            b = right->data;
+        }
+        else if (!plain_number(args[1], &b)) {
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        if (left == NULL && right == NULL) {
+            return PyFloat_FromDouble(kernels[kernel].binary.value(a, b));
+        }
+        return binary_of(kernel, left, a, right, b);
+    }
+    Py_RETURN_NOTIMPLEMENTED;
+}
+
+/* --- Function: what makes a primitive callable ----------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    State *state; /* set together with the kernel; its module owns our type */
+    int kernel;
+} Function;
+
+static PyObject *
+function_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Function *function = (Function *)self;
+    if (function->kernel != NO_KERNEL && kwnames == NULL) {
+        PyObject *result =
+            apply(function->state, function->kernel, args, PyVectorcall_NARGS(nargsf));
+        if (result != Py_NotImplemented) {
+            return result;
+        }
+        Py_DECREF(result);
+    }
+    PyObject *evaluate = PyObject_GetAttrString(self, "evaluate");
+    if (evaluate == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_Vectorcall(evaluate, args, nargsf, kwnames);
+    Py_DECREF(evaluate);
+    return result;
+}
+
+static PyObject *
+function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs;
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        ((Function *)self)->vectorcall = function_vectorcall;
+        ((Function *)self)->kernel = NO_KERNEL;
+    }
+    return self;
+}
+
+static void
+function_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef function_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Function, vectorcall), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot function_slots[] = {
+    {Py_tp_doc, "Base of the primitives: calls a kernel, or else the method evaluate."},
+    {Py_tp_new, function_new},
+    {Py_tp_dealloc, function_dealloc},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, function_members},
+    {0, NULL},
+};
+
+static PyType_Spec function_spec = {
+    .name = "chainrule.engine._native.Function",
+    .basicsize = sizeof(Function),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL,
+    .slots = function_slots,
+};
+
+/* --- sweeps -------------------------------------------------------------------------------- */
+
+static void
+enqueue(State *state, Slab *slab)
+{
+    Slab **queue = state->queue;
+    Py_ssize_t i = state->queue_length++;
+    while (i > 0 && queue[(i - 1) / 2]->number < slab->number) {
+        queue[i] = queue[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    queue[i] = slab;
+}
+
+static Slab *
+dequeue(State *state) /* the newest */
+{
+    Slab **queue = state->queue;
+    Slab *newest = queue[0];
+    Py_ssize_t n = --state->queue_length, i = 0;
+    Slab *last = queue[n];
+    for (;;) {
+        Py_ssize_t child = 2 * i + 1;
+        if (child + 1 < n && queue[child + 1]->number > queue[child]->number) {
+            child++;
+        }
+        if (child >= n || queue[child]->number <= last->number) {
+            break;
+        }
+        queue[i] = queue[child];
+        i = child;
+    }
+    queue[i] = last;
+    return newest;
+}
+
+/* How many slots to look for marks in.  In those, holes are unmarked: a node dies unmarked, and leaves,
+   which fill a slab in no order, get theirs wiped beforehand. */
+ALWAYS_INLINE int
+slots_used(const State *state, const Slab *slab)
+{
+    return slab == state->open ? state->open_slot : SLAB_NODES;
+}
+
+ALWAYS_INLINE void
+mark(State *state, Node *node)
+{
+    Slab *slab = slab_of(node);
+    node->marked = 1;
+    if (!slab->queued) {
+        slab->queued = 1;
+        enqueue(state, slab);
+    }
+}
+
+/* *queued* is the first node of a slab known to be in the queue: mostly it is the one asked for. */
+ALWAYS_INLINE void
+flow(State *state, const Term *term, double adjoint, Node **queued)
+{
+    double share = term->partial * adjoint;
+    Node *parent = term->node;
+    if (parent->marked) {
+        parent->adjoint += share;
+        return;
+    }
+    parent->adjoint = 0.0 + share; /* 0.0 + -0.0 is 0.0, as in the reference */
+    parent->marked = 1;
+    if ((uintptr_t)parent - (uintptr_t)*queued >= SLAB_NODES * sizeof(Node)) {
+        mark(state, parent);
+        *queued = nodes_of(slab_of(parent));
+    }
+}
+
+ALWAYS_INLINE void
+add_to_leaves(Node *leaf)
+{
+    for (Node *end = leaf + SLAB_NODES; leaf < end; leaf++) {
+        if (leaf->marked) {
+            leaf->marked = 0;
+            leaf->leaf.grad = leaf->has_grad ? leaf->adjoint + leaf->leaf.grad : leaf->adjoint;
+            leaf->has_grad = 1;
+        }
+    }
+}
+
+/* Add *seed* times the derivative of *root* into all that it depends on.  Cannot fail. */
+static void
+sweep(State *state, Node *root, double seed)
+{
+    mark(state, root);
+    root->adjoint = seed;
+    while (state->queue_length > 0) {
+        Slab *slab = dequeue(state);
+        Node *nodes = nodes_of(slab);
+        if (slab->number == 0) {
+            add_to_leaves(nodes);
+            slab->queued = 0;
+            continue;
+        }
+        Node *queued = nodes;
+        for (Node *node = nodes + slots_used(state, slab); node-- > nodes;) {
+            if (!node->marked) {
+                continue;
+            }
+            node->marked = 0;
+            double adjoint = node->adjoint;
+            if (node->form == TWO_TERMS) {
+                if (node->kind[0] & IS_PARENT) {
+                    flow(state, &node->term[0], adjoint, &queued);
+                }
+                if (node->kind[1] & IS_PARENT) {
+                    flow(state, &node->term[1], adjoint, &queued);
+                }
+            }
+            else {
+                Terms terms = terms_of(node);
+                for (Py_ssize_t i = 0; i < terms.n; i++) {
+                    if (terms.kind[i] & IS_PARENT) {
+                        flow(state, &terms.term[i], adjoint, &queued);
+                    }
+                }
+            }
+            node->has_grad = 1;
+        }
+        slab->queued = 0; /* only now: marks made in it meanwhile were below */
+    }
+}
+
+static int
+by_serial(const void *a, const void *b)
+{
+    uint64_t x = (*(Node *const *)a)->serial, y = (*(Node *const *)b)->serial;
+    return (x > y) - (x < y);
+}
+
+/* The sweep without gradients: all nodes below *outputs* by serial number, upwards. */
+static PyObject *
+topological_order(PyObject *module, PyObject *outputs)
+{
+    State *state = PyModule_GetState(module);
+    if (!PyList_CheckExact(outputs)) {
+        PyErr_SetString(PyExc_TypeError, "topological_order: expected a list");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
+        if (!is_node(PyList_GET_ITEM(outputs, i))) {
+            Py_RETURN_NONE;
+        }
+    }
+    /* Newest first; leaves, whose slabs come last, behind all computed nodes. */
+    Node **found = NULL;
+    Py_ssize_t room = 0, n = 0, n_computed = 0;
+    int failed = 0; /* then the marks are still to be wiped */
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
+        if (!((Node *)PyList_GET_ITEM(outputs, i))->marked) {
+            mark(state, (Node *)PyList_GET_ITEM(outputs, i));
+        }
+    }
+    while (state->queue_length > 0) {
+        Slab *slab = dequeue(state);
+        Node *nodes = nodes_of(slab);
+        if (!failed && n + SLAB_NODES > room) {
+            room = 2 * room + 4 * SLAB_NODES;
+            Node **more = PyMem_Realloc(found, room * sizeof(Node *));
+            failed = more == NULL;
+            found = failed ? found : more;
+        }
+        for (Node *node = nodes + slots_used(state, slab); node-- > nodes;) {
+            if (!node->marked) {
+                continue;
+            }
+            node->marked = 0;
+            if (!failed) {
+                found[n++] = node;
+                n_computed += slab->number != 0;
+            }
+            Terms terms = terms_of(node);
+            for (Py_ssize_t i = 0; i < terms.n; i++) {
+                if ((terms.kind[i] & IS_PARENT) && !terms.term[i].node->marked) {
+                    mark(state, terms.term[i].node);
+                }
+            }
+        }
+        slab->queued = 0;
+    }
+    PyObject *order = failed ? PyErr_NoMemory() : PyList_New(n);
+    if (order != NULL && n > 0) {
+        Node **computed = found + n_computed, **leaf = computed, **end = found + n;
+        qsort(leaf, end - leaf, sizeof(Node *), by_serial);
+        for (Py_ssize_t i = 0; i < n; i++) { /* merge; the computed ones backwards */
+            Node *next;
+            if (computed == found || (leaf < end && (*leaf)->serial < computed[-1]->serial)) {
+                next = *leaf++;
+            }
+            else {
+                next = *--computed;
+            }
+            PyList_SET_ITEM(order, i, Py_NewRef((PyObject *)next));
+        }
+    }
+    PyMem_Free(found);
+    return order;
+}
+
+/* --- Value: what a node shows ---------------------------------------------------------------- */
+
+/* Return *x* as a float object, as `as_float` or its like does it; *doing* may be NULL. */
+static int
+number_by(PyObject *asked, PyObject *x, const char *doing, double *number)
+{
+    if (plain_number(x, number)) {
+        return 0;
+    }
+    PyObject *y = doing ? PyObject_CallFunction(asked, "Os", x, doing)
+                        : PyObject_CallOneArg(asked, x);
+    if (y == NULL) {
+        return -1;
+    }
+    *number = PyFloat_AsDouble(y);
+    Py_DECREF(y);
+    return *number == -1.0 && PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *
+label_of(const Node *node) /* borrowed, or NULL */
+{
+    return node->form == LEAF ? node->leaf.label : node->form == BLOCK ? node->block->label : NULL;
+}
+
+static int
+set_label(Node *node, PyObject *label)
+{
+    PyObject *plain = PyObject_CallOneArg(arena_of(node)->state->asked.checked_label, label);
+    if (plain == NULL) {
+        return -1;
+    }
+    if (PyUnicode_GET_LENGTH(plain) == 0) {
+        Py_CLEAR(plain);
+    }
+    if (node->form != LEAF && to_block(node) < 0) {
+        Py_XDECREF(plain);
+        return -1;
+    }
+    if (node->form == LEAF) {
+        Py_XSETREF(node->leaf.label, plain);
+    }
+    else {
+        Py_XSETREF(node->block->label, plain);
+    }
+    return 0;
+}
+
+static int
+refuse_to_delete(const char *name)
+{
+    PyErr_Format(PyExc_AttributeError, "%s of a Value cannot be deleted", name);
+    return -1;
+}
+
+static PyObject *
+get_data(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyFloat_FromDouble(((Node *)self)->data);
+}
+
+static int
+set_data(PyObject *self, PyObject *data, void *closure)
+{
+    (void)closure;
+    Node *node = (Node *)self;
+    Asked *asked = &arena_of(node)->state->asked;
+    double number;
+    if (data == NULL) {
+        return refuse_to_delete("data");
+    }
+    if (node->form != LEAF) {
+        Py_XDECREF(PyObject_CallOneArg(asked->refuse_write, self));
+        return -1;
+    }
+    if (number_by(asked->as_float, data, "Value.data", &number) < 0) {
+        return -1;
+    }
+    node->data = number;
+    return 0;
+}
+
+ALWAYS_INLINE double
+grad_of(const Node *node)
+{
+    return !node->has_grad ? 0.0 : node->form == LEAF ? node->leaf.grad : node->adjoint;
+}
+
+static void
+put_grad(Node *node, double grad)
+{
+    node->has_grad = 1;
+    if (node->form == LEAF) {
+        node->leaf.grad = grad;
+    }
+    else {
+        node->adjoint = grad;
+    }
+}
+
+static PyObject *
+get_grad(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyFloat_FromDouble(grad_of((Node *)self));
+}
+
+static int
+set_grad(PyObject *self, PyObject *grad, void *closure)
+{
+    (void)closure;
+    Node *node = (Node *)self;
+    double number;
+    if (grad == NULL) {
+        return refuse_to_delete("grad");
+    }
+    if (number_by(arena_of(node)->state->asked.as_float, grad, "Value.grad", &number) < 0) {
+        return -1;
+    }
+    if (number == 0.0) {
+        node->has_grad = 0;
+    }
+    else {
+        put_grad(node, number);
+    }
+    return 0;
+}
+
+static PyObject *
+get_has_grad(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((Node *)self)->has_grad);
+}
+
+static PyObject *
+get_label(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *label = label_of((Node *)self);
+    return label ? Py_NewRef(label) : PyUnicode_FromStringAndSize(NULL, 0);
+}
+
+static int
+set_label_attribute(PyObject *self, PyObject *label, void *closure)
+{
+    (void)closure;
+    return label ? set_label((Node *)self, label) : refuse_to_delete("label");
+}
+
+static PyObject *
+get_primitive(PyObject *self, void *closure)
+{
+    (void)closure;
+    return Py_NewRef(row_of(arena_of((Node *)self)->state, (Node *)self));
+}
+
+static PyObject *
+get_operands(PyObject *self, void *closure)
+{
+    (void)closure;
+    return operands_of((Node *)self);
+}
+
+/* A tuple with one entry per parent. */
+static PyObject *
+per_parent(Node *node, PyObject *(*entry)(const Term *))
+{
+    Terms terms = terms_of(node);
+    Py_ssize_t n = 0;
+    for (Py_ssize_t i = 0; i < terms.n; i++) {
+        n += (terms.kind[i] & IS_PARENT) != 0;
+    }
+    PyObject *tuple = PyTuple_New(n);
+    if (tuple == NULL) {
+        return NULL;
+    }
+    n = 0;
+    for (Py_ssize_t i = 0; i < terms.n; i++) {
+        if (terms.kind[i] & IS_PARENT) {
+            PyObject *x = entry(&terms.term[i]);
+            if (x == NULL) {
+                Py_DECREF(tuple);
+                return NULL;
+            }
+            PyTuple_SET_ITEM(tuple, n++, x);
+        }
+    }
+    return tuple;
+}
+
+static PyObject *
+parent_entry(const Term *term)
+{
+    return Py_NewRef((PyObject *)term->node);
+}
+
+static PyObject *
+partial_entry(const Term *term)
+{
+    return PyFloat_FromDouble(term->partial);
+}
+
+static PyObject *
+get_parents(PyObject *self, void *closure)
+{
+    (void)closure;
+    return per_parent((Node *)self, parent_entry);
+}
+
+static PyObject *
+get_partials(PyObject *self, void *closure)
+{
+    (void)closure;
+    return per_parent((Node *)self, partial_entry);
+}
+
+static PyObject *
+get_serial(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLongLong(((Node *)self)->serial);
+}
+
+static PyObject *
+get_origin(PyObject *self, void *closure)
+{
+    (void)closure;
+    Node *node = (Node *)self;
+    PyObject *origin = node->form == LEAF    ? node->leaf.origin
+                       : node->form == BLOCK ? node->block->origin
+                                             : NULL;
+    return Py_NewRef(origin ? origin : Py_None);
+}
+
+static PyGetSetDef node_getset[] = {
+    {"data", get_data, set_data, "The number.  Writable on a leaf only.", NULL},
+    {"grad", get_grad, set_grad,
+     "The derivative of the last root of backward() with respect to this node; leaves add up.", NULL},
+    {"has_grad", get_has_grad, NULL,
+     "Whether a backward pass has reached this node since its grad was last reset.", NULL},
+    {"label", get_label, set_label_attribute, "A name for drawings and messages.", NULL},
+    {"primitive", get_primitive, NULL,
+     "The row of the table that made this node; None for a leaf.", NULL},
+    {"operands", get_operands, NULL,
+     "What the operation was applied to: the parents, and the constants between them.", NULL},
+    {"parents", get_parents, NULL,
+     "The Values this one was computed from, in order, with duplicates.", NULL},
+    {"partials", get_partials, NULL,
+     "The derivative of this node with respect to each of its parents.", NULL},
+    {"serial", get_serial, NULL, "The number of nodes made before this one.", NULL},
+    {"origin", get_origin, NULL,
+     "Where in the source the node was made, if detect_anomaly was on.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+/* --- Value: what a node does ----------------------------------------------------------------- */
+
+static PyObject *
+labelled_leaf(State *state, PyObject *data, PyObject *label)
+{
+    double number;
+    if (number_by(state->asked.leaf_data, data, NULL, &number) < 0) {
+        return NULL;
+    }
+    Node *node = new_leaf(state, number);
+    if (node != NULL && label != NULL && set_label(node, label) < 0) {
+        Py_CLEAR(node);
+    }
+    return (PyObject *)node;
+}
+
+static PyObject *
+node_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"data", "label", NULL};
+    PyObject *data, *label = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Value", names, &data, &label)) {
+        return NULL;
+    }
+    if (type->tp_dealloc != node_dealloc) { /* a class caught before __init_subclass__ refused it */
+        PyErr_SetString(PyExc_TypeError, "Value cannot be subclassed");
+        return NULL;
+    }
+    return labelled_leaf(PyType_GetModuleState(type), data, label);
+}
+
+static PyObject *
+node_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t n = PyVectorcall_NARGS(nargsf);
+    if (kwnames == NULL && (n == 1 || n == 2)) {
+        State *state = PyType_GetModuleState((PyTypeObject *)type);
+        return labelled_leaf(state, args[0], n == 2 ? args[1] : NULL);
+    }
+    PyObject *positional = PyTuple_New(n), *keywords = PyDict_New(), *node = NULL;
+    if (positional == NULL || keywords == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyTuple_SET_ITEM(positional, i, Py_NewRef(args[i]));
+    }
+    for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, i), args[n + i]) < 0) {
+            goto done;
+        }
+    }
+    node = node_new((PyTypeObject *)type, positional, keywords);
+done:
+    Py_XDECREF(positional);
+    Py_XDECREF(keywords);
+    return node;
+}
+
+static PyObject *
+node_backward(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    State *state = arena_of((Node *)self)->state;
+    double seed = 1.0;
+    Py_ssize_t n_named = names ? PyTuple_GET_SIZE(names) : 0;
+    if (n + n_named > 1 ||
+        (n_named && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "seed"))) {
+        PyErr_SetString(PyExc_TypeError, "backward() takes one argument at most, the seed");
+        return NULL;
+    }
+    if (n + n_named == 1 &&
+        number_by(state->asked.as_float, args[0], "backward(seed)", &seed) < 0) {
+        return NULL;
+    }
+    if (state->modes_active) {
+        PyObject *fine = PyObject_CallFunction(state->asked.watch_backward, "Od", self, seed);
+        if (fine == NULL) {
+            return NULL;
+        }
+        Py_DECREF(fine);
+    }
+    sweep(state, (Node *)self, seed);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+node_sizeof(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    Node *node = (Node *)self;
+    size_t size = sizeof(Node);
+    if (node->form == BLOCK) {
+        size += sizeof(Block) + node->block->n * (sizeof(Term) + 1);
+    }
+    return PyLong_FromSize_t(size);
+}
+
+static PyObject *
+richcompare(PyObject *self, PyObject *other, int op)
+{
+    double a = ((Node *)self)->data, b;
+    if (op == Py_EQ || op == Py_NE) { /* identity, which the interpreter falls back to */
+        if (self == other) {
+            return PyBool_FromLong(op == Py_EQ);
+        }
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (is_node(other)) {
+        b = ((Node *)other)->data;
+    }
+    else if (!plain_number(other, &b)) {
+        State *state = arena_of((Node *)self)->state;
+        PyObject *number = PyObject_CallOneArg(state->asked.comparable, other);
+        if (number == NULL) {
+            return NULL;
+        }
+        if (number == Py_None) {
+            Py_DECREF(number);
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        b = PyFloat_AsDouble(number);
+        Py_DECREF(number);
+    }
+    Py_RETURN_RICHCOMPARE(a, b, op);
+}
+
+static Py_hash_t
+hash_of(PyObject *self)
+{
+    return PyBaseObject_Type.tp_hash(self);
+}
+
+static PyObject *node_add(PyObject *a, PyObject *b) { return binary(ADD, a, b); }
+static PyObject *node_subtract(PyObject *a, PyObject *b) { return binary(SUBTRACT, a, b); }
+static PyObject *node_multiply(PyObject *a, PyObject *b) { return binary(MULTIPLY, a, b); }
+static PyObject *node_divide(PyObject *a, PyObject *b) { return binary(DIVIDE, a, b); }
+static PyObject *node_negative(PyObject *x) { return unary(NEGATIVE, x); }
+static PyObject *node_positive(PyObject *x) { return Py_NewRef(x); }
+static PyObject *node_absolute(PyObject *x) { return unary(ABSOLUTE, x); }
+
+static PyObject *
+node_power(PyObject *a, PyObject *b, PyObject *modulus)
+{
+    if (modulus != Py_None) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    return binary(POWER, a, b);
+}
+
+static PyObject *m_exp(PyObject *x, PyObject *_) { (void)_; return unary(EXP, x); }
+static PyObject *m_expm1(PyObject *x, PyObject *_) { (void)_; return unary(EXPM1, x); }
+static PyObject *m_log(PyObject *x, PyObject *_) { (void)_; return unary(LOG, x); }
+static PyObject *m_log1p(PyObject *x, PyObject *_) { (void)_; return unary(LOG1P, x); }
+static PyObject *m_sqrt(PyObject *x, PyObject *_) { (void)_; return unary(SQRT, x); }
+static PyObject *m_square(PyObject *x, PyObject *_) { (void)_; return unary(SQUARE, x); }
+static PyObject *m_abs(PyObject *x, PyObject *_) { (void)_; return unary(ABSOLUTE, x); }
+static PyObject *m_sin(PyObject *x, PyObject *_) { (void)_; return unary(SIN, x); }
+static PyObject *m_cos(PyObject *x, PyObject *_) { (void)_; return unary(COS, x); }
+static PyObject *m_tan(PyObject *x, PyObject *_) { (void)_; return unary(TAN, x); }
+static PyObject *m_tanh(PyObject *x, PyObject *_) { (void)_; return unary(TANH, x); }
+static PyObject *m_sigmoid(PyObject *x, PyObject *_) { (void)_; return unary(SIGMOID, x); }
+static PyObject *m_relu(PyObject *x, PyObject *_) { (void)_; return unary(RELU, x); }
+static PyObject *m_softplus(PyObject *x, PyObject *_) { (void)_; return unary(SOFTPLUS, x); }
+static PyObject *m_logsigmoid(PyObject *x, PyObject *_) { (void)_; return unary(LOGSIGMOID, x); }
+static PyObject *m_gelu(PyObject *x, PyObject *_) { (void)_; return unary(GELU, x); }
+static PyObject *m_silu(PyObject *x, PyObject *_) { (void)_; return unary(SILU, x); }
+
+/* Return *row* of *args*, Values and floats: by its kernel, or by what evaluate() says. */
+static PyObject *
+computed_by(State *state, PyObject *row, PyObject *args)
+{
+    if (PyObject_TypeCheck(row, state->function_type)) {
+        int kernel = ((Function *)row)->kernel;
+        if (kernel != NO_KERNEL) {
+            PyObject *result =
+                apply(state, kernel, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args));
+            if (result != Py_NotImplemented) {
+                return result;
+            }
+            Py_DECREF(result);
+        }
+    }
+    double y;
+    PyObject *linked, *partials, *positions = NULL;
+    Node *node = NULL;
+    Block *block = NULL;
+    PyObject *evaluated = PyObject_CallFunctionObjArgs(state->asked.evaluate, row, args, NULL);
+    if (evaluated == NULL ||
+        !PyArg_ParseTuple(evaluated, "dOO!", &y, &linked, &PyTuple_Type, &partials) ||
+        (positions = PySequence_Tuple(linked)) == NULL ||
+        (block = new_block(PyTuple_GET_SIZE(args))) == NULL) {
+        goto failed;
+    }
+    uint8_t *kind = kinds_of(block);
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        PyObject *arg = PyTuple_GET_ITEM(args, i);
+        kind[i] = is_node(arg) ? IS_NODE : 0;
+        if (kind[i]) {
+            block->term[i].node = (Node *)arg; /* not owned yet */
+        }
+        else {
+            block->term[i].number = PyFloat_AS_DOUBLE(arg);
+        }
+    }
+    if (PyTuple_GET_SIZE(positions) != PyTuple_GET_SIZE(partials)) {
+        PyErr_Format(PyExc_ValueError, "%R: %zd partials for %zd linked arguments", row,
+                     PyTuple_GET_SIZE(partials), PyTuple_GET_SIZE(positions));
+        goto failed;
+    }
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(positions); k++) {
+        Py_ssize_t i = PyLong_AsSsize_t(PyTuple_GET_ITEM(positions, k));
+        double partial = PyFloat_AsDouble(PyTuple_GET_ITEM(partials, k));
+        if (PyErr_Occurred()) {
+            goto failed;
+        }
+        if (i < 0 || i >= block->n || kind[i] != IS_NODE) {
+            PyErr_Format(PyExc_ValueError, "%R: position %zd is no linked argument", row, i);
+            goto failed;
+        }
+        kind[i] |= IS_PARENT;
+        block->term[i].partial = partial;
+    }
+    if ((node = new_computed(state)) == NULL) {
+        goto failed;
+    }
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        if (kind[i] & IS_NODE) {
+            Py_INCREF((PyObject *)block->term[i].node);
+        }
+    }
+    block->row = Py_NewRef(row);
+    node->data = y;
+    node->form = BLOCK;
+    node->kernel = NO_KERNEL;
+    node->block = block;
+    Py_DECREF(positions);
+    Py_DECREF(evaluated);
+    return finished(state, node);
+
+failed:
+    PyMem_Free(block);
+    Py_XDECREF(positions);
+    Py_XDECREF(evaluated);
+    return NULL;
+}
+
+static PyMethodDef node_methods[] = {
+    {"backward", (PyCFunction)(void (*)(void))node_backward, METH_FASTCALL | METH_KEYWORDS,
+     "backward($self, seed=1.0)\n--\n\n"
+     "Leave in grad of every node below this one seed times d(this)/d(that node).\n\n"
+     "Gradients of interior nodes start fresh at each call; leaves add up, so that after k calls\n"
+     "a leaf holds k times its gradient.  Nothing is changed if the pass raises."},
+    {"__sizeof__", node_sizeof, METH_NOARGS, "The bytes that this node takes."},
+    {"exp", m_exp, METH_NOARGS, NULL},
+    {"expm1", m_expm1, METH_NOARGS, NULL},
+    {"log", m_log, METH_NOARGS, NULL},
+    {"log1p", m_log1p, METH_NOARGS, NULL},
+    {"sqrt", m_sqrt, METH_NOARGS, NULL},
+    {"square", m_square, METH_NOARGS, NULL},
+    {"abs", m_abs, METH_NOARGS, NULL},
+    {"sin", m_sin, METH_NOARGS, NULL},
+    {"cos", m_cos, METH_NOARGS, NULL},
+    {"tan", m_tan, METH_NOARGS, NULL},
+    {"tanh", m_tanh, METH_NOARGS, NULL},
+    {"sigmoid", m_sigmoid, METH_NOARGS, NULL},
+    {"relu", m_relu, METH_NOARGS, NULL},
+    {"softplus", m_softplus, METH_NOARGS, NULL},
+    {"logsigmoid", m_logsigmoid, METH_NOARGS, NULL},
+    {"gelu", m_gelu, METH_NOARGS, NULL},
+    {"silu", m_silu, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef node_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Node, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot node_slots[] = {
+    {Py_tp_new, node_new},
+    {Py_tp_dealloc, node_dealloc},
+    {Py_tp_methods, node_methods},
+    {Py_tp_members, node_members},
+    {Py_tp_getset, node_getset},
+    {Py_tp_richcompare, richcompare},
+    {Py_tp_hash, hash_of},
+    {Py_nb_add, node_add},
+    {Py_nb_subtract, node_subtract},
+    {Py_nb_multiply, node_multiply},
+    {Py_nb_true_divide, node_divide},
+    {Py_nb_power, node_power},
+    {Py_nb_negative, node_negative},
+    {Py_nb_positive, node_positive},
+    {Py_nb_absolute, node_absolute},
+    {0, NULL},
+};
+
+static PyType_Spec node_spec = {
+    .name = "chainrule.Value",
+    .basicsize = sizeof(Node),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, /* for __init_subclass__ to refuse */
+    .slots = node_slots,
+};
+
+/* --- the module's functions ------------------------------------------------------------------ */
+
+/* `Value.__chainrule__(row, args)`: what a primitive calls that met a Value among its arguments. */
+static PyObject *
+chainrule_hook(PyObject *module, PyObject *const *given, Py_ssize_t n_given)
+{
+    State *state = PyModule_GetState(module);
+    if (n_given != 2 || !PyTuple_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "__chainrule__: expected a primitive and a tuple");
+        return NULL;
+    }
+    PyObject *row = given[0], *result = NULL;
+    Py_ssize_t n = PyTuple_GET_SIZE(given[1]);
+    PyObject *args = PyTuple_New(n), *name = PyObject_GetAttrString(row, "name");
+    if (args == NULL || name == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *arg = PyTuple_GET_ITEM(given[1], i);
+        arg = is_node(arg) ? Py_NewRef(arg)
+                           : PyObject_CallFunctionObjArgs(state->asked.as_float, arg, name, NULL);
+        if (arg == NULL) {
+            goto done;
+        }
+        PyTuple_SET_ITEM(args, i, arg);
+    }
+    result = computed_by(state, row, args);
+done:
+    Py_XDECREF(args);
+    Py_XDECREF(name);
+    return result;
+}
+
+/* make_node(primitive, operands, parents, data, partials, grad=None, label=""): exactly these. */
+static PyObject *
+make_node(PyObject *module, PyObject *given)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *row, *operands, *parents, *partials, *grad = Py_None, *label = NULL;
+    double data, number = 0.0;
+    if (!PyArg_ParseTuple(given, "OO!O!dO!|OO:make_node", &row, &PyTuple_Type, &operands,
+                          &PyTuple_Type, &parents, &data, &PyTuple_Type, &partials, &grad,
+                          &label)) {
+        return NULL;
+    }
+    if (grad != Py_None && number_by(state->asked.as_float, grad, "make_node", &number) < 0) {
+        return NULL;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(operands), n_parents = PyTuple_GET_SIZE(parents);
+    Node *node;
+    if (row == Py_None) {
+        if (n > 0 || n_parents > 0) {
+            PyErr_SetString(PyExc_ValueError, "make_node: a leaf has no operands");
+            return NULL;
+        }
+        if ((node = new_leaf(state, data)) == NULL) {
+            return NULL;
+        }
+    }
+    else {
+        if (!PyObject_TypeCheck(row, state->function_type)) {
+            PyErr_Format(PyExc_TypeError, "make_node: expected a primitive, not %R", row);
+            return NULL;
+        }
+        Block *block = new_block(n);
+        if (block == NULL) {
+            return NULL;
+        }
+        uint8_t *kind = kinds_of(block);
+        Py_ssize_t parent = 0;
+        int valid = PyTuple_GET_SIZE(partials) == n_parents;
+        for (Py_ssize_t i = 0; i < n && valid; i++) {
+            PyObject *operand = PyTuple_GET_ITEM(operands, i);
+            kind[i] = is_node(operand) ? IS_NODE : 0;
+            if (kind[i]) {
+                block->term[i].node = (Node *)operand; /* not owned yet */
+                if (parent < n_parents && PyTuple_GET_ITEM(parents, parent) == operand) {
+                    PyObject *partial = PyTuple_GET_ITEM(partials, parent++);
+                    valid = plain_number(partial, &block->term[i].partial);
+                    kind[i] |= IS_PARENT;
+                }
+            }
+            else {
+                valid = plain_number(operand, &block->term[i].number);
+            }
+        }
+        if (!valid || parent != n_parents) {
+            PyMem_Free(block);
+            PyErr_SetString(PyExc_ValueError,
+                            "make_node: operands are Values and numbers, parents are some of them "
+                            "in their order, and each has a partial");
+            return NULL;
+        }
+        if ((node = new_computed(state)) == NULL) {
+            PyMem_Free(block);
+            return NULL;
+        }
+        for (Py_ssize_t i = 0; i < n; i++) {
+            if (kind[i] & IS_NODE) {
+                Py_INCREF((PyObject *)block->term[i].node);
+            }
+        }
+        node->data = data;
+        node->kernel = (uint8_t)((Function *)row)->kernel;
+        if (node->kernel != NO_KERNEL && (n == 1 || n == 2) &&
+            kernels[node->kernel].variadic.value == NULL && !(n == 1 && !(kind[0] & IS_NODE))) {
+            node->form = (uint8_t)n;
+            memcpy(node->kind, kind, n);
+            memcpy(node->term, block->term, n * sizeof(Term));
+            PyMem_Free(block);
+        }
+        else {
+            block->row = Py_NewRef(row);
+            node->form = BLOCK;
+            node->block = block;
+        }
+    }
+    if (grad != Py_None) {
+        put_grad(node, number);
+    }
+    if (label != NULL && PyUnicode_CheckExact(label) && PyUnicode_GET_LENGTH(label) == 0) {
+        label = NULL;
+    }
+    if (label != NULL && set_label(node, label) < 0) {
+        Py_DECREF((PyObject *)node);
+        return NULL;
+    }
+    return finished(state, node);
+}
+
+/* The items of a list or tuple; 0 for anything else. */
+static int
+segment_of(PyObject *sequence, Segment *segment)
+{
+    if (!PyList_CheckExact(sequence) && !PyTuple_CheckExact(sequence)) {
+        return 0;
+    }
+    segment->item = PySequence_Fast_ITEMS(sequence);
+    segment->n = PySequence_Fast_GET_SIZE(sequence);
+    return 1;
+}
+
+/* dot(weights, inputs, bias), or NotImplemented where it is not for C. */
+static PyObject *
+native_dot(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    Segment segment[3];
+    if (n != 3 || !segment_of(args[0], &segment[0]) || !segment_of(args[1], &segment[1]) ||
+        segment[0].n != segment[1].n) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    segment[2] = (Segment){&args[2], 1};
+    return variadic(PyModule_GetState(module), DOT, segment, 3);
+}
+
+/* reduce(row, values): a variadic row of a list or tuple, or NotImplemented. */
+static PyObject *
+native_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    State *state = PyModule_GetState(module);
+    Segment segment;
+    if (n != 2 || !PyObject_TypeCheck(args[0], state->function_type) ||
+        !segment_of(args[1], &segment) || segment.n == 0) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    int kernel = ((Function *)args[0])->kernel;
+    if (kernel == NO_KERNEL || kernels[kernel].variadic.value == NULL) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    return variadic(state, kernel, &segment, 1);
+}
+
+/* Whether all items are Values of this class, and, if asked, leaves. */
+static int
+all_nodes(const Segment *segment, int leaves_only)
+{
+    for (Py_ssize_t i = 0; i < segment->n; i++) {
+        if (!is_node(segment->item[i]) ||
+            (leaves_only && ((Node *)segment->item[i])->form != LEAF)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+enum { READ_DATA, READ_GRADS, WRITE_DATA };
+
+/* Between Values and a float64 buffer; False where it is not for C. */
+static PyObject *
+transfer(PyObject *const *args, Py_ssize_t n, int what)
+{
+    Segment segment;
+    Py_buffer view;
+    if (n != 2 || !segment_of(args[0], &segment) || !all_nodes(&segment, what == WRITE_DATA)) {
+        Py_RETURN_FALSE;
+    }
+    int flags = PyBUF_ND | PyBUF_FORMAT | (what == WRITE_DATA ? 0 : PyBUF_WRITABLE);
+    if (PyObject_GetBuffer(args[1], &view, flags) < 0) {
+        PyErr_Clear();
+        Py_RETURN_FALSE;
+    }
+    /* Asking for the buffer may have run Python code, so look at the sequence again. */
+    int fits = segment_of(args[0], &segment) && all_nodes(&segment, what == WRITE_DATA) &&
+               view.format != NULL && strcmp(view.format, "d") == 0 &&
+               view.len == segment.n * (Py_ssize_t)sizeof(double);
+    double *x = view.buf;
+    for (Py_ssize_t i = 0; fits && i < segment.n; i++) {
+        Node *node = (Node *)segment.item[i];
+        if (what == READ_DATA) {
+            x[i] = node->data;
+        }
+        else if (what == READ_GRADS) {
+            x[i] = grad_of(node);
+        }
+        else {
+            node->data = x[i];
+        }
+    }
+    PyBuffer_Release(&view);
+    return PyBool_FromLong(fits);
+}
+
+static PyObject *
+read_data(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    (void)module;
+    return transfer(args, n, READ_DATA);
+}
+
+static PyObject *
+read_grads(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    (void)module;
+    return transfer(args, n, READ_GRADS);
+}
+
+static PyObject *
+write_data(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    (void)module;
+    return transfer(args, n, WRITE_DATA);
+}
+
+static PyObject *
+reset_grads(PyObject *module, PyObject *values)
+{
+    (void)module;
+    Segment segment;
+    if (!segment_of(values, &segment) || !all_nodes(&segment, 0)) {
+        Py_RETURN_FALSE;
+    }
+    for (Py_ssize_t i = 0; i < segment.n; i++) {
+        ((Node *)segment.item[i])->has_grad = 0;
+    }
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+set_modes_active(PyObject *module, PyObject *count)
+{
+    State *state = PyModule_GetState(module);
+    state->modes_active = PyLong_AsLong(count);
+    if (state->modes_active == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */
+static PyObject *
+memory(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    State *state = PyModule_GetState(module);
+    Py_ssize_t nodes = 0, empty = 0;
+    for (Arena *arena = state->arenas; arena != NULL; arena = arena->next) {
+        empty += arena->n_empty;
+        for (int i = 0; i < ARENA_SLABS; i++) {
+            for (uint64_t live = arena->slab[i].live; live; live &= live - 1) {
+                nodes++;
+            }
+        }
+    }
+    return Py_BuildValue("{s:n,s:n,s:n}", "bytes", state->n_arenas * (Py_ssize_t)sizeof(Arena),
+                         "nodes", nodes, "empty_slabs", empty);
+}
+
+static PyMethodDef hook_def = {
+    "__chainrule__", (PyCFunction)(void (*)(void))chainrule_hook, METH_FASTCALL,
+    "Apply a primitive to a tuple of arguments, at least one of them a Value."};
+
+/* connect(primitives, value): take the table's rows and the functions to ask, and make Value. */
+static PyObject *
+connect(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *primitives, *value, *table = NULL, *type = NULL, *hook = NULL, *result = NULL;
+    if (!PyArg_ParseTuple(args, "OO:connect", &primitives, &value)) {
+        return NULL;
+    }
+    if (state->value_type != NULL) {
+        Py_RETURN_NONE;
+    }
+    struct {
+        PyObject **function;
+        const char *name;
+    } asked[] = {
+        {&state->asked.as_float, "as_float"},
+        {&state->asked.leaf_data, "leaf_data"},
+        {&state->asked.checked_label, "checked_label"},
+        {&state->asked.refuse_write, "refuse_write"},
+        {&state->asked.coerced, "coerced"},
+        {&state->asked.comparable, "comparable"},
+        {&state->asked.evaluate, "evaluate"},
+        {&state->asked.observe, "observe"},
+        {&state->asked.watch_backward, "watch_backward"},
+    };
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        Py_XSETREF(*asked[i].function, PyObject_GetAttrString(value, asked[i].name));
+        if (*asked[i].function == NULL) {
+            return NULL;
+        }
+    }
+    if ((table = PyObject_GetAttrString(primitives, "TABLE")) == NULL ||
+        (type = PyType_FromModuleAndSpec(module, &node_spec, NULL)) == NULL ||
+        (hook = PyCFunction_NewEx(&hook_def, module, NULL)) == NULL ||
+        PyObject_SetAttrString(type, "__chainrule__", hook) < 0) {
+        goto done;
+    }
+    ((PyTypeObject *)type)->tp_vectorcall = node_vectorcall;
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        PyObject *row = PyMapping_GetItemString(table, kernels[kernel].name);
+        if (row == NULL) {
+            goto done;
+        }
+        Py_XSETREF(state->row[kernel], row);
+        if (!PyObject_TypeCheck(row, state->function_type)) {
+            PyErr_Format(PyExc_TypeError, "connect: %R is no Function", row);
+            goto done;
+        }
+        PyTypeObject *row_type = Py_TYPE(row);
+        if (row_type->tp_call == PyVectorcall_Call) { /* not inherited before Python 3.12 */
+            row_type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        }
+    }
+    if (PyObject_SetAttrString(module, "Value", type) < 0) {
+        goto done;
+    }
+    state->value_type = (PyTypeObject *)Py_NewRef(type);
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        ((Function *)state->row[kernel])->state = state;
+        ((Function *)state->row[kernel])->kernel = kernel;
+    }
+    result = Py_NewRef(Py_None);
+done:
+    Py_XDECREF(table);
+    Py_XDECREF(type);
+    Py_XDECREF(hook);
+    return result;
+}
+
+static PyMethodDef module_methods[] = {
+    {"connect", connect, METH_VARARGS, "Make Value, from the table and the reference."},
+    {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
+    {"topological_order", topological_order, METH_O,
+     "All nodes below a list of them, parents first; None unless all are of this class."},
+    {"dot", (PyCFunction)(void (*)(void))native_dot, METH_FASTCALL,
+     "The dot primitive on two lists or tuples, or NotImplemented."},
+    {"reduce", (PyCFunction)(void (*)(void))native_reduce, METH_FASTCALL,
+     "A variadic primitive on a list or tuple, or NotImplemented."},
+    {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
+     "Copy the data of Values into a float64 buffer; whether that could be done."},
+    {"read_grads", (PyCFunction)(void (*)(void))read_grads, METH_FASTCALL,
+     "Copy the gradients of Values into a float64 buffer; whether that could be done."},
+    {"write_data", (PyCFunction)(void (*)(void))write_data, METH_FASTCALL,
+     "Copy a float64 buffer into the data of leaves; whether that could be done."},
+    {"reset_grads", reset_grads, METH_O,
+     "Reset the gradients of Values; whether that could be done."},
+    {"set_modes_active", set_modes_active, METH_O, "Say how many modes are entered."},
+    {"memory", memory, METH_NOARGS, "What the arenas take and hold."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* --- the module ---------------------------------------------------------------------------- */
+
+static int
+module_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->open_slot = SLAB_NODES; /* no slab is open yet */
+    PyObject *type = PyType_FromModuleAndSpec(module, &function_spec, NULL);
+    if (type == NULL) {
+        return -1;
+    }
+    state->function_type = (PyTypeObject *)type;
+    return PyModule_AddObjectRef(module, "Function", type);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->value_type);
+    Py_VISIT(state->function_type);
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        Py_VISIT(state->row[kernel]);
+    }
+    Py_VISIT(state->asked.as_float);
+    Py_VISIT(state->asked.leaf_data);
+    Py_VISIT(state->asked.checked_label);
+    Py_VISIT(state->asked.refuse_write);
+    Py_VISIT(state->asked.coerced);
+    Py_VISIT(state->asked.comparable);
+    Py_VISIT(state->asked.evaluate);
+    Py_VISIT(state->asked.observe);
+    Py_VISIT(state->asked.watch_backward);
+    return 0;
+}
+
+/* Called only when nothing can reach the module any more, so no node is alive: a node keeps its type
+   and the type keeps the module. */
+static int
+module_clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->value_type);
+    Py_CLEAR(state->function_type);
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        Py_CLEAR(state->row[kernel]);
+    }
+    Py_CLEAR(state->asked.as_float);
+    Py_CLEAR(state->asked.leaf_data);
+    Py_CLEAR(state->asked.checked_label);
+    Py_CLEAR(state->asked.refuse_write);
+    Py_CLEAR(state->asked.coerced);
+    Py_CLEAR(state->asked.comparable);
+    Py_CLEAR(state->asked.evaluate);
+    Py_CLEAR(state->asked.observe);
+    Py_CLEAR(state->asked.watch_backward);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    State *state = PyModule_GetState(module);
+    if (state == NULL) {
+        return;
+    }
+    (void)module_clear(module);
+    while (state->arenas != NULL) {
+        free_arena(state, state->arenas);
+    }
+    PyMem_Free(state->queue);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_native",
+    .m_doc = "The native core of chainrule's engine; see the head of _native.c.",
+    .m_size = sizeof(State),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__native(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,35 @@
+"""Build the native core where that is possible; all else is said in pyproject.toml.
+
+Without a C compiler, on an interpreter without the global lock, or with CHAINRULE_NO_EXTENSIONS=1
+the package is installed in pure Python.
+"""
+
+import os
+import platform
+import sys
+import sysconfig
+
+from setuptools import Extension, setup
+
+
+def native_core() -> list[Extension]:
+    """Return the extension to build, or nothing where the reference shall serve."""
+    declined = (
+        os.environ.get("CHAINRULE_NO_EXTENSIONS", "") not in ("", "0")
+        or platform.python_implementation() != "CPython"
+        or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    )
+    if declined:
+        return []
+    # Contraction to fused multiply-add would round differently from Python's own floats.
+    options = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off"]
+    core = Extension(
+        "chainrule.engine._native",
+        ["chainrule/engine/_native.c"],
+        extra_compile_args=options,
+        optional=True,
+    )
+    return [core]
+
+
+setup(ext_modules=native_core())
