@@ -2,14 +2,15 @@
 
     python benchmarks/eager.py [rounds]
 
-Every figure is the median over rounds in which all contestants take their turn, in CPU time of this
-thread, so that neither a slow minute nor another program falls on one of them alone.  Libraries that
-are not installed are left out: micrograd, xad and torch come from PyPI under these names.
+Every figure is the median over rounds in which all contestants take their turn, in CPU time of
+this thread, so that neither a slow minute nor another program falls on one of them alone.
+Libraries that are not installed are left out: micrograd, xad and torch have these names on PyPI.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import random
 import statistics
@@ -138,7 +139,7 @@ def contestants() -> Iterator[Contestant]:
         )
 
 
-# --- one network, the same loop for all ------------------------------------------------------------
+# --- one network, the same loop for all ----------------------------------------------------------
 
 SIZES = (2, 16, 16, 1)
 Layers = list[list[tuple[list[Any], Any]]]
@@ -148,7 +149,7 @@ def network(leaf: Callable[[float], Any]) -> tuple[Layers, list[Any]]:
     rng = random.Random(1)
     layers: Layers = [
         [([leaf(rng.uniform(-1, 1)) for _ in range(n)], leaf(rng.uniform(-1, 1))) for _ in range(m)]
-        for n, m in zip(SIZES, SIZES[1:], strict=False)
+        for n, m in itertools.pairwise(SIZES)
     ]
     leaves = [x for layer in layers for weights, bias in layer for x in (*weights, bias)]
     return layers, leaves
@@ -208,7 +209,7 @@ def compare(n_samples: int, rounds: int) -> None:
         print(f"{name:30}{seconds / n * 1e9:18.1f}{seconds / floats:12.2f}{seconds / ours:14.2f}")
 
 
-# --- what graphs of any size cost ------------------------------------------------------------------
+# --- what graphs of any size cost ----------------------------------------------------------------
 
 
 def chain(n: int) -> Any:

@@ -36,7 +36,7 @@ UNARY = sorted(n for n, row in TABLE.items() if row.arity == 1)
 BINARY = sorted(n for n, row in TABLE.items() if row.arity == 2)
 VARIADIC = ["sum", "mean", "maximum", "minimum", "logsumexp", "dot", "softmax", "where"]
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, math.inf, -math.inf, math.nan, 5e-324, 1e-200, 1e308]
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, math.inf, -math.inf, math.nan, 5e-324, 1e-200, 1e308]
 numbers = st.one_of(st.sampled_from(SPECIAL), st.floats(-30.0, 30.0), st.floats())
 constants = st.one_of(
     numbers,
@@ -48,6 +48,13 @@ constants = st.one_of(
 
 def bits(x: float) -> object:
     return "nan" if x != x else struct.pack("<d", x)
+
+
+def named(operand: object, number: dict[int, int]) -> object:
+    if type(operand) is float:
+        return bits(operand)
+    # one that is no parent need not be among the nodes
+    return number.get(id(operand), ("unlinked", bits(operand.data)))
 
 
 def picture(nodes: list) -> list:
@@ -64,15 +71,14 @@ def picture(nodes: list) -> list:
             repr(node),
             [number[id(parent)] for parent in node.parents],
             [bits(partial) for partial in node.partials],
-            # an operand that is no parent need not be among the nodes
-            [x if type(x) is float else number.get(id(x), x.data) for x in node.operands].__repr__(),
+            [named(x, number) for x in node.operands],
             node.primitive,
         )
         for node in order
     ]
 
 
-# --- random graphs -------------------------------------------------------------------------------
+# --- random graphs ------------------------------------------------------------------------------
 
 positions = st.integers(0, 10**6)
 operand = st.one_of(positions.map(lambda i: ("node", i)), constants.map(lambda c: ("number", c)))
@@ -190,7 +196,7 @@ def test_create_graph_and_transforms_give_the_same_bits():
     assert cr.hessian(f)(0.3, -1.2)[0][0] == results[0][1]
 
 
-# --- what is refused is refused in the same words --------------------------------------------------
+# --- what is refused is refused in the same words -----------------------------------------------
 
 
 class Hostile:
@@ -281,7 +287,7 @@ ACTIONS.pop("attribute")  # fields of the one in C are read-only, those of the r
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 def test_anything_given_has_the_same_outcome_in_the_same_words(action):
     for x in numbers_and_others:
-        seen = [outcome(lambda make=make: ACTIONS[action](make(0.5), x)) for make in BACKENDS]
+        seen = [outcome(lambda make=make, x=x: ACTIONS[action](make(0.5), x)) for make in BACKENDS]
         assert seen[0] == seen[1], x
 
 
@@ -312,31 +318,40 @@ def test_modes_are_kept_in_the_same_words(mode):
 
 def test_a_partial_that_makes_too_few_or_too_many_derivatives_is_refused():
     row = cr.primitive("lopsided", lambda *xs: xs[0], variadic=lambda args, y, linked: [1.0])
-    with pytest.raises(ValueError, match="1 partials for 2 linked"):
+    with pytest.raises(ValueError, match="returned 1 partials for the 2"):
         row(native.Value(1.0), native.Value(2.0))
 
 
-# --- re-entrance and other malice ------------------------------------------------------------------
+# --- re-entrance and other malice ---------------------------------------------------------------
 
 
-def test_operands_that_raise_delete_or_reenter_leave_all_as_it_was():
-    for act in (lambda: 1 / 0, lambda: x.backward(), lambda: items.clear() or 1.0, lambda: gc.collect()):
-        class Number(Fraction):
-            def __float__(self, act=act):
-                result = act()
-                return 1.0 if result is None else float(result)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda x, items: 1 / 0,
+        lambda x, items: x.backward(),
+        lambda x, items: items.clear(),
+        lambda x, items: gc.collect() and None,
+        lambda x, items: [x * x for _ in range(1000)] and None,
+    ],
+)
+def test_operands_that_raise_delete_or_reenter_do_no_harm(harm):
+    class Number(Fraction):
+        def __float__(self):
+            harm(x, items)
+            return 1.0
 
-        x = cr.Value(2.0)
-        number = Number(1, 2)
-        items = [x, number, x, *(cr.Value(1.0) for _ in range(50))]
-        for action in ACTIONS.values():
-            outcome(lambda action=action: action(x, number))
-        outcome(lambda: cr.sum(items))
-        items[:] = [x, number, x]
-        outcome(lambda: cr.dot(items, items, number))
-        y = x * x
-        y.backward()
-        assert math.isfinite(y.data)
+    x, number = cr.Value(2.0), Number(1, 2)
+    items = [x, number, x, *(cr.Value(1.0) for _ in range(50))]
+    for action in ACTIONS.values():
+        outcome(lambda action=action: action(x, number))
+    outcome(lambda: cr.sum(items))
+    items[:] = [x, number, x]
+    outcome(lambda: cr.dot(items, items, number))
+    x.data = 2.0
+    y = x * x
+    y.backward()
+    assert (y.data, y.partials) == (4.0, (2.0, 2.0))
 
 
 def test_a_buffer_that_empties_the_list_of_values_is_survived():
@@ -347,10 +362,11 @@ def test_a_buffer_that_empties_the_list_of_values_is_survived():
 
     values = [cr.Value(1.0) for _ in range(3)]
     outcome(lambda: vectors.write_data(values, np.ones(3).view(Array)))
-    assert outcome(lambda: native.write_data(values, memoryview(b"12345678"))) == "False"
-    assert outcome(lambda: native.read_data(values, b"12345678")) == "False"
-    assert outcome(lambda: native.write_data([cr.Value(1.0)], np.ones(1, dtype=np.float32))) == "False"
-    assert outcome(lambda: native.write_data([cr.Value(1.0)], np.ones(2))) == "False"
+    leaf = [cr.Value(1.0)]
+    for vector in (b"12345678", np.ones(1, dtype=np.float32), np.ones(2), np.ones(0), None):
+        assert native.write_data(leaf, vector) is False
+        assert native.read_data(leaf, vector) is False
+    assert leaf[0].data == 1.0
 
 
 def test_a_class_caught_before_it_was_refused_makes_no_instances():
@@ -394,7 +410,7 @@ def test_weak_references_die_with_their_node_and_their_callbacks_may_do_anything
 def test_the_internal_functions_refuse_what_they_cannot_use():
     v = native.Value(1.0)
     tanh = primitives.tanh
-    for given in (
+    for arguments in (
         (),
         (tanh, (v,), (v,), 1.0),
         (tanh, (v,), (v,), 1.0, ()),
@@ -409,7 +425,7 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
         (tanh, (v,), (v,), 1.0, (1.0,), None, 5),
     ):
         with pytest.raises((TypeError, ValueError)):
-            native.make_node(*given)
+            native.make_node(*arguments)
     for call in (
         lambda: native.topological_order(v),
         lambda: native.connect(1),
@@ -434,8 +450,8 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
 
 def test_make_node_restores_every_kind_of_node():
     a, b = native.Value(0.5, "a"), native.Value(2.0)
-    nodes = [a + b, a * 3.0, 3.0 * a, cr.tanh(a), cr.sum([a, b, 1.0]), cr.where(a, b, a), cr.less(a, b)]
-    nodes += [cr.atan2(a, b), cr.where(1.0, a, a)]
+    nodes = [a + b, a * 3.0, 3.0 * a, cr.tanh(a), cr.sum([a, b, 1.0]), cr.where(a, b, a)]
+    nodes += [cr.less(a, b), cr.atan2(a, b), cr.where(1.0, a, a)]
     for node in nodes:
         node.backward()
         node.label = "made"
@@ -482,8 +498,8 @@ def test_a_million_operations_leave_nothing_behind():
         c = cr.dot([a, b, c], [c, 2.0, 1], a) + cr.logsumexp([a, c]) + cr.maximum(a, c, 0)
         c = cr.atan2(c, a) + cr.where(c, a, b)
         for bad in (None, "x", 1j):
-            outcome(lambda: c + bad)
-            outcome(lambda: cr.sum([c, bad]))
+            outcome(lambda c=c, bad=bad: c + bad)
+            outcome(lambda c=c, bad=bad: cr.sum([c, bad]))
         c.backward()
         copy.deepcopy(a * b)
         assert c.parents
@@ -493,7 +509,8 @@ def test_a_million_operations_leave_nothing_behind():
 
     operations()
     gc.collect()
-    nodes, counts = live_nodes(), [sys.getrefcount(x) for x in (a, b, None, cr.Value, primitives.tanh)]
+    nodes, counted = live_nodes(), (a, b, None, cr.Value, primitives.tanh)
+    counts = [sys.getrefcount(x) for x in counted]
     tracemalloc.start()
     operations()
     start = tracemalloc.take_snapshot()
@@ -503,10 +520,9 @@ def test_a_million_operations_leave_nothing_behind():
     end = tracemalloc.take_snapshot()
     tracemalloc.stop()
     assert live_nodes() == nodes
-    after = [sys.getrefcount(x) for x in (a, b, None, cr.Value, primitives.tanh)]
+    after = [sys.getrefcount(x) for x in counted]
     assert all(abs(x - y) < 40 for x, y in zip(counts, after, strict=True))
-    grown = sum(s.size_diff for s in end.compare_to(start, "filename") if "tracemalloc" not in str(s))
-    assert grown < 50_000
+    assert sum(difference.size_diff for difference in end.compare_to(start, "filename")) < 50_000
 
 
 def test_graphs_go_at_once_with_the_collector_off_and_slabs_are_used_again():
@@ -558,7 +574,7 @@ def test_copies_and_pickles_of_labelled_graphs_are_equal():
         assert picture([again]) == picture([z])
 
 
-# --- threads ---------------------------------------------------------------------------------------
+# --- threads -------------------------------------------------------------------------------------
 
 
 def test_threads_build_and_differentiate_their_own_graphs():
