@@ -150,7 +150,7 @@ def run(program: list, make: type) -> tuple[list, list]:
     return nodes, said
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(program=steps)
 def test_any_graph_is_the_same_in_both_to_the_last_bit(program):
     made = [run(program, make) for make in BACKENDS]
@@ -218,7 +218,8 @@ numbers_and_others = [
     None, "text", b"bytes", 1j, [1.0], (1.0,), {}, {1}, object, Decimal("1"), np.array([1.0, 2.0]),
     np.complex128(1), np.datetime64("2020-01-01"), np.timedelta64(1, "D"), FloatChild(1.0),
     np.float64(2.0), np.float16(0.1), np.int8(3), np.bool_(True), True, 10**400, Fraction(10**400),
-    Fraction(1, 3), np.array(3), np.array([None], dtype=object), math.nan, Hostile(lambda: 1.0), ...,
+    Fraction(1, 3), np.array(3), np.array([None], dtype=object), math.nan, Hostile(lambda: 1.0),
+    ...,
 ]  # fmt: skip
 
 
@@ -543,25 +544,22 @@ def test_graphs_go_at_once_with_the_collector_off_and_slabs_are_used_again():
         gc.enable()
 
 
-def test_order_holds_when_slabs_were_left_half_empty():
+@pytest.mark.parametrize("seed", range(8))
+def test_order_holds_when_slabs_were_left_half_empty(seed):
     """Temporaries and survivors in any mixture: the sweep still goes by age."""
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        pools = []
-        for make in BACKENDS:
-            state = np.random.default_rng(7 + int(rng.integers(10**6)) * 0)
-            pool = [make(1.0 + 0.1 * i) for i in range(5)]
-            for _ in range(800):
-                i, j = state.integers(len(pool), size=2)
-                made = pool[i] * 0.5 + cr.tanh(pool[j])
-                if state.random() < 0.4:
-                    pool[int(state.integers(5, len(pool) + 1)) if len(pool) > 5 else 5 :] = [made]
-                else:
-                    pool.append(made)
-            root = cr.sum(pool)
-            root.backward()
-            pools.append([root])
-        assert picture(pools[0]) == picture(pools[1])
+    roots = []
+    for make in BACKENDS:
+        rng = np.random.default_rng(seed)
+        pool = [make(1.0 + 0.1 * i) for i in range(5)]
+        for _ in range(800):
+            i, j = rng.integers(len(pool), size=2)
+            made = pool[i] * 0.5 + cr.tanh(pool[j])
+            if rng.random() < 0.4:  # what came after this one goes, but for what others hold
+                del pool[int(rng.integers(5, len(pool) + 1)) :]
+            pool.append(made)
+        roots.append(cr.sum(pool))
+        roots[-1].backward()
+    assert picture(roots[:1]) == picture(roots[1:])
 
 
 def test_copies_and_pickles_of_labelled_graphs_are_equal():
