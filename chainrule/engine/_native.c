@@ -45,7 +45,8 @@
    takes back its last slots when their nodes go, so temporaries do not use it up.
 
    Leaves need no order, since nothing flows through them, and they outlive graphs.  They have slabs
-   of their own, numbered 0, and there any hole is filled.
+   of their own, numbered 0, and there any hole is filled.  What the order costs: a computed node that
+   outlives all its neighbours keeps the 5.6 KB of its slab from being used again.
 
 
    The sweep
@@ -2221,6 +2222,7 @@ static PyMemberDef node_members[] = {
 };
 
 static PyType_Slot node_slots[] = {
+    {Py_tp_doc, "Value(data, label='')\n--\n\nSee chainrule.engine.value.Value."},
     {Py_tp_new, node_new},
     {Py_tp_dealloc, node_dealloc},
     {Py_tp_methods, node_methods},
