@@ -179,7 +179,7 @@ enum {
 
 struct State {
     PyTypeObject *value_type;
-    PyTypeObject *function_type;
+    PyTypeObject *kernel_type;
     PyObject *row[N_KERNELS];
     Asked asked;
     long modes_active;
@@ -1412,76 +1412,128 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
     Py_RETURN_NOTIMPLEMENTED;
 }
 
-/* --- Function: what makes a primitive callable ----------------------------------------------- */
+/* --- calling a primitive ---------------------------------------------------------------------
+
+   The table knows nothing of this file. connect() puts a RowKernel into the slot `_kernel` of each row
+   that has one here, and primitive_call into tp_call of the rows' class, whose own `__call__` stays
+   the answer for everything that a kernel does not take. */
 
 typedef struct {
     PyObject_HEAD
-    vectorcallfunc vectorcall;
-    State *state; /* set together with the kernel; its module owns our type */
-    int kernel;
-} Function;
+    State *state; /* kept alive by the module, which our type keeps alive */
+    int number;
+} RowKernel;
+
+enum { KERNEL_SLOT = sizeof(PyObject) }; /* first of the sorted slots; connect() makes sure of it */
+
+/* Return the kernel in the slot of *row*, an instance of the rows' class, or NULL. Borrowed. */
+ALWAYS_INLINE RowKernel *
+kernel_in(PyObject *row)
+{
+    PyObject *kernel = *(PyObject **)((char *)row + KERNEL_SLOT);
+    return kernel == Py_None ? NULL : (RowKernel *)kernel;
+}
+
+ALWAYS_INLINE int
+is_row(const State *state, PyObject *row)
+{
+    return Py_TYPE(row) == Py_TYPE(state->row[0]);
+}
+
+ALWAYS_INLINE int
+kernel_of(const State *state, PyObject *row)
+{
+    RowKernel *kernel = is_row(state, row) ? kernel_in(row) : NULL;
+    return kernel == NULL ? NO_KERNEL : kernel->number;
+}
 
 static PyObject *
-function_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+primitive_call(PyObject *row, PyObject *args, PyObject *kwargs)
 {
-    Function *function = (Function *)self;
-    if (function->kernel != NO_KERNEL && kwnames == NULL) {
-        PyObject *result =
-            apply(function->state, function->kernel, args, PyVectorcall_NARGS(nargsf));
+    RowKernel *kernel = kernel_in(row);
+    if (kernel != NULL && kwargs == NULL) {
+        PyObject *result = apply(kernel->state, kernel->number, ((PyTupleObject *)args)->ob_item,
+                                 PyTuple_GET_SIZE(args));
         if (result != Py_NotImplemented) {
             return result;
         }
         Py_DECREF(result);
     }
-    PyObject *evaluate = PyObject_GetAttrString(self, "evaluate");
-    if (evaluate == NULL) {
-        return NULL;
+    PyObject *call = PyObject_GetAttrString((PyObject *)Py_TYPE(row), "__call__");
+    PyObject *itself = PyTuple_Pack(1, row), *all = NULL, *result = NULL;
+    if (call != NULL && itself != NULL && (all = PySequence_Concat(itself, args)) != NULL) {
+        result = PyObject_Call(call, all, kwargs);
     }
-    PyObject *result = PyObject_Vectorcall(evaluate, args, nargsf, kwnames);
-    Py_DECREF(evaluate);
+    Py_XDECREF(call);
+    Py_XDECREF(itself);
+    Py_XDECREF(all);
     return result;
 }
 
-static PyObject *
-function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static int
+kernel_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    (void)args, (void)kwargs;
-    PyObject *self = type->tp_alloc(type, 0);
-    if (self != NULL) {
-        ((Function *)self)->vectorcall = function_vectorcall;
-        ((Function *)self)->kernel = NO_KERNEL;
-    }
-    return self;
+    Py_VISIT(Py_TYPE(self));
+    return 0;
 }
 
 static void
-function_dealloc(PyObject *self)
+kernel_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-static PyMemberDef function_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Function, vectorcall), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyType_Slot function_slots[] = {
-    {Py_tp_doc, "Base of the primitives: calls a kernel, or else the method evaluate."},
-    {Py_tp_new, function_new},
-    {Py_tp_dealloc, function_dealloc},
-    {Py_tp_call, PyVectorcall_Call},
-    {Py_tp_members, function_members},
+static PyType_Slot kernel_slots[] = {
+    {Py_tp_doc, "What computes a row of the table in C."},
+    {Py_tp_traverse, kernel_traverse},
+    {Py_tp_dealloc, kernel_dealloc},
     {0, NULL},
 };
 
-static PyType_Spec function_spec = {
-    .name = "chainrule.engine._native.Function",
-    .basicsize = sizeof(Function),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL,
-    .slots = function_slots,
+static PyType_Spec kernel_spec = {
+    .name = "chainrule.engine._native.RowKernel",
+    .basicsize = sizeof(RowKernel),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = kernel_slots,
 };
+
+/* Give *row* its kernel. */
+static int
+set_kernel(State *state, PyObject *row, int number)
+{
+    RowKernel *kernel = PyObject_GC_New(RowKernel, state->kernel_type);
+    if (kernel == NULL) {
+        return -1;
+    }
+    kernel->state = state;
+    kernel->number = number;
+    PyObject_GC_Track((PyObject *)kernel);
+    int failed = PyObject_SetAttrString(row, "_kernel", (PyObject *)kernel);
+    Py_DECREF(kernel);
+    return failed;
+}
+
+/* Make instances of *type*, the rows' class, callable by their kernels. */
+static int
+take_calls(PyObject *type)
+{
+    PyObject *slot = PyObject_GetAttrString(type, "_kernel");
+    if (slot == NULL) {
+        return -1;
+    }
+    int first = Py_IS_TYPE(slot, &PyMemberDescr_Type) &&
+                ((PyMemberDescrObject *)slot)->d_member->offset == KERNEL_SLOT;
+    Py_DECREF(slot);
+    if (!first) {
+        PyErr_SetString(PyExc_TypeError, "connect: _kernel must be the first slot of a primitive");
+        return -1;
+    }
+    ((PyTypeObject *)type)->tp_call = primitive_call;
+    return 0;
+}
 
 /* --- sweeps -------------------------------------------------------------------------------- */
 
@@ -2114,16 +2166,14 @@ static PyObject *m_silu(PyObject *x, PyObject *_) { (void)_; return unary(SILU, 
 static PyObject *
 computed_by(State *state, PyObject *row, PyObject *args)
 {
-    if (PyObject_TypeCheck(row, state->function_type)) {
-        int kernel = ((Function *)row)->kernel;
-        if (kernel != NO_KERNEL) {
-            PyObject *result =
-                apply(state, kernel, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args));
-            if (result != Py_NotImplemented) {
-                return result;
-            }
-            Py_DECREF(result);
+    int kernel = kernel_of(state, row);
+    if (kernel != NO_KERNEL) {
+        PyObject *result =
+            apply(state, kernel, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args));
+        if (result != Py_NotImplemented) {
+            return result;
         }
+        Py_DECREF(result);
     }
     double y;
     PyObject *linked, *partials, *positions = NULL;
@@ -2308,7 +2358,7 @@ make_node(PyObject *module, PyObject *given)
         }
     }
     else {
-        if (!PyObject_TypeCheck(row, state->function_type)) {
+        if (!is_row(state, row)) {
             PyErr_Format(PyExc_TypeError, "make_node: expected a primitive, not %R", row);
             return NULL;
         }
@@ -2351,7 +2401,7 @@ make_node(PyObject *module, PyObject *given)
             }
         }
         node->data = data;
-        node->kernel = (uint8_t)((Function *)row)->kernel;
+        node->kernel = (uint8_t)kernel_of(state, row);
         if (node->kernel != NO_KERNEL && (n == 1 || n == 2) &&
             kernels[node->kernel].variadic.value == NULL && !(n == 1 && !(kind[0] & IS_NODE))) {
             node->form = (uint8_t)n;
@@ -2409,11 +2459,10 @@ native_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
     State *state = PyModule_GetState(module);
     Segment segment;
-    if (n != 2 || !PyObject_TypeCheck(args[0], state->function_type) ||
-        !segment_of(args[1], &segment) || segment.n == 0) {
+    if (n != 2 || !segment_of(args[1], &segment) || segment.n == 0) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    int kernel = ((Function *)args[0])->kernel;
+    int kernel = kernel_of(state, args[0]);
     if (kernel == NO_KERNEL || kernels[kernel].variadic.value == NULL) {
         Py_RETURN_NOTIMPLEMENTED;
     }
@@ -2584,22 +2633,18 @@ connect(PyObject *module, PyObject *args)
             goto done;
         }
         Py_XSETREF(state->row[kernel], row);
-        if (!PyObject_TypeCheck(row, state->function_type)) {
-            PyErr_Format(PyExc_TypeError, "connect: %R is no Function", row);
-            goto done;
-        }
-        PyTypeObject *row_type = Py_TYPE(row);
-        if (row_type->tp_call == PyVectorcall_Call) { /* not inherited before Python 3.12 */
-            row_type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-        }
+    }
+    if (take_calls((PyObject *)Py_TYPE(state->row[0])) < 0) {
+        goto done;
     }
     if (PyObject_SetAttrString(module, "Value", type) < 0) {
         goto done;
     }
     state->value_type = (PyTypeObject *)Py_NewRef(type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
-        ((Function *)state->row[kernel])->state = state;
-        ((Function *)state->row[kernel])->kernel = kernel;
+        if (set_kernel(state, state->row[kernel], kernel) < 0) {
+            goto done;
+        }
     }
     result = Py_NewRef(Py_None);
 done:
@@ -2638,12 +2683,8 @@ module_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     state->open_slot = SLAB_NODES; /* no slab is open yet */
-    PyObject *type = PyType_FromModuleAndSpec(module, &function_spec, NULL);
-    if (type == NULL) {
-        return -1;
-    }
-    state->function_type = (PyTypeObject *)type;
-    return PyModule_AddObjectRef(module, "Function", type);
+    state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
+    return state->kernel_type == NULL ? -1 : 0;
 }
 
 static int
@@ -2651,7 +2692,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->value_type);
-    Py_VISIT(state->function_type);
+    Py_VISIT(state->kernel_type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
     }
@@ -2674,7 +2715,7 @@ module_clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->value_type);
-    Py_CLEAR(state->function_type);
+    Py_CLEAR(state->kernel_type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_CLEAR(state->row[kernel]);
     }

@@ -6,9 +6,6 @@ from typing import Any, NoReturn, SupportsFloat
 
 from .primitives import Primitive
 
-class Function:
-    def __call__(self, *args: Any) -> Any: ...
-
 class Value:
     def __new__(cls, data: SupportsFloat, label: str = "") -> Value: ...
     @property

@@ -5,11 +5,9 @@ how to write it down, and where to sample it in tests.  Reverse mode, forward mo
 the drawings, the table of derivatives in the docs and the tests all read the row, so adding an
 operation means adding a row.
 
-This module imports nothing from the package but the compiled module, where there is one: its
-kernels are the built-in rows on floats, in C, to the last bit.  A primitive that is called with
-something other than numbers (a ``Value``, a symbol) hands itself to the ``__chainrule__`` hook of
-that argument, which is why a partial written in the library's own operations serves floats, arrays
-and Values alike.
+This module imports nothing from the package.  A primitive that is called with something other than
+numbers (a ``Value``, a symbol) hands itself to the ``__chainrule__`` hook of that argument, which
+is why a partial written in the library's own operations serves floats, arrays and Values alike.
 Inside a partial, ``+``, ``-`` and ``*`` may be written as such (on floats they never raise);
 whatever can leave the reals or overflow goes through a primitive, so that it gives an IEEE value.
 """
@@ -25,8 +23,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
-from ._extension import native
 
 inf, nan = math.inf, math.nan
 
@@ -69,13 +65,14 @@ def _advice(x: Any) -> str:
     return "expected an int, float, Fraction, NumPy scalar or Value"
 
 
-class Primitive(object if native is None else native.Function):  # type: ignore[misc]
+class Primitive:
     """One row of the table: a differentiable operation, callable on numbers, arrays and Values.
 
     Made by :func:`primitive`, which describes the fields.
     """
 
     __slots__ = (
+        "_kernel",
         "analytic",
         "arity",
         "array",
@@ -91,6 +88,8 @@ class Primitive(object if native is None else native.Function):  # type: ignore[
         "variadic",
     )
 
+    _kernel: object
+    """What computes this row in C, where there is such a thing; set from outside, else None."""
     name: str
     scalar: Callable[..., float]
     array: Callable[..., Any]
@@ -105,17 +104,13 @@ class Primitive(object if native is None else native.Function):  # type: ignore[
     binds: tuple[int, ...]
     domain: tuple[tuple[float, float], ...]
 
-    def evaluate(self, *args: Any) -> Any:
-        """Return the operation applied to *args*: what a call does."""
+    def __call__(self, *args: Any) -> Any:
         for arg in args:
             if type(arg) is not float:
                 return self._dispatch(args)
         if len(args) == self.arity:
             return self.scalar(*args)
         return self.scalar(*self.complete(args))
-
-    if native is None:
-        __call__ = evaluate  # else that of the base class, which comes here if it has no kernel
 
     def _dispatch(self, args: tuple[Any, ...]) -> Any:
         args = self.complete(args)
@@ -274,6 +269,7 @@ def primitive(
         raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
+    row._kernel = None
     row.name, row.scalar = name, scalar
     row.partials = tuple(
         [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
