@@ -228,7 +228,8 @@ class FloatChild(float):
 
 numbers_and_others = [
     0.0, -0.0, None, "text", b"bytes", 1j, [1.0], (1.0,), {}, {1}, object, Decimal("1"),
-    np.array([1.0, 2.0]), np.complex128(1), np.datetime64("2020-01-01"), np.timedelta64(1, "D"), FloatChild(1.0),
+    np.array([1.0, 2.0]),
+    np.complex128(1), np.datetime64("2020-01-01"), np.timedelta64(1, "D"), FloatChild(1.0),
     np.float64(2.0), np.float16(0.1), np.int8(3), np.bool_(True), True, 10**400, Fraction(10**400),
     Fraction(1, 3), np.array(3), np.array([None], dtype=object), math.nan, Hostile(lambda: 1.0),
     ...,

@@ -389,3 +389,33 @@ def test_printing_in_the_ways_scripts_print():
         "{ o | data 0.7071 | grad 1.0000 }"
     )
     assert "data=0.70710678" in str(v)
+
+
+# ---------------------------------------------------------------- looking into the nodes
+
+
+def test_the_lectures_drawing_and_its_hand_cranked_pass(Value):
+    def trace(root):
+        nodes, edges = set(), set()
+
+        def build(v):
+            if v not in nodes:
+                nodes.add(v)
+                for child in v._prev:
+                    edges.add((child, v))
+                    build(child)
+
+        build(root)
+        return nodes, edges
+
+    a, b, c = Value(2.0), Value(-3.0), Value(10.0)
+    e = a * b
+    d = e + c
+    nodes, edges = trace(d)
+    assert len(nodes) == 5
+    assert edges == {(a, e), (b, e), (e, d), (c, d)}
+    assert {n._op for n in nodes} == {"", "*", "+"}
+    d.grad = 1.0
+    d._backward()
+    e._backward()
+    assert (a.grad, b.grad, c.grad) == (-3.0, 2.0, 1.0)

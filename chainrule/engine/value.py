@@ -58,6 +58,20 @@ class Common:
     def leaky_relu(self: Any, slope: Any = 0.01) -> Any:
         return primitives.leaky_relu(self, slope)
 
+    # --- the names by which scripts for micrograd look into a node ---------------------------
+
+    @property
+    def _prev(self: Any) -> tuple[Any, ...]:
+        return self.parents  # type: ignore[no-any-return]
+
+    @property
+    def _op(self: Any) -> str:
+        return self.op  # type: ignore[no-any-return]
+
+    def _backward(self: Any) -> None:
+        for parent, partial in zip(self.parents, self.partials, strict=True):
+            parent.grad += partial * self.grad
+
     # --- what must not happen silently -------------------------------------------------------
 
     def __bool__(self: Any) -> NoReturn:
