@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 import itertools
 import math
 import pickle
@@ -460,6 +461,13 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
     for name in ("data", "grad", "label"):
         with pytest.raises(AttributeError):
             delattr(v, name)
+
+
+def test_what_can_be_asked_about_a_function_is_answered():
+    assert list(inspect.signature(cr.tanh).parameters) == ["args"]
+    assert str(inspect.signature(native.Value)) == "(data, label='')"
+    assert str(inspect.signature(native.Value(1.0).backward)) == "(seed=1.0)"
+    assert native.Value.__doc__ == value.Value.__doc__
 
 
 def test_make_node_restores_every_kind_of_node():
