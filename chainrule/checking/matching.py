@@ -1,0 +1,279 @@
+"""What each mistake would have returned, and which of them returned what is at hand.
+
+A :class:`Catalogue` belongs to one problem. It replays the mistakes of the table, alone, in one
+layer only, and two at a time, and compares each replay with a gradient. The replays do not depend
+on the gradient, so they are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from .mistakes import TABLE, Mistake
+from .problem import Array, Problem, build, probe
+from .steps import Changes, Run, only
+
+
+@dataclass(frozen=True)
+class Made:
+    """A mistake as it is made: one row of the table, one of its ways, in all layers or in one."""
+
+    mistake: Mistake
+    way: int = 0
+    layer: int | None = None
+    """The index of the only Theta concerned; None for all of them."""
+
+    @property
+    def changes(self) -> Changes:
+        changes = self.mistake.ways[self.way]
+        return changes if self.layer is None else only(changes, self.layer)
+
+
+Explanation = tuple[Made, ...]
+"""One or more mistakes that together give a gradient."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """An explanation that fits, how well, and with which learning rate if it has one."""
+
+    made: Explanation
+    error: float
+    """The largest difference between replay and gradient, relative to the layer's scale."""
+    rate: float | None = None
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(made.mistake.code for made in self.made)
+
+
+class Catalogue:
+    """The replays of one problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.base = Run(problem)
+        # Entries are compared relative to the scale of their layer, so they are stored that way.
+        self.weights = np.concatenate(
+            [
+                np.full(theta.size, 1.0 / (scale or 1.0))
+                for theta, scale in zip(problem.thetas, problem.scales, strict=True)
+            ]
+        )
+        self.truth = self.vector(problem.truth.D)
+
+    def vector(self, gradients: Sequence[Array]) -> Array:
+        """Return all entries as one vector, in units of their layer's scale."""
+        joined: Array = np.concatenate([np.ravel(gradient) for gradient in gradients])
+        return joined * self.weights
+
+    def error(self, gradients: Sequence[Array]) -> float:
+        """Return how far *gradients* are from the truth, relative to the layers' scales."""
+        return float(np.abs(self.vector(gradients) - self.truth).max())
+
+    def replay(self, explanation: Explanation, rate: float = 0.0) -> Array:
+        """Return the gradient that these mistakes give, as a vector."""
+        changes = [made.changes for made in explanation]
+        with np.errstate(all="ignore"):
+            return self.vector(Run(self.problem, changes, rate, self.base).gradients())
+
+    # The replays, computed once.
+
+    @cached_property
+    def _ways(self) -> list[Made]:
+        rows = [row for row in TABLE if row.applies(self.problem) and not row.solves_rate]
+        return [Made(row, way) for row in rows for way in range(len(row.ways))]
+
+    @cached_property
+    def _with_rate(self) -> list[Made]:
+        rows = [row for row in TABLE if row.applies(self.problem) and row.solves_rate]
+        hidden = self.problem.last > 0
+        return [Made(row, way) for row in rows for way in range(len(row.ways)) if hidden]
+
+    def _stack(self, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Array]:
+        """Replay them all; leave out what overflows and what gives the right gradient."""
+        replays = [(one, self.replay(one)) for one in explanations]
+        wrong = [
+            (one, vector)
+            for one, vector in replays
+            if np.isfinite(vector).all() and not _equal(vector, self.truth)
+        ]
+        vectors = [vector for _, vector in wrong]
+        return [one for one, _ in wrong], np.array(vectors).reshape(len(wrong), -1)
+
+    @cached_property
+    def singles(self) -> tuple[list[Explanation], Array]:
+        """Each mistake in all layers."""
+        return self._stack([(made,) for made in self._ways])
+
+    @cached_property
+    def in_one_layer(self) -> tuple[list[Explanation], Array]:
+        """Each mistake in one layer alone, if it is another gradient then."""
+        layers = range(self.problem.last + 1)
+        explanations, vectors = self._stack(
+            [
+                (replace(made, layer=layer),)
+                for made in self._ways
+                if made.mistake.by_layer
+                for layer in layers
+            ]
+        )
+        everywhere = dict(zip(*self.singles, strict=True))
+        new = [
+            not any(
+                one[0].mistake.code == single[0].mistake.code and _equal(vector, other)
+                for single, other in everywhere.items()
+            )
+            for one, vector in zip(explanations, vectors, strict=True)
+        ]
+        return [one for one, keep in zip(explanations, new, strict=True) if keep], vectors[new]
+
+    @cached_property
+    def pairs(self) -> tuple[list[Explanation], Array]:
+        """Two mistakes at once, both orders where it matters, unless one hides the other."""
+        singles = dict(zip(*self.singles, strict=True))
+        pairs = list(self._orders([one[0] for one in singles]))
+        explanations, vectors = self._stack(pairs)
+        genuine = [
+            not any(_equal(vector, singles[made,]) for made in one)
+            for one, vector in zip(explanations, vectors, strict=True)
+        ]
+        return [one for one, keep in zip(explanations, genuine, strict=True) if keep], vectors[
+            genuine
+        ]
+
+    @staticmethod
+    def _orders(ways: Sequence[Made]) -> Iterator[Explanation]:
+        for one, two in combinations(ways, 2):
+            if one.mistake.code == two.mistake.code:
+                continue
+            yield one, two
+            if not set(one.changes).isdisjoint(two.changes):
+                yield two, one
+
+    @cached_property
+    def unseen(self) -> list[str]:
+        """The codes of the mistakes that leave this problem's gradient as it is."""
+        seen = {one[0].mistake.code for one in self.singles[0]}
+        seen |= {made.mistake.code for made in self._with_rate}
+        return [
+            code
+            for code in dict.fromkeys(row.code for row in TABLE if row.ways)
+            if code not in seen
+        ]
+
+    # Which of them is it?
+
+    def single(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return the single mistakes that give *gradients*, in all layers or else in one."""
+        wanted = self.vector(gradients)
+        matches = self._matches(*self.singles, wanted, tolerance)
+        matches += self._solved([(made,) for made in self._with_rate], wanted, tolerance)
+        return matches or self._matches(*self.in_one_layer, wanted, tolerance)
+
+    def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return the pairs of mistakes that give *gradients*."""
+        wanted = self.vector(gradients)
+        others = [one[0] for one in self.singles[0]]
+        candidates = [
+            pair
+            for made in self._with_rate
+            for other in others
+            for pair in ((made, other), (other, made))
+        ]
+        matches = self._matches(*self.pairs, wanted, tolerance)
+        return matches or self._solved(candidates, wanted, tolerance)
+
+    def _matches(
+        self, explanations: list[Explanation], vectors: Array, wanted: Array, tolerance: float
+    ) -> list[Match]:
+        if not explanations:
+            return []
+        # A mistake may make the entries large: then its own rounding counts, not the truth's.
+        size = np.maximum(1.0, np.abs(vectors).max(axis=1))
+        errors = np.abs(vectors - wanted).max(axis=1) / size
+        found = [
+            Match(explanations[i], float(errors[i])) for i in np.flatnonzero(errors <= tolerance)
+        ]
+        return _one_for_each_code(found)
+
+    def _solved(
+        self, explanations: Sequence[Explanation], wanted: Array, tolerance: float
+    ) -> list[Match]:
+        """Find the learning rate that explains *wanted*; the layer below the output is linear in it.
+
+        Deeper layers are not, so the rate found there has to explain them as well.
+        """
+        stops = np.cumsum([theta.size for theta in self.problem.thetas])
+        top = slice(0, 0)
+        if len(stops) > 1:
+            top = slice(stops[-3] if len(stops) > 2 else 0, stops[-2])
+        found = []
+        for explanation in explanations:
+            at_0 = self.replay(explanation, 0.0)
+            if np.abs(at_0[stops[-2] :] - wanted[stops[-2] :]).max() > tolerance * max(
+                1.0, np.abs(at_0).max()
+            ):
+                continue
+            direction = self.replay(explanation, 1.0)[top] - at_0[top]
+            length = float(direction @ direction)
+            if not 0.0 < length < np.inf:
+                continue
+            rate = float(direction @ (wanted[top] - at_0[top])) / length
+            if not 1e-9 < rate < np.inf:
+                continue
+            solved = self.replay(explanation, rate)
+            error = float(np.abs(solved - wanted).max()) / max(1.0, float(np.abs(solved).max()))
+            if error <= tolerance:
+                found.append(Match(explanation, error, rate))
+        return _one_for_each_code(found)
+
+
+def _equal(one: Array, two: Array) -> bool:
+    return bool(np.abs(one - two).max() <= 1e-11 * max(1.0, float(np.abs(one).max())))
+
+
+def _one_for_each_code(matches: Sequence[Match]) -> list[Match]:
+    """Keep the first way of each explanation, the closest ones of the first ways leading.
+
+    The number of a way says how common it is: a row's first way goes before another's second.
+    """
+    ordered = sorted(matches, key=lambda match: sum(made.way for made in match.made))
+    return list({tuple(sorted(match.codes)): match for match in reversed(ordered)}.values())[::-1]
+
+
+def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> str:
+    """Say what to change in *problem* so that two explanations give different gradients."""
+    sizes, lam = problem.sizes, problem.lam or 1.3
+    options = {
+        "loss": problem.loss,
+        "activation": problem.activations,
+        "output_activation": problem.output_activation,
+        "reduction": problem.reduction,
+    }
+    others = [
+        ("lambda = 1.3", replace(problem, lam=lam)),
+        ("other weights and data, of order 1", build(sizes, problem.m, problem.lam, **options)),
+        ("seven examples", build(sizes, 7, problem.lam, **options)),
+        ("seven examples and lambda = 1.3", build(sizes, 7, lam, **options)),
+        (
+            "the probe network",
+            probe(
+                problem.loss,
+                problem.activations[0] if problem.activations else "sigmoid",
+                problem.output_activation,
+                problem.reduction,
+            ),
+        ),
+    ]
+    for says, other in others:
+        if all(made.layer is None or made.layer <= other.last for made in (*one, *two)):
+            catalogue = Catalogue(other)
+            if not _equal(catalogue.replay(one, 0.5), catalogue.replay(two, 0.5)):
+                return says
+    return "none: on a network without shared or skipped units they are the same program"

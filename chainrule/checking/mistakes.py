@@ -1,0 +1,740 @@
+"""The table of mistakes: everything the diagnosis knows of a mistake is one row.
+
+A row has a stable code, the rule it breaks (a formula of the course notes, A1 to C8), a sentence, a
+fix, and how to make the mistake: for each way in which people make it, the steps of the algorithm
+that come out different, as :class:`steps.Run` reads them. The diagnosis, the report, the tests and
+the table in the documentation read the rows; to teach the checker a mistake is to add one.
+
+"B8", the delta of the output layer, stands for the formula that the loss has there: B8 for the two
+that take logarithms, B4 and C7 for squared errors.
+
+The order matters where two rows give the same gradient: the more common mistake comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from .. import backprop
+from .problem import Array, Problem
+from .steps import Changes, Run
+
+CATEGORIES = MappingProxyType(
+    {
+        "mean": "the mean over the examples",
+        "sign": "a sign",
+        "factor": "a constant factor",
+        "penalty": "regularisation",
+        "output": "the delta of the output layer",
+        "hidden": "the deltas of the hidden layers",
+        "forward": "the forward pass",
+        "sum": "the product of delta and activations",
+        "bias": "the gradient of the biases",
+        "examples": "which examples and targets are used",
+        "layout": "the order of the entries",
+        "call": "how the function behaves when called",
+        "unknown": "not in the list of mistakes",
+    }
+)
+"""What the first half of a code stands for; a hint of level "category" says this much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """One mistake: how it is called, what it breaks, how to mend it, how to make it."""
+
+    code: str
+    rule: str
+    """The formula of the notes that is broken."""
+    says: str
+    fix: str
+    ways: tuple[Changes, ...] = ()
+    """How people make it; empty where no gradient shows it."""
+    applies: Callable[[Problem], bool] = lambda problem: True
+    solves_rate: bool = False
+    """Whether the replay has a learning rate that must be found first."""
+
+    @property
+    def category(self) -> str:
+        """The key of ``CATEGORIES``."""
+        return self.code.partition(".")[0]
+
+    @property
+    def by_layer(self) -> bool:
+        """Whether it can be made in one layer and not in another."""
+        return all(Run.WHOLE.isdisjoint(way) for way in self.ways)
+
+
+# --- helpers of the rows --------------------------------------------------------------------------
+
+
+def _scaled(factor: Callable[[Run], float]) -> Callable[..., Any]:
+    return lambda run, usual, *layer: factor(run) * usual(*layer)
+
+
+def _with_column_0(matrix: Array, column: Array | float) -> Array:
+    changed = matrix.copy()
+    changed[:, 0] = column
+    return changed
+
+
+def _bias(column: Callable[[Run, int, Array], Any]) -> Changes:
+    """Replace the bias column of the data gradient by column(run, layer, data gradient)."""
+
+    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+        data = usual(layer)
+        return _with_column_0(data, column(run, layer, data))
+
+    return {"data": change}
+
+
+def _hidden(change: Callable[[Run, int, Array], Array]) -> Callable[..., Any]:
+    """Change the delta of the hidden layers alone."""
+    return lambda run, usual, layer: (
+        usual(layer) if layer == run.last else change(run, layer, usual(layer))
+    )
+
+
+def _output_slope(run: Run) -> Array:
+    if run.problem.output == "softmax":
+        p = run.a(run.last + 1)
+        return p * (1.0 - p)
+    return backprop.derivative(run.problem.output, run.z(run.last))
+
+
+def _residual(run: Run, outputs: Array) -> Array:
+    """outputs - y, with the factor that the loss puts before it."""
+    loss = "half_squared_error" if _takes_logarithms(run.problem) else run.problem.loss
+    return backprop.delta_output(outputs, run.targets(), loss=loss, output_activation="linear")
+
+
+def _takes_logarithms(problem: Problem) -> bool:
+    return problem.loss in ("logistic", "cross_entropy")
+
+
+def _squares(problem: Problem) -> bool:
+    return not _takes_logarithms(problem)
+
+
+def _mean(problem: Problem) -> bool:
+    return problem.reduction == "mean"
+
+
+def _sum(problem: Problem) -> bool:
+    return problem.reduction == "sum"
+
+
+def _z_for_a_at_the_output(run: Run, usual: Callable[[], Array]) -> Array:
+    residual = _residual(run, run.z(run.last))
+    return residual if _takes_logarithms(run.problem) else residual * _output_slope(run)
+
+
+def _slope_of(name: str) -> Changes:
+    return {"slope": lambda run, usual, layer: backprop.derivative(name, run.z(layer))}
+
+
+def _output_of(name: str) -> Changes:
+    def change(run: Run, usual: Callable[[], Array]) -> Array:
+        z, y, p = run.z(run.last), run.targets(), run.problem
+        if _takes_logarithms(p):
+            return backprop.activate(name, z) - y
+        return backprop.delta_output(z, y, loss=p.loss, output_activation=name)
+
+    return {"output_delta": change}
+
+
+def _slope_formula(argument: Callable[[Run, int], Array]) -> Callable[..., Any]:
+    """The formula of g' in terms of a, with something else put in for a."""
+
+    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+        value, name = argument(run, layer), run.activation(layer)
+        if name == "sigmoid":
+            return value * (1.0 - value)
+        if name == "tanh":
+            return 1.0 - value * value
+        return backprop.derivative(name, value)
+
+    return change
+
+
+def _theta_not_transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    theta = usual(layer)
+    weights = theta[:, 1:]
+    # Only a square matrix can be used as it stands; others get by with a reshape.
+    turned = weights.T if weights.shape[0] == weights.shape[1] else weights.T.reshape(weights.shape)
+    return np.hstack([theta[:, :1], turned])
+
+
+def _last_unit_dropped(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    theta = run.theta_back(layer)
+    product: Array = run.delta(layer + 1) @ theta[:, :-1]
+    return product
+
+
+def _consumer(index: int) -> Callable[..., Any]:
+    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+        weights, following = run.theta_back(layer)[:, 1:], run.delta(layer + 1)
+        one: Array = following[:, [index]] @ weights[[index]]
+        return one
+
+    return change
+
+
+def _updated(gradient: str) -> Changes:
+    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+        step: Array = getattr(run, gradient)(layer + 1)
+        updated: Array = usual(layer) - run.rate * step
+        return updated
+
+    return {"theta_back": change}
+
+
+def _rows(rows: slice) -> Callable[..., Any]:
+    return lambda run, usual: rows
+
+
+def _fewer(run: Run, usual: Callable[[], int]) -> int:
+    return len(range(run.m)[run.rows()]) if _mean(run.problem) else usual()
+
+
+def _labels(shift: int, axis: int) -> Changes:
+    return {"targets": lambda run, usual: np.roll(usual(), shift, axis=axis)}
+
+
+def _transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    matrix = usual(layer)
+    rows, columns = matrix.shape
+    if rows == columns:
+        return matrix.T
+    if rows == columns - 1:
+        return np.hstack([matrix[:, :1], matrix[:, 1:].T])
+    return matrix
+
+
+def _reread(write: Any, read: Any) -> Callable[..., Any]:
+    return lambda run, usual, layer: (
+        usual(layer).ravel(order=write).reshape(run.problem.shapes[layer], order=read)
+    )
+
+
+def _ones_in_the_bias(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    ones = np.ones(run.problem.shapes[layer])
+    return usual(layer) + _with_column_0(
+        np.zeros_like(ones), backprop.regularise(0 * ones, ones, run.problem.lam, run.count())[:, 1]
+    )
+
+
+def _on_the_bias_too(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    theta = run.problem.thetas[layer]
+    biases = np.hstack([np.zeros((len(theta), 1)), theta[:, :1]])
+    column = backprop.regularise(np.zeros_like(biases), biases, run.problem.lam, run.count())
+    return _with_column_0(usual(layer), column[:, 1])
+
+
+def _named(name: str) -> Callable[..., Any]:
+    return lambda run, usual, layer: name
+
+
+def _count(run: Run) -> float:
+    return float(run.count())
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+TABLE: tuple[Mistake, ...] = (
+    # The mean over the examples.
+    Mistake(
+        "mean.missing",
+        "B9",
+        "The sum over the examples is not divided by m; the penalty is.",
+        "Divide Delta by m: D = (Delta + lambda Theta) / m.",
+        ({"data": _scaled(lambda run: run.m)},),
+        _mean,
+    ),
+    Mistake(
+        "mean.missing-everywhere",
+        "B10",
+        "Nothing is divided by m, neither the sum over the examples nor the penalty.",
+        "Divide the whole by m: D = (Delta + lambda Theta) / m. If the sum is wanted, state the "
+        'reduction as "sum".',
+        ({"gradient": _scaled(lambda run: run.m)},),
+        _mean,
+    ),
+    Mistake(
+        "mean.twice",
+        "B9",
+        "The sum over the examples is divided by m twice.",
+        "Divide by m once: either the output delta, or Delta, not both.",
+        ({"data": _scaled(lambda run: 1 / run.m)}, {"gradient": _scaled(lambda run: 1 / run.m)}),
+        _mean,
+    ),
+    Mistake(
+        "mean.on-hidden-delta",
+        "B5",
+        "The hidden deltas are divided by m as well; m enters again at every layer.",
+        "Leave the deltas alone: delta belongs to one example. Divide by m once, in D.",
+        (
+            {"delta": _hidden(lambda run, layer, delta: delta / run.m)},
+            {
+                "data": lambda run, usual, layer: (
+                    usual(layer) if layer == run.last else usual(layer) / run.m
+                )
+            },
+        ),
+        _mean,
+    ),
+    Mistake(
+        "mean.m-minus-1",
+        "B9",
+        "The sum over the examples is divided by m - 1.",
+        "Divide by m: the cost is a mean, not an estimate of a variance.",
+        (
+            {"data": _scaled(lambda run: run.m / (run.m - 1))},
+            {"gradient": _scaled(lambda run: run.m / (run.m - 1))},
+        ),
+        lambda problem: _mean(problem) and problem.m > 1,
+    ),
+    Mistake(
+        "mean.not-wanted",
+        "B9",
+        "The sum over the examples is divided by m, but the stated cost is a sum.",
+        'Leave out 1/m, or state the reduction as "mean".',
+        ({"data": _scaled(lambda run: 1 / run.m)}, {"gradient": _scaled(lambda run: 1 / run.m)}),
+        _sum,
+    ),
+    # Signs and constant factors.
+    Mistake(
+        "sign.error",
+        "B8",
+        "The error has the wrong sign: y - a where a - y belongs.",
+        "Start from delta = a - y (for squared errors times g'(z)); or subtract in the update.",
+        ({"data": _scaled(lambda run: -1)},),
+    ),
+    Mistake(
+        "sign.everything",
+        "A1",
+        "Every entry is negated: this is the direction of descent, not the gradient.",
+        "Return the gradient, and subtract it in the update.",
+        ({"gradient": _scaled(lambda run: -1)},),
+    ),
+    Mistake(
+        "factor.two",
+        "A2",
+        "There is a factor 2 too many.",
+        "Compare the cost with its derivative: 2 comes from a square without 1/2, and belongs to "
+        "no other loss.",
+        ({"data": _scaled(lambda run: 2)}, {"gradient": _scaled(lambda run: 2)}),
+    ),
+    Mistake(
+        "factor.half",
+        "C1",
+        "There is a factor 1/2 too many.",
+        "The 1/2 of a half squared error cancels when it is differentiated; no other loss has one.",
+        ({"data": _scaled(lambda run: 0.5)}, {"gradient": _scaled(lambda run: 0.5)}),
+    ),
+    # The penalty.
+    Mistake(
+        "penalty.missing",
+        "B10",
+        "The regularisation term is missing.",
+        "Add (lambda/m) Theta to D, except in the bias column.",
+        ({"decay": _scaled(lambda run: 0)},),
+    ),
+    Mistake(
+        "penalty.not-divided",
+        "B10",
+        "The regularisation term is not divided by m.",
+        "Add (lambda/m) Theta, not lambda Theta.",
+        ({"decay": _scaled(_count)},),
+        _mean,
+    ),
+    Mistake(
+        "penalty.divided-by-2m",
+        "A1",
+        "The regularisation term is divided by 2m.",
+        "The 2 of lambda/2m cancels against the 2 of the square: add (lambda/m) Theta.",
+        ({"decay": _scaled(lambda run: 0.5)},),
+    ),
+    Mistake(
+        "penalty.doubled",
+        "A1",
+        "The regularisation term is counted twice.",
+        "Add (lambda/m) Theta once: the penalty is lambda/2m times the squares.",
+        ({"decay": _scaled(lambda run: 2)},),
+    ),
+    Mistake(
+        "penalty.wrong-sign",
+        "B10",
+        "The regularisation term is subtracted.",
+        "Add it: the penalty is part of the cost.",
+        ({"decay": _scaled(lambda run: -1)},),
+    ),
+    Mistake(
+        "penalty.on-bias",
+        "A1",
+        "The biases are regularised too.",
+        "Leave column 0 of Theta out of the penalty.",
+        ({"decay": _on_the_bias_too},),
+    ),
+    Mistake(
+        "penalty.ones-in-bias",
+        "B10",
+        "The bias column of the penalty is filled with ones instead of zeros.",
+        "Set column 0 of the matrix that is multiplied by lambda to 0.",
+        ({"decay": _ones_in_the_bias},),
+    ),
+    # The delta of the output layer.
+    Mistake(
+        "output.slope-doubled",
+        "B11",
+        "The output delta is multiplied by g'(z) once too often.",
+        "With this loss g'(z) is already in delta = a - y: do not multiply again.",
+        ({"output_delta": lambda run, usual: usual() * _output_slope(run)},),
+    ),
+    Mistake(
+        "output.slope-missing",
+        "B8",
+        "The factor g'(z) is missing in the output delta.",
+        "For squared errors delta = -(y - a) g'(z).",
+        ({"output_delta": lambda run, usual: _residual(run, run.a(run.last + 1))},),
+        _squares,
+    ),
+    Mistake(
+        "output.half-of-cost",
+        "A2",
+        "Only half of the logistic cost is differentiated.",
+        "Both terms count: y log h for the ones and (1 - y) log(1 - h) for the zeros.",
+        (
+            {"output_delta": lambda run, usual: -run.targets() * (1.0 - run.a(run.last + 1))},
+            {"output_delta": lambda run, usual: (1.0 - run.targets()) * run.a(run.last + 1)},
+        ),
+        lambda problem: problem.loss == "logistic",
+    ),
+    Mistake(
+        "output.z-for-a",
+        "B8",
+        "The output delta is made with z where a belongs.",
+        "Subtract the targets from the activations, after g.",
+        ({"output_delta": _z_for_a_at_the_output},),
+    ),
+    Mistake(
+        "output.wrong-activation",
+        "B8",
+        "The output layer has another activation than the stated one.",
+        "Use the stated output activation, in the forward pass and in delta.",
+        tuple(_output_of(name) for name in ("sigmoid", "softmax")),
+        _takes_logarithms,
+    ),
+    Mistake(
+        "output.wrong-activation",
+        "B8",
+        "The output layer has another activation than the stated one.",
+        "Use the stated output activation, in the forward pass and in delta.",
+        tuple(_output_of(name) for name in backprop.ACTIVATIONS),
+        _squares,
+    ),
+    # The deltas of the hidden layers.
+    Mistake(
+        "hidden.slope-missing",
+        "B5",
+        "The factor g'(z) is missing in the hidden deltas.",
+        "Multiply Theta^T delta by g'(z), elementwise.",
+        (_slope_of("linear"),),
+    ),
+    Mistake(
+        "hidden.slope-at-a",
+        "B2",
+        "g' is taken at a instead of at z.",
+        "Either g'(z), or the formula in a: a(1 - a) for the sigmoid. Not g'(a).",
+        (
+            {
+                "slope": lambda run, usual, layer: backprop.derivative(
+                    run.activation(layer), run.a(layer + 1)
+                )
+            },
+        ),
+    ),
+    Mistake(
+        "hidden.slope-formula-of-z",
+        "B2",
+        "The formula of g' in terms of a is used with z in it.",
+        "a(1 - a) wants a = g(z), not z; likewise 1 - a^2 for tanh.",
+        ({"slope": _slope_formula(lambda run, layer: run.z(layer))},),
+    ),
+    Mistake(
+        "hidden.slope-of-wrong-activation",
+        "C8",
+        "The hidden deltas have the derivative of another activation.",
+        "Use the derivative of the activation that the forward pass uses.",
+        tuple(_slope_of(name) for name in ("sigmoid", "tanh", "relu")),
+    ),
+    Mistake(
+        "hidden.slope-is-a",
+        "B2",
+        "The hidden deltas are multiplied by a where g'(z) belongs.",
+        "The derivative of the sigmoid is a(1 - a): both factors.",
+        ({"slope": lambda run, usual, layer: run.a(layer + 1)},),
+    ),
+    Mistake(
+        "hidden.slope-is-1-minus-a",
+        "B2",
+        "The hidden deltas are multiplied by 1 - a where g'(z) belongs.",
+        "The derivative of the sigmoid is a(1 - a): both factors; of tanh 1 - a^2: the square.",
+        ({"slope": lambda run, usual, layer: 1.0 - run.a(layer + 1)},),
+    ),
+    Mistake(
+        "hidden.theta-not-transposed",
+        "B5",
+        "Theta is not transposed on the way back.",
+        "Going back, unit k collects from every unit j that it feeds: Theta^T delta.",
+        ({"theta_back": _theta_not_transposed},),
+    ),
+    Mistake(
+        "hidden.bias-dropped-at-wrong-end",
+        "B5",
+        "Theta^T delta loses its last unit instead of the bias unit, which is the first.",
+        "Drop entry 0 of Theta^T delta, where the bias unit is: [1:], not [:-1].",
+        ({"blame": _last_unit_dropped},),
+    ),
+    Mistake(
+        "hidden.overwritten",
+        "C6",
+        "A hidden unit keeps what one of its consumers sends back; `=` stands where `+=` belongs.",
+        "Add up over all units that the hidden unit feeds: +=.",
+        (
+            {"blame": _consumer(-1)},
+            {"blame": _consumer(-1), "rows": _rows(slice(-1, None))},
+            {"blame": _consumer(0), "rows": _rows(slice(0, 1))},
+            {"blame": _consumer(0), "rows": _rows(slice(-1, None))},
+        ),
+    ),
+    Mistake(
+        "hidden.too-early",
+        "C6",
+        "A hidden unit passes its gradient on when only its first consumer has contributed: the "
+        "nodes are not visited in topological order.",
+        "Visit a node after all nodes that use it: sort the graph first.",
+        ({"blame": _consumer(0)},),
+    ),
+    Mistake(
+        "hidden.updated-weights",
+        "B5",
+        "The weights were updated before the hidden delta was computed from them.",
+        "Compute all gradients first, at one and the same point; update afterwards.",
+        (_updated("gradient"), _updated("data")),
+        solves_rate=True,
+    ),
+    # Forward.
+    Mistake(
+        "forward.wrong-activation",
+        "C8",
+        "The hidden layers have another activation than the stated one.",
+        "Use the stated activation, forwards and backwards.",
+        tuple({"activation": _named(name)} for name in backprop.ACTIVATIONS),
+    ),
+    # The sum over the examples of delta a^T.
+    Mistake(
+        "sum.z-for-a",
+        "B9",
+        "The gradient is made with z where the activation a belongs.",
+        "Delta sums delta a^T: the activations that went into the layer.",
+        (
+            {
+                "sums": lambda run, usual, layer: (
+                    usual(layer)
+                    if layer == 0
+                    else backprop.accumulate(run.delta(layer), run.z(layer - 1))
+                )
+            },
+        ),
+    ),
+    # The biases.
+    Mistake(
+        "bias.zero",
+        "C3",
+        "The gradient of the biases is zero.",
+        "A bias is the weight of a unit that is always 1: its gradient is delta.",
+        (_bias(lambda run, layer, data: 0.0),),
+    ),
+    Mistake(
+        "bias.not-summed",
+        "C3",
+        "The gradient of the biases is not summed over the batch.",
+        "Add up the deltas of all examples.",
+        (
+            _bias(lambda run, layer, data: run.delta(layer)[-1] / run.count()),
+            _bias(lambda run, layer, data: run.delta(layer)[0] / run.count()),
+            _bias(lambda run, layer, data: run.delta(layer)[-1]),
+            _bias(lambda run, layer, data: run.delta(layer)[0]),
+        ),
+    ),
+    Mistake(
+        "bias.times-m",
+        "C2",
+        "The gradient of the biases is summed over the batch, but not divided by m.",
+        "Biases are averaged like weights: divide their sum by m too.",
+        (_bias(lambda run, layer, data: data[:, 0] * run.m),),
+        _mean,
+    ),
+    Mistake(
+        "bias.divided-by-m",
+        "C2",
+        "The gradient of the biases is divided by m once too often.",
+        "Average the deltas once.",
+        (_bias(lambda run, layer, data: data[:, 0] / run.m),),
+    ),
+    Mistake(
+        "bias.one-total",
+        "C3",
+        "All biases of a layer get one total: the deltas are summed over the units too.",
+        "Sum over the examples only: axis=0 if rows are examples.",
+        (_bias(lambda run, layer, data: data[:, 0].sum()),),
+    ),
+    Mistake(
+        "bias.row-sum",
+        "C3",
+        "The gradient of a bias is the row sum of the weights' gradient.",
+        "It is the sum of the deltas: no activation enters it.",
+        (_bias(lambda run, layer, data: data[:, 1:].sum(axis=1)),),
+    ),
+    # Examples and targets.
+    Mistake(
+        "examples.last-only",
+        "B10",
+        "Only the last example counts.",
+        "Accumulate over the examples: Delta += delta a^T, and zero Delta before the loop only.",
+        (
+            {"rows": _rows(slice(-1, None))},
+            {
+                "rows": _rows(slice(-1, None)),
+                "data": lambda run, usual, layer: usual(layer) * run.count(),
+            },
+        ),
+    ),
+    Mistake(
+        "examples.first-skipped",
+        "B10",
+        "The first example is skipped.",
+        "Python counts from 0: loop over range(m).",
+        (
+            {"rows": _rows(slice(1, None))},
+            {"rows": _rows(slice(1, None)), "count": _fewer},
+        ),
+        lambda problem: problem.m > 1,
+    ),
+    Mistake(
+        "examples.last-skipped",
+        "B10",
+        "The last example is skipped.",
+        "range(m) already ends before m: do not subtract 1.",
+        (
+            {"rows": _rows(slice(None, -1))},
+            {"rows": _rows(slice(None, -1)), "count": _fewer},
+        ),
+        lambda problem: problem.m > 1,
+    ),
+    Mistake(
+        "examples.labels-shifted",
+        "B7",
+        "The targets are shifted by one class.",
+        "Check whether classes count from 0 or from 1 where labels become targets.",
+        (_labels(1, 1), _labels(-1, 1)),
+    ),
+    Mistake(
+        "examples.targets-of-neighbour",
+        "B10",
+        "Each example is compared with the target of its neighbour.",
+        "Use one index for X and Y.",
+        (_labels(1, 0), _labels(-1, 0)),
+    ),
+    # The order of the entries.
+    Mistake(
+        "layout.gradient-transposed",
+        "B4",
+        "The gradient is transposed.",
+        "With Theta of shape (s_next, 1 + s) the gradient is delta a^T: a row for each unit.",
+        ({"gradient": _transposed},),
+    ),
+    Mistake(
+        "layout.unrolled-in-wrong-order",
+        "C4",
+        "The entries were unrolled in one order and rolled back in another.",
+        'Use one order in both places: "C" reads row by row, "F" column by column.',
+        ({"gradient": _reread("F", "C")}, {"gradient": _reread("C", "F")}),
+    ),
+    # What only a call can show.
+    Mistake(
+        "call.accumulates",
+        "B10",
+        "Each call adds to the result of the one before: the gradients are not set back to zero.",
+        "Start every call from zero gradients (zero_grad).",
+    ),
+    Mistake(
+        "call.not-repeatable",
+        "B10",
+        "The same call gives different answers.",
+        "Let the result depend on the arguments alone: no random numbers, no state kept.",
+    ),
+    Mistake(
+        "call.changes-arguments",
+        "B10",
+        "The function writes into its arguments.",
+        "Work on copies; update the weights outside.",
+    ),
+    Mistake(
+        "call.raises",
+        "B10",
+        "The function raises an exception.",
+        "Read the last line of the exception first; the shapes in it often name the mistake.",
+    ),
+    Mistake(
+        "call.too-slow",
+        "B10",
+        "The function does not come back within the time limit.",
+        "Look for a loop that does not end, or a wait for input.",
+    ),
+    Mistake(
+        "call.dies",
+        "B10",
+        "The program ends before the function returns.",
+        "Look for exit(), for memory that grows without bound, and for native code that crashes.",
+    ),
+    Mistake(
+        "call.no-numbers",
+        "C4",
+        "What comes back is not an array of real numbers, nor a list of such arrays.",
+        "Return one array for each Theta.",
+    ),
+    Mistake(
+        "call.wrong-shape",
+        "C4",
+        "The gradient has the wrong shape.",
+        "Each entry of Theta has one entry in the gradient: the shapes are the same.",
+    ),
+    Mistake(
+        "call.not-finite",
+        "A2",
+        "The gradient has entries that are nan or infinite.",
+        "Look for log(0), 0/0 and overflow in exp.",
+    ),
+    Mistake(
+        "unknown.scaled",
+        "B10",
+        "The data gradient and the weights are all there, with wrong factors before them.",
+        "Compare each factor with D = (1/m) Delta + (lambda/m) Theta.",
+    ),
+    Mistake(
+        "unknown.deltas",
+        "B5",
+        "No mistake in the list explains this gradient: several at once, or a new one.",
+        "Mend the first wrong layer, counted from the output; what lies behind it depends on it.",
+    ),
+)
+
+BY_CODE = MappingProxyType({row.code: row for row in reversed(TABLE)})
+"""The rows by their code."""
