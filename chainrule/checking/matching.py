@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -71,6 +71,13 @@ class Catalogue:
         """Return all entries as one vector, in units of their layer's scale."""
         joined: Array = np.concatenate([np.ravel(gradient) for gradient in gradients])
         return joined * self.weights
+
+    def arrays(self, vector: Array) -> list[Array]:
+        """Return the gradients that ``vector`` made one."""
+        sizes = [theta.size for theta in self.problem.thetas]
+        pieces = np.split(vector / self.weights, np.cumsum(sizes)[:-1])
+        shapes = self.problem.shapes
+        return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
     def error(self, gradients: Sequence[Array]) -> float:
         """Return how far *gradients* are from the truth, relative to the layers' scales."""
@@ -161,11 +168,8 @@ class Catalogue:
         """The codes of the mistakes that leave this problem's gradient as it is."""
         seen = {one[0].mistake.code for one in self.singles[0]}
         seen |= {made.mistake.code for made in self._with_rate}
-        return [
-            code
-            for code in dict.fromkeys(row.code for row in TABLE if row.ways)
-            if code not in seen
-        ]
+        possible = [row.code for row in TABLE if row.ways and row.applies(self.problem)]
+        return [code for code in dict.fromkeys(possible) if code not in seen]
 
     # Which of them is it?
 
@@ -188,6 +192,16 @@ class Catalogue:
         ]
         matches = self._matches(*self.pairs, wanted, tolerance)
         return matches or self._solved(candidates, wanted, tolerance)
+
+    def factors(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return three wrong factors at once that give *gradients*."""
+        one_way = {
+            made.mistake.code: made
+            for (made,) in reversed(self.singles[0])
+            if made.mistake.category in ("mean", "sign", "factor", "penalty")
+        }
+        explanations, vectors = self._stack(list(permutations(one_way.values(), 3)))
+        return self._matches(explanations, vectors, self.vector(gradients), tolerance)
 
     def _matches(
         self, explanations: list[Explanation], vectors: Array, wanted: Array, tolerance: float

@@ -1,0 +1,102 @@
+"""Calling somebody else's function, and what can go wrong when one does.
+
+Whatever happens is an :class:`Outcome`, never a traceback: an exception, arguments written to, a
+result that is no gradient. The function gets copies of everything, each time anew.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .layouts import Tree, tidy
+from .problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one call gave."""
+
+    tree: Tree | None = None
+    """The returned arrays; None if there are none."""
+    code: str = ""
+    """The code of what went wrong in the call itself."""
+    evidence: str = ""
+    changed: tuple[str, ...] = ()
+    """The names of the arguments that were written to."""
+
+
+Caller: TypeAlias = Callable[[Sequence[Problem]], "list[Outcome]"]
+"""Calls one function with each problem in turn, in one process."""
+
+
+def caller(function: Callable[..., Any]) -> Caller:
+    """Return a caller of *function* in this process: what it prints is printed, a hang hangs."""
+    return lambda problems: [call(function, problem) for problem in problems]
+
+
+def call(function: Callable[..., Any], problem: Problem) -> Outcome:
+    """Call function(thetas, X, Y, lam) with copies, and say what came of it."""
+    thetas = [theta.copy() for theta in problem.thetas]
+    X, Y = problem.X.copy(), problem.Y.copy()
+    given = list(thetas)
+    try:
+        returned = function(thetas, X, Y, problem.lam)
+    except Exception as error:
+        return Outcome(None, "call.raises", _told(error))
+    except SystemExit as error:
+        return Outcome(None, "call.dies", f"It called exit({error.code!r}).")
+    before = [*problem.thetas, problem.X, problem.Y]
+    names = [f"thetas[{i}]" for i in range(len(given))] + ["X", "Y"]
+    changed = [
+        name
+        for name, old, new in zip(names, before, [*given, X, Y], strict=True)
+        if old.shape != new.shape or not np.array_equal(old, new)
+    ]
+    if len(thetas) != len(given) or any(a is not b for a, b in zip(thetas, given, strict=False)):
+        changed.append("the list thetas")
+    try:
+        return Outcome(_copied(tidy(returned)), changed=tuple(changed))
+    except Exception as error:
+        # Conversion runs the object's own code, which may do anything.
+        return Outcome(None, "call.no-numbers", f"It returned {error}.", tuple(changed))
+
+
+def _copied(tree: Tree) -> Tree:
+    return [_copied(item) for item in tree] if isinstance(tree, list) else np.array(tree)
+
+
+def _told(error: Exception) -> str:
+    """Say what was raised, and the last line of the author's own that led there."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and "site-packages" not in frame.filename
+    ]
+    try:
+        message = " ".join(str(error).split())[:300]
+    except Exception:
+        message = "(an exception that cannot be shown)"
+    text = f"{type(error).__name__}: {message}"
+    if frames:
+        where = frames[-1]
+        text += f"\nline {where.lineno}, in {where.name}: {where.line or ''}".rstrip(": ")
+    return text
+
+
+def finite(tree: Tree) -> bool:
+    """Whether every number of *tree* is finite."""
+    if isinstance(tree, list):
+        return all(finite(item) for item in tree)
+    return bool(np.isfinite(np.asarray(tree, dtype=np.float64)).all())
+
+
+def flat(tree: Tree) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return all numbers of *tree* as one vector."""
+    if isinstance(tree, list):
+        return np.concatenate([np.zeros(0), *map(flat, tree)])
+    return np.asarray(tree, dtype=np.float64).ravel()

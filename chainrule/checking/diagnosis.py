@@ -1,0 +1,667 @@
+"""``diagnose``: not only that a gradient is wrong, but which mistake made it so.
+
+In this order:
+
+- the call, if there is a function to call: it may raise, write to its arguments, answer differently
+  each time;
+- the shape: how the arrays are laid out, see ``layouts``;
+- the replay: every mistake of the table, alone, in one layer, two at a time, see ``matching``;
+- least squares in each layer, theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b (N the data
+  gradient, Theta~ the weights without, Theta_b the biases alone, 1_b ones in their column), for
+  several wrong factors at once, and as evidence for a single one: right is (1, lambda/m, 0, 0);
+- the probe with one example and no penalty, where a gradient is delta a^T and, since a_0 = 1,
+  column 0 is their delta: it shows the first wrong delta when nothing else explains the numbers.
+
+The replay comes before least squares, because a named mistake says more than four numbers; where
+both apply they agree, as the numbers of the one are evidence for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import backprop
+from .calls import Caller, Outcome, caller, finite, flat
+from .comparison import compare
+from .layouts import Reading, Tree, misfit, precision, readings, tidy
+from .matching import Catalogue, Match, separating_probe
+from .mistakes import BY_CODE
+from .problem import Array, Problem, probe, single, square
+from .report import Alternative, Convention, Finding, Report
+from .text import short
+from .worked import Worked, number, rule_for, rule_text, symbol
+
+TOLERANCES = {np.float16: 2e-2, np.float32: 1e-4}
+"""How far two right programs may be apart, relative to the terms summed, by type of number."""
+TOLERANCE = 1e-7
+"""The same for float64: wide of rounding, and far below what any mistake makes."""
+
+
+def diagnose(
+    theirs: Any,
+    thetas: Iterable[Any] | None = None,
+    X: Any = None,
+    Y: Any = None,
+    lam: float | None = None,
+    *,
+    loss: str | None = None,
+    activation: str | Iterable[str] | None = "sigmoid",
+    output_activation: str | None = None,
+    reduction: str | None = "mean",
+    name: str = "gradient",
+) -> Report:
+    """Return a report on what is wrong with a gradient, and which mistake made it so.
+
+    *theirs* is a function called as ``theirs(thetas, X, Y, lam)``, or what such a function
+    returned: a list of arrays with the shapes of the Thetas, (s_next, 1 + s) with the bias in column
+    0; (W, b) pairs; either of them transposed; or one vector, row- or column-major. The rest is the
+    network as in ``backprop.gradients``; if it is left out, the probe network is used, on which every
+    mistake shows.
+
+    >>> from chainrule import backprop
+    >>> from chainrule.checking import diagnose
+    >>> def summed(thetas, X, Y, lam):
+    ...     found = backprop.gradients(thetas, X, Y, lam)
+    ...     return [D + (len(X) - 1) / len(X) * Delta for D, Delta in zip(found.D, found.Delta)]
+    >>> report = diagnose(summed, loss="logistic")
+    >>> report.ok, report.codes
+    (False, ('mean.missing',))
+    >>> report.findings[0].fix
+    'Divide Delta by m: D = (Delta + lambda Theta) / m.'
+
+    *loss*, *activation* and *reduction* may be None: they are then found out, and the report says
+    what was found. ``ValueError`` and ``TypeError`` are for a network that makes no sense; whatever
+    is wrong with *theirs*, from a wrong shape to an exception, is a finding.
+
+    The surprise: a gradient in another layout, or that of the other squared error, is right. The
+    report mentions it under ``conventions``.
+    """
+    problems = _problems(thetas, X, Y, lam, loss, activation, output_activation, reduction)
+    if callable(theirs):
+        return diagnose_calls(caller(theirs), problems, name)
+    try:
+        outcome = Outcome(tidy(theirs))
+    except (TypeError, ValueError) as error:
+        outcome = Outcome(None, "call.no-numbers", f"It is {error}.")
+    return _Diagnosis(problems, name).of(outcome)
+
+
+def _problems(
+    thetas: Iterable[Any] | None,
+    X: Any,
+    Y: Any,
+    lam: float | None,
+    loss: str | None,
+    activation: str | Iterable[str] | None,
+    output_activation: str | None,
+    reduction: str | None,
+) -> list[Problem]:
+    """Return the problem for each choice of what was not stated; the stated one alone if all was."""
+    if thetas is None and not (X is None and Y is None):
+        raise TypeError("diagnose: X or Y without thetas: give all of thetas, X and Y, or none")
+    if thetas is not None:
+        if X is None or Y is None:
+            raise TypeError("diagnose: thetas without X or Y: give all of thetas, X and Y, or none")
+        thetas = [np.asarray(theta) for theta in thetas]
+    losses = list(backprop.LOSSES) if loss is None else [loss]
+    activations: list[Any] = list(backprop.ACTIVATIONS) if activation is None else [activation]
+    reductions = ["mean", "sum"] if reduction is None else [reduction]
+    found: list[Problem] = []
+    errors: list[Exception] = []
+    for one_loss in losses:
+        for one_activation in activations:
+            for one_reduction in reductions:
+                options: dict[str, Any] = {
+                    "activation": one_activation,
+                    "output_activation": output_activation,
+                    "reduction": one_reduction,
+                }
+                try:
+                    if thetas is None:
+                        # Targets that suit every loss, if the loss is to be found out.
+                        base = probe(loss or "cross_entropy")
+                        given = Problem.read(
+                            base.thetas,
+                            base.X,
+                            base.Y,
+                            base.lam if lam is None else lam,
+                            loss=one_loss,
+                            name=base.name,
+                            **options,
+                        )
+                    else:
+                        given = Problem.read(thetas, X, Y, lam or 0.0, loss=one_loss, **options)
+                except (TypeError, ValueError) as error:
+                    errors.append(error)
+                else:
+                    found.append(given)
+    if not found:
+        raise errors[0]
+    return found
+
+
+def diagnose_calls(call: Caller, problems: Sequence[Problem], name: str = "gradient") -> Report:
+    """Return the report on a function that *call* calls."""
+    problem = problems[0]
+    outcomes = call([problem] * 3)
+    diagnosis = _Diagnosis(problems, name, call)
+    report = diagnosis.of(outcomes[0], _habits(outcomes))
+    if outcomes[0].code == "call.raises" and len(set(problem.sizes)) > 1:
+        # A matrix that was not transposed gets past the shapes of a square network.
+        on_square = _Diagnosis([square(one) for one in problems], name, call)
+        again = on_square.of(call([on_square.problems[0]])[0])
+        if again.comparison is not None and not again.ok:
+            sizes = "-".join(map(str, again.problem.sizes))
+            findings = [
+                replace(finding, evidence=f"On a {sizes} network it returns. {finding.evidence}")
+                for finding in again.findings
+            ]
+            return replace(again, findings=(*report.findings, *findings), name=name)
+    return report
+
+
+def _habits(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+    """Say what the function does besides computing: codes with their evidence."""
+    found = []
+    changed = [name for outcome in outcomes for name in outcome.changed]
+    if changed:
+        names = ", ".join(dict.fromkeys(changed))
+        found.append(("call.changes-arguments", f"Changed: {names}."))
+    results = [flat(outcome.tree) for outcome in outcomes if outcome.tree is not None]
+    if len(results) < len(outcomes):
+        if results:
+            failed = next(outcome for outcome in outcomes if outcome.tree is None)
+            found.append((failed.code, f"Not in the first call. {failed.evidence}"))
+        return found
+    if len(results) < 3 or not all(np.isfinite(result).all() for result in results):
+        return found
+    one, two, three = results
+    if not one.shape == two.shape == three.shape:
+        found.append(("call.not-repeatable", "The shape changes from call to call."))
+        return found
+    size = max(float(np.abs(one).max(initial=0.0)), 1e-300)
+    first, second = (np.abs(b - a).max(initial=0.0) / size for a, b in ((one, two), (two, three)))
+    if first > 1e-6 and np.abs((three - two) - (two - one)).max() < 1e-6 * first * size:
+        worst = int(np.argmax(np.abs(one)))
+        numbers = ", ".join(number(result[worst]) for result in results)
+        found.append(("call.accumulates", f"One entry in three equal calls: {numbers}."))
+    elif max(first, second) > 1e-6:
+        worst = int(np.argmax(np.abs(two - one) + np.abs(three - two)))
+        numbers = ", ".join(number(result[worst]) for result in results)
+        found.append(("call.not-repeatable", f"One entry in three equal calls: {numbers}."))
+    return found
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Least squares in one layer: theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b."""
+
+    coefficients: tuple[float, float, float, float]
+
+    @classmethod
+    def of(
+        cls, gradient: Array, problem: Problem, layer: int, tolerance: float
+    ) -> _Fit | None:
+        """Return the fit, or None if there is none or more than one."""
+        theta = problem.thetas[layer]
+        bias = np.zeros_like(theta)
+        bias[:, 0] = 1.0
+        data = problem.truth.Delta[layer] / problem.divisor
+        columns = np.stack([data, theta * (1.0 - bias), theta * bias, bias], axis=-1)
+        columns = columns.reshape(-1, 4)
+        sizes = np.abs(columns).max(axis=0)
+        if theta.size <= 4 or not sizes.all():
+            return None
+        found, _, rank, singular = np.linalg.lstsq(columns / sizes, gradient.ravel(), rcond=None)
+        if rank < 4 or singular[-1] < 1e-3 * singular[0]:
+            return None
+        off = np.abs(columns / sizes @ found - gradient.ravel()).max()
+        if off > tolerance * max(problem.scales[layer], float(np.abs(gradient).max())):
+            return None
+        alpha, beta, gamma, kappa = (float(value) for value in found / sizes)
+        return cls((alpha, beta, gamma, kappa))
+
+    def differs(self, other: _Fit) -> tuple[int, ...]:
+        """Return which coefficients are others."""
+        pairs = zip(self.coefficients, other.coefficients, strict=True)
+        return tuple(
+            i for i, (a, b) in enumerate(pairs) if abs(a - b) > 1e-5 * max(1.0, abs(a), abs(b))
+        )
+
+    def __str__(self) -> str:
+        symbols = ("N", "Θ~", "Θ_b", "1_b")
+        terms = zip(self.coefficients, symbols, strict=True)
+        shown = [f"{number(c)} {symbol}" for c, symbol in terms if abs(c) > 1e-9]
+        return " + ".join(shown) or "0"
+
+
+class _Diagnosis:
+    """The search for an explanation: what was given, and what it could be."""
+
+    def __init__(
+        self, problems: Sequence[Problem], name: str, call: Caller | None = None
+    ) -> None:
+        self.problems = problems
+        self.name = name
+        self.call = call
+        self.catalogues = [Catalogue(problem) for problem in problems]
+
+    def of(self, outcome: Outcome, habits: Sequence[tuple[str, str]] = ()) -> Report:
+        """Return the report on what one call gave."""
+        problem = self.problems[0]
+        by_call = [_plain_finding(code, evidence) for code, evidence in habits]
+        if outcome.tree is None:
+            findings = [_plain_finding(outcome.code, outcome.evidence), *by_call]
+            codes = {finding.code: finding for finding in reversed(findings)}
+            return Report(problem, tuple(codes.values())[::-1], name=self.name)
+        read = readings(outcome.tree, problem)
+        if not read:
+            says, layer = misfit(outcome.tree, problem)
+            finding = replace(
+                _plain_finding("call.wrong-shape", says), layer=None if layer is None else layer + 1
+            )
+            return Report(problem, (finding, *by_call), name=self.name)
+        if not finite(outcome.tree):
+            return self._not_finite(read[0], by_call)
+        return self._search(read, outcome.tree, by_call)
+
+    def _not_finite(self, reading: Reading, by_call: list[Finding]) -> Report:
+        problem, wrong = self.problems[0], []
+        for layer in reversed(range(len(problem.thetas))):
+            if not np.isfinite(reading.gradients[layer]).all():
+                wrong.append(layer + 1)
+        gradient = reading.gradients[wrong[0] - 1]
+        unit, column = np.argwhere(~np.isfinite(gradient))[0].tolist()
+        entry = symbol("D", wrong[0], unit + 1, column)
+        finding = _plain_finding("call.not-finite", f"{entry} is {gradient[unit, column]}.")
+        return self._report(
+            0, reading, (*by_call, replace(finding, layer=wrong[0])), TOLERANCE, wrong=wrong
+        )
+
+    # The search.
+
+    def _search(self, read: list[Reading], tree: Tree, by_call: list[Finding]) -> Report:
+        own = TOLERANCES.get(precision(tree), TOLERANCE)  # type: ignore[call-overload]
+        # Numbers in float64 may still have been computed in float32 on the way.
+        tolerances = [own] if own > TOLERANCE else [TOLERANCE, TOLERANCES[np.float32]]
+        for tolerance in tolerances:
+            for search in (self._right, self._single):
+                report = search(read, tolerance, by_call)
+                if report is not None:
+                    return report
+        for search in (self._pair, self._factors):
+            for tolerance in tolerances:
+                report = search(read, tolerance, by_call)
+                if report is not None:
+                    return report
+        return self._unknown(read[0], by_call, own)
+
+    def _right(
+        self, read: list[Reading], tolerance: float, by_call: list[Finding]
+    ) -> Report | None:
+        for reading in read:
+            fits = [
+                index
+                for index, catalogue in enumerate(self.catalogues)
+                if catalogue.error(reading.gradients) <= tolerance
+            ]
+            if not fits and len(self.problems) == 1:
+                other = _other_square(self.problems[0])
+                if other is None or Catalogue(other).error(reading.gradients) > tolerance:
+                    continue
+                says = f"this is the gradient of the {other.loss} loss, not {self.problems[0].loss}"
+                told = _Diagnosis([other], self.name, self.call)
+                found = told._report(0, reading, tuple(by_call), tolerance)
+                return replace(found, conventions=(*found.conventions, Convention("loss", says)))
+            if fits:
+                return self._report(fits[0], reading, tuple(by_call), tolerance, fits=fits)
+        return None
+
+    def _single(
+        self, read: list[Reading], tolerance: float, by_call: list[Finding]
+    ) -> Report | None:
+        for reading in read:
+            for index, catalogue in enumerate(self.catalogues):
+                matches = _best(catalogue.single(reading.gradients, tolerance))
+                if matches:
+                    return self._matched(index, reading, matches, by_call, tolerance)
+        return None
+
+    def _pair(self, read: list[Reading], tolerance: float, by_call: list[Finding]) -> Report | None:
+        for reading in read:
+            for index, catalogue in enumerate(self.catalogues):
+                matches = _best(catalogue.pair(reading.gradients, tolerance))
+                if matches:
+                    return self._matched(index, reading, matches, by_call, tolerance)
+        return None
+
+    def _matched(
+        self,
+        index: int,
+        reading: Reading,
+        matches: list[Match],
+        by_call: list[Finding],
+        tolerance: float,
+    ) -> Report:
+        match, *others = matches
+        problem = self.problems[index]
+        alternatives = tuple(
+            Alternative(
+                other.codes,
+                " ".join(made.mistake.says for made in other.made),
+                separating_probe(problem, match.made, other.made),
+            )
+            for other in others[:4]
+        )
+        findings = self._findings(index, reading, match, alternatives, tolerance)
+        return self._report(index, reading, (*by_call, *findings), tolerance)
+
+    def _findings(
+        self,
+        index: int,
+        reading: Reading,
+        match: Match,
+        alternatives: tuple[Alternative, ...],
+        tolerance: float,
+    ) -> list[Finding]:
+        problem = self.problems[index]
+        together = "this mistake" if len(match.made) == 1 else "these mistakes together"
+        evidence = [
+            f"The algorithm replayed with {together} gives your gradient, to {short(match.error)}."
+        ]
+        if match.rate is not None:
+            evidence.append(f"The learning rate of the update was {number(match.rate)}.")
+        evidence += self._fits(problem, reading, tolerance)
+        found = []
+        for made in sorted(match.made, key=lambda made: _upstream(made.mistake.code)):
+            row = made.mistake
+            layer, unit, column = _entry_for(problem, reading, row.code, made.layer)
+            rule = rule_for(row.rule, problem)
+            here = Worked(problem).here(rule, layer, unit, column)
+            yours = number(float(reading.gradients[layer][unit, column]))
+            entry = symbol("D", layer + 1, unit + 1, column)
+            found.append(
+                Finding(
+                    row.code,
+                    None if made.layer is None else made.layer + 1,
+                    row.says,
+                    row.fix,
+                    rule,
+                    rule_text(rule),
+                    f"{here}\nyours: {entry} = {yours}; right: "
+                    f"{number(float(problem.truth.D[layer][unit, column]))}",
+                    "\n".join(evidence),
+                    "one of several" if alternatives else "certain",
+                    alternatives,
+                )
+            )
+        return found
+
+    def _fits(self, problem: Problem, reading: Reading, tolerance: float) -> list[str]:
+        """Return the least squares as evidence, if they say anything."""
+        fits = self._fitted(problem, reading.gradients, tolerance)
+        if fits is None:
+            return []
+        right = _right_fit(problem)
+        texts = dict.fromkeys(str(fit) for fit in fits)
+        if not any(fit.differs(right) for fit in fits):
+            return []
+        if len(texts) == 1 or not any(fit.differs(fits[0]) for fit in fits):
+            return [f"In every layer yours = {fits[0]}; right is {right}."]
+        return [
+            f"{symbol('Θ', layer + 1)}: yours = {fit}; right is {right}."
+            for layer, fit in enumerate(fits)
+            if fit.differs(right)
+        ]
+
+    @staticmethod
+    def _fitted(
+        problem: Problem, gradients: Sequence[Array], tolerance: float
+    ) -> list[_Fit] | None:
+        fits = [
+            _Fit.of(gradient, problem, layer, tolerance) for layer, gradient in enumerate(gradients)
+        ]
+        found = [fit for fit in fits if fit is not None]
+        return found if len(found) == len(fits) else None
+
+    def _factors(
+        self, read: list[Reading], tolerance: float, by_call: list[Finding]
+    ) -> Report | None:
+        """Where least squares fit in every layer, only factors are wrong: name three, or show them."""
+        for reading in read:
+            for index, problem in enumerate(self.problems):
+                if self._fitted(problem, reading.gradients, tolerance) is None:
+                    continue
+                matches = _best(self.catalogues[index].factors(reading.gradients, tolerance))
+                if matches:
+                    # Others of so many are other ways to write the same four numbers.
+                    return self._matched(index, reading, matches[:1], by_call, tolerance)
+                evidence = "\n".join(self._fits(problem, reading, tolerance))
+                finding = _with_rule(_plain_finding("unknown.scaled", evidence), problem, reading)
+                finding = replace(finding, confidence="partial")
+                return self._report(index, reading, (*by_call, finding), tolerance)
+        return None
+
+    def _unknown(self, reading: Reading, by_call: list[Finding], tolerance: float) -> Report:
+        """Show the first wrong delta, the entry that is furthest off, and how it comes about."""
+        problem = self.problems[0]
+        wrong = _wrong_layers(self.catalogues[0], reading, tolerance)
+        layer = wrong[0] - 1
+        unit, column = _worst(problem, reading, layer)
+        evidence = self._one_example()
+        entry = symbol("D", layer + 1, unit + 1, column)
+        yours = number(float(reading.gradients[layer][unit, column]))
+        right = number(float(problem.truth.D[layer][unit, column]))
+        chain = Worked(problem).chain(layer, unit, column)
+        finding = Finding(
+            "unknown.deltas",
+            layer + 1,
+            BY_CODE["unknown.deltas"].says,
+            BY_CODE["unknown.deltas"].fix,
+            BY_CODE["unknown.deltas"].rule,
+            rule_text(BY_CODE["unknown.deltas"].rule),
+            "\n".join([f"yours: {entry} = {yours}; right: {right}", *chain]),
+            "\n".join(text for _, text in evidence),
+            "partial",
+        )
+        partly = [one for one, _ in evidence if one is not None]
+        return self._report(0, reading, (*by_call, *partly, finding), tolerance)
+
+    def _one_example(self) -> list[tuple[Finding | None, str]]:
+        """Look at their deltas: one example, no penalty, column 0 of the gradient."""
+        if self.call is None:
+            return []
+        problem = single(self.problems[0])
+        tree = self.call([problem])[0].tree
+        read = [] if tree is None or not finite(tree) else readings(tree, problem)
+        if not read:
+            return []
+        catalogue, reading = Catalogue(problem), read[0]
+        found: list[tuple[Finding | None, str]] = []
+        for matches in (
+            catalogue.single(reading.gradients, TOLERANCE),
+            catalogue.pair(reading.gradients, TOLERANCE),
+        ):
+            if matches:
+                told = _Diagnosis([problem], self.name)
+                for finding in told._findings(0, reading, _best(matches)[0], (), TOLERANCE):
+                    evidence = f"With one example and lambda = 0. {finding.evidence}"
+                    found.append(
+                        (replace(finding, evidence=evidence, confidence="partial"), "")
+                    )
+                break
+        for layer in reversed(range(len(problem.thetas))):
+            theirs, truth = reading.gradients[layer][:, 0], problem.truth.delta[layer][0]
+            off = np.abs(theirs - truth)
+            delta = symbol("δ", layer + 2)
+            if off.max() <= TOLERANCE * problem.scales[layer]:
+                text = f"With one example and lambda = 0 your {delta} is right."
+                found.append((None, text))
+                continue
+            unit = int(np.argmax(off))
+            found.append(
+                (
+                    None,
+                    f"With one example and lambda = 0 your {symbol('δ', layer + 2, unit + 1)} is "
+                    f"{number(float(theirs[unit]))}; right is {number(float(truth[unit]))}.",
+                )
+            )
+            break
+        return found
+
+    # The report.
+
+    def _report(
+        self,
+        index: int,
+        reading: Reading,
+        findings: tuple[Finding, ...],
+        tolerance: float,
+        *,
+        wrong: Sequence[int] | None = None,
+        fits: Sequence[int] = (),
+    ) -> Report:
+        problem, catalogue = self.problems[index], self.catalogues[index]
+        by_shape = [
+            _with_rule(
+                replace(_plain_finding(code, "The shape alone shows it."), layer=layer + 1),
+                problem,
+                reading,
+            )
+            for code, layer in reading.mistakes
+        ]
+        merged = {finding.code: finding for finding in reversed((*by_shape, *findings))}
+        layers = list(_wrong_layers(catalogue, reading, tolerance) if wrong is None else wrong)
+        layers = sorted({*layers, *(layer + 1 for _, layer in reading.mistakes)}, reverse=True)
+        conventions = list(self._found_out(index, fits))
+        if reading.convention:
+            conventions.append(Convention(reading.convention, reading.says))
+        if not findings and not by_shape and catalogue.error(reading.gradients) > TOLERANCE:
+            digits = short(catalogue.error(reading.gradients))
+            conventions.append(
+                Convention(
+                    "precision",
+                    f"it agrees to {digits} only, as in float32 or with finite differences",
+                )
+            )
+        return Report(
+            problem,
+            tuple(merged.values())[::-1],
+            tuple(conventions),
+            compare(reading.gradients, list(problem.truth.D)),
+            tuple(layers),
+            tuple(_wrong_entries(problem, reading, tolerance)),
+            tuple(catalogue.unseen),
+            self.name,
+        )
+
+    def _found_out(self, index: int, fits: Sequence[int]) -> Iterable[Convention]:
+        if len(self.problems) == 1:
+            return
+        chosen = self.problems[index]
+        others = [self.problems[i] for i in fits if i != index] if fits else list(self.problems)
+        varied = {
+            "loss": lambda p: p.loss,
+            "activation": lambda p: "/".join(dict.fromkeys(p.activations)) or "none",
+            "reduction": lambda p: p.reduction,
+        }
+        for what, get in varied.items():
+            if len({get(problem) for problem in self.problems}) == 1:
+                continue
+            same = {get(other) for other in others} <= {get(chosen)}
+            if fits and same:
+                says = f"the {what} was not stated; only {get(chosen)} fits"
+            elif fits:
+                says = f"the {what} was not stated; {get(chosen)} fits, and others too"
+            else:
+                says = f"the {what} was not stated; taken to be {get(chosen)}"
+            yield Convention(what, says)
+
+
+def _other_square(problem: Problem) -> Problem | None:
+    pair = {"squared_error": "half_squared_error", "half_squared_error": "squared_error"}
+    other = pair.get(problem.loss)
+    return None if other is None else replace(problem, loss=other)
+
+
+def _plain_finding(code: str, evidence: str) -> Finding:
+    row = BY_CODE[code]
+    return Finding(code, None, row.says, row.fix, evidence=evidence)
+
+
+def _with_rule(finding: Finding, problem: Problem, reading: Reading) -> Finding:
+    """Add the formula that is broken, with this network's numbers."""
+    layer = None if finding.layer is None else finding.layer - 1
+    layer, unit, column = _entry_for(problem, reading, finding.code, layer)
+    rule = rule_for(BY_CODE[finding.code].rule, problem)
+    here = Worked(problem).here(rule, layer, unit, column)
+    return replace(finding, rule=rule, formula=rule_text(rule), here=here)
+
+
+def _right_fit(problem: Problem) -> _Fit:
+    return _Fit((1.0, problem.lam / problem.divisor, 0.0, 0.0))
+
+
+def _best(matches: list[Match]) -> list[Match]:
+    """Leave out what fits far worse than the best: in float32 near misses fit too."""
+    if not matches:
+        return []
+    closest = min(match.error for match in matches)
+    return [match for match in matches if match.error <= max(1e-10, 30 * closest)]
+
+
+def _upstream(code: str) -> int:
+    """Sort findings as the gradient flows: what happens at the output comes first."""
+    order = (
+        "examples", "forward", "output", "sign", "factor", "hidden", "sum", "bias", "mean",
+        "penalty", "layout",
+    )  # fmt: skip
+    return order.index(code.partition(".")[0])
+
+
+def _off(problem: Problem, reading: Reading, layer: int) -> Array:
+    scale = problem.scales[layer] or 1.0
+    off: Array = np.abs(reading.gradients[layer] - problem.truth.D[layer]) / scale
+    return off
+
+
+def _worst(problem: Problem, reading: Reading, layer: int) -> tuple[int, int]:
+    off = _off(problem, reading, layer)
+    unit, column = np.unravel_index(int(np.argmax(off)), off.shape)
+    return int(unit), int(column)
+
+
+def _wrong_layers(catalogue: Catalogue, reading: Reading, tolerance: float) -> list[int]:
+    problem = catalogue.problem
+    return [
+        layer + 1
+        for layer in reversed(range(len(problem.thetas)))
+        if not (_off(problem, reading, layer) <= tolerance).all()
+    ]
+
+
+def _wrong_entries(
+    problem: Problem, reading: Reading, tolerance: float
+) -> Iterable[tuple[int, int, int]]:
+    for layer in range(len(problem.thetas)):
+        for unit, column in np.argwhere(~(_off(problem, reading, layer) <= tolerance)).tolist():
+            yield layer + 1, unit, column
+
+
+def _entry_for(
+    problem: Problem, reading: Reading, code: str, layer: int | None
+) -> tuple[int, int, int]:
+    """Return the entry at which to show a finding: where its formula acts, and furthest off."""
+    layers = range(problem.last + 1)
+    if layer is not None:
+        layers = range(layer, layer + 1)
+    elif code.startswith("hidden.") and problem.last:
+        layers = range(problem.last)
+    wrong = [one for one in layers if _off(problem, reading, one).max() > TOLERANCE]
+    chosen = max(wrong or layers)
+    unit, column = _worst(problem, reading, chosen)
+    return chosen, unit, column

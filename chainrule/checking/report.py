@@ -1,0 +1,353 @@
+"""What a diagnosis says, as plain data, and how much of it is told.
+
+A :class:`Report` holds findings. How much of it a reader gets is a *hint level*: a grader need not
+give the solution away. ``Report.data`` is what may be told at a level; text, Markdown, the page and
+the files for graders are written from that alone, so none of them can tell more.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .comparison import Comparison
+from .mistakes import CATEGORIES
+from .problem import Problem
+from .text import short, table
+from .worked import symbol
+
+HINTS = ("pass", "layer", "category", "fix")
+"""The hint levels, each telling what the ones before it tell, and more:
+
+- ``pass``: whether the gradient is right;
+- ``layer``: which layers are, and how the function behaved when it was called;
+- ``category``: what kind of mistake it is;
+- ``fix``: the mistake, the evidence, and how to mend it.
+"""
+
+SCHEMA = 1
+"""The version of ``Report.data``; it changes when a key changes its meaning."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another explanation of the same numbers, and what would tell the two apart."""
+
+    codes: tuple[str, ...]
+    says: str
+    probe: str
+    """What to change in the data so that the explanations give different gradients."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake that was found."""
+
+    code: str
+    """The stable code of its row in the table of mistakes."""
+    layer: int | None
+    """l of the Theta^(l) it was made in; None if in all of them."""
+    says: str
+    fix: str
+    rule: str = ""
+    """The code of the formula that is broken, A1 to C8."""
+    formula: str = ""
+    """That formula."""
+    here: str = ""
+    """The same with this network's numbers, at the entry that is furthest off."""
+    evidence: str = ""
+    confidence: str = "certain"
+    """"certain", "one of several" if there are alternatives, or "partial" if it may not be all."""
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def category(self) -> str:
+        """The first half of the code, a key of ``CATEGORIES``."""
+        return self.code.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Something that was done another way than stated, and is right all the same."""
+
+    name: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`diagnose` found out about a gradient."""
+
+    problem: Problem = field(repr=False)
+    findings: tuple[Finding, ...] = ()
+    """The mistakes; none if the gradient is right."""
+    conventions: tuple[Convention, ...] = ()
+    """How the gradient was read, where it was not as stated."""
+    comparison: Comparison | None = field(default=None, repr=False)
+    """The layers beside the true ones; None if there is nothing to compare."""
+    wrong_layers: tuple[int, ...] = ()
+    """l of each Theta^(l) whose gradient is wrong, from the output."""
+    wrong_entries: tuple[tuple[int, int, int], ...] = field(default=(), repr=False)
+    """(l, row, column) of each wrong entry, for drawings."""
+    unseen: tuple[str, ...] = field(default=(), repr=False)
+    """Codes of mistakes that this data cannot show."""
+    name: str = "gradient"
+    """What was checked."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradient is right; a convention is no mistake."""
+        return not self.findings
+
+    @property
+    def first_wrong_layer(self) -> int | None:
+        """l of the first Theta^(l), counted from the output, whose gradient is wrong."""
+        return self.wrong_layers[0] if self.wrong_layers else None
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the findings."""
+        return tuple(finding.code for finding in self.findings)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from .page import fragment
+
+        return fragment(self, "fix")
+
+    # What may be told at a level.
+
+    def data(self, hints: str = "fix") -> dict[str, Any]:
+        """Return the report as plain data, as much of it as the level *hints* tells.
+
+        >>> from chainrule.checking import diagnose
+        >>> from chainrule.checking.problem import probe
+        >>> p = probe()
+        >>> report = diagnose([-D for D in p.truth.D], p.thetas, p.X, p.Y, p.lam)
+        >>> report.data("pass")["findings"], report.data("category")["findings"][0]["category"]
+        ([], 'sign')
+        """
+        if hints not in HINTS:
+            raise ValueError(f"hints is {hints!r}: expected one of {', '.join(map(repr, HINTS))}")
+        level = HINTS.index(hints)
+        told: dict[str, Any] = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "ok": self.ok,
+            "hints": hints,
+            "problem": self.problem.describe(),
+            "conventions": [asdict(convention) for convention in self.conventions],
+            "first_wrong_layer": None,
+            "wrong_layers": [],
+            "layers": [],
+            "findings": [],
+            "unseen": list(self.unseen) if self.ok else [],
+        }
+        if level >= 1:
+            told["first_wrong_layer"] = self.first_wrong_layer
+            told["wrong_layers"] = list(self.wrong_layers)
+            told["layers"] = self._layers(numbers=level >= 3)
+        told["findings"] = [
+            self._finding(finding, level)
+            for finding in self.findings
+            if level >= 2 or (level == 1 and finding.category == "call")
+        ]
+        return told
+
+    def _layers(self, numbers: bool) -> list[dict[str, Any]]:
+        if self.comparison is None:
+            return []
+        layers = []
+        for number, layer in enumerate(self.comparison.layers, start=1):
+            row: dict[str, Any] = {"layer": number, "ok": number not in self.wrong_layers}
+            if numbers:
+                row |= {
+                    "max_difference": layer.max_difference,
+                    "index": None if layer.index is None else list(layer.index),
+                    "theirs": layer.theirs,
+                    "truth": layer.truth,
+                }
+            layers.append(row)
+        return layers
+
+    def _finding(self, finding: Finding, level: int) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "category": finding.category,
+            "about": CATEGORIES[finding.category],
+            "layer": finding.layer,
+        }
+        if finding.category == "call":
+            told |= {"code": finding.code, "says": finding.says, "evidence": finding.evidence}
+        if level >= 3:
+            told = asdict(finding) | told
+            told["alternatives"] = [
+                {"codes": list(other.codes), "says": other.says, "probe": other.probe}
+                for other in finding.alternatives
+            ]
+        return told
+
+    # For people.
+
+    def text(self, hints: str = "fix") -> str:
+        """Return the report for a terminal."""
+        told = self.data(hints)
+        lines = [f"{told['name']}: {'right' if told['ok'] else 'not right'}", told["problem"]]
+        lines += [f"convention: {item['says']}" for item in told["conventions"]]
+        if told["layers"] and not told["ok"]:
+            lines += ["", _layer_table(told["layers"])]
+        if told["first_wrong_layer"] is not None:
+            lines += ["", first_wrong(told)]
+        for count, finding in enumerate(told["findings"], start=1):
+            lines += ["", *_told_finding(count, finding)]
+        if told["unseen"]:
+            lines += ["", *textwrap.wrap(unseen(told), 88)]
+        return "\n".join(lines) + "\n"
+
+    def markdown(self, hints: str = "fix") -> str:
+        """Return the report as Markdown."""
+        told = self.data(hints)
+        verdict = "right" if told["ok"] else "not right"
+        lines = [f"## {_plain(told['name'])}: {verdict}", "", _plain(told["problem"])]
+        lines += ["", *(f"- convention: {_plain(item['says'])}" for item in told["conventions"])]
+        if told["layers"] and not told["ok"]:
+            rows = _layer_rows(told["layers"])
+            lines += ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
+            lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in rows[1:]]
+        if told["first_wrong_layer"] is not None:
+            lines += ["", first_wrong(told)]
+        for count, finding in enumerate(told["findings"], start=1):
+            head, *facts = facts_of(finding)
+            lines += ["", f"### {count}. {_plain(head[1])}", ""]
+            lines += [f"- *{label}:* {_plain(value)}" for label, value in facts]
+        if told["unseen"]:
+            lines += ["", _plain(unseen(told))]
+        return "\n".join(lines) + "\n"
+
+    def html(self, hints: str = "fix") -> str:
+        """Return one page that needs nothing else, the network drawn, the wrong deltas marked."""
+        from .page import page
+
+        return page(self, hints)
+
+    # For programs.
+
+    def json(self, hints: str = "fix") -> str:
+        """Return the report as JSON; keys and codes are stable, numbers that are not finite null.
+
+        >>> from chainrule.checking import diagnose
+        >>> from chainrule.checking.problem import probe
+        >>> p = probe()
+        >>> json.loads(diagnose(p.truth.D, p.thetas, p.X, p.Y, p.lam).json())["ok"]
+        True
+        """
+        return json.dumps(_finite(self.data(hints)), indent=2, ensure_ascii=False) + "\n"
+
+    def gradescope(self, hints: str = "fix", points: float = 1.0) -> str:
+        """Return Gradescope's results.json: all *points* if the gradient is right, else none."""
+        score = points if self.ok else 0.0
+        test = {
+            "name": self.name,
+            "score": score,
+            "max_score": points,
+            "status": "passed" if self.ok else "failed",
+            "output_format": "text",
+            "output": self.text(hints),
+            "extra_data": _finite(self.data(hints)),
+        }
+        return json.dumps({"score": score, "tests": [test]}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no nan and no infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value
+
+
+def first_wrong(told: dict[str, Any]) -> str:
+    """Say which layer is the first wrong one."""
+    number = told["first_wrong_layer"]
+    return f"The first wrong layer, counted from the output, is that of {symbol('Θ', number)}."
+
+
+def unseen(told: dict[str, Any]) -> str:
+    """Say which mistakes the data cannot show."""
+    return "This data cannot show: " + ", ".join(told["unseen"]) + "."
+
+
+def facts_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is told of a finding as pairs of a label and a text, its headline first."""
+    head = finding.get("says") or f"There is a mistake in {finding['about']}."
+    facts = [("finding", head)]
+    if "code" in finding:
+        facts.append(("code", finding["code"]))
+    if finding["layer"] is not None:
+        facts.append(("where", f"the layer of {symbol('Θ', finding['layer'])}"))
+    if finding.get("formula"):
+        facts.append(("rule", f"{finding['rule']}: {finding['formula']}"))
+    for key in ("here", "evidence", "confidence", "fix"):
+        if finding.get(key):
+            facts += [(key, line) for line in finding[key].splitlines()]
+    for other in finding.get("alternatives", ()):
+        facts.append(("or else", f"[{', '.join(other['codes'])}] {other['says']}"))
+        facts.append(("to tell", other["probe"]))
+    return facts
+
+
+def _told_finding(count: int, finding: dict[str, Any]) -> list[str]:
+    (_, head), *facts = facts_of(finding)
+    lines = textwrap.wrap(f"{count}. {head}", 88, subsequent_indent="   ")
+    previous = ""
+    for label, value in facts:
+        shown = "" if label == previous else label
+        lines += textwrap.wrap(
+            value, 96, initial_indent=f"   {shown:11}", subsequent_indent=" " * 14
+        )
+        previous = label
+    return lines
+
+
+def _layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    numbers = "max_difference" in layers[0]
+    rows: list[tuple[str, ...]] = [
+        ("layer", "", "max difference", "entry", "yours", "right") if numbers else ("layer", "")
+    ]
+    for layer in layers:
+        cells: tuple[str, ...] = (symbol("Θ", layer["layer"]), "right" if layer["ok"] else "wrong")
+        if numbers and not layer["ok"] and layer["index"] is not None:
+            entry = str(layer["index"])
+            cells += (short(layer["max_difference"]), entry, *map(_digits, _two(layer)))
+        else:
+            cells += ("",) * (len(rows[0]) - 2)
+        rows.append(cells)
+    return rows
+
+
+def _two(layer: dict[str, Any]) -> tuple[float | None, float | None]:
+    return layer["theirs"], layer["truth"]
+
+
+def _digits(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"
+
+
+def _layer_table(layers: list[dict[str, Any]]) -> str:
+    return table(_layer_rows(layers))
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown would read as markup."""
+    for mark in "\\`*_[]<>|#":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", " ")
