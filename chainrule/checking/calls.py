@@ -6,15 +6,20 @@ result that is no gradient. The function gets copies of everything, each time an
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .layouts import Tree, tidy
 from .problem import Problem
+
+
+_NOT_THEIRS = ("<frozen", str(Path(__file__).parent), *sysconfig.get_paths().values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +36,21 @@ class Outcome:
 
 
 Caller: TypeAlias = Callable[[Sequence[Problem]], "list[Outcome]"]
-"""Calls one function with each problem in turn, in one process."""
+"""Calls one function with each problem in turn, in one process, until it fails."""
 
 
 def caller(function: Callable[..., Any]) -> Caller:
     """Return a caller of *function* in this process: what it prints is printed, a hang hangs."""
-    return lambda problems: [call(function, problem) for problem in problems]
+    return lambda problems: list(until_failure(function, problems))
+
+
+def until_failure(function: Callable[..., Any], problems: Iterable[Problem]) -> Iterator[Outcome]:
+    """Call *function* with each problem, and stop after the first call that returns nothing."""
+    for problem in problems:
+        outcome = call(function, problem)
+        yield outcome
+        if outcome.tree is None:
+            return
 
 
 def call(function: Callable[..., Any], problem: Problem) -> Outcome:
@@ -75,7 +89,7 @@ def _told(error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "site-packages" not in frame.filename
+        if not frame.filename.startswith(_NOT_THEIRS)
     ]
     try:
         message = " ".join(str(error).split())[:300]

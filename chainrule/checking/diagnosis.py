@@ -28,7 +28,7 @@ from .. import backprop
 from .calls import Caller, Outcome, caller, finite, flat
 from .comparison import compare
 from .layouts import Reading, Tree, misfit, precision, readings, tidy
-from .matching import Catalogue, Match, separating_probe
+from .matching import Match, catalogue, separating_probe
 from .mistakes import BY_CODE
 from .problem import Array, Problem, probe, single, square
 from .report import Alternative, Convention, Finding, Report
@@ -80,7 +80,16 @@ def diagnose(
     The surprise: a gradient in another layout, or that of the other squared error, is right. The
     report mentions it under ``conventions``.
     """
-    problems = _problems(thetas, X, Y, lam, loss, activation, output_activation, reduction)
+    problems = problems_for(
+        thetas,
+        X,
+        Y,
+        lam,
+        loss=loss,
+        activation=activation,
+        output_activation=output_activation,
+        reduction=reduction,
+    )
     if callable(theirs):
         return diagnose_calls(caller(theirs), problems, name)
     try:
@@ -90,17 +99,24 @@ def diagnose(
     return _Diagnosis(problems, name).of(outcome)
 
 
-def _problems(
-    thetas: Iterable[Any] | None,
-    X: Any,
-    Y: Any,
-    lam: float | None,
-    loss: str | None,
-    activation: str | Iterable[str] | None,
-    output_activation: str | None,
-    reduction: str | None,
+def problems_for(
+    thetas: Iterable[Any] | None = None,
+    X: Any = None,
+    Y: Any = None,
+    lam: float | None = None,
+    *,
+    loss: str | None = None,
+    activation: str | Iterable[str] | None = "sigmoid",
+    output_activation: str | None = None,
+    reduction: str | None = "mean",
 ) -> list[Problem]:
-    """Return the problem for each choice of what was not stated; the stated one alone if all was."""
+    """Return the problem for each choice of what was not stated; the stated one alone if all was.
+
+    Arguments and errors are those of :func:`diagnose`.
+
+    >>> [problem.loss for problem in problems_for()]
+    ['logistic', 'cross_entropy', 'half_squared_error', 'squared_error']
+    """
     if thetas is None and not (X is None and Y is None):
         raise TypeError("diagnose: X or Y without thetas: give all of thetas, X and Y, or none")
     if thetas is not None:
@@ -248,7 +264,7 @@ class _Diagnosis:
         self.problems = problems
         self.name = name
         self.call = call
-        self.catalogues = [Catalogue(problem) for problem in problems]
+        self.catalogues = [catalogue(problem) for problem in problems]
 
     def of(self, outcome: Outcome, habits: Sequence[tuple[str, str]] = ()) -> Report:
         """Return the report on what one call gave."""
@@ -267,6 +283,8 @@ class _Diagnosis:
             return Report(problem, (finding, *by_call), name=self.name)
         if not finite(outcome.tree):
             return self._not_finite(read[0], by_call)
+        if "call.not-repeatable" in [code for code, _ in habits]:
+            return self._report(0, read[0], tuple(by_call), TOLERANCE)
         return self._search(read, outcome.tree, by_call)
 
     def _not_finite(self, reading: Reading, by_call: list[Finding]) -> Report:
@@ -306,12 +324,12 @@ class _Diagnosis:
         for reading in read:
             fits = [
                 index
-                for index, catalogue in enumerate(self.catalogues)
-                if catalogue.error(reading.gradients) <= tolerance
+                for index, replays in enumerate(self.catalogues)
+                if replays.error(reading.gradients) <= tolerance
             ]
             if not fits and len(self.problems) == 1:
                 other = _other_square(self.problems[0])
-                if other is None or Catalogue(other).error(reading.gradients) > tolerance:
+                if other is None or catalogue(other).error(reading.gradients) > tolerance:
                     continue
                 says = f"this is the gradient of the {other.loss} loss, not {self.problems[0].loss}"
                 told = _Diagnosis([other], self.name, self.call)
@@ -325,16 +343,16 @@ class _Diagnosis:
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
     ) -> Report | None:
         for reading in read:
-            for index, catalogue in enumerate(self.catalogues):
-                matches = _best(catalogue.single(reading.gradients, tolerance))
+            for index, replays in enumerate(self.catalogues):
+                matches = _best(replays.single(reading.gradients, tolerance))
                 if matches:
                     return self._matched(index, reading, matches, by_call, tolerance)
         return None
 
     def _pair(self, read: list[Reading], tolerance: float, by_call: list[Finding]) -> Report | None:
         for reading in read:
-            for index, catalogue in enumerate(self.catalogues):
-                matches = _best(catalogue.pair(reading.gradients, tolerance))
+            for index, replays in enumerate(self.catalogues):
+                matches = _best(replays.pair(reading.gradients, tolerance))
                 if matches:
                     return self._matched(index, reading, matches, by_call, tolerance)
         return None
@@ -449,7 +467,7 @@ class _Diagnosis:
     def _unknown(self, reading: Reading, by_call: list[Finding], tolerance: float) -> Report:
         """Show the first wrong delta, the entry that is furthest off, and how it comes about."""
         problem = self.problems[0]
-        wrong = _wrong_layers(self.catalogues[0], reading, tolerance)
+        wrong = _wrong_layers(problem, reading, tolerance)
         layer = wrong[0] - 1
         unit, column = _worst(problem, reading, layer)
         evidence = self._one_example()
@@ -469,6 +487,13 @@ class _Diagnosis:
             "partial",
         )
         partly = [one for one, _ in evidence if one is not None]
+        matches = _best(self.catalogues[0].from_output(reading.gradients, layer, tolerance))
+        if matches and not partly:
+            so_far = f"It explains the layers from {symbol('Θ', layer + 1)} to the output."
+            partly = [
+                replace(one, evidence=so_far, confidence="partial")
+                for one in self._findings(0, reading, matches[0], (), tolerance)
+            ]
         return self._report(0, reading, (*by_call, *partly, finding), tolerance)
 
     def _one_example(self) -> list[tuple[Finding | None, str]]:
@@ -480,11 +505,11 @@ class _Diagnosis:
         read = [] if tree is None or not finite(tree) else readings(tree, problem)
         if not read:
             return []
-        catalogue, reading = Catalogue(problem), read[0]
+        replays, reading = catalogue(problem), read[0]
         found: list[tuple[Finding | None, str]] = []
         for matches in (
-            catalogue.single(reading.gradients, TOLERANCE),
-            catalogue.pair(reading.gradients, TOLERANCE),
+            replays.single(reading.gradients, TOLERANCE),
+            replays.pair(reading.gradients, TOLERANCE),
         ):
             if matches:
                 told = _Diagnosis([problem], self.name)
@@ -525,7 +550,7 @@ class _Diagnosis:
         wrong: Sequence[int] | None = None,
         fits: Sequence[int] = (),
     ) -> Report:
-        problem, catalogue = self.problems[index], self.catalogues[index]
+        problem, replays = self.problems[index], self.catalogues[index]
         by_shape = [
             _with_rule(
                 replace(_plain_finding(code, "The shape alone shows it."), layer=layer + 1),
@@ -535,13 +560,13 @@ class _Diagnosis:
             for code, layer in reading.mistakes
         ]
         merged = {finding.code: finding for finding in reversed((*by_shape, *findings))}
-        layers = list(_wrong_layers(catalogue, reading, tolerance) if wrong is None else wrong)
+        layers = list(_wrong_layers(problem, reading, tolerance) if wrong is None else wrong)
         layers = sorted({*layers, *(layer + 1 for _, layer in reading.mistakes)}, reverse=True)
         conventions = list(self._found_out(index, fits))
         if reading.convention:
             conventions.append(Convention(reading.convention, reading.says))
-        if not findings and not by_shape and catalogue.error(reading.gradients) > TOLERANCE:
-            digits = short(catalogue.error(reading.gradients))
+        if not findings and not by_shape and replays.error(reading.gradients) > TOLERANCE:
+            digits = short(replays.error(reading.gradients))
             conventions.append(
                 Convention(
                     "precision",
@@ -555,7 +580,7 @@ class _Diagnosis:
             compare(reading.gradients, list(problem.truth.D)),
             tuple(layers),
             tuple(_wrong_entries(problem, reading, tolerance)),
-            tuple(catalogue.unseen),
+            tuple(replays.unseen),
             self.name,
         )
 
@@ -635,8 +660,7 @@ def _worst(problem: Problem, reading: Reading, layer: int) -> tuple[int, int]:
     return int(unit), int(column)
 
 
-def _wrong_layers(catalogue: Catalogue, reading: Reading, tolerance: float) -> list[int]:
-    problem = catalogue.problem
+def _wrong_layers(problem: Problem, reading: Reading, tolerance: float) -> list[int]:
     return [
         layer + 1
         for layer in reversed(range(len(problem.thetas)))
@@ -664,4 +688,6 @@ def _entry_for(
     wrong = [one for one in layers if _off(problem, reading, one).max() > TOLERANCE]
     chosen = max(wrong or layers)
     unit, column = _worst(problem, reading, chosen)
+    if code.startswith("bias.") or code in ("penalty.on-bias", "penalty.ones-in-bias"):
+        unit, column = int(np.argmax(_off(problem, reading, chosen)[:, 0])), 0
     return chosen, unit, column

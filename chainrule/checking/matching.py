@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations, permutations
 
 import numpy as np
@@ -52,36 +52,55 @@ class Match:
         return tuple(made.mistake.code for made in self.made)
 
 
+MOST_ENTRIES = 4096
+"""How many entries of a gradient are compared with each replay; of more, a sample."""
+MOST_FOR_PAIRS = 200_000
+"""Up to which size of a problem two thousand pairs are replayed."""
+
+
+@lru_cache(maxsize=8)
+def catalogue(problem: Problem) -> Catalogue:
+    """Return the catalogue of *problem*, the same one if it is asked for again."""
+    return Catalogue(problem)
+
+
 class Catalogue:
     """The replays of one problem."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.base = Run(problem)
-        # Entries are compared relative to the scale of their layer, so they are stored that way.
-        self.weights = np.concatenate(
-            [
-                np.full(theta.size, 1.0 / (scale or 1.0))
-                for theta, scale in zip(problem.thetas, problem.scales, strict=True)
-            ]
-        )
         self.truth = self.vector(problem.truth.D)
 
-    def vector(self, gradients: Sequence[Array]) -> Array:
-        """Return all entries as one vector, in units of their layer's scale."""
-        joined: Array = np.concatenate([np.ravel(gradient) for gradient in gradients])
-        return joined * self.weights
+    @cached_property
+    def _kept(self) -> list[Array | slice]:
+        """Which entries of each layer are compared: all, or as many as a sample needs."""
+        random = np.random.default_rng(0)
+        most = MOST_ENTRIES // len(self.problem.thetas)
+        return [
+            np.sort(random.choice(theta.size, most, replace=False))
+            if theta.size > most
+            else slice(None)
+            for theta in self.problem.thetas
+        ]
 
-    def arrays(self, vector: Array) -> list[Array]:
-        """Return the gradients that ``vector`` made one."""
-        sizes = [theta.size for theta in self.problem.thetas]
-        pieces = np.split(vector / self.weights, np.cumsum(sizes)[:-1])
-        shapes = self.problem.shapes
-        return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    @cached_property
+    def _stops(self) -> list[int]:
+        """Where in a vector each layer ends."""
+        thetas = zip(self.problem.thetas, self._kept, strict=True)
+        return [int(stop) for stop in np.cumsum([theta.ravel()[kept].size for theta, kept in thetas])]
+
+    def vector(self, gradients: Sequence[Array]) -> Array:
+        """Return the entries compared as one vector, in units of their layer's scale."""
+        layers = zip(gradients, self._kept, self.problem.scales, strict=True)
+        return np.concatenate(
+            [np.ravel(gradient)[kept] / (scale or 1.0) for gradient, kept, scale in layers]
+        )
 
     def error(self, gradients: Sequence[Array]) -> float:
         """Return how far *gradients* are from the truth, relative to the layers' scales."""
-        return float(np.abs(self.vector(gradients) - self.truth).max())
+        layers = zip(gradients, self.problem.truth.D, self.problem.scales, strict=True)
+        return max(float(np.abs(D - true).max()) / (scale or 1.0) for D, true, scale in layers)
 
     def replay(self, explanation: Explanation, rate: float = 0.0) -> Array:
         """Return the gradient that these mistakes give, as a vector."""
@@ -111,7 +130,7 @@ class Catalogue:
             if np.isfinite(vector).all() and not _equal(vector, self.truth)
         ]
         vectors = [vector for _, vector in wrong]
-        return [one for one, _ in wrong], np.array(vectors).reshape(len(wrong), -1)
+        return [one for one, _ in wrong], np.array(vectors).reshape(len(wrong), len(self.truth))
 
     @cached_property
     def singles(self) -> tuple[list[Explanation], Array]:
@@ -144,7 +163,9 @@ class Catalogue:
     def pairs(self) -> tuple[list[Explanation], Array]:
         """Two mistakes at once, both orders where it matters, unless one hides the other."""
         singles = dict(zip(*self.singles, strict=True))
-        pairs = list(self._orders([one[0] for one in singles]))
+        pairs = []
+        if self.problem.size <= MOST_FOR_PAIRS:
+            pairs = list(self._orders([one[0] for one in singles]))
         explanations, vectors = self._stack(pairs)
         genuine = [
             not any(_equal(vector, singles[made,]) for made in one)
@@ -183,7 +204,7 @@ class Catalogue:
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the pairs of mistakes that give *gradients*."""
         wanted = self.vector(gradients)
-        others = [one[0] for one in self.singles[0]]
+        others = [one[0] for one in self.singles[0] if self.problem.size <= MOST_FOR_PAIRS]
         candidates = [
             pair
             for made in self._with_rate
@@ -202,6 +223,16 @@ class Catalogue:
         }
         explanations, vectors = self._stack(list(permutations(one_way.values(), 3)))
         return self._matches(explanations, vectors, self.vector(gradients), tolerance)
+
+    def from_output(self, gradients: Sequence[Array], layer: int, tolerance: float) -> list[Match]:
+        """Return the mistakes, one or two, that give *gradients* from *layer* to the output."""
+        start = self._stops[layer - 1] if layer else 0
+        wanted = self.vector(gradients)[start:]
+        for explanations, vectors in (self.singles, self.pairs):
+            matches = self._matches(explanations, vectors[:, start:], wanted, tolerance)
+            if matches:
+                return matches
+        return []
 
     def _matches(
         self, explanations: list[Explanation], vectors: Array, wanted: Array, tolerance: float
@@ -223,16 +254,15 @@ class Catalogue:
 
         Deeper layers are not, so the rate found there has to explain them as well.
         """
-        stops = np.cumsum([theta.size for theta in self.problem.thetas])
-        top = slice(0, 0)
-        if len(stops) > 1:
-            top = slice(stops[-3] if len(stops) > 2 else 0, stops[-2])
+        if self.problem.last == 0:
+            return []
+        *below, start = (0, *self._stops[:-1])
+        top = slice(below[-1], start)
         found = []
         for explanation in explanations:
             at_0 = self.replay(explanation, 0.0)
-            if np.abs(at_0[stops[-2] :] - wanted[stops[-2] :]).max() > tolerance * max(
-                1.0, np.abs(at_0).max()
-            ):
+            off = np.abs(at_0[start:] - wanted[start:]).max()
+            if off > tolerance * max(1.0, float(np.abs(at_0).max())):
                 continue
             direction = self.replay(explanation, 1.0)[top] - at_0[top]
             length = float(direction @ direction)
@@ -287,7 +317,7 @@ def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> st
     ]
     for says, other in others:
         if all(made.layer is None or made.layer <= other.last for made in (*one, *two)):
-            catalogue = Catalogue(other)
-            if not _equal(catalogue.replay(one, 0.5), catalogue.replay(two, 0.5)):
+            replays = catalogue(other)
+            if not _equal(replays.replay(one, 0.5), replays.replay(two, 0.5)):
                 return says
     return "none: on a network without shared or skipped units they are the same program"

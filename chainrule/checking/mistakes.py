@@ -165,8 +165,8 @@ def _slope_formula(argument: Callable[[Run, int], Array]) -> Callable[..., Any]:
 def _theta_not_transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
     theta = usual(layer)
     weights = theta[:, 1:]
-    # Only a square matrix can be used as it stands; others get by with a reshape.
-    turned = weights.T if weights.shape[0] == weights.shape[1] else weights.T.reshape(weights.shape)
+    # A square matrix can be used as it stands, others get by with a reshape; both are this.
+    turned = weights.reshape(weights.shape[::-1]).T
     return np.hstack([theta[:, :1], turned])
 
 

@@ -79,6 +79,18 @@ class Problem:
             name,
         )
 
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        arrays = [(array.shape, array.tobytes()) for array in (*self.thetas, self.X, self.Y)]
+        stated = (self.lam, self.loss, self.activations, self.output_activation, self.reduction)
+        return (*arrays, *stated)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
     @property
     def options(self) -> dict[str, Any]:
         """The keyword arguments of ``backprop.gradients``."""
@@ -118,6 +130,11 @@ class Problem:
     def sizes(self) -> tuple[int, ...]:
         """The number of units of each layer, the input first."""
         return (self.X.shape[1], *(len(theta) for theta in self.thetas))
+
+    @property
+    def size(self) -> int:
+        """How many products one gradient takes, about: the entries of the Thetas, m times."""
+        return self.m * sum(theta.size for theta in self.thetas)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

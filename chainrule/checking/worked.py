@@ -21,6 +21,8 @@ _TEXT["C8"] = "g'(z) of the layer's own activation, in place of the sigmoid's"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPTS = str.maketrans("0123456789,", "₀₁₂₃₄₅₆₇₈₉,")
 _MOST_TERMS = 6
+_MOST_WORK = 100_000
+"""The size of a problem beyond which its graph, node by node, would take too long."""
 
 _OUTPUT_RULES = {
     "logistic": "B8",
@@ -185,6 +187,8 @@ class Worked:
         One example is followed, the one with the largest share, and from each layer to the next
         the unit with the largest term.
         """
+        if self.problem.size > _MOST_WORK:
+            return []
         lines = [self.gradient(layer, unit, column)]
         t = self._largest(layer, unit, column)
         share = symbol("δ", layer + 2, unit + 1), symbol("a", layer + 1, column)
@@ -202,7 +206,9 @@ class Worked:
         return lines
 
     def here(self, rule: str, layer: int, unit: int, column: int) -> str:
-        """Return the formula *rule* at this entry, numbers put in."""
+        """Return the formula *rule* at this entry, numbers put in; "" if the graph is too large."""
+        if self.problem.size > _MOST_WORK:
+            return ""
         hidden = layer < self.problem.last
         if rule in ("B5", "C6", "B2", "C8", "A4", "A5") and hidden:
             return self.hidden(layer, unit, self._largest(layer, unit, column))

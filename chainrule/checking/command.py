@@ -1,0 +1,132 @@
+"""``chainrule check``: a gradient from somebody's file, diagnosed, in the format asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import backprop
+from .diagnosis import diagnose, diagnose_calls, problems_for
+from .problem import probe
+from .process import caller_of_file, read_problem, write_problem
+from .report import HINTS, Report
+
+FORMATS: dict[str, Callable[[Report, str], str]] = {
+    "text": Report.text,
+    "markdown": Report.markdown,
+    "html": Report.html,
+    "json": Report.json,
+    "gradescope": Report.gradescope,
+}
+
+
+def check(
+    target: str,
+    *,
+    network: Path | None = None,
+    time_limit: float = 10.0,
+    memory_limit: int = 2048,
+    **stated: Any,
+) -> Report:
+    """Return the report on *target*: ``file.py:function``, or saved arrays, ``.npz`` or ``.npy``.
+
+    The function runs in a process of its own, see :func:`process.caller_of_file`. *network* is a
+    file as ``--save-network`` writes it, by default the probe network. *stated* is what is known of
+    it: lam, loss, activation, output_activation, reduction, as in :func:`diagnose`.
+
+    ``OSError`` if a file cannot be read, ``ValueError`` if it is none of these.
+    """
+    arrays: dict[str, Any] = {}
+    if network is not None:
+        given = read_problem(network)
+        arrays = {"thetas": given.thetas, "X": given.X, "Y": given.Y}
+        stated["lam"] = given.lam if stated.get("lam") is None else stated["lam"]
+    path, colon, function = target.rpartition(":")
+    if colon and path.endswith(".py"):
+        with Path(path).open("rb"):
+            pass  # a file that is not there is the caller's mistake, not the author's
+        call = caller_of_file(Path(path), function, time_limit, memory_limit)
+        return diagnose_calls(call, problems_for(**arrays, **stated), Path(path).name)
+    if Path(target).suffix in (".npz", ".npy"):
+        return diagnose(_saved(Path(target)), **arrays, **stated, name=Path(target).name)
+    raise ValueError(f"{target}: expected file.py:function, or arrays in .npz or .npy")
+
+
+def _saved(path: Path) -> Any:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded as arrays:
+            return [arrays[name] for name in arrays.files]
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: no arrays can be read from it: {error}") from error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``chainrule check``."""
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="FILE.py:FUNCTION",
+        help="called as FUNCTION(thetas, X, Y, lam); or its result, saved as .npz or .npy",
+    )
+    network = parser.add_argument_group("the cost; none: find it out")
+    network.add_argument("--loss", choices=[*backprop.LOSSES, "none"], default="none")
+    network.add_argument(
+        "--activation", choices=[*backprop.ACTIVATIONS, "none"], default="sigmoid", metavar="NAME"
+    )
+    network.add_argument("--output-activation", metavar="NAME", help="by default the loss's own")
+    network.add_argument("--reduction", choices=["mean", "sum", "none"], default="mean")
+    network.add_argument("--lam", type=float, metavar="LAMBDA", help="by default 1.3")
+    network.add_argument("--network", type=Path, metavar="FILE", help="by default the probe network")
+    network.add_argument(
+        "--save-network", type=Path, metavar="FILE", help="write it there as .npz, and stop"
+    )
+    told = parser.add_argument_group("the report")
+    told.add_argument("--format", choices=list(FORMATS), default="text")
+    told.add_argument("--hints", choices=HINTS, default="fix", help="how much to tell")
+    told.add_argument("-o", "--output", type=Path, metavar="FILE")
+    limits = parser.add_argument_group("limits for the process that runs the function")
+    limits.add_argument("--time-limit", type=float, default=10.0, metavar="SECONDS")
+    limits.add_argument("--memory-limit", type=int, default=2048, metavar="MiB")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command, and return 0 if the gradient is right, 1 if it is not."""
+    stated = {
+        "loss": _stated(arguments.loss),
+        "activation": _stated(arguments.activation),
+        "output_activation": arguments.output_activation,
+        "reduction": _stated(arguments.reduction),
+        "lam": arguments.lam,
+    }
+    if arguments.save_network is not None:
+        loss, lam = stated["loss"] or "logistic", arguments.lam
+        write_problem(arguments.save_network, probe(loss, lam=1.3 if lam is None else lam))
+        return 0
+    if arguments.target is None:
+        raise ValueError("expected FILE.py:FUNCTION, or a file of arrays")
+    report = check(
+        arguments.target,
+        network=arguments.network,
+        time_limit=arguments.time_limit,
+        memory_limit=arguments.memory_limit,
+        **stated,
+    )
+    text = FORMATS[arguments.format](report, arguments.hints)
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        arguments.output.write_text(text, encoding="utf-8")
+    return 0 if report.ok else 1
+
+
+def _stated(choice: str) -> str | None:
+    return None if choice == "none" else choice

@@ -1,0 +1,252 @@
+"""A backpropagation as a student might write it, with any of the mistakes planted in it.
+
+Examples are columns here and every formula is written out, so that nothing is shared with the
+replays of the checker but the names of the mistakes. A name may end in ":" and a way to make it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+RATE = 0.37
+
+
+def sigmoid(z):
+    return 1.0 / (1.0 + np.exp(-z))
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=0))
+    return e / e.sum(axis=0)
+
+
+G = {
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0.0),
+    "linear": lambda z: z,
+    "softmax": softmax,
+}
+SLOPE = {
+    "sigmoid": lambda z: sigmoid(z) * (1.0 - sigmoid(z)),
+    "tanh": lambda z: 1.0 - np.tanh(z) ** 2,
+    "relu": lambda z: (z > 0) * 1.0,
+    "linear": np.ones_like,
+    "softmax": lambda z: softmax(z) * (1.0 - softmax(z)),
+}
+SLOPE_FROM_A = {
+    "sigmoid": lambda a: a * (1.0 - a),
+    "tanh": lambda a: 1.0 - a**2,
+    "relu": lambda a: (a > 0) * 1.0,
+    "linear": np.ones_like,
+}
+OTHER = {"sigmoid": "tanh", "tanh": "sigmoid", "relu": "tanh", "linear": "tanh"}
+OUTPUT = {"logistic": "sigmoid", "cross_entropy": "softmax"}
+OTHER_OUTPUT = {"sigmoid": "softmax", "softmax": "sigmoid"}
+
+EVERY = (
+    "mean.missing", "mean.missing-everywhere", "mean.twice", "mean.twice:all",
+    "mean.on-hidden-delta", "mean.on-hidden-delta:sum", "mean.m-minus-1", "mean.m-minus-1:all",
+    "sign.error", "sign.everything", "factor.two", "factor.two:all", "factor.half",
+    "factor.half:all",
+    "penalty.missing", "penalty.not-divided", "penalty.divided-by-2m", "penalty.doubled",
+    "penalty.wrong-sign", "penalty.on-bias", "penalty.ones-in-bias",
+    "output.slope-doubled", "output.slope-missing", "output.half-of-cost",
+    "output.half-of-cost:zeros", "output.z-for-a", "output.wrong-activation",
+    "hidden.slope-missing", "hidden.slope-at-a", "hidden.slope-formula-of-z",
+    "hidden.slope-of-wrong-activation", "hidden.slope-is-a", "hidden.slope-is-1-minus-a",
+    "hidden.theta-not-transposed", "hidden.bias-dropped-at-wrong-end", "hidden.overwritten",
+    "hidden.overwritten:graph", "hidden.too-early", "hidden.updated-weights",
+    "hidden.updated-weights:data",
+    "forward.wrong-activation", "sum.z-for-a",
+    "bias.zero", "bias.not-summed", "bias.not-summed:first", "bias.times-m", "bias.divided-by-m",
+    "bias.one-total", "bias.row-sum",
+    "examples.last-only", "examples.last-only:undivided", "examples.first-skipped",
+    "examples.first-skipped:fewer", "examples.last-skipped", "examples.labels-shifted",
+    "examples.targets-of-neighbour",
+    "layout.gradient-transposed", "layout.unrolled-in-wrong-order",
+)  # fmt: skip
+
+
+def possible(bug, loss, activation):
+    """Whether the mistake can be made at all, and shows, with this loss and activation."""
+    squares = loss in ("squared_error", "half_squared_error")
+    code = bug.partition(":")[0]
+    if code == "output.slope-missing":
+        return squares
+    if code == "output.half-of-cost":
+        return loss == "logistic"
+    if code in ("hidden.slope-at-a", "hidden.slope-formula-of-z"):
+        return activation != "relu"  # its derivative is the same at a and at z
+    return True
+
+
+def backprop(*bugs, loss="logistic", activation="sigmoid", rate=RATE):
+    """Return a function (thetas, X, Y, lam) with these mistakes."""
+
+    def function(thetas, X, Y, lam):
+        return gradients(set(bugs), loss, activation, rate, thetas, X, Y, lam)
+
+    return function
+
+
+def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
+    X, Y = np.asarray(X).T, np.asarray(Y).T
+    n, m = len(thetas), X.shape[1]
+    squares = loss in ("squared_error", "half_squared_error")
+    used = OTHER[activation] if "forward.wrong-activation" in bugs else activation
+    output = OUTPUT.get(loss, "sigmoid")
+    if "examples.labels-shifted" in bugs:
+        Y = np.vstack([Y[-1:], Y[:-1]])
+    if "examples.targets-of-neighbour" in bugs:
+        Y = np.hstack([Y[:, -1:], Y[:, :-1]])
+
+    # Forward.
+    A, Z = [X], []
+    for i, theta in enumerate(thetas):
+        Z.append(theta[:, :1] + theta[:, 1:] @ A[-1])
+        A.append(G[output if i == n - 1 else used](Z[-1]))
+
+    # The delta of the output.
+    h, z = A[-1], Z[-1]
+    slope = SLOPE[output](z)
+    if "output.wrong-activation" in bugs:
+        other = "tanh" if squares else OTHER_OUTPUT[output]
+        h, slope = G[other](z), SLOPE[other](z)
+    error = (z if "output.z-for-a" in bugs else h) - Y
+    if "output.half-of-cost" in bugs:
+        error = -Y * (1.0 - h)
+    if "output.half-of-cost:zeros" in bugs:
+        error = (1.0 - Y) * h
+    delta = error
+    if squares:
+        if "output.slope-missing" not in bugs:
+            delta = delta * slope
+        if loss == "squared_error":
+            delta = 2.0 * delta
+    if "output.slope-doubled" in bugs:
+        delta = delta * slope
+
+    kept = np.arange(m)
+    if bugs & {"examples.last-only", "examples.last-only:undivided"}:
+        kept = kept[-1:]
+    if bugs & {"examples.first-skipped", "examples.first-skipped:fewer"}:
+        kept = kept[1:]
+    if "examples.last-skipped" in bugs:
+        kept = kept[:-1]
+    if "hidden.overwritten:graph" in bugs:
+        kept = kept[-1:]
+    count = (len(kept) or m) if "examples.first-skipped:fewer" in bugs else m
+
+    result = [None] * n
+    for i in reversed(range(n)):
+        theta = thetas[i]
+        if i < n - 1:
+            back = thetas[i + 1]
+            if "hidden.updated-weights" in bugs:
+                back = back - rate * result[i + 1]
+            if "hidden.updated-weights:data" in bugs:
+                back = back - rate * data
+            weights = back[:, 1:]
+            if "hidden.theta-not-transposed" in bugs:
+                blame = np.reshape(weights, (weights.shape[1], weights.shape[0]))
+                if weights.shape[0] == weights.shape[1]:
+                    blame = weights
+                blame = blame @ delta
+            elif "hidden.bias-dropped-at-wrong-end" in bugs:
+                blame = (back.T @ delta)[:-1]
+            elif bugs & {"hidden.overwritten", "hidden.overwritten:graph", "hidden.too-early"}:
+                blame = np.zeros_like(Z[i])
+                consumers = range(len(weights))
+                for j in [0] if "hidden.too-early" in bugs else consumers:
+                    for k in range(len(blame)):
+                        blame[k] = weights[j, k] * delta[j]
+            else:
+                blame = weights.T @ delta
+            g_prime = SLOPE[used](Z[i])
+            if "hidden.slope-missing" in bugs:
+                g_prime = 1.0
+            if "hidden.slope-at-a" in bugs:
+                g_prime = SLOPE[used](A[i + 1])
+            if "hidden.slope-formula-of-z" in bugs:
+                g_prime = SLOPE_FROM_A[used](Z[i])
+            if "hidden.slope-of-wrong-activation" in bugs:
+                g_prime = SLOPE[OTHER[activation]](Z[i])
+            if "hidden.slope-is-a" in bugs:
+                g_prime = A[i + 1]
+            if "hidden.slope-is-1-minus-a" in bugs:
+                g_prime = 1.0 - A[i + 1]
+            delta = blame * g_prime
+            if "mean.on-hidden-delta" in bugs:
+                delta = delta / m
+        inputs = Z[i - 1] if "sum.z-for-a" in bugs and i else A[i]
+        Delta = np.zeros_like(theta)
+        for t in kept:
+            for j in range(len(theta)):
+                Delta[j, 0] += delta[j, t]
+                Delta[j, 1:] += delta[j, t] * inputs[:, t]
+
+        # From Delta to the gradient.
+        data = Delta / count
+        if "mean.missing" in bugs:
+            data = Delta * (m / count)
+        if "mean.twice" in bugs:
+            data = data / m
+        if "mean.on-hidden-delta:sum" in bugs and i < n - 1:
+            data = data / m
+        if "mean.m-minus-1" in bugs:
+            data = data * m / (m - 1)
+        if "sign.error" in bugs:
+            data = -data
+        if "factor.two" in bugs:
+            data = 2 * data
+        if "factor.half" in bugs:
+            data = data / 2
+        if "examples.last-only:undivided" in bugs:
+            data = data * m
+        if "bias.zero" in bugs:
+            data[:, 0] = 0
+        if "bias.not-summed" in bugs:
+            data[:, 0] = delta[:, -1] / m
+        if "bias.not-summed:first" in bugs:
+            data[:, 0] = delta[:, 0] / m
+        if "bias.times-m" in bugs:
+            data[:, 0] *= m
+        if "bias.divided-by-m" in bugs:
+            data[:, 0] /= m
+        if "bias.one-total" in bugs:
+            data[:, 0] = data[:, 0].sum()
+        if "bias.row-sum" in bugs:
+            data[:, 0] = data[:, 1:].sum(axis=1)
+        decay = lam / count * theta
+        if "penalty.ones-in-bias" in bugs:
+            decay[:, 0] = lam / count
+        elif "penalty.on-bias" not in bugs:
+            decay[:, 0] = 0
+        if "penalty.missing" in bugs:
+            decay = 0 * decay
+        if "penalty.not-divided" in bugs:
+            decay = decay * count
+        if "penalty.divided-by-2m" in bugs:
+            decay = decay / 2
+        if "penalty.doubled" in bugs:
+            decay = decay * 2
+        if "penalty.wrong-sign" in bugs:
+            decay = -decay
+        D = data + decay
+        for bug, factor in (
+            ("mean.missing-everywhere", m),
+            ("mean.twice:all", 1 / m),
+            ("mean.m-minus-1:all", m / (m - 1)),
+            ("sign.everything", -1),
+            ("factor.two:all", 2),
+            ("factor.half:all", 0.5),
+        ):
+            if bug in bugs:
+                D = D * factor
+        if "layout.gradient-transposed" in bugs and D.shape[0] == D.shape[1]:
+            D = D.T
+        if "layout.unrolled-in-wrong-order" in bugs:
+            D = D.ravel(order="F").reshape(D.shape)
+        result[i] = D
+    return result
