@@ -1,7 +1,8 @@
 """How well ``diagnose`` names mistakes: the confusion matrix, the pairs, and the false alarms.
 
-The mistakes are planted in an implementation of its own (tests/planted.py), the right ones come from
-another (tests/correct.py). Run it as ``python benchmarks/diagnosis.py``, from anywhere; some minutes.
+The mistakes are planted in an implementation of its own (tests/planted.py), the right programs come
+from another (tests/correct.py). Run it as ``python benchmarks/diagnosis.py``, from anywhere; it
+takes some minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import correct
 import planted
 
 from chainrule.checking.calls import Outcome
-from chainrule.checking.diagnosis import diagnose, diagnose_calls
+from chainrule.checking.diagnosis import diagnose_calls
 from chainrule.checking.problem import probe
 
 SETTINGS = [

@@ -16,7 +16,9 @@ LAYOUTS = (
 SIGMOIDS = {
     "plain": lambda z: 1 / (1 + np.exp(-z)),
     "by tanh": lambda z: (1 + np.tanh(z / 2)) / 2,
-    "two branches": lambda z: np.where(z >= 0, 1 / (1 + np.exp(-abs(z))), 1 - 1 / (1 + np.exp(-abs(z)))),
+    "two branches": lambda z: np.where(
+        z >= 0, 1 / (1 + np.exp(-abs(z))), 1 - 1 / (1 + np.exp(-abs(z)))
+    ),
 }
 
 

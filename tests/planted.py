@@ -138,7 +138,7 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         kept = kept[-1:]
     count = (len(kept) or m) if "examples.first-skipped:fewer" in bugs else m
 
-    result = [None] * n
+    result, data = [None] * n, None
     for i in reversed(range(n)):
         theta = thetas[i]
         if i < n - 1:

@@ -1,6 +1,7 @@
-"""Checks of gradients: against independent oracles, and of one gradient against another."""
+"""Checks of gradients: against oracles, against one another, and for the mistake that was made."""
 
 from .comparison import Comparison, LayerComparison, compare
+from .diagnosis import assert_gradients_close, diagnose
 from .gradients import (
     CheckedDerivative,
     GradientCheck,
@@ -8,14 +9,26 @@ from .gradients import (
     NotCheckable,
     check_gradients,
 )
+from .problem import Problem, probe
+from .report import Alternative, Convention, Finding, Report
+from .step import diagnose_step
 
 __all__ = [
+    "Alternative",
     "CheckedDerivative",
     "Comparison",
+    "Convention",
+    "Finding",
     "GradientCheck",
     "GradientMismatch",
     "LayerComparison",
     "NotCheckable",
+    "Problem",
+    "Report",
+    "assert_gradients_close",
     "check_gradients",
     "compare",
+    "diagnose",
+    "diagnose_step",
+    "probe",
 ]

@@ -18,7 +18,6 @@ import numpy as np
 from .layouts import Tree, tidy
 from .problem import Problem
 
-
 _NOT_THEIRS = ("<frozen", str(Path(__file__).parent), *sysconfig.get_paths().values())
 
 

@@ -85,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--output-activation", metavar="NAME", help="by default the loss's own")
     network.add_argument("--reduction", choices=["mean", "sum", "none"], default="mean")
     network.add_argument("--lam", type=float, metavar="LAMBDA", help="by default 1.3")
-    network.add_argument("--network", type=Path, metavar="FILE", help="by default the probe network")
+    network.add_argument(
+        "--network", type=Path, metavar="FILE", help="by default the probe network"
+    )
     network.add_argument(
         "--save-network", type=Path, metavar="FILE", help="write it there as .npz, and stop"
     )

@@ -6,9 +6,10 @@ In this order:
   each time;
 - the shape: how the arrays are laid out, see ``layouts``;
 - the replay: every mistake of the table, alone, in one layer, two at a time, see ``matching``;
-- least squares in each layer, theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b (N the data
-  gradient, Theta~ the weights without, Theta_b the biases alone, 1_b ones in their column), for
-  several wrong factors at once, and as evidence for a single one: right is (1, lambda/m, 0, 0);
+- least squares in each layer, theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b (N is the
+  data gradient, Theta~ the weights without the biases, Theta_b the biases alone, 1_b ones in their
+  column), for several wrong factors at once, and as evidence for a single one: right is
+  (1, lambda/m, 0, 0);
 - the probe with one example and no penalty, where a gradient is delta a^T and, since a_0 = 1,
   column 0 is their delta: it shows the first wrong delta when nothing else explains the numbers.
 
@@ -18,7 +19,7 @@ both apply they agree, as the numbers of the one are evidence for the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +36,7 @@ from .report import Alternative, Convention, Finding, Report
 from .text import short
 from .worked import Worked, number, rule_for, rule_text, symbol
 
-TOLERANCES = {np.float16: 2e-2, np.float32: 1e-4}
+TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32: 1e-4}
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
 TOLERANCE = 1e-7
 """The same for float64: wide of rounding, and far below what any mistake makes."""
@@ -57,10 +58,10 @@ def diagnose(
     """Return a report on what is wrong with a gradient, and which mistake made it so.
 
     *theirs* is a function called as ``theirs(thetas, X, Y, lam)``, or what such a function
-    returned: a list of arrays with the shapes of the Thetas, (s_next, 1 + s) with the bias in column
-    0; (W, b) pairs; either of them transposed; or one vector, row- or column-major. The rest is the
-    network as in ``backprop.gradients``; if it is left out, the probe network is used, on which every
-    mistake shows.
+    returned: a list of arrays with the shapes of the Thetas, (s_next, 1 + s) with the bias in
+    column 0; (W, b) pairs; either of them transposed; or one vector, row- or column-major. The rest
+    is the network as in ``backprop.gradients``; if it is left out, the probe network is used, on
+    which every mistake shows.
 
     >>> from chainrule import backprop
     >>> from chainrule.checking import diagnose
@@ -90,6 +91,10 @@ def diagnose(
         output_activation=output_activation,
         reduction=reduction,
     )
+    return _diagnosed(theirs, problems, name)
+
+
+def _diagnosed(theirs: Any, problems: Sequence[Problem], name: str) -> Report:
     if callable(theirs):
         return diagnose_calls(caller(theirs), problems, name)
     try:
@@ -97,6 +102,27 @@ def diagnose(
     except (TypeError, ValueError) as error:
         outcome = Outcome(None, "call.no-numbers", f"It is {error}.")
     return _Diagnosis(problems, name).of(outcome)
+
+
+def assert_gradients_close(theirs: Any, problem: Problem | None = None, hints: str = "fix") -> None:
+    """Raise ``AssertionError`` with the diagnosis if *theirs* is not the gradient of *problem*.
+
+    *theirs* is as in :func:`diagnose`, *problem* by default the probe network with the logistic
+    loss. *hints* is how much the message tells: "pass", "layer", "category" or "fix".
+
+    >>> from chainrule.checking.problem import probe
+    >>> assert_gradients_close([-D for D in probe().truth.D], hints="category")
+    Traceback (most recent call last):
+    ...
+    AssertionError: gradient: not right
+    ...
+    1. There is a mistake in a sign.
+    """
+    __tracebackhide__ = True
+    chosen = probe() if problem is None else problem
+    report = _diagnosed(theirs, [chosen], "gradient")
+    if not report.ok:
+        raise AssertionError(report.text(hints).rstrip())
 
 
 def problems_for(
@@ -219,9 +245,7 @@ class _Fit:
     coefficients: tuple[float, float, float, float]
 
     @classmethod
-    def of(
-        cls, gradient: Array, problem: Problem, layer: int, tolerance: float
-    ) -> _Fit | None:
+    def of(cls, gradient: Array, problem: Problem, layer: int, tolerance: float) -> _Fit | None:
         """Return the fit, or None if there is none or more than one."""
         theta = problem.thetas[layer]
         bias = np.zeros_like(theta)
@@ -258,9 +282,7 @@ class _Fit:
 class _Diagnosis:
     """The search for an explanation: what was given, and what it could be."""
 
-    def __init__(
-        self, problems: Sequence[Problem], name: str, call: Caller | None = None
-    ) -> None:
+    def __init__(self, problems: Sequence[Problem], name: str, call: Caller | None = None) -> None:
         self.problems = problems
         self.name = name
         self.call = call
@@ -303,7 +325,7 @@ class _Diagnosis:
     # The search.
 
     def _search(self, read: list[Reading], tree: Tree, by_call: list[Finding]) -> Report:
-        own = TOLERANCES.get(precision(tree), TOLERANCE)  # type: ignore[call-overload]
+        own = TOLERANCES.get(precision(tree), TOLERANCE)
         # Numbers in float64 may still have been computed in float32 on the way.
         tolerances = [own] if own > TOLERANCE else [TOLERANCE, TOLERANCES[np.float32]]
         for tolerance in tolerances:
@@ -376,7 +398,8 @@ class _Diagnosis:
             for other in others[:4]
         )
         findings = self._findings(index, reading, match, alternatives, tolerance)
-        return self._report(index, reading, (*by_call, *findings), tolerance)
+        report = self._report(index, reading, (*by_call, *findings), tolerance)
+        return replace(report, wrong_deltas=tuple(self.catalogues[index].wrong_deltas(match)))
 
     def _findings(
         self,
@@ -449,7 +472,7 @@ class _Diagnosis:
     def _factors(
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
     ) -> Report | None:
-        """Where least squares fit in every layer, only factors are wrong: name three, or show them."""
+        """Where least squares fit in every layer, only factors are wrong: name three of them."""
         for reading in read:
             for index, problem in enumerate(self.problems):
                 if self._fitted(problem, reading.gradients, tolerance) is None:
@@ -494,7 +517,10 @@ class _Diagnosis:
                 replace(one, evidence=so_far, confidence="partial")
                 for one in self._findings(0, reading, matches[0], (), tolerance)
             ]
-        return self._report(0, reading, (*by_call, *partly, finding), tolerance)
+        report = self._report(0, reading, (*by_call, *partly, finding), tolerance)
+        # The bias unit is 1 and its weight has no penalty, so column 0 adds up the deltas.
+        deltas = [(number + 1, row) for number, row, column in report.wrong_entries if not column]
+        return replace(report, wrong_deltas=tuple(deltas))
 
     def _one_example(self) -> list[tuple[Finding | None, str]]:
         """Look at their deltas: one example, no penalty, column 0 of the gradient."""
@@ -515,9 +541,7 @@ class _Diagnosis:
                 told = _Diagnosis([problem], self.name)
                 for finding in told._findings(0, reading, _best(matches)[0], (), TOLERANCE):
                     evidence = f"With one example and lambda = 0. {finding.evidence}"
-                    found.append(
-                        (replace(finding, evidence=evidence, confidence="partial"), "")
-                    )
+                    found.append((replace(finding, evidence=evidence, confidence="partial"), ""))
                 break
         for layer in reversed(range(len(problem.thetas))):
             theirs, truth = reading.gradients[layer][:, 0], problem.truth.delta[layer][0]
@@ -580,8 +604,8 @@ class _Diagnosis:
             compare(reading.gradients, list(problem.truth.D)),
             tuple(layers),
             tuple(_wrong_entries(problem, reading, tolerance)),
-            tuple(replays.unseen),
-            self.name,
+            unseen=tuple(replays.unseen),
+            name=self.name,
         )
 
     def _found_out(self, index: int, fits: Sequence[int]) -> Iterable[Convention]:
@@ -589,7 +613,7 @@ class _Diagnosis:
             return
         chosen = self.problems[index]
         others = [self.problems[i] for i in fits if i != index] if fits else list(self.problems)
-        varied = {
+        varied: dict[str, Callable[[Problem], str]] = {
             "loss": lambda p: p.loss,
             "activation": lambda p: "/".join(dict.fromkeys(p.activations)) or "none",
             "reduction": lambda p: p.reduction,

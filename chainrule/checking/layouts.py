@@ -104,7 +104,7 @@ def precision(tree: Tree) -> type[np.floating[Any]]:
 
 
 def _digits(kind: Any) -> int:
-    return np.finfo(kind).precision
+    return int(np.finfo(kind).precision)
 
 
 def readings(tree: Tree, problem: Problem) -> list[Reading]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations, permutations
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,9 @@ class Catalogue:
     def _stops(self) -> list[int]:
         """Where in a vector each layer ends."""
         thetas = zip(self.problem.thetas, self._kept, strict=True)
-        return [int(stop) for stop in np.cumsum([theta.ravel()[kept].size for theta, kept in thetas])]
+        return [
+            int(stop) for stop in np.cumsum([theta.ravel()[kept].size for theta, kept in thetas])
+        ]
 
     def vector(self, gradients: Sequence[Array]) -> Array:
         """Return the entries compared as one vector, in units of their layer's scale."""
@@ -107,6 +110,17 @@ class Catalogue:
         changes = [made.changes for made in explanation]
         with np.errstate(all="ignore"):
             return self.vector(Run(self.problem, changes, rate, self.base).gradients())
+
+    def wrong_deltas(self, match: Match) -> list[tuple[int, int]]:
+        """Return (l, unit) of each delta^(l) that these mistakes make wrong in some example."""
+        changes = [made.changes for made in match.made]
+        run = Run(self.problem, changes, match.rate or 0.0, self.base)
+        found = []
+        for layer, true in enumerate(self.problem.truth.delta):
+            off = np.abs(run.delta(layer) - true).max(axis=0)
+            wrong = np.flatnonzero(off > 1e-9 * max(float(np.abs(true).max()), 1e-300))
+            found += [(layer + 2, unit) for unit in wrong.tolist()]
+        return found
 
     # The replays, computed once.
 
@@ -145,7 +159,7 @@ class Catalogue:
             [
                 (replace(made, layer=layer),)
                 for made in self._ways
-                if made.mistake.by_layer
+                if Run.WHOLE.isdisjoint(made.changes)
                 for layer in layers
             ]
         )
@@ -250,9 +264,10 @@ class Catalogue:
     def _solved(
         self, explanations: Sequence[Explanation], wanted: Array, tolerance: float
     ) -> list[Match]:
-        """Find the learning rate that explains *wanted*; the layer below the output is linear in it.
+        """Find the learning rate that explains *wanted*.
 
-        Deeper layers are not, so the rate found there has to explain them as well.
+        The layer below the output is linear in it. Deeper layers are not, so the rate found there
+        has to explain them as well.
         """
         if self.problem.last == 0:
             return []
@@ -294,7 +309,7 @@ def _one_for_each_code(matches: Sequence[Match]) -> list[Match]:
 def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> str:
     """Say what to change in *problem* so that two explanations give different gradients."""
     sizes, lam = problem.sizes, problem.lam or 1.3
-    options = {
+    options: dict[str, Any] = {
         "loss": problem.loss,
         "activation": problem.activations,
         "output_activation": problem.output_activation,

@@ -64,11 +64,6 @@ class Mistake:
         """The key of ``CATEGORIES``."""
         return self.code.partition(".")[0]
 
-    @property
-    def by_layer(self) -> bool:
-        """Whether it can be made in one layer and not in another."""
-        return all(Run.WHOLE.isdisjoint(way) for way in self.ways)
-
 
 # --- helpers of the rows --------------------------------------------------------------------------
 
@@ -78,7 +73,7 @@ def _scaled(factor: Callable[[Run], float]) -> Callable[..., Any]:
 
 
 def _with_column_0(matrix: Array, column: Array | float) -> Array:
-    changed = matrix.copy()
+    changed: Array = matrix.copy()
     changed[:, 0] = column
     return changed
 
@@ -103,12 +98,13 @@ def _hidden(change: Callable[[Run, int, Array], Array]) -> Callable[..., Any]:
 def _output_slope(run: Run) -> Array:
     if run.problem.output == "softmax":
         p = run.a(run.last + 1)
-        return p * (1.0 - p)
+        slope: Array = p * (1.0 - p)
+        return slope
     return backprop.derivative(run.problem.output, run.z(run.last))
 
 
 def _residual(run: Run, outputs: Array) -> Array:
-    """outputs - y, with the factor that the loss puts before it."""
+    """Outputs - y, with the factor that the loss puts before it."""
     loss = "half_squared_error" if _takes_logarithms(run.problem) else run.problem.loss
     return backprop.delta_output(outputs, run.targets(), loss=loss, output_activation="linear")
 
@@ -211,9 +207,10 @@ def _transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
     rows, columns = matrix.shape
     if rows == columns:
         return matrix.T
-    if rows == columns - 1:
-        return np.hstack([matrix[:, :1], matrix[:, 1:].T])
-    return matrix
+    if rows != columns - 1:
+        return matrix
+    turned: Array = np.hstack([matrix[:, :1], matrix[:, 1:].T])
+    return turned
 
 
 def _reread(write: Any, read: Any) -> Callable[..., Any]:
@@ -313,7 +310,7 @@ TABLE: tuple[Mistake, ...] = (
         "B8",
         "The error has the wrong sign: y - a where a - y belongs.",
         "Start from delta = a - y (for squared errors times g'(z)); or subtract in the update.",
-        ({"data": _scaled(lambda run: -1)},),
+        ({"output_delta": _scaled(lambda run: -1)}, {"data": _scaled(lambda run: -1)}),
     ),
     Mistake(
         "sign.everything",
@@ -552,6 +549,13 @@ TABLE: tuple[Mistake, ...] = (
                 )
             },
         ),
+    ),
+    Mistake(
+        "sum.missing",
+        "B9",
+        "The examples do not enter at all: what is left is the penalty, if there is one.",
+        "Add up delta a^T over the examples, and return that sum.",
+        ({"data": _scaled(lambda run: 0)},),
     ),
     # The biases.
     Mistake(

@@ -30,7 +30,8 @@ _STYLE = """
 .chainrule .ok { color: var(--right); } .chainrule .bad { color: var(--wrong); }
 .chainrule section { border: 1px solid var(--line); border-left: 4px solid var(--wrong);
   border-radius: 6px; padding: .9rem 1.1rem; margin: 1rem 0; }
-.chainrule dl { display: grid; grid-template-columns: 6.5rem 1fr; gap: .3rem .8rem; margin: .7rem 0 0; }
+.chainrule dl { display: grid; grid-template-columns: 6.5rem 1fr; gap: .3rem .8rem;
+  margin: .7rem 0 0; }
 .chainrule dt { color: var(--soft); } .chainrule dd { margin: 0; overflow-wrap: anywhere; }
 .chainrule .scroll { overflow-x: auto; }
 .chainrule table { border-collapse: collapse; margin: .8rem 0; }
@@ -44,7 +45,8 @@ _STYLE = """
 .chainrule svg .edge.wrong { stroke: var(--wrong); stroke-width: 1.8; stroke-dasharray: 5 3; }
 .chainrule svg .unit { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; }
 .chainrule svg .unit.wrong { stroke: var(--wrong); stroke-width: 3.5; }
-.chainrule svg .cross { stroke: var(--wrong); stroke-width: 2.5; }
+.chainrule svg .badge { fill: var(--wrong); }
+.chainrule svg .cross { stroke: var(--paper); stroke-width: 2; }
 .chainrule svg .wrongtext { fill: var(--wrong); font-weight: 600; }
 """
 
@@ -73,19 +75,28 @@ def page(report: Report, hints: str = "fix") -> str:
 def fragment(report: Report, hints: str) -> str:
     """Return what stands in the body of the page, its styles included."""
     told = report.data(hints)
-    return f'<div class="chainrule">\n<style>{_STYLE}</style>\n{"".join(_body(report, told))}</div>\n'
+    return (
+        f'<div class="chainrule">\n<style>{_STYLE}</style>\n{"".join(_body(report, told))}</div>\n'
+    )
 
 
 def _body(report: Report, told: dict[str, Any]) -> Iterator[str]:
-    verdict = '<span class="ok">right</span>' if told["ok"] else '<span class="bad">not right</span>'
+    verdict = (
+        '<span class="ok">right</span>' if told["ok"] else '<span class="bad">not right</span>'
+    )
     yield f"<h1>{escape(told['name'])}: {verdict}</h1>\n"
     yield f'<p class="soft">{escape(told["problem"])}</p>\n'
     for item in told["conventions"]:
         yield f"<p>Convention: {escape(item['says'])}.</p>\n"
     if told["first_wrong_layer"] is not None:
         yield f"<p>{escape(first_wrong(told))}</p>\n"
-    entries = report.wrong_entries if told["hints"] == HINTS[-1] else ()
-    yield _drawing(report.problem.sizes, told["wrong_layers"], entries)
+    all_told = told["hints"] == HINTS[-1]
+    yield _drawing(
+        report.problem.sizes,
+        told["wrong_layers"],
+        report.wrong_entries if all_told else (),
+        report.wrong_deltas if all_told else (),
+    )
     if told["layers"] and not told["ok"]:
         yield _table(layer_rows(told["layers"]))
     for count, finding in enumerate(told["findings"], start=1):
@@ -120,6 +131,7 @@ def _drawing(
     sizes: Sequence[int],
     wrong_layers: Sequence[int],
     wrong_entries: Sequence[tuple[int, int, int]],
+    wrong_deltas: Sequence[tuple[int, int]],
 ) -> str:
     """Draw the network: a column for each layer, the bias unit on top of all but the last.
 
@@ -140,18 +152,18 @@ def _drawing(
         return (layer, unit, column) in entries if entries else layer in wrong_layers
 
     parts: list[str] = []
-    for right_end in (False, True):  # wrong edges last, above the others
+    for red in (False, True):  # wrong edges last, above the others
         for layer in range(1, len(sizes)):
             for unit in range(shown[layer]):
                 for column in range(shown[layer - 1] + 1):
-                    if wrong(layer, unit, column) is right_end:
-                        parts.append(_edge(place(layer - 1, column), place(layer, unit + 1), right_end))
+                    if wrong(layer, unit, column) is red:
+                        ends = place(layer - 1, column), place(layer, unit + 1)
+                        parts.append(_edge(*ends, red))
     for layer, size in enumerate(sizes, start=1):
         if layer < len(sizes):
             parts.append(_unit(place(layer - 1, 0), "1", "the bias unit", False))
         for unit in range(shown[layer - 1]):
-            # The delta of a unit is the gradient of its bias.
-            bad = layer > 1 and wrong(layer - 1, unit, 0)
+            bad = (layer, unit) in wrong_deltas
             letter = "x" if layer == 1 else "δ"
             label = f"{letter}{_below(unit + 1)}"
             title = f"{symbol('a', layer, unit + 1)}, {symbol('δ', layer, unit + 1)}"
@@ -177,6 +189,9 @@ def _drawing(
     told = "no layer is wrong"
     if wrong_layers:
         told = "wrong: " + ", ".join(symbol("Θ", layer) for layer in wrong_layers)
+    if wrong_deltas:
+        deltas = [symbol("δ", layer, unit + 1) for layer, unit in wrong_deltas]
+        told += "; " + ", ".join(deltas)
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
         f"<title>The network, {escape(told)}</title>{''.join(parts)}</svg>\n"
@@ -198,10 +213,11 @@ def _edge(start: tuple[int, int], end: tuple[int, int], wrong: bool) -> str:
 def _unit(at: tuple[int, int], label: str, title: str, wrong: bool) -> str:
     x, y = at
     kind = "unit wrong" if wrong else "unit"
-    drawn = f'<g><title>{escape(title)}{": wrong" if wrong else ""}</title>'
+    drawn = f"<g><title>{escape(title)}{': wrong' if wrong else ''}</title>"
     drawn += f'<circle class="{kind}" cx="{x}" cy="{y}" r="{_RADIUS}"/>'
     drawn += f'<text x="{x}" y="{y + 5}" text-anchor="middle">{escape(label)}</text>'
     if wrong:
-        a, b = x + 12, y - 12
-        drawn += f'<path class="cross" d="M{a - 5} {b - 5}L{a + 5} {b + 5}M{a - 5} {b + 5}L{a + 5} {b - 5}"/>'
+        x, y = x + 14, y - 14
+        drawn += f'<circle class="badge" cx="{x}" cy="{y}" r="8"/>'
+        drawn += f'<path class="cross" d="M{x - 3} {y - 3}l6 6m-6 0l6 -6"/>'
     return drawn + "</g>"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -112,7 +113,7 @@ class Problem:
         return len(self.X)
 
     @property
-    def K(self) -> int:
+    def K(self) -> int:  # noqa: N802 (the notes' letter)
         """The number of outputs."""
         return len(self.thetas[-1])
 
@@ -139,7 +140,7 @@ class Problem:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """The shape of each Theta."""
-        return [(after, 1 + before) for before, after in zip(self.sizes, self.sizes[1:])]
+        return [(after, 1 + before) for before, after in pairwise(self.sizes)]
 
     @cached_property
     def output(self) -> str:
@@ -181,7 +182,9 @@ class Problem:
 def _numbers(shape: tuple[int, ...], step: float, start: float) -> Array:
     # Cosines of an irregular progression: of order 1, no two alike, and short to write down.
     count = int(np.prod(shape))
-    return np.round(1.2 * np.cos(step * np.arange(1, count + 1) ** 1.3 + start), 2).reshape(shape)
+    numbers: Array = 1.2 * np.cos(step * np.arange(1, count + 1) ** 1.3 + start)
+    rounded: Array = numbers.round(2).reshape(shape)
+    return rounded
 
 
 def build(
@@ -198,7 +201,7 @@ def build(
     """Return a problem of these sizes whose numbers are always the same, two digits each."""
     thetas = [
         _numbers((after, 1 + before), 1.7, 0.3 + layer)
-        for layer, (before, after) in enumerate(zip(sizes, sizes[1:]))
+        for layer, (before, after) in enumerate(pairwise(sizes))
     ]
     X, K = _numbers((m, sizes[0]), 2.3, 0.9), sizes[-1]
     if loss == "cross_entropy":

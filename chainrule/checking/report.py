@@ -91,6 +91,8 @@ class Report:
     """l of each Theta^(l) whose gradient is wrong, from the output."""
     wrong_entries: tuple[tuple[int, int, int], ...] = field(default=(), repr=False)
     """(l, row, column) of each wrong entry, for drawings."""
+    wrong_deltas: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    """(l, unit) of each delta^(l) that is wrong, as far as the findings explain it."""
     unseen: tuple[str, ...] = field(default=(), repr=False)
     """Codes of mistakes that this data cannot show."""
     name: str = "gradient"
@@ -103,7 +105,7 @@ class Report:
 
     @property
     def first_wrong_layer(self) -> int | None:
-        """l of the first Theta^(l), counted from the output, whose gradient is wrong."""
+        """L of the first Theta^(l), counted from the output, whose gradient is wrong."""
         return self.wrong_layers[0] if self.wrong_layers else None
 
     @property
@@ -217,7 +219,7 @@ class Report:
         lines = [f"## {_plain(told['name'])}: {verdict}", "", _plain(told["problem"])]
         lines += ["", *(f"- convention: {_plain(item['says'])}" for item in told["conventions"])]
         if told["layers"] and not told["ok"]:
-            rows = _layer_rows(told["layers"])
+            rows = layer_rows(told["layers"])
             lines += ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
             lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in rows[1:]]
         if told["first_wrong_layer"] is not None:
@@ -318,7 +320,8 @@ def _told_finding(count: int, finding: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the layers as rows of a table, the heading first."""
     numbers = "max_difference" in layers[0]
     rows: list[tuple[str, ...]] = [
         ("layer", "", "max difference", "entry", "yours", "right") if numbers else ("layer", "")
@@ -343,7 +346,7 @@ def _digits(number: float | None) -> str:
 
 
 def _layer_table(layers: list[dict[str, Any]]) -> str:
-    return table(_layer_rows(layers))
+    return table(layer_rows(layers))
 
 
 def _plain(text: str) -> str:

@@ -97,7 +97,10 @@ class Run:
         return self.problem.activations[layer]
 
     def a(self, layer: int) -> Array:
-        """What Theta[layer] is applied to, without the bias unit; a(last + 1) is the output."""
+        """The activations that Theta[layer] is applied to, without the bias unit.
+
+        At layer ``last + 1`` they are the outputs.
+        """
         if layer == 0:
             return self.problem.X
         name = self.problem.output if layer > self.last else self.activation(layer - 1)
