@@ -261,7 +261,7 @@ def test_what_is_not_stated_is_found_out_and_said():
 
 
 def test_finite_differences_are_right_and_their_accuracy_is_mentioned():
-    def by_differences(thetas, X, Y, lam, step=1e-3):
+    def by_differences(thetas, X, Y, lam, step=1e-2):
         slopes = []
         for i, theta in enumerate(thetas):
             slope = np.zeros_like(theta)
@@ -536,7 +536,7 @@ WRONG = report_on(made("hidden.slope-missing", "penalty.on-bias"))
 
 
 class _Page(HTMLParser):
-    VOID = {"meta", "line", "circle", "path"}
+    VOID = frozenset({"meta", "line", "circle", "path"})
 
     def __init__(self):
         super().__init__()
