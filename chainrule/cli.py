@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo`` and ``chainrule draw``.
+"""The command line: ``chainrule demo``, ``chainrule draw`` and ``chainrule check``.
 
 Each subcommand imports what it needs when it runs.  Exit status 0 is success, 1 a failure on the
 way, 2 a request that cannot be understood or carried out, told in one line, and 130 Ctrl-C.
@@ -41,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a ? where a terminal has no Greek
     try:
-        arguments = _parser().parse_args(argv)
-        arguments.run(arguments)
+        given = sys.argv[1:] if argv is None else list(argv)
+        arguments = _parser(given).parse_args(given)
+        status = arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
         return _fail(str(interrupt) or "interrupted", 130)
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except _FailureError as error:
         return _fail(str(error), 1)
-    return 0
+    return status or 0
 
 
 def _fail(message: str, status: int) -> int:
@@ -71,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="chainrule",
         description="Scalar reverse-mode automatic differentiation that shows its work.",
@@ -110,6 +111,19 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", metavar="FILE", help="write the drawing there (- for standard output)"
     )
     draw.set_defaults(run=_draw)
+
+    check = commands.add_parser(
+        "check",
+        help="say what is wrong with a hand-written backpropagation",
+        description="Call a function in a process of its own, on a network that shows every "
+        "mistake, and name the mistake in the gradient it returns. Exit status 1 if there is one.",
+    )
+    check.set_defaults(run=_check)
+    if given[:1] == ["check"]:
+        # The choices are those of the checker, which the other commands need not import.
+        from .checking import command
+
+        command.add_arguments(check)
     return parser
 
 
@@ -120,6 +134,18 @@ def _from(least: int) -> Callable[[str], int]:
         return int(text)
 
     return whole_number
+
+
+# --- check ---------------------------------------------------------------------------------------
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .checking import command
+
+    try:
+        return command.run(arguments)
+    except (TypeError, ValueError) as error:
+        raise _RequestError(str(error)) from error
 
 
 # --- demo ----------------------------------------------------------------------------------------

@@ -41,8 +41,12 @@ def caller_of_file(
 
     *time_limit*, in seconds, is for all calls of a sequence together, starting Python and importing
     the file included; *memory_limit*, in MiB, holds where the system can limit memory (not on
-    Windows or macOS).
+    Windows or macOS). ``ValueError`` if they are not above 0.
     """
+    if not 0 < time_limit < 1e6 or not memory_limit > 0:
+        raise ValueError(
+            f"limits of {time_limit} seconds and {memory_limit} MiB: expected numbers above 0"
+        )
     path = Path(path).resolve()
 
     def calls(problems: Sequence[Problem]) -> list[Outcome]:

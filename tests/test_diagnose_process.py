@@ -1,0 +1,364 @@
+"""``chainrule check``: any file, in a process with limits; the command; the pytest plugin."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from chainrule import cli
+from chainrule.checking import probe
+from chainrule.checking.calls import Outcome
+from chainrule.checking.command import check
+from chainrule.checking.diagnosis import diagnose_calls
+from chainrule.checking.process import _read_outcome, caller_of_file, read_problem, write_problem
+
+posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
+
+STUDENT = """
+import os, sys, time
+import numpy as np
+
+print("x" * 100_000)                      # prints at import are nobody's business
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+def backprop(thetas, X, Y, lam):
+    print("more", flush=True)
+    m, a = len(X), [X]
+    for theta in thetas:
+        a.append(sigmoid(np.c_[np.ones(m), a[-1]] @ theta.T))
+    delta, D = a[-1] - Y, []
+    for l in reversed(range(len(thetas))):
+        grad = delta.T @ np.c_[np.ones(m), a[l]] / m
+        grad[:, 1:] += lam / m * thetas[l][:, 1:]
+        D.insert(0, grad)
+        if l:
+            delta = delta @ thetas[l][:, 1:] * a[l] * (1 - a[l])
+    return D
+
+def no_slope(thetas, X, Y, lam):
+    m, a = len(X), [X]
+    for theta in thetas:
+        a.append(sigmoid(np.c_[np.ones(m), a[-1]] @ theta.T))
+    delta, D = a[-1] - Y, []
+    for l in reversed(range(len(thetas))):
+        grad = delta.T @ np.c_[np.ones(m), a[l]] / m
+        grad[:, 1:] += lam / m * thetas[l][:, 1:]
+        D.insert(0, grad)
+        delta = delta @ thetas[l][:, 1:]
+    return D
+
+total = None
+def accumulates(thetas, X, Y, lam):
+    global total
+    D = backprop(thetas, X, Y, lam)
+    total = D if total is None else [t + d for t, d in zip(total, D)]
+    return total
+
+def updates(thetas, X, Y, lam):
+    D = backprop(thetas, X, Y, lam)
+    for theta, d in zip(thetas, D):
+        theta -= d
+    return D
+
+def hangs(*args):
+    while True:
+        pass
+
+def sleeps(*args):
+    time.sleep(1000)
+
+def prints_without_end(*args):
+    while True:
+        print("x" * 1_000_000)
+
+def exits(*args):
+    sys.exit(0)
+
+def exits_at_once(*args):
+    os._exit(7)
+
+def crashes(*args):
+    import ctypes
+    ctypes.string_at(0)
+
+def eats_memory(*args):
+    kept = []
+    while True:
+        kept.append(np.ones(20_000_000))
+
+def reads(*args):
+    return input("how many? ")
+
+def forks(thetas, X, Y, lam):
+    if os.fork() == 0:
+        while True:
+            time.sleep(1)
+    return backprop(thetas, X, Y, lam)
+
+def huge(*args):
+    return np.zeros(20_000_000)
+
+def wrong_shape(thetas, X, Y, lam):
+    return [D[:, 1:] for D in backprop(thetas, X, Y, lam)]
+
+def nan(thetas, X, Y, lam):
+    return [theta * np.nan for theta in thetas]
+
+def raises(*args):
+    raise RuntimeError("no idea")
+
+class Gradient:
+    def __array__(self, *args, **kwargs):
+        raise KeyError("cannot")
+
+def hostile_object(*args):
+    return [Gradient()]
+"""
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    path = tmp_path_factory.mktemp("student") / "student.py"
+    path.write_text(STUDENT)
+    return path
+
+
+def report_on(student, function, **limits):
+    return diagnose_calls(caller_of_file(student, function, **limits), [probe()])
+
+
+@pytest.mark.parametrize(
+    ("function", "expected", "evidence"),
+    [
+        ("backprop", None, ""),
+        ("no_slope", "hidden.slope-missing", "replayed"),
+        ("accumulates", "call.accumulates", "three equal calls"),
+        ("updates", "call.changes-arguments", "thetas[0]"),
+        ("exits", "call.dies", "exit(0)"),
+        ("exits_at_once", "call.dies", "exit status 7"),
+        ("reads", "call.raises", "EOFError"),
+        ("huge", "call.no-numbers", "20000000 entries"),
+        ("wrong_shape", "call.wrong-shape", "no column for the biases"),
+        ("nan", "call.not-finite", "nan"),
+        ("raises", "call.raises", 'in raises: raise RuntimeError("no idea")'),
+        ("hostile_object", "call.no-numbers", "cannot"),
+        ("not_there", "call.raises", "student.py has no function not_there"),
+        pytest.param("crashes", "call.dies", "SIGSEGV", marks=posix),
+    ],
+)
+def test_what_a_function_does_becomes_a_finding(student, function, expected, evidence):
+    report = report_on(student, function)
+    assert report.codes == (() if expected is None else (expected,))
+    if expected is not None:
+        assert evidence in report.findings[0].evidence
+
+
+@pytest.mark.parametrize("function", ["hangs", "sleeps", "prints_without_end"])
+def test_a_function_that_does_not_end_is_stopped(student, function):
+    start = time.monotonic()
+    report = report_on(student, function, time_limit=1.5)
+    assert report.codes == ("call.too-slow",)
+    assert time.monotonic() - start < 20
+
+
+@linux
+def test_memory_is_limited(student):
+    report = report_on(student, "eats_memory", memory_limit=900, time_limit=20)
+    assert report.codes in [("call.raises",), ("call.dies",)]
+    assert "MemoryError" in report.findings[0].evidence
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="ps lists the processes")
+def test_children_do_not_outlive_the_check(student):
+    report = report_on(student, "forks")
+    assert report.ok
+    running = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=False).stdout
+    assert str(student) not in running
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        ("def backprop(:", "SyntaxError"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("raise SystemExit(1)", "exit(1)"),
+        ("x = 1", "has no function"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_a_finding(tmp_path, text, evidence):
+    path = tmp_path / "student.py"
+    path.write_text(text)
+    report = report_on(path, "backprop")
+    assert not report.ok
+    assert evidence in report.findings[0].evidence
+
+
+def test_a_file_may_have_the_name_of_a_module_and_import_its_neighbours(tmp_path):
+    (tmp_path / "json.py").write_text(STUDENT + "\nfrom beside import one\nassert one == 1\n")
+    (tmp_path / "beside.py").write_text("one = 1\n")
+    assert report_on(tmp_path / "json.py", "backprop").ok
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04 not a zip", b"\x93NUMPY" + b"\x00" * 40],
+)
+def test_a_forged_result_is_no_result(tmp_path, content):
+    path = tmp_path / "outcome.npz"
+    path.write_bytes(content)
+    end = Outcome(None, "call.dies", "end")
+    assert _read_outcome(path, end) is end
+
+
+def test_a_result_is_never_unpickled(tmp_path):
+    path = tmp_path / "outcome.npz"
+    np.savez(path, told=np.array([{"tree": None}], dtype=object))
+    end = Outcome(None, "call.dies", "end")
+    assert _read_outcome(path, end) is end
+    with zipfile.ZipFile(path, "w") as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
+        )
+        archive.writestr("told.npy", header.getvalue())
+    assert _read_outcome(path, end) is end
+
+
+# ---------------------------------------------------------------- the command
+
+
+def run(capsys, *arguments):
+    status = cli.main(["check", *map(str, arguments)])
+    return status, capsys.readouterr()
+
+
+def test_the_command_prints_the_report_and_says_it_by_its_status(student, capsys):
+    status, printed = run(capsys, f"{student}:backprop", "--loss", "logistic", "--lam", 1)
+    assert status == 0
+    assert printed.out.startswith("student.py: right\n")
+    status, printed = run(capsys, f"{student}:no_slope", "--loss", "logistic", "--format", "json")
+    assert status == 1
+    assert json.loads(printed.out)["findings"][0]["code"] == "hidden.slope-missing"
+    status, printed = run(capsys, f"{student}:no_slope", "--hints", "pass")
+    assert status == 1
+    assert printed.out.splitlines()[0] == "student.py: not right"
+    assert "hidden" not in printed.out
+
+
+def test_arrays_may_be_computed_elsewhere_and_saved(tmp_path, capsys):
+    network, result = tmp_path / "network.npz", tmp_path / "result.npz"
+    assert run(capsys, "--save-network", network, "--loss", "squared_error", "--lam", 2)[0] == 0
+    problem = read_problem(network, loss="squared_error")
+    assert problem.lam == 2.0
+    with result.open("wb") as file:
+        np.savez(file, *problem.truth.D)
+    options = ("--loss", "squared_error", "--network", network)
+    assert run(capsys, result, *options)[0] == 0
+    np.save(tmp_path / "vector.npy", np.concatenate([-D.ravel() for D in problem.truth.D]))
+    status, printed = run(capsys, tmp_path / "vector.npy", *options)
+    assert status == 1
+    assert "sign.everything" in printed.out
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "json", "gradescope"])
+def test_every_format_can_be_written_to_a_file(student, tmp_path, form):
+    path = tmp_path / "report"
+    target = f"{student}:no_slope"
+    assert cli.main(["check", target, "--format", form, "--output", str(path)]) == 1
+    assert "not right" in path.read_text(encoding="utf-8") or form == "json"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing.py:f"],
+        ["nothing.npz"],
+        ["student.txt"],
+        ["{student}"],
+        ["{student}:backprop", "--lam", "nan"],
+        ["{student}:backprop", "--lam", "-1"],
+        ["{student}:backprop", "--time-limit", "0"],
+        ["{student}:backprop", "--network", "{student}"],
+        ["{student}:backprop", "--output-activation", "tan"],
+    ],
+)
+def test_requests_that_make_no_sense_are_refused_in_one_line(student, arguments, capsys):
+    status, printed = run(capsys, *(argument.format(student=student) for argument in arguments))
+    assert status == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "Traceback" not in printed.err
+
+
+def test_check_takes_what_is_known_of_the_cost(student):
+    report = check(f"{student}:backprop", loss="half_squared_error")
+    assert report.codes == ("output.slope-missing",)
+    found_out = check(f"{student}:backprop")
+    assert found_out.ok
+    assert "only logistic fits" in found_out.conventions[0].says
+
+
+def test_a_saved_network_comes_back(tmp_path):
+    write_problem(tmp_path / "network.npz", probe())
+    assert read_problem(tmp_path / "network.npz") == probe()
+
+
+# ---------------------------------------------------------------- pytest
+
+
+def test_the_plugin_has_the_networks_and_an_assertion_that_names_the_mistake(tmp_path):
+    (tmp_path / "test_homework.py").write_text(
+        """
+from chainrule import backprop
+
+def right(thetas, X, Y, lam):
+    return backprop.gradients(thetas, X, Y, lam).D
+
+def test_right(assert_gradients_close, probe_network):
+    assert_gradients_close(right, probe_network)
+
+def test_wrong(assert_gradients_close):
+    assert_gradients_close(lambda *args: [-D for D in right(*args)])
+
+def test_hint(assert_gradients_close, make_probe_network):
+    wrong = [-D for D in make_probe_network("squared_error").truth.D]
+    assert_gradients_close(wrong, make_probe_network("squared_error"), hints="layer")
+
+def test_examples(assert_gradients_close, mazur_example, ng_example):
+    assert mazur_example.sizes == (2, 2, 2)
+    assert_gradients_close(right, ng_example)
+"""
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:chainrule",
+        "-p",
+        "chainrule.checking.plugin",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugin, "--junitxml=report.xml", "-q"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 failed, 2 passed" in done.stdout, done.stdout + done.stderr
+    assert "sign.everything" in done.stdout
+    xml = (tmp_path / "report.xml").read_text(encoding="utf-8")
+    assert "this is the direction of descent" in xml
