@@ -12,7 +12,7 @@ from pathlib import Path
 
 import chainrule as cr
 from chainrule import nn, viz
-from chainrule.checking import notes
+from chainrule.checking import mistakes, notes
 
 HERE = Path(__file__).parent
 
@@ -52,6 +52,7 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "primitives.md": PRIMITIVES.format(table=viz.derivative_table()),
         HERE / "notes.md": notes.as_markdown(notes.table()),
+        HERE / "mistakes.md": mistakes.as_markdown(),
     }
 
 

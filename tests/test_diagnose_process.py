@@ -342,15 +342,8 @@ def test_examples(assert_gradients_close, mazur_example, ng_example):
     assert_gradients_close(right, ng_example)
 """
     )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:chainrule",
-        "-p",
-        "chainrule.checking.plugin",
-    ]
+    # Whether or not the package is installed with its entry point.
+    plugin = ["-p", "no:chainrule", "-p", "chainrule.checking.plugin"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, "--junitxml=report.xml", "-q"],
         cwd=tmp_path,

@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         memory_limit=arguments.memory_limit,
         **stated,
     )
-    text = FORMATS[arguments.format](report, arguments.hints)
+    text = FORMATS[arguments.format](report, arguments.hints).rstrip("\n") + "\n"
     if arguments.output is None:
         sys.stdout.write(text)
     else:

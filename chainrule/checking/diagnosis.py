@@ -122,7 +122,7 @@ def assert_gradients_close(theirs: Any, problem: Problem | None = None, hints: s
     chosen = probe() if problem is None else problem
     report = _diagnosed(theirs, [chosen], "gradient")
     if not report.ok:
-        raise AssertionError(report.text(hints).rstrip())
+        raise AssertionError(report.text(hints))
 
 
 def problems_for(

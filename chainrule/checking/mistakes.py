@@ -203,13 +203,12 @@ def _labels(shift: int, axis: int) -> Changes:
 
 
 def _transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-    matrix = usual(layer)
-    rows, columns = matrix.shape
+    turned = usual(layer)
+    rows, columns = turned.shape
     if rows == columns:
-        return matrix.T
-    if rows != columns - 1:
-        return matrix
-    turned: Array = np.hstack([matrix[:, :1], matrix[:, 1:].T])
+        turned = turned.T
+    elif rows == columns - 1:
+        turned = np.hstack([turned[:, :1], turned[:, 1:].T])
     return turned
 
 
@@ -742,3 +741,23 @@ TABLE: tuple[Mistake, ...] = (
 
 BY_CODE = MappingProxyType({row.code: row for row in reversed(TABLE)})
 """The rows by their code."""
+
+
+def as_markdown() -> str:
+    """Return the table as a Markdown page."""
+    lines = [
+        "# The mistakes that the checker knows",
+        "",
+        "Made by `python docs/build.py` from the table in `chainrule/checking/mistakes.py`. The code",
+        "is stable; the rule is the formula of the course notes that is broken (see",
+        "[the notes, checked](notes.md)).",
+    ]
+    for category, about in CATEGORIES.items():
+        rows = [row for row in TABLE if row.category == category]
+        lines += ["", f"## {about[0].upper()}{about[1:]}", "", "| code | rule | mistake | fix |"]
+        lines += ["|---|---|---|---|"]
+        unique = {row.code: row for row in reversed(rows)}
+        for row in reversed(unique.values()):
+            says, fix = (text.replace("|", "\\|") for text in (row.says, row.fix))
+            lines.append(f"| `{row.code}` | {row.rule} | {says} | {fix} |")
+    return "\n".join(lines) + "\n"

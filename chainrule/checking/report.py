@@ -210,7 +210,7 @@ class Report:
             lines += ["", *_told_finding(count, finding)]
         if told["unseen"]:
             lines += ["", *textwrap.wrap(unseen(told), 88)]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
     def markdown(self, hints: str = "fix") -> str:
         """Return the report as Markdown."""
