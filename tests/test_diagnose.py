@@ -657,3 +657,35 @@ def test_assert_gradients_close_names_the_mistake():
         assert_gradients_close(planted.backprop("mean.missing"), PROBE, hints="category")
     assert "the mean over the examples" in str(raised.value)
     assert "mean.missing" not in str(raised.value)
+
+
+# ---------------------------------------------------------------- anything at all
+
+
+def test_whatever_is_handed_in_gets_a_report():
+    rng = np.random.default_rng(7)
+    problems = [build((2, 1), 1, 0.0), build((1, 1, 1), 1, 1.0), build((2, 2, 2), 3, 1.0)]
+    oddities = [None, "x", b"x", 1j, {}, {1}, True, 10**400, np.datetime64("2020"), object(),
+                np.array(["a"]), np.array([None]), np.array(3.0), float("nan")]  # fmt: skip
+
+    def anything(problem, depth):
+        shape = problem.shapes[rng.integers(len(problem.shapes))]
+        kind = rng.integers(8)
+        if kind == 0:
+            return oddities[rng.integers(len(oddities))]
+        if kind == 1:
+            return rng.choice([np.inf, np.nan, 1e308, -0.0]) * np.ones(shape)
+        if kind == 2:
+            return rng.normal(size=rng.integers(0, 5, rng.integers(0, 4)))
+        if kind < 5 or depth == 0:
+            return rng.normal(size=shape if kind % 2 else shape[::-1])
+        return [anything(problem, depth - 1) for _ in range(rng.integers(0, 5))]
+
+    for _ in range(150):
+        problem = problems[rng.integers(len(problems))]
+        report = diagnose(
+            anything(problem, 3), problem.thetas, problem.X, problem.Y, problem.lam, loss="logistic"
+        )
+        assert not report.ok
+        for form in ("text", "markdown", "html", "json", "gradescope"):
+            assert getattr(report, form)()

@@ -288,6 +288,7 @@ class _Diagnosis:
         self.call = call
         self.catalogues = [catalogue(problem) for problem in problems]
 
+    @np.errstate(all="ignore")
     def of(self, outcome: Outcome, habits: Sequence[tuple[str, str]] = ()) -> Report:
         """Return the report on what one call gave."""
         problem = self.problems[0]
@@ -372,8 +373,11 @@ class _Diagnosis:
         return None
 
     def _pair(self, read: list[Reading], tolerance: float, by_call: list[Finding]) -> Report | None:
+        # If much is unstated, pairs are looked for in the first choice alone: two thousand of them
+        # for each loss, activation and reduction would take a minute, and coincide.
+        most = len(self.problems) if len(self.problems) <= len(backprop.LOSSES) else 1
         for reading in read:
-            for index, replays in enumerate(self.catalogues):
+            for index, replays in enumerate(self.catalogues[:most]):
                 matches = _best(replays.pair(reading.gradients, tolerance))
                 if matches:
                     return self._matched(index, reading, matches, by_call, tolerance)

@@ -59,7 +59,7 @@ MOST_FOR_PAIRS = 200_000
 """Up to which size of a problem two thousand pairs are replayed."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def catalogue(problem: Problem) -> Catalogue:
     """Return the catalogue of *problem*, the same one if it is asked for again."""
     return Catalogue(problem)

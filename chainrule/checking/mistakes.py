@@ -748,8 +748,8 @@ def as_markdown() -> str:
     lines = [
         "# The mistakes that the checker knows",
         "",
-        "Made by `python docs/build.py` from the table in `chainrule/checking/mistakes.py`. The code",
-        "is stable; the rule is the formula of the course notes that is broken (see",
+        "Made by `python docs/build.py` from the table in `chainrule/checking/mistakes.py`. The",
+        "code is stable; the rule is the formula of the course notes that is broken (see",
         "[the notes, checked](notes.md)).",
     ]
     for category, about in CATEGORIES.items():
