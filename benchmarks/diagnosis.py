@@ -96,9 +96,11 @@ def pairs(loss, activation, verbose):
             outcome = "one named, first wrong layer right"
         else:
             outcome = "other mistakes named, first wrong layer right"
-        if report.codes[0].startswith("unknown"):
+        if report.ok:
+            outcome = "together the gradient of the other squared error: a convention"
+        elif report.codes[0].startswith("unknown"):
             outcome = "none named, first wrong layer right"
-        if report.first_wrong_layer != wrong[-1]:
+        if report.first_wrong_layer != wrong[-1] and not report.ok:
             outcome = "FIRST WRONG LAYER WRONG"
         outcomes[outcome] += 1
         if verbose and outcome != "both named":

@@ -17,6 +17,7 @@ import numpy as np
 
 from .layouts import Tree, tidy
 from .problem import Problem
+from .worked import number
 
 _NOT_THEIRS = ("<frozen", str(Path(__file__).parent), *sysconfig.get_paths().values())
 
@@ -108,8 +109,40 @@ def finite(tree: Tree) -> bool:
     return bool(np.isfinite(np.asarray(tree, dtype=np.float64)).all())
 
 
-def flat(tree: Tree) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _flat(tree: Tree) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return all numbers of *tree* as one vector."""
     if isinstance(tree, list):
-        return np.concatenate([np.zeros(0), *map(flat, tree)])
+        return np.concatenate([np.zeros(0), *map(_flat, tree)])
     return np.asarray(tree, dtype=np.float64).ravel()
+
+
+def habits(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+    """Say what the function does besides computing: codes with their evidence."""
+    found = []
+    changed = [name for outcome in outcomes for name in outcome.changed]
+    if changed:
+        names = ", ".join(dict.fromkeys(changed))
+        found.append(("call.changes-arguments", f"Changed: {names}."))
+    results = [_flat(outcome.tree) for outcome in outcomes if outcome.tree is not None]
+    if len(results) < len(outcomes):
+        if results:
+            failed = next(outcome for outcome in outcomes if outcome.tree is None)
+            found.append((failed.code, f"Not in the first call. {failed.evidence}"))
+        return found
+    if len(results) < 3 or not all(np.isfinite(result).all() for result in results):
+        return found
+    one, two, three = results
+    if not one.shape == two.shape == three.shape:
+        found.append(("call.not-repeatable", "The shape changes from call to call."))
+        return found
+    size = max(float(np.abs(one).max(initial=0.0)), 1e-300)
+    first, second = (np.abs(b - a).max(initial=0.0) / size for a, b in ((one, two), (two, three)))
+    if first > 1e-6 and np.abs((three - two) - (two - one)).max() < 1e-6 * first * size:
+        worst = int(np.argmax(np.abs(one)))
+        numbers = ", ".join(number(result[worst]) for result in results)
+        found.append(("call.accumulates", f"One entry in three equal calls: {numbers}."))
+    elif max(first, second) > 1e-6:
+        worst = int(np.argmax(np.abs(two - one) + np.abs(three - two)))
+        numbers = ", ".join(number(result[worst]) for result in results)
+        found.append(("call.not-repeatable", f"One entry in three equal calls: {numbers}."))
+    return found

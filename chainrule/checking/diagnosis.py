@@ -20,13 +20,14 @@ both apply they agree, as the numbers of the one are evidence for the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .. import backprop
-from .calls import Caller, Outcome, caller, finite, flat
+from . import least_squares
+from .calls import Caller, Outcome, caller, finite, habits
 from .comparison import compare
 from .layouts import Reading, Tree, misfit, precision, readings, tidy
 from .matching import Match, catalogue, separating_probe
@@ -191,7 +192,7 @@ def diagnose_calls(call: Caller, problems: Sequence[Problem], name: str = "gradi
     problem = problems[0]
     outcomes = call([problem] * 3)
     diagnosis = _Diagnosis(problems, name, call)
-    report = diagnosis.of(outcomes[0], _habits(outcomes))
+    report = diagnosis.of(outcomes[0], habits(outcomes))
     if outcomes[0].code == "call.raises" and len(set(problem.sizes)) > 1:
         # A matrix that was not transposed gets past the shapes of a square network.
         on_square = _Diagnosis([square(one) for one in problems], name, call)
@@ -206,79 +207,6 @@ def diagnose_calls(call: Caller, problems: Sequence[Problem], name: str = "gradi
     return report
 
 
-def _habits(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
-    """Say what the function does besides computing: codes with their evidence."""
-    found = []
-    changed = [name for outcome in outcomes for name in outcome.changed]
-    if changed:
-        names = ", ".join(dict.fromkeys(changed))
-        found.append(("call.changes-arguments", f"Changed: {names}."))
-    results = [flat(outcome.tree) for outcome in outcomes if outcome.tree is not None]
-    if len(results) < len(outcomes):
-        if results:
-            failed = next(outcome for outcome in outcomes if outcome.tree is None)
-            found.append((failed.code, f"Not in the first call. {failed.evidence}"))
-        return found
-    if len(results) < 3 or not all(np.isfinite(result).all() for result in results):
-        return found
-    one, two, three = results
-    if not one.shape == two.shape == three.shape:
-        found.append(("call.not-repeatable", "The shape changes from call to call."))
-        return found
-    size = max(float(np.abs(one).max(initial=0.0)), 1e-300)
-    first, second = (np.abs(b - a).max(initial=0.0) / size for a, b in ((one, two), (two, three)))
-    if first > 1e-6 and np.abs((three - two) - (two - one)).max() < 1e-6 * first * size:
-        worst = int(np.argmax(np.abs(one)))
-        numbers = ", ".join(number(result[worst]) for result in results)
-        found.append(("call.accumulates", f"One entry in three equal calls: {numbers}."))
-    elif max(first, second) > 1e-6:
-        worst = int(np.argmax(np.abs(two - one) + np.abs(three - two)))
-        numbers = ", ".join(number(result[worst]) for result in results)
-        found.append(("call.not-repeatable", f"One entry in three equal calls: {numbers}."))
-    return found
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Least squares in one layer: theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b."""
-
-    coefficients: tuple[float, float, float, float]
-
-    @classmethod
-    def of(cls, gradient: Array, problem: Problem, layer: int, tolerance: float) -> _Fit | None:
-        """Return the fit, or None if there is none or more than one."""
-        theta = problem.thetas[layer]
-        bias = np.zeros_like(theta)
-        bias[:, 0] = 1.0
-        data = problem.truth.Delta[layer] / problem.divisor
-        columns = np.stack([data, theta * (1.0 - bias), theta * bias, bias], axis=-1)
-        columns = columns.reshape(-1, 4)
-        sizes = np.abs(columns).max(axis=0)
-        if theta.size <= 4 or not sizes.all():
-            return None
-        found, _, rank, singular = np.linalg.lstsq(columns / sizes, gradient.ravel(), rcond=None)
-        if rank < 4 or singular[-1] < 1e-3 * singular[0]:
-            return None
-        off = np.abs(columns / sizes @ found - gradient.ravel()).max()
-        if off > tolerance * max(problem.scales[layer], float(np.abs(gradient).max())):
-            return None
-        alpha, beta, gamma, kappa = (float(value) for value in found / sizes)
-        return cls((alpha, beta, gamma, kappa))
-
-    def differs(self, other: _Fit) -> tuple[int, ...]:
-        """Return which coefficients are others."""
-        pairs = zip(self.coefficients, other.coefficients, strict=True)
-        return tuple(
-            i for i, (a, b) in enumerate(pairs) if abs(a - b) > 1e-5 * max(1.0, abs(a), abs(b))
-        )
-
-    def __str__(self) -> str:
-        symbols = ("N", "Θ~", "Θ_b", "1_b")
-        terms = zip(self.coefficients, symbols, strict=True)
-        shown = [f"{number(c)} {symbol}" for c, symbol in terms if abs(c) > 1e-9]
-        return " + ".join(shown) or "0"
-
-
 class _Diagnosis:
     """The search for an explanation: what was given, and what it could be."""
 
@@ -289,10 +217,10 @@ class _Diagnosis:
         self.catalogues = [catalogue(problem) for problem in problems]
 
     @np.errstate(all="ignore")
-    def of(self, outcome: Outcome, habits: Sequence[tuple[str, str]] = ()) -> Report:
+    def of(self, outcome: Outcome, besides: Sequence[tuple[str, str]] = ()) -> Report:
         """Return the report on what one call gave."""
         problem = self.problems[0]
-        by_call = [_plain_finding(code, evidence) for code, evidence in habits]
+        by_call = [_plain_finding(code, evidence) for code, evidence in besides]
         if outcome.tree is None:
             findings = [_plain_finding(outcome.code, outcome.evidence), *by_call]
             codes = {finding.code: finding for finding in reversed(findings)}
@@ -306,7 +234,7 @@ class _Diagnosis:
             return Report(problem, (finding, *by_call), name=self.name)
         if not finite(outcome.tree):
             return self._not_finite(read[0], by_call)
-        if "call.not-repeatable" in [code for code, _ in habits]:
+        if "call.not-repeatable" in [code for code, _ in besides]:
             return self._report(0, read[0], tuple(by_call), TOLERANCE)
         return self._search(read, outcome.tree, by_call)
 
@@ -420,7 +348,7 @@ class _Diagnosis:
         ]
         if match.rate is not None:
             evidence.append(f"The learning rate of the update was {number(match.rate)}.")
-        evidence += self._fits(problem, reading, tolerance)
+        evidence += least_squares.evidence(problem, reading.gradients, tolerance)
         found = []
         for made in sorted(match.made, key=lambda made: _upstream(made.mistake.code)):
             row = made.mistake
@@ -446,46 +374,19 @@ class _Diagnosis:
             )
         return found
 
-    def _fits(self, problem: Problem, reading: Reading, tolerance: float) -> list[str]:
-        """Return the least squares as evidence, if they say anything."""
-        fits = self._fitted(problem, reading.gradients, tolerance)
-        if fits is None:
-            return []
-        right = _right_fit(problem)
-        texts = dict.fromkeys(str(fit) for fit in fits)
-        if not any(fit.differs(right) for fit in fits):
-            return []
-        if len(texts) == 1 or not any(fit.differs(fits[0]) for fit in fits):
-            return [f"In every layer yours = {fits[0]}; right is {right}."]
-        return [
-            f"{symbol('Θ', layer + 1)}: yours = {fit}; right is {right}."
-            for layer, fit in enumerate(fits)
-            if fit.differs(right)
-        ]
-
-    @staticmethod
-    def _fitted(
-        problem: Problem, gradients: Sequence[Array], tolerance: float
-    ) -> list[_Fit] | None:
-        fits = [
-            _Fit.of(gradient, problem, layer, tolerance) for layer, gradient in enumerate(gradients)
-        ]
-        found = [fit for fit in fits if fit is not None]
-        return found if len(found) == len(fits) else None
-
     def _factors(
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
     ) -> Report | None:
         """Where least squares fit in every layer, only factors are wrong: name three of them."""
         for reading in read:
             for index, problem in enumerate(self.problems):
-                if self._fitted(problem, reading.gradients, tolerance) is None:
+                if least_squares.fitted(problem, reading.gradients, tolerance) is None:
                     continue
                 matches = _best(self.catalogues[index].factors(reading.gradients, tolerance))
                 if matches:
                     # Others of so many are other ways to write the same four numbers.
                     return self._matched(index, reading, matches[:1], by_call, tolerance)
-                evidence = "\n".join(self._fits(problem, reading, tolerance))
+                evidence = "\n".join(least_squares.evidence(problem, reading.gradients, tolerance))
                 finding = _with_rule(_plain_finding("unknown.scaled", evidence), problem, reading)
                 finding = replace(finding, confidence="partial")
                 return self._report(index, reading, (*by_call, finding), tolerance)
@@ -653,10 +554,6 @@ def _with_rule(finding: Finding, problem: Problem, reading: Reading) -> Finding:
     rule = rule_for(BY_CODE[finding.code].rule, problem)
     here = Worked(problem).here(rule, layer, unit, column)
     return replace(finding, rule=rule, formula=rule_text(rule), here=here)
-
-
-def _right_fit(problem: Problem) -> _Fit:
-    return _Fit((1.0, problem.lam / problem.divisor, 0.0, 0.0))
 
 
 def _best(matches: list[Match]) -> list[Match]:
