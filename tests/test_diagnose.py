@@ -191,6 +191,17 @@ def test_three_wrong_factors_are_named_by_least_squares():
     assert set(report.codes) == {"sign.error", "penalty.on-bias", "penalty.not-divided"}
 
 
+@pytest.mark.parametrize(
+    "bugs",
+    [
+        ("hidden.slope-missing", "penalty.on-bias", "examples.first-skipped"),
+        ("output.slope-doubled", "hidden.theta-not-transposed", "mean.missing"),
+    ],
+)
+def test_three_mistakes_are_named_if_the_output_layer_shows_two(bugs):
+    assert set(report_on(made(*bugs)).codes) == set(bugs)
+
+
 def test_a_factor_of_no_known_mistake_is_shown_as_a_number():
     gradients = [
         3.7 * D + 0.2 * theta for D, theta in zip(PROBE.truth.D, PROBE.thetas, strict=True)

@@ -262,7 +262,7 @@ class _Diagnosis:
                 report = search(read, tolerance, by_call)
                 if report is not None:
                     return report
-        for search in (self._pair, self._factors):
+        for search in (self._pair, self._factors, self._one_more):
             for tolerance in tolerances:
                 report = search(read, tolerance, by_call)
                 if report is not None:
@@ -391,6 +391,18 @@ class _Diagnosis:
                 finding = replace(finding, confidence="partial")
                 return self._report(index, reading, (*by_call, finding), tolerance)
         return None
+
+    def _one_more(
+        self, read: list[Reading], tolerance: float, by_call: list[Finding]
+    ) -> Report | None:
+        """Look for three mistakes of which the layers next to the output show one or two."""
+        problem, reading = self.problems[0], read[0]
+        layers = _wrong_layers(problem, reading, tolerance)
+        if not layers:
+            return None
+        found = self.catalogues[0].one_more(reading.gradients, layers[0] - 1, tolerance)
+        matches = _best(found)
+        return self._matched(0, reading, matches[:1], by_call, tolerance) if matches else None
 
     def _unknown(self, reading: Reading, by_call: list[Finding], tolerance: float) -> Report:
         """Show the first wrong delta, the entry that is furthest off, and how it comes about."""

@@ -248,6 +248,20 @@ class Catalogue:
                 return matches
         return []
 
+    def one_more(self, gradients: Sequence[Array], layer: int, tolerance: float) -> list[Match]:
+        """Return what gives *gradients*: mistakes seen from *layer* to the output, and another."""
+        known = self.from_output(gradients, layer, tolerance)[:8]
+        ways = [one[0] for one in self.singles[0]]
+        longer = [
+            explanation
+            for match in known
+            for made in ways
+            if made.mistake.code not in match.codes
+            for explanation in ((*match.made, made), (made, *match.made))
+        ]
+        explanations, vectors = self._stack(longer)
+        return self._matches(explanations, vectors, self.vector(gradients), tolerance)
+
     def _matches(
         self, explanations: list[Explanation], vectors: Array, wanted: Array, tolerance: float
     ) -> list[Match]:
