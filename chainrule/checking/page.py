@@ -14,14 +14,14 @@ from typing import Any
 from .report import HINTS, Report, facts_of, first_wrong, layer_rows, unseen
 from .worked import symbol
 
-_MOST_UNITS = 12
+_MOST_UNITS = 8
 """More units of a layer than these are drawn as the first ones and dots."""
 _COLUMN, _ROW, _RADIUS, _MARGIN = 170, 62, 17, 46
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1d2733; --soft: #5a6775; --line: #c8d0d9;
+.chainrule { color-scheme: light dark; --ink: #1d2733; --soft: #5a6775; --line: #c8d0d9;
   --paper: #ffffff; --wash: #f4f6f8; --wrong: #c22f2f; --right: #1f7a4d; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #9fadba; --line: #46525f;
+@media (prefers-color-scheme: dark) { .chainrule { --ink: #e8edf2; --soft: #9fadba; --line: #46525f;
   --paper: #171c22; --wash: #20272f; --wrong: #ff7b72; --right: #56c48d; } }
 .chainrule { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 0 auto; padding: 1.5rem; box-sizing: border-box; }
