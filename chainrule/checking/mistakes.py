@@ -65,7 +65,7 @@ class Mistake:
         return self.code.partition(".")[0]
 
 
-# --- helpers of the rows --------------------------------------------------------------------------
+# --- what the rows are made of --------------------------------------------------------------------
 
 
 def _scaled(factor: Callable[[Run], float]) -> Callable[..., Any]:
