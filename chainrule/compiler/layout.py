@@ -1,0 +1,548 @@
+"""Pass 4: where every node is kept, and the forward program that follows from it.
+
+The members of a group stand in one array, ordered so that operands are views rather than gathers
+wherever they can be: in the order of the rows and columns of a product, or as their first operand
+stands.  Parameters get the order in which their first user wants them, so that a layer's weights
+become the matrix Theta, the bias in column 0.  An array that multiplies such a Theta gets a column
+of ones in front: the bias unit a_0 = 1 of the notes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..engine import primitives
+from .groups import CONSTANT, PARAMETER, Group, Grouping, Ids, Product, Terms, ranges
+from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
+from .tape import ONE, Tape
+
+_UNPLACED, _CONSTANT = -1, -2
+
+
+@dataclass
+class Layout:
+    """A program whose forward part is there, and what its arrays hold."""
+
+    program: Program
+    builder: Builder
+    parameters: list[int]
+    """The leaves in the order of the parameter vector."""
+    outputs: Operand
+    """One row with a number per output."""
+
+
+class _Placer:
+    """The state of the pass: for every node, the array that holds it and its address there."""
+
+    def __init__(self, tape: Tape, grouping: Grouping, inputs: dict[int, list[int]]):
+        self.tape = tape
+        self.colour = grouping.colour
+        self.builder = Builder()
+        size = len(tape.rows)
+        self.home = np.full(size, _UNPLACED, dtype=np.int64)
+        self.address = np.zeros(size, dtype=np.int64)
+        self.arrays: list[Symbol] = []
+        self.ones: set[int] = set()  # arrays with a column of ones in front
+        self.blocks: dict[int, int] = {}  # array of parameters: its start in the parameter vector
+        self.values = np.zeros(size)
+        for n, x in tape.constants.items():
+            self.home[n] = _CONSTANT
+            self.values[n] = x
+        self.placed: list[int] = []  # parameters in the order of their vector
+        self.theta: Symbol | None = None
+        self.layers = 0  # products with parameters so far
+        self.wishes = _wishes(grouping)
+        alive = set(tape.outputs)
+        for part in grouping.groups:
+            for ids in _mentioned(part):
+                alive.update(ids.tolist())
+        argument = {n for members in inputs.values() for n in members}
+        self.parameters = [n for n in tape.leaves if n in alive and n not in argument]
+        for i, members in inputs.items():
+            self._place_input(i, np.array(members, dtype=np.int64))
+
+    def _place_input(self, i: int, members: Ids) -> None:
+        array = self.builder.emit("input", (), (len(members),), True, i)
+        self._home(array, members, np.arange(len(members)))
+        if self._with_ones(array, members):
+            self.builder.program.names[self.arrays[-1].number] = "a1"
+
+    def _home(self, array: Symbol, members: Ids, addresses: Ids) -> int:
+        home = len(self.arrays)
+        self.arrays.append(array)
+        self.home[members] = home
+        self.address[members] = addresses
+        return home
+
+    def _with_ones(self, array: Symbol, members: Ids) -> bool:
+        """Keep *members*, which fill *array*, with a column of ones in front if a product asks."""
+        rows = members.reshape(-1, array.shape[-1])
+        for wish in self.wishes.get(int(self.colour[members[0]]), ()):
+            order = np.argsort(self.address[wish[:, 0]], kind="stable")
+            columns = np.argsort(self.address[wish[0]], kind="stable")
+            if np.array_equal(wish[order][:, columns], rows):
+                width = array.shape[-1]
+                shape = (*array.shape[:-1], 1 + width)
+                target = self.builder.new(shape, array.batched, 1.0, like=array)
+                inner = np.arange(math.prod(shape)).reshape(shape)[..., 1:]
+                self.builder.store(target, inner, array)
+                self.ones.add(self._home(target, members, inner.ravel()))
+                return True
+        return False
+
+    # --- reaching nodes ------------------------------------------------------------------------
+
+    def _place_parameters(self, ids: Ids) -> None:
+        """Give parameters that have no place yet one, in the order and shape of *ids*."""
+        new = ids[self.home[ids] == _UNPLACED]
+        if not new.size:
+            return
+        if new.size == ids.size and len(np.unique(new)) == new.size:
+            shape: Shape = ids.shape
+        else:
+            _, first = np.unique(new, return_index=True)
+            new = new[np.sort(first)]
+            shape = new.shape
+        start = len(self.placed)
+        new = new.ravel()
+        block = self.builder.emit(
+            "parameter", (), shape, False, (start, start + new.size)
+        )
+        self.blocks[self._home(block, new, np.arange(new.size))] = start
+        self.placed += new.tolist()
+        name = self._label(new) or (f"Theta{self.layers + 1}" if len(shape) > 1 else "")
+        if name:
+            self.builder.program.names.setdefault(block.number, name)
+
+    def _whole(self) -> Symbol:
+        if self.theta is None:
+            n = len(self.parameters)
+            self.theta = self.builder.emit("parameter", (), (n,), False, (0, n))
+        return self.theta
+
+    def locate(self, ids: Ids) -> tuple[Symbol | None, Array]:
+        """Return the array that holds the nodes *ids* and their addresses in it.
+
+        None and their numbers if they are constants.  Nodes of several arrays are copied together.
+        """
+        flat = ids.ravel()
+        self._place_parameters(ids[self.colour[ids] == PARAMETER] if not self._all_new(ids) else ids)
+        homes = self.home[flat]
+        different = np.unique(homes).tolist()
+        if different == [_CONSTANT]:
+            return None, self.values[ids]
+        if len(different) == 1:
+            return self.arrays[different[0]], self.address[ids]
+        if all(home in self.blocks for home in different):
+            starts = np.array([self.blocks.get(h, 0) for h in range(len(self.arrays))])
+            return self._whole(), (starts[homes] + self.address[flat]).reshape(ids.shape)
+        parts = [(home, np.flatnonzero(homes == home)) for home in different]
+        batched = [self.arrays[h] for h in different if h >= 0 and self.arrays[h].batched]
+        like = batched[0] if batched else None
+        target = self.builder.new((flat.size,), bool(batched), 0.0, like)
+        for home, at in parts:
+            if home == _CONSTANT:
+                value = self.builder.constant(self.values[flat[at]])
+            else:
+                value = self.builder.at(self.arrays[home], self.address[flat[at]])
+            self.builder.store(target, at, value)
+        return target, np.arange(flat.size).reshape(ids.shape)
+
+    def _all_new(self, ids: Ids) -> bool:
+        return bool(
+            (self.colour[ids] == PARAMETER).all() and (self.home[ids] == _UNPLACED).all()
+        )
+
+    def fetch(self, ids: Ids) -> Operand:
+        """Return the nodes *ids* as one operand of their shape."""
+        array, addresses = self.locate(ids)
+        if array is None:
+            return self.builder.constant(addresses)
+        return self.builder.at(array, addresses)
+
+    def fetch_together(self, columns: Sequence[Ids]) -> tuple[list[Operand], Shape]:
+        """Return operands for nodes, one row of numbers each, in one shape that suits them all.
+
+        The shape has the axes along which the operands are views, broadcast where they repeat.
+        """
+        count = len(columns[0])
+        places = [self.locate(ids) for ids in columns]
+        breaks = {1, count}
+        for array, addresses in places:
+            if array is None:
+                continue
+            found = factors(addresses)
+            if found is None:
+                continue
+            candidate = breaks | _breaks([n for n, _ in found[1]])
+            if len(found[1]) == 1 and len(set(addresses.tolist())) == array_size(array):
+                candidate |= _breaks(array.shape)
+            if _is_chain(candidate) and len(candidate) <= 6:
+                breaks = candidate
+        ends = sorted(breaks)
+        shape = tuple(b // a for a, b in zip(ends, ends[1:], strict=False))[::-1] or (1,)
+        operands: list[Operand] = []
+        for array, addresses in places:
+            if array is None:
+                operands.append(self.builder.constant(_narrow(addresses.reshape(shape))))
+                continue
+            grid = addresses.reshape(shape)
+            operands.append(self.builder.at(array, _narrow(grid)))
+        return operands, shape
+
+    def keep(self, members: Ids, value: Operand, shape: Shape, name: str = "") -> None:
+        """Remember that *value* holds *members*, in that order, in *shape*."""
+        if not isinstance(value, Symbol):
+            array = self.builder.emit(
+                "constant", (), shape, False, self.builder.array(np.full(shape, value))
+            )
+        else:
+            array = self.builder.broadcast(value, shape, value.batched)
+        self._home(array, members, np.arange(len(members)))
+        if self._with_ones(array, members):
+            array = self.arrays[-1]
+        name = self._label(members) or name
+        if name:
+            self.builder.program.names.setdefault(array.number, name)
+
+    def _label(self, members: Ids) -> str:
+        """Return the name that the labels of *members* share: Theta1 for Theta1[0,0] and so on."""
+        stems = {_stem(self.tape.labels.get(n, "")) for n in members.ravel().tolist()}
+        return stems.pop() if len(stems) == 1 else ""
+
+    # --- computing groups ----------------------------------------------------------------------
+
+    def compute(self, part: Group) -> None:
+        if part.row is None:
+            self._sum(part)
+        elif part.segments is not None:
+            self._segmented(part)
+        else:
+            self._elementwise(part)
+
+    def _elementwise(self, part: Group) -> None:
+        order = self._order(part.operands)
+        operands, shape = self.fetch_together([ids[order] for ids in part.operands])
+        assert part.row is not None
+        name = ""
+        if isinstance(operands[0], Symbol):
+            argument = self.builder.program.names.get(operands[0].number, "")
+            if argument[:1] == "z" and part.row.arity == 1:
+                name = "a" + argument[1:]
+        self.keep(part.members[order], self.builder.apply(part.row, *operands), shape, name)
+
+    def _order(self, columns: Sequence[Ids]) -> Ids:
+        """Return the members in the order in which the most telling of their operands stands."""
+        best, most = np.arange(len(columns[0])), 1
+        for ids in columns:
+            if (self.home[ids] < 0).any():
+                if self._all_new(ids) and most == 1:
+                    most = 2  # parameters will take the order that they have here
+                continue
+            rank = self.home[ids] * (1 + int(self.address.max())) + self.address[ids]
+            different = len(np.unique(rank))
+            if different > most:
+                best, most = np.argsort(rank, kind="stable"), different
+        return best
+
+    def _segmented(self, part: Group) -> None:
+        assert part.segments is not None and part.counts is not None
+        counts, segments = part.counts, part.segments
+        softmax = part.row is primitives.softmax_entry
+        starts = np.cumsum(counts) - counts
+        self.locate(segments)
+        order = self._order([segments[starts]])
+        flat = segments[ranges(starts[order], counts[order])]
+        entries = ranges(starts[order], counts[order]) if softmax else order
+        members = part.members[entries]
+        counts = counts[order]
+        rows, length = len(counts), int(counts[0])
+        builder = self.builder
+        assert part.row is not None
+        kind = _SEGMENTED[part.row]
+        if (counts == length).all():
+            shape: Shape = (length,) if rows == 1 else (rows, length)
+            x = self._symbol(self.fetch(flat.reshape(shape)), shape)
+            made = shape if softmax else (*shape[:-1], 1)
+            value = builder.emit(kind, (x,), made, x.batched)
+            shape = shape if softmax else (rows,)
+            self.keep(members, builder.reshape(value, shape), shape)
+        else:
+            x = self._symbol(self.fetch(flat), flat.shape)
+            begins = builder.array(np.cumsum(counts) - counts)
+            shape = (len(members),)
+            self.keep(members, builder.emit(kind, (x,), shape, x.batched, begins), shape)
+
+    def _symbol(self, x: Operand, shape: Shape) -> Symbol:
+        return self.builder.broadcast(x, shape, isinstance(x, Symbol) and x.batched)
+
+    # --- sums --------------------------------------------------------------------------------
+
+    def _sum(self, part: Group) -> None:
+        """Compute a group of sums: its products first, since they fix the order of the members."""
+        count = len(part.members)
+        value: Operand | None = None
+        rest = list(part.terms)
+        name = ""
+        found = next((terms for terms in rest if terms.product is not None), None)
+        shape: Shape
+        if found is not None:
+            rest.remove(found)
+            value, order, shape = self._first_product(found, rest, part)
+            positions = order.reshape(-1)
+            if (self.colour[found.right] == PARAMETER).all():
+                self.layers += 1
+                name = f"z{self.layers + 1}"
+        else:
+            single = [terms for terms in rest if terms.each == 1]
+            columns = [side for terms in single for side in (terms.left, terms.right)]
+            if single:
+                positions = self._order(columns)
+                _, shape = self.fetch_together([ids[positions] for ids in columns])
+            else:
+                starts = np.cumsum(rest[0].counts) - rest[0].counts
+                self.locate(rest[0].left)
+                positions = self._order([rest[0].left[starts]])
+                shape = (count,)
+            order = positions.reshape(shape)
+        for terms in sorted(rest, key=lambda terms: -terms.sign):
+            addend = self._terms(terms, order, shape)
+            if value is None:
+                value = addend if terms.sign == 1 else primitives.negative(addend)
+            elif terms.sign == 1:
+                value = primitives.add(value, addend)
+            else:
+                value = primitives.subtract(value, addend)
+        assert value is not None
+        self.keep(part.members[positions], value, shape, name)
+
+    def _terms(self, terms: Terms, order: Ids, shape: Shape) -> Operand:
+        """Return the sums of left times right, for the members in *order*, in *shape*."""
+        each, builder = terms.each, self.builder
+        if each is None:
+            starts = np.cumsum(terms.counts) - terms.counts
+            counts = terms.counts[order.ravel()]
+            take = ranges(starts[order.ravel()], counts)
+            factors_ = self._multiplied(terms.left[take], terms.right[take])
+            x = self._symbol(factors_, take.shape)
+            begins = builder.array(np.cumsum(counts) - counts)
+            value = builder.emit("segment_sum", (x,), counts.shape, x.batched, begins)
+            return builder.reshape(value, shape)
+        left, right = terms.left.reshape(-1, each)[order], terms.right.reshape(-1, each)[order]
+        plain = bool((right == ONE).all())
+        if each <= 3 and not (each > 1 and shape == (1,)):
+            value = self._multiplied(left[..., 0], right[..., 0])
+            for k in range(1, each):
+                value = primitives.add(value, self._multiplied(left[..., k], right[..., k]))
+            return value
+        product = None if plain else _along(left, right)
+        if product is not None:
+            return builder.reshape(self._product(*product), shape)
+        if shape == (1,):
+            return builder.total(self._multiplied(left[0], right[0]), (-1,), (each,))
+        value = builder.total(self._multiplied(left, right), (-1,), (*shape, each))
+        return builder.reshape(value, shape)
+
+    def _multiplied(self, left: Ids, right: Ids) -> Operand:
+        if (right == ONE).all():
+            return self.fetch(left)
+        return primitives.multiply(self.fetch(left), self.fetch(right))
+
+    def _first_product(
+        self, found: Terms, rest: list[Terms], part: Group
+    ) -> tuple[Operand, Ids, Shape]:
+        """Return the product, its members in the order of rows and columns, and their shape."""
+        assert found.product is not None
+        members, left, right = found.product.members, found.product.left, found.product.right
+        bias = None
+        for terms in rest:
+            if terms.each == 1 and terms.sign == found.sign and (terms.right == ONE).all():
+                ids = terms.left[members]
+                if (self.colour[ids] == PARAMETER).all() and (ids == ids[:, :1]).all():
+                    bias = ids[:, 0]
+                    taken = terms
+        # Rows and columns stand as those of the left factor do.
+        array, addresses = self.locate(left)
+        if array is not None:
+            k = np.argsort(addresses[0, 0], kind="stable")
+            left, right, addresses = left[..., k], right[..., k], addresses[..., k]
+            u = np.argsort(addresses[:, :, 0], axis=1, kind="stable")
+            left = np.take_along_axis(left, u[..., None], 1)
+            members = np.take_along_axis(members, u[..., None], 1)
+            c = np.argsort(addresses.min(axis=(1, 2)), kind="stable")
+            left, right, members = left[c], right[c], members[c]
+            bias = bias[c] if bias is not None else None
+        if (self.home[right] >= 0).all() and (self.colour[right] != PARAMETER).all():
+            _, beside = self.locate(right)
+            w = np.argsort(beside[:, :, 0], axis=1, kind="stable")
+            right = np.take_along_axis(right, w[..., None], 1)
+            members = np.take_along_axis(members, w[:, None, :], 2)
+            bias = np.take_along_axis(bias, w, 1) if bias is not None else None
+        if bias is not None and len(left) == 1:
+            value = self._product_with_bias(left, right, bias)
+            if value is not None:
+                rest.remove(taken)
+            else:
+                value = self._product(left, right)
+        else:
+            value = self._product(left, right)
+        if found.sign == -1:
+            value = primitives.negative(value)
+        shape = tuple(n for n in members.shape if n != 1) or (1,)
+        return self.builder.reshape(value, shape), members.reshape(shape), shape
+
+    def _product_with_bias(self, left: Ids, right: Ids, bias: Ids) -> Operand | None:
+        """Return the product with the bias as weight of a unit that is one, None if not possible."""
+        array, addresses = self.locate(left[0])
+        theta = np.concatenate([bias[0][:, None], right[0]], axis=1)
+        if array is None:
+            rows = np.concatenate([np.ones((len(addresses), 1)), addresses], axis=1)
+            a: Operand = self.builder.emit(
+                "constant", (), rows.shape, False, self.builder.array(rows)
+            )
+        else:
+            home = int(self.home[left.flat[0]])
+            width = array.shape[-1]
+            if home not in self.ones or left.shape[2] != width - 1:
+                return None
+            if not (addresses == addresses[:, :1] + np.arange(width - 1)).all() or (
+                (addresses[:, 0] % width != 1).any()
+            ):
+                return None
+            extended = np.concatenate([addresses[:, :1] - 1, addresses], axis=1)
+            if len(extended) == 1:
+                extended = extended[0]
+            a = self.builder.at(array, extended)
+        b = self.fetch(theta)
+        assert isinstance(a, Symbol) and isinstance(b, Symbol)
+        return self.builder.matmul(a, b, (False, True))
+
+    def _product(self, left: Ids, right: Ids) -> Operand:
+        """Return the product of (C, U, K) with (C, W, K) nodes, in a shape of U W, or C U W."""
+        stack, rows, length = left.shape
+        columns = right.shape[1]
+        builder = self.builder
+        if stack == rows == columns == 1:
+            a = self._symbol(self.fetch(left[0, 0]), (length,))
+            b = self._symbol(self.fetch(right[0, 0]), (length,))
+            return builder.total(primitives.multiply(a, b), (-1,), (length,))
+        if stack == 1:
+            a = self._symbol(self.fetch(left[0, 0] if rows == 1 else left[0]),
+                             left.shape[2:] if rows == 1 else left.shape[1:])
+            b = self._symbol(self.fetch(right[0]), right.shape[1:])
+            if not b.batched:
+                return builder.matmul(a, b, (False, True))
+            a = builder.reshape(a, (rows, length))  # type: ignore[assignment]
+            return builder.stack(a, b, (False, True))
+        a = self._symbol(self.fetch(left), left.shape)
+        b = self._symbol(self.fetch(right), right.shape)
+        return builder.stack(a, b, (False, True))
+
+
+def _stem(label: str) -> str:
+    """Return *label* without its index: z2 for z2[3], W for W_1_2."""
+    found = re.match(r"[A-Za-z][A-Za-z]*\d*", label)
+    return found.group() if found and found.group().isidentifier() else ""
+
+
+def array_size(array: Symbol) -> int:
+    """Return how many elements of an example *array* holds."""
+    return math.prod(array.shape)
+
+
+def _narrow(grid: Array) -> Array:
+    """Return *grid* with the axes along which it does not change cut down to extent 1."""
+    for axis, extent in enumerate(grid.shape):
+        if extent > 1:
+            first = np.take(grid, [0], axis=axis)
+            if (grid == first).all():
+                grid = first
+    return grid
+
+
+def _breaks(shape: Sequence[int]) -> set[int]:
+    sizes, product = set(), 1
+    for extent in reversed(shape):
+        product *= extent
+        sizes.add(product)
+    return sizes
+
+
+def _is_chain(sizes: set[int]) -> bool:
+    ordered = sorted(sizes)
+    return all(b % a == 0 for a, b in zip(ordered, ordered[1:], strict=False))
+
+
+def _along(left: Ids, right: Ids) -> tuple[Ids, Ids] | None:
+    """Return the factors of a product if members in the order of the last axes but one form it.
+
+    For a member shape (U, W): left must not change along W, nor right along U.
+    """
+    *lead, length = left.shape
+    if len(lead) > 3:
+        return None
+    for rows in (lead[-2],) if len(lead) >= 2 else (1, lead[-1]):
+        stack = math.prod(lead[:-2])
+        shape = (stack, rows, -1, length)
+        a, b = left.reshape(shape), right.reshape(shape)
+        for order in (None, b, a):
+            if order is not None:
+                index = np.argsort(order, axis=3, kind="stable")
+                a, b = np.take_along_axis(left.reshape(shape), index, 3), np.take_along_axis(
+                    right.reshape(shape), index, 3
+                )
+            if (a == a[:, :, :1]).all() and (b == b[:, :1]).all():
+                return a[:, :, 0], b[:, 0]
+    return None
+
+
+def _mentioned(part: Group) -> list[Ids]:
+    found = list(part.operands)
+    if part.segments is not None:
+        found.append(part.segments)
+    for terms in part.terms:
+        found += [terms.left, terms.right]
+    return found
+
+
+def _wishes(grouping: Grouping) -> dict[int, list[Ids]]:
+    """Return, by colour, the rows of nodes that are to be multiplied by weights with a bias."""
+    wishes: dict[int, list[Ids]] = {}
+    colour = grouping.colour
+    for part in grouping.groups:
+        for terms in part.terms:
+            product = terms.product
+            if product is None or len(product.left) != 1:
+                continue
+            for other in part.terms:
+                if (
+                    other.each == 1
+                    and (other.right == ONE).all()
+                    and (colour[other.left] == PARAMETER).all()
+                    and (colour[product.right] == PARAMETER).all()
+                ):
+                    rows = product.left[0]
+                    wishes.setdefault(int(colour[rows.flat[0]]), []).append(rows)
+    return wishes
+
+
+_SEGMENTED = {
+    primitives.maximum: "maximum",
+    primitives.minimum: "minimum",
+    primitives.logsumexp_of: "logsumexp",
+    primitives.softmax_entry: "softmax",
+}
+
+
+def lay_out(tape: Tape, grouping: Grouping, inputs: dict[int, list[int]]) -> Layout:
+    """Return the forward program; *inputs* lists the leaves of every argument."""
+    placer = _Placer(tape, grouping, inputs)
+    for part in grouping.groups:
+        placer.compute(part)
+    outputs = placer.fetch(np.array(tape.outputs, dtype=np.int64))
+    return Layout(placer.builder.program, placer.builder, placer.placed, outputs)
