@@ -101,25 +101,36 @@ class _Pullback:
         """Return an array of the shape of *operation* with *parts* added up at their addresses."""
         builder = self.builder
         size = math.prod(operation.shape)
-        if total is None:
-            where, x = parts[0]
-            if where.size == size and np.array_equal(np.sort(where.ravel()), np.arange(size)):
-                # A rearrangement of the whole array: take it back instead of scattering.
+        rest: list[tuple[Array, Operand]] = []
+        for where, x in parts:
+            where, x = self._unique(where, x, operation.batched)
+            if where.size == size:  # the whole array rearranged: take it back, do not scatter
                 back = np.argsort(where.ravel()).reshape(operation.shape)
-                x = self._filled(x, where.shape, operation.batched)
-                total = builder.at(x, back)
-                parts = parts[1:]
-            if not parts:
-                return total  # type: ignore[return-value]
-        like = next((x for _, x in parts if isinstance(x, Symbol) and x.batched), None)
+                if isinstance(x, Symbol):
+                    x = builder.at(self._filled(x, where.shape, operation.batched), back)
+                total = x if total is None else primitives.add(total, x)
+            else:
+                rest.append((where, x))
+        if not rest:
+            assert total is not None
+            return total
+        like = next((x for _, x in rest if isinstance(x, Symbol) and x.batched), None)
         if like is None and isinstance(total, Symbol):
             like = total
-        target = builder.new(operation.shape, operation.batched, 0.0, self._like(operation, like))
+        like = self._like(operation, like)
+        written = np.full(size, total is not None)
+        plan, blank = [], False
+        for where, x in rest:
+            fresh = not written[where].any()
+            blank = blank or not (fresh or written[where].all())
+            plan.append((where, x, fresh))
+            written[where] = True
+        fill = 0.0 if blank or not written.all() else None
+        target = builder.new(operation.shape, operation.batched, fill, like)
         if total is not None:
-            everywhere = np.arange(size).reshape(operation.shape)
-            builder.accumulate(target, everywhere, total)
-        for where, x in parts:
-            builder.accumulate(target, *self._unique(where, x, operation.batched))
+            builder.store(target, np.arange(size).reshape(operation.shape), total)
+        for where, x, fresh in plan:
+            (builder.store if fresh else builder.accumulate)(target, where, x)
         return target
 
     def _like(self, operation: Operation, like: Symbol | None) -> Symbol | None:
@@ -136,6 +147,8 @@ class _Pullback:
         if len(different) == where.size:
             return where, x
         builder = self.builder
+        if not isinstance(x, Symbol):
+            return different, builder.constant(counts * x)
         x = self._filled(x, where.shape, batched)
         order = np.argsort(where.ravel(), kind="stable")
         if counts.min() == counts.max():

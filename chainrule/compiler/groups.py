@@ -71,6 +71,8 @@ class Terms:
     right: Ids
     counts: Ids
     """How many of the terms each member has; they follow one another in left and right."""
+    signs: Ids | None = None
+    """The sign of every term, where they are mixed."""
     product: Product | None = None
 
     @property
@@ -247,7 +249,12 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
     first, second = colour[left], colour[right]
     turned = first < second
     left, right = np.where(turned, right, left), np.where(turned, left, right)
-    kind = np.stack([sign, *((first * 0, first * 0) if mixed else (colour[left], colour[right]))])
+    if mixed:
+        plain = left == ONE
+        left, right = np.where(plain, right, left), np.where(plain, left, right)
+        signs = None if (sign == 1).all() else sign
+        return [Group(None, ids, -1, terms=[Terms(1, left, right, counts, signs)])]
+    kind = np.stack([sign, colour[left], colour[right]])
     kinds, which = np.unique(kind, axis=1, return_inverse=True)
     which = which.ravel()
     classes: list[Terms] = []
@@ -256,8 +263,6 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
         number = np.bincount(owner[of_kind], minlength=len(ids))
         classes.append(Terms(int(kinds[0, i]), left[of_kind], right[of_kind], number))
     whole = Group(None, ids, -1, terms=classes)
-    if mixed:
-        return [whole]
     parts = []
     for part in _by_counts(whole):
         parts += _with_products(part)

@@ -55,6 +55,7 @@ class _Placer:
             self.values[n] = x
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
+        self.first = 2 + len(inputs)  # colours from here on are computed
         self.layers = 0  # products with parameters so far
         self.wishes = _wishes(grouping)
         alive = set(tape.outputs)
@@ -239,15 +240,17 @@ class _Placer:
     def _order(self, columns: Sequence[Ids]) -> Ids:
         """Return the members in the order in which the most telling of their operands stands."""
         best, most = np.arange(len(columns[0])), 1
-        for ids in columns:
-            if (self.home[ids] < 0).any():
-                if self._all_new(ids) and most == 1:
-                    most = 2  # parameters will take the order that they have here
-                continue
-            rank = self.home[ids] * (1 + int(self.address.max())) + self.address[ids]
-            different = len(np.unique(rank))
-            if different > most:
-                best, most = np.argsort(rank, kind="stable"), different
+        for computed in (True, False):  # parameters and inputs have a say if nothing else has
+            for ids in columns:
+                homes = self.home[ids]
+                if (homes < 0).any() or computed == bool((self.colour[ids] < self.first).any()):
+                    continue
+                rank = homes * (1 + int(self.address.max())) + self.address[ids]
+                different = len(np.unique(rank))
+                if different > most:
+                    best, most = np.argsort(rank, kind="stable"), different
+            if most > 1:
+                break
         return best
 
     def _segmented(self, part: Group) -> None:
@@ -299,9 +302,8 @@ class _Placer:
                 self.layers += 1
                 name = f"z{self.layers + 1}"
         else:
-            single = [terms for terms in rest if terms.each == 1]
-            columns = [side for terms in single for side in (terms.left, terms.right)]
-            if single:
+            columns = [column for terms in rest for column in _columns(terms, count)]
+            if columns:
                 positions = self._order(columns)
                 _, shape = self.fetch_together([ids[positions] for ids in columns])
             else:
@@ -328,14 +330,20 @@ class _Placer:
             starts = np.cumsum(terms.counts) - terms.counts
             counts = terms.counts[order.ravel()]
             take = ranges(starts[order.ravel()], counts)
-            factors_ = self._multiplied(terms.left[take], terms.right[take])
-            x = self._symbol(factors_, take.shape)
+            addends = self._multiplied(terms.left[take], terms.right[take])
+            if terms.signs is not None:
+                addends = primitives.multiply(builder.constant(terms.signs[take]), addends)
+            x = self._symbol(addends, take.shape)
             begins = builder.array(np.cumsum(counts) - counts)
             value = builder.emit("segment_sum", (x,), counts.shape, x.batched, begins)
             return builder.reshape(value, shape)
         left, right = terms.left.reshape(-1, each)[order], terms.right.reshape(-1, each)[order]
         plain = bool((right == ONE).all())
-        if each <= 3 and not (each > 1 and shape == (1,)):
+        if terms.signs is not None:
+            signed = builder.constant(terms.signs.reshape(-1, each)[order])
+            product = primitives.multiply(signed, self._multiplied(left, right))
+            return builder.reshape(builder.total(product, (-1,), (*shape, each)), shape)
+        if _columns(terms, len(terms.counts)):
             value = self._multiplied(left[..., 0], right[..., 0])
             for k in range(1, each):
                 value = primitives.add(value, self._multiplied(left[..., k], right[..., k]))
@@ -442,6 +450,15 @@ class _Placer:
         a = self._symbol(self.fetch(left), left.shape)
         b = self._symbol(self.fetch(right), right.shape)
         return builder.stack(a, b, (False, True))
+
+
+def _columns(terms: Terms, count: int) -> list[Ids]:
+    """Return the factors of sums of so few terms that they are added one by one, else nothing."""
+    each = terms.each
+    if each is None or terms.signs is not None or each > (3 if count > 1 else 1):
+        return []
+    left, right = terms.left.reshape(count, each), terms.right.reshape(count, each)
+    return [side[:, k] for k in range(each) for side in (left, right)]
 
 
 def _stem(label: str) -> str:

@@ -25,7 +25,6 @@ EXPRESSIONS = {
     "less": "({0} < {1}).astype(float)",
     "less_equal": "({0} <= {1}).astype(float)",
     "step": "np.heaviside({0}, 0.0)",
-    "where": "np.where({0}, {1}, {2})",
     "softplus": "np.logaddexp(0.0, {0})",
     "leaky_relu": "np.where({0} > 0.0, {0}, {1} * {0})",
     "relu": "np.maximum({0}, 0.0)",
@@ -196,6 +195,7 @@ class Emitter:
             for x in self.program.operations[n].args:
                 first.setdefault(x, n)
         operations, found = self.program.operations, {}
+        changing = {operations[n].args[0] for n in wanted if operations[n].kind == "accumulate"}
         for x, n in first.items():
             user = operations[n]
             if (
@@ -203,6 +203,7 @@ class Emitter:
                 and user.kind == "store"
                 and user.detail[0] == "view"
                 and x == user.args[1]
+                and user.args[0] not in changing
                 and x not in self.program.names
                 and operations[x].kind in ("apply", "matmul")
                 and _same_axes(operations[x].shape, user.detail[1])
@@ -285,6 +286,9 @@ class Emitter:
         if row.name == "softmax":
             self.helper("softmax_entry")
             return f"softmax_entry({', '.join(texts)})", _ATOM
+        if row.name == "where":
+            condition = self._condition(args[0])
+            return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
         if row.name in EXPRESSIONS:
             return EXPRESSIONS[row.name].format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
         if row.name in FUNCTIONS:
@@ -293,6 +297,14 @@ class Emitter:
         if isinstance(row.array, np.ufunc):
             return f"np.{row.array.__name__}({', '.join(texts)})", _ATOM
         return f"rows[{row.name!r}]({', '.join(texts)})", _ATOM
+
+    def _condition(self, x: int | float) -> str:
+        """Return a condition; where needs no number of it."""
+        text = self.operand(x)[0]
+        end = ").astype(float)"
+        if text.startswith("(") and text.endswith(end) and text.count(end) == 1:
+            return text[1 : -len(end)]
+        return text
 
     def _is_product(self, x: int | float) -> bool:
         return type(x) is int and " @ " in self.text[x][0] and self.text[x][1] == _PRODUCT
@@ -425,6 +437,8 @@ class Emitter:
 
     def _new(self, operation: Operation) -> tuple[str, int]:
         shape = f"({self._sizes(operation)})"
+        if operation.detail is None:
+            return f"np.empty({shape})", _ATOM
         if operation.detail in (0.0, 1.0):
             return f"np.{'ones' if operation.detail else 'zeros'}({shape})", _ATOM
         return f"np.full({shape}, {operation.detail})", _ATOM
@@ -458,7 +472,7 @@ def _words(line: str) -> list[str]:
 
 def _number(x: float) -> str:
     if math.isfinite(x):
-        return repr(int(x)) if x == int(x) and abs(x) < 1e6 and (x or math.copysign(1, x) > 0) else repr(x)
+        return repr(x)
     return "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
 
 

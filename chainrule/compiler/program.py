@@ -49,7 +49,7 @@ KINDS = {
     "logsumexp_slopes": "the softmax, but 0 where the logsumexp is -inf",
     "softmax_pullback": "the adjoint of the logits, from the softmax and its adjoint",
     "count": "the number of examples, times the argument",
-    "new": "an array filled with the number *detail*",
+    "new": "an array filled with the number *detail*, or with nothing yet",
     "store": "write the second argument into the view *detail* of the first",
     "accumulate": "add the second argument to the view *detail* of the first",
 }
@@ -292,7 +292,7 @@ class Builder:
 
     # --- changing ----------------------------------------------------------------------------
 
-    def new(self, shape: Shape, batched: bool, fill: float, like: Symbol | None = None) -> Symbol:
+    def new(self, shape: Shape, batched: bool, fill: float | None, like: Symbol | None = None) -> Symbol:
         """Return a new array; a batched one has as many examples as *like*."""
         return self.emit("new", (like,) if batched and like is not None else (), shape, batched, fill)
 
@@ -336,6 +336,8 @@ def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
         for x, other in (args, args[::-1]):
             if isinstance(x, float) and x in (1.0, -1.0):
                 return other if x == 1.0 else -other
+        if _same(*args):
+            return primitives.square(args[0])
     elif row is primitives.divide:
         if isinstance(args[1], float) and args[1] in (1.0, -1.0):
             return args[0] if args[1] == 1.0 else -args[0]
@@ -363,6 +365,10 @@ def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
     elif row is primitives.add_up:
         return functools.reduce(primitives.add, args)
     return None
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, Symbol) and isinstance(b, Symbol) and a.number == b.number
 
 
 def _negated(x: Any) -> Any:

@@ -92,7 +92,7 @@ def flatten(outputs: Sequence[Value]) -> Tape:
             n = known[key] = new(row, inputs)
         return n
 
-    constant(1.0)
+    constants[new(None, ())] = 1.0  # ONE, apart from any 1.0 in the user's code
     order = reachable(outputs)
     for node in order:
         row = node.primitive
@@ -144,12 +144,12 @@ def normalise(tape: Tape) -> None:
 
     add, subtract, negative = primitives.add, primitives.subtract, primitives.negative
     add_up, dot, multiply = primitives.add_up, primitives.dot_product, primitives.multiply
+    # Python's sum() starts from 0, and dot has a bias of 0: these are no terms.  Any other 0 is, or
+    # a target that is 0 would make its example unlike the rest.
     zero = {n for n, x in constants.items() if x == 0.0}
 
     def gather(into: list[Term], sign: int, n: int) -> list[Term]:
         """Return *into* with the terms of *sign* times node *n* added."""
-        if n in zero:
-            return into
         if uses[n] == 1:
             if n in terms:
                 inner = terms[n]
@@ -174,7 +174,7 @@ def normalise(tape: Tape) -> None:
     for n, row in enumerate(rows):
         if row is add:
             a, b = operands[n]
-            found = gather(gather([], 1, a), 1, b)
+            found = gather([], 1, b) if a in zero else gather(gather([], 1, a), 1, b)
         elif row is subtract:
             a, b = operands[n]
             found = gather(gather([], 1, a), -1, b)
@@ -191,10 +191,11 @@ def normalise(tape: Tape) -> None:
                 (1, a, b)
                 for a, b in zip(inputs[:k], inputs[k:-1])  # noqa: B905 (the hot loop)
             ]
-            found = gather(found, 1, inputs[-1])
+            if inputs[-1] not in zero or not found:
+                found = gather(found, 1, inputs[-1])
         else:
             continue
-        terms[n] = found or [(1, operands[n][0], ONE)]
+        terms[n] = found
 
 
 def needed(tape: Tape) -> list[int]:
