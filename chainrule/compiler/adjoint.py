@@ -32,6 +32,7 @@ class _Pullback:
         self.active = self._active()
         # For every operation the adjoints that arrived: where in its array, and what.
         self.arrived: dict[int, list[tuple[Array | None, Operand]]] = {}
+        self.pools: dict[int, Symbol] = {}  # the adjoints of arrays that are read while they fill
         self.shaded: set[int] = set()  # below a branch that where() may not have chosen
 
     def _active(self) -> list[bool]:
@@ -79,7 +80,20 @@ class _Pullback:
         if type(number) is int and self.active[number]:
             if batched and not self.program.operations[number].batched:
                 adjoint = self.builder.total_batch(adjoint)
-            self.arrived.setdefault(number, []).append((where, adjoint))
+            if number in self.program.pools:
+                self._pool(number, adjoint, where)
+            else:
+                self.arrived.setdefault(number, []).append((where, adjoint))
+
+    def _pool(self, number: int, adjoint: Operand, where: Array | None) -> None:
+        operation = self.program.operations[number]
+        if number not in self.pools:
+            self.pools[number] = self.builder.new(operation.shape, operation.batched, 0.0)
+        if where is _WHOLE:
+            where = np.arange(operation.shape[0])
+        self.builder.accumulate(
+            self.pools[number], *self._unique(where, adjoint, operation.batched)
+        )
 
     def _total(self, number: int) -> Operand:
         """Return the adjoint of operation *number*: the sum of all that arrived."""
@@ -114,10 +128,6 @@ class _Pullback:
         if not rest:
             assert total is not None
             return total
-        like = next((x for _, x in rest if isinstance(x, Symbol) and x.batched), None)
-        if like is None and isinstance(total, Symbol):
-            like = total
-        like = self._like(operation, like)
         written = np.full(size, total is not None)
         plan, blank = [], False
         for where, x in rest:
@@ -126,20 +136,12 @@ class _Pullback:
             plan.append((where, x, fresh))
             written[where] = True
         fill = 0.0 if blank or not written.all() else None
-        target = builder.new(operation.shape, operation.batched, fill, like)
+        target = builder.new(operation.shape, operation.batched, fill)
         if total is not None:
             builder.store(target, np.arange(size).reshape(operation.shape), total)
         for where, x, fresh in plan:
             (builder.store if fresh else builder.accumulate)(target, where, x)
         return target
-
-    def _like(self, operation: Operation, like: Symbol | None) -> Symbol | None:
-        if not operation.batched or like is not None:
-            return like
-        for number, other in enumerate(self.program.operations):
-            if other.batched:
-                return self.builder.symbol(number)
-        return None
 
     def _unique(self, where: Array, x: Operand, batched: bool) -> tuple[Array, Operand]:
         """Return different addresses and what to add there: the sums of what *where* repeats."""
@@ -256,10 +258,16 @@ class _Pullback:
     def _store(self, operation: Operation) -> None:
         """Read the adjoint of a value where it was written into a larger array."""
         target, value = operation.args
-        if type(value) is not int or not self.active[value] or target not in self.arrived:
+        if type(value) is not int or not self.active[value]:
             return
         how, detail = operation.detail
         where = addresses_of(detail) if how == "view" else self.program.constants[detail]
+        if target in self.pools:
+            x = self.builder.at(self.pools[target], where)  # type: ignore[index]
+            source = self.program.operations[value]
+            self._give(value, self._shaped(x, where.shape, source), operation.batched)
+        if target not in self.arrived:
+            return
         arrived = self.arrived[target]
         source = self.program.operations[value]
         if target in self.shaded:
@@ -284,9 +292,7 @@ class _Pullback:
         self._shade(number, operation)
         builder = self.builder
         a, b = (builder.symbol(int(n)) for n in operation.args)
-        delta = builder.broadcast(
-            adjoint, operation.shape, operation.batched, builder.symbol(number)
-        )
+        delta = builder.broadcast(adjoint, operation.shape, operation.batched)
         if not operation.detail[2]:
             if self.active[a.number]:
                 self._matmul_left(a, b, delta)

@@ -47,7 +47,8 @@ _OPEN = {
     primitives.logaddexp,
     primitives.damped,
 }
-_FEW = 4  # fewer alike nodes than this are not worth an array operation of their own
+_FEW = 4  # sizes of products, or numbers of terms, for which a group is split up
+SMALL = 8  # fewer alike nodes than this are not worth an array operation of their own
 
 
 @dataclass(eq=False)
@@ -96,6 +97,8 @@ class Group:
     """Of an operation on any number of operands: those of all members, one after another."""
     counts: Ids | None = None
     terms: list[Terms] = field(default_factory=list)
+    lump: bool = False
+    """Whether the operands are not alike: nodes of an irregular graph, gathered from anywhere."""
 
 
 @dataclass(eq=False)
@@ -124,6 +127,7 @@ def group(tape: Tape, inputs: dict[int, int]) -> Grouping:
         for key, members in _buckets(tape, level, colours).items():
             for part in _form(tape, key, members, colour):
                 part.colour = fresh
+                part.lump = "mixed" in key
                 colour[part.members] = fresh
                 for n in part.members.tolist():
                     colours[n] = fresh
@@ -193,19 +197,18 @@ def _lumped(found: dict[Any, list[int]]) -> dict[Any, list[int]]:
 
     Irregular graphs would otherwise need an array operation per node.
     """
-    if len(found) < _FEW:
+    if len(found) < 2:
         return found
     small: dict[Any, list[Any]] = {}
     for key, members in found.items():
-        if len(members) < _FEW and key[0] is not primitives.softmax_entry:
+        if len(members) < SMALL and key[0] is not primitives.softmax_entry:
             shape = 2 if len(key) == 2 and isinstance(key[1], frozenset) else len(key)
             fixed = tuple(part if isinstance(part, tuple) else None for part in key[1:])
             small.setdefault((key[0], shape, fixed), []).append(key)
     for (row, shape, fixed), keys in small.items():
-        if len(keys) < _FEW:
-            continue
-        lump = sorted(chain.from_iterable(found.pop(key) for key in keys))
-        found[(row, "mixed", shape, fixed)] = lump
+        if len(keys) >= _FEW:
+            lump = sorted(chain.from_iterable(found.pop(key) for key in keys))
+            found[(row, "mixed", shape, fixed)] = lump
     return found
 
 

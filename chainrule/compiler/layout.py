@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import primitives
-from .groups import CONSTANT, PARAMETER, Group, Grouping, Ids, Product, Terms, ranges
+from .groups import PARAMETER, SMALL, Group, Grouping, Ids, Terms, ranges
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import ONE, Tape
 
@@ -66,6 +66,42 @@ class _Placer:
         self.parameters = [n for n in tape.leaves if n in alive and n not in argument]
         for i, members in inputs.items():
             self._place_input(i, np.array(members, dtype=np.int64))
+        self.pool: int | None = None  # the array that lumps are kept in
+        self.pooled = np.full(size, _UNPLACED, dtype=np.int64)
+        self.small: set[int] = set()
+        self.filled = 0
+        self._make_pool(grouping.groups, bool(inputs))
+
+    def _make_pool(self, groups: Sequence[Group], batched: bool) -> None:
+        """Open an array for the nodes of an irregular graph, if there are any.
+
+        All that a lump gathers its operands from stands in this one array, large groups excepted.
+        """
+        lumps = [part for part in groups if part.lump]
+        if not lumps:
+            return
+        wanted = np.unique(np.concatenate([ids for part in lumps for ids in _mentioned(part)]))
+        needed = set(self.colour[wanted].tolist())
+        for part in groups:
+            if part.lump or (part.colour in needed and len(part.members) < SMALL):
+                self.small.add(part.colour)
+        leaves = wanted[self.colour[wanted] < self.first]
+        size = len(leaves) + sum(len(p.members) for p in groups if p.colour in self.small)
+        pool = self.builder.new((size,), batched, None)
+        self.builder.program.pools.add(pool.number)
+        for colour in np.unique(self.colour[leaves]).tolist():
+            members = leaves[self.colour[leaves] == colour]
+            value = self.fetch(members)
+            self.pooled[members] = self._pour(pool, value, len(members))
+        self.pool = len(self.arrays)
+        self.arrays.append(pool)
+
+    def _pour(self, pool: Symbol, value: Operand, count: int) -> Ids:
+        """Write *value* into the next part of the pool; return the addresses."""
+        addresses = np.arange(self.filled, self.filled + count)
+        self.filled += count
+        self.builder.store(pool, addresses, value)
+        return addresses
 
     def _place_input(self, i: int, members: Ids) -> None:
         array = self.builder.emit("input", (), (len(members),), True, i)
@@ -89,7 +125,7 @@ class _Placer:
             if np.array_equal(wish[order][:, columns], rows):
                 width = array.shape[-1]
                 shape = (*array.shape[:-1], 1 + width)
-                target = self.builder.new(shape, array.batched, 1.0, like=array)
+                target = self.builder.new(shape, array.batched, 1.0)
                 inner = np.arange(math.prod(shape)).reshape(shape)[..., 1:]
                 self.builder.store(target, inner, array)
                 self.ones.add(self._home(target, members, inner.ravel()))
@@ -133,24 +169,27 @@ class _Placer:
         """
         flat = ids.ravel()
         self._place_parameters(ids[self.colour[ids] == PARAMETER] if not self._all_new(ids) else ids)
-        homes = self.home[flat]
+        homes, addresses = self.home[flat], self.address[flat]
+        if self.pool is not None and (homes != homes[0]).any():
+            pooled = self.pooled[flat] >= 0
+            homes = np.where(pooled, self.pool, homes)
+            addresses = np.where(pooled, self.pooled[flat], addresses)
         different = np.unique(homes).tolist()
         if different == [_CONSTANT]:
             return None, self.values[ids]
         if len(different) == 1:
-            return self.arrays[different[0]], self.address[ids]
+            return self.arrays[different[0]], addresses.reshape(ids.shape)
         if all(home in self.blocks for home in different):
             starts = np.array([self.blocks.get(h, 0) for h in range(len(self.arrays))])
-            return self._whole(), (starts[homes] + self.address[flat]).reshape(ids.shape)
+            return self._whole(), (starts[homes] + addresses).reshape(ids.shape)
         parts = [(home, np.flatnonzero(homes == home)) for home in different]
-        batched = [self.arrays[h] for h in different if h >= 0 and self.arrays[h].batched]
-        like = batched[0] if batched else None
-        target = self.builder.new((flat.size,), bool(batched), 0.0, like)
+        batched = any(self.arrays[h].batched for h in different if h >= 0)
+        target = self.builder.new((flat.size,), batched, None)
         for home, at in parts:
             if home == _CONSTANT:
                 value = self.builder.constant(self.values[flat[at]])
             else:
-                value = self.builder.at(self.arrays[home], self.address[flat[at]])
+                value = self.builder.at(self.arrays[home], addresses[at])
             self.builder.store(target, at, value)
         return target, np.arange(flat.size).reshape(ids.shape)
 
@@ -198,6 +237,12 @@ class _Placer:
 
     def keep(self, members: Ids, value: Operand, shape: Shape, name: str = "") -> None:
         """Remember that *value* holds *members*, in that order, in *shape*."""
+        if int(self.colour[members[0]]) in self.small:
+            assert self.pool is not None
+            self.address[members] = self._pour(self.arrays[self.pool], value, len(members))
+            self.home[members] = self.pool
+            self.pooled[members] = self.address[members]
+            return
         if not isinstance(value, Symbol):
             array = self.builder.emit(
                 "constant", (), shape, False, self.builder.array(np.full(shape, value))

@@ -80,6 +80,8 @@ class Program:
     """The mean of the one output over the examples, where there is a derivative."""
     gradients: list[tuple[int, int | float]] = field(default_factory=list)
     """The parameter operations and their derivatives."""
+    pools: set[int] = field(default_factory=set)
+    """The arrays made by ``new`` that are read before the last write into them."""
     arguments: dict[str, list[int]] = field(default_factory=dict)
     """The parameter operations that each function of the source takes."""
 
@@ -237,13 +239,11 @@ class Builder:
             x = self.symbol(int(x.operation.args[0]))
         return self.emit("take", (x,), addresses.shape, x.batched, self.array(addresses))
 
-    def broadcast(self, x: Operand, shape: Shape, batched: bool, like: Symbol | None = None) -> Symbol:
+    def broadcast(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
         """Return *x* copied along the axes where it has extent 1."""
         if isinstance(x, Symbol) and x.shape == shape and x.batched >= batched:
             return x
-        source = like if batched and like is not None else None
-        args = (x,) if source is None else (x, source)
-        return self.emit("broadcast", args, shape, batched)
+        return self.emit("broadcast", (x,), shape, batched)
 
     # --- adding up ---------------------------------------------------------------------------
 
@@ -292,9 +292,9 @@ class Builder:
 
     # --- changing ----------------------------------------------------------------------------
 
-    def new(self, shape: Shape, batched: bool, fill: float | None, like: Symbol | None = None) -> Symbol:
-        """Return a new array; a batched one has as many examples as *like*."""
-        return self.emit("new", (like,) if batched and like is not None else (), shape, batched, fill)
+    def new(self, shape: Shape, batched: bool, fill: float | None) -> Symbol:
+        """Return a new array, filled with a number or, if that is None, with nothing yet."""
+        return self.emit("new", (), shape, batched, fill)
 
     def store(self, target: Symbol, addresses: Array, value: Operand) -> None:
         """Write *value* at *addresses* of *target*."""
