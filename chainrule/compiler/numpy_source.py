@@ -32,8 +32,28 @@ EXPRESSIONS = {
 FUNCTIONS = {
     "sigmoid": """
 def sigmoid(z):
-    e = np.exp(-np.abs(z))
+    if np.min(z, initial=0.0) > -708.0:
+        return 1.0 / (1.0 + np.exp(-z))
+    e = np.exp(-np.abs(z))  # does not overflow
     return np.where(z >= 0.0, 1.0, e) / (1.0 + e)
+""",
+    "one_minus": """
+def one_minus(a, z):
+    # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1
+    rest = 1.0 - a
+    sure = z > 6.0
+    if sure.any():
+        rest[sure] = a[sure] * np.exp(-z[sure])
+    return rest
+""",
+    "one_minus_square": """
+def one_minus_square(a, z):
+    # 1 - a**2 for a = tanh(z), with all its digits also where a is almost 1 or -1
+    rest = 1.0 - a * a
+    sure = rest < 0.01
+    if sure.any():
+        rest[sure] = 4.0 * sigmoid(2.0 * z[sure]) * sigmoid(-2.0 * z[sure])
+    return rest
 """,
     "logsigmoid": """
 def logsigmoid(z):
@@ -115,6 +135,7 @@ def view(x, offset, shape, strides, batched):
 """,
 }
 _NEEDS = {
+    "one_minus_square": ("sigmoid",),
     "silu": ("damped", "sigmoid"),
     "gelu": ("damped", "normal_cdf"),
     "softmax": ("segments",),
@@ -404,8 +425,9 @@ class Emitter:
         return f"{x}.sum(axis={axis}, keepdims=True)", _ATOM
 
     def _sum_batch(self, operation: Operation) -> tuple[str, int]:
+        source = self.program.operations[int(operation.args[0])]
         x, _ = self.operand(operation.args[0], _ATOM)
-        return f"{x}.sum(axis=0)", _ATOM
+        return f"{x}.sum({'axis=0' if source.shape == operation.shape else ''})", _ATOM
 
     def _count(self, operation: Operation) -> tuple[str, int]:
         x = operation.args[0]
@@ -424,7 +446,7 @@ class Emitter:
             args.append(self._array(operation.detail))
         return f"{operation.kind}({', '.join(args)})", _ATOM
 
-    _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
+    _one_minus = _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])

@@ -36,11 +36,13 @@ KINDS = {
     "take": "elements at the addresses in constant number *detail*",
     "pick": "rows of the second argument chosen by the first",
     "spread": "the transpose of pick: rows added up where the first argument says, *detail* of them",
+    "one_minus": "1 minus the first argument, the sigmoid of the second, to full relative accuracy",
+    "one_minus_square": "1 minus the square of the first, the tanh of the second, likewise",
     "broadcast": "copies along axes of extent 1",
     "matmul": "matrix product, each argument's last two axes exchanged first if *detail* says so; "
     "all axes but the last are rows, unless *detail[2]* calls for a stack of products",
     "sum": "sum over the axes *detail*, counted from the last, which keep extent 1",
-    "sum_batch": "sum over the examples",
+    "sum_batch": "sum over the examples; over all else too if the result has fewer elements",
     "segment_sum": "sums of the stretches that start where constant number *detail* says",
     "maximum": "largest along the last axis, or of such stretches",
     "minimum": "smallest, likewise",
@@ -170,6 +172,11 @@ class Builder:
         program.operations.append(operation)
         return Symbol(self, len(program.operations) - 1)
 
+    def known(self, kind: str, args: Sequence[Symbol], shape: Shape, detail: Any) -> Symbol | None:
+        """Return the result of an operation if the program has it already."""
+        found = self._known.get((kind, tuple(arg.number for arg in args), shape, detail))
+        return None if found is None else self.symbol(found)
+
     # --- operands ----------------------------------------------------------------------------
 
     def array(self, values: Array) -> int:
@@ -272,6 +279,10 @@ class Builder:
             return self.emit("count", (x,), (1,), False)
         if not x.batched:
             return x * self.emit("count", (1.0,), (1,) * len(x.shape), False)
+        inner = x.operation
+        if inner.kind == "sum" and math.prod(inner.shape) == 1:  # all in one go
+            x = self.symbol(int(inner.args[0]))
+            return self.emit("sum_batch", (x,), (1,), False)
         return self.emit("sum_batch", (x,), x.shape, False)
 
     def matmul(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
@@ -362,6 +373,11 @@ def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
             return primitives.subtract(b, x)
     elif row is primitives.subtract and (x := _negated(args[1])) is not None:
         return primitives.add(args[0], x)
+    elif row is primitives.sigmoid and (x := _negated(args[0])) is not None:
+        builder = args[0].builder
+        known = builder.known("apply", (x,), x.shape, "sigmoid")
+        if known is not None:
+            return builder.emit("one_minus", (known, x), x.shape, x.batched)
     elif row is primitives.add_up:
         return functools.reduce(primitives.add, args)
     return None
