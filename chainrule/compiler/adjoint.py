@@ -245,6 +245,12 @@ class _Pullback:
         self._shade(number, operation)
         self._moved(operation, adjoint, self.program.constants[operation.detail])
 
+    def _pick(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        index, table = (self.builder.symbol(int(n)) for n in operation.args)
+        delta = self.builder.broadcast(adjoint, operation.shape, operation.batched)
+        spread = self.builder.emit("spread", (index, delta), table.shape, False, table.shape[0])
+        self._give(table.number, spread, False)
+
     def _reshape(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
         source = self.program.operations[operation.args[0]]  # type: ignore[index]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +60,17 @@ def _user_rows(program: Program) -> dict[str, Any]:
 def _lift(outputs: Sequence[Any], arguments: Sequence[Sequence[Value]], names: Sequence[str],
           shapes: Any, result: Any) -> Lifted:
     """Return the graph of *outputs* as an array program over batches of *arguments*."""
+    collecting = gc.isenabled()
+    gc.disable()  # millions of tuples and no cycles: the collector would look at them over and over
+    try:
+        return _lifted(outputs, arguments, names, shapes, result)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _lifted(outputs: Sequence[Any], arguments: Sequence[Sequence[Value]], names: Sequence[str],
+            shapes: Any, result: Any) -> Lifted:
     tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
     number = {leaf: n for n, leaf in tape.leaves.items()}
     inputs: dict[int, int] = {}

@@ -47,6 +47,7 @@ _OPEN = {
     primitives.logaddexp,
     primitives.damped,
 }
+_WHOLE = (primitives.softmax_entry, primitives.take_entry)  # never mixed with others
 _FEW = 4  # sizes of products, or numbers of terms, for which a group is split up
 SMALL = 8  # fewer alike nodes than this are not worth an array operation of their own
 
@@ -201,7 +202,7 @@ def _lumped(found: dict[Any, list[int]]) -> dict[Any, list[int]]:
         return found
     small: dict[Any, list[Any]] = {}
     for key, members in found.items():
-        if len(members) < SMALL and key[0] is not primitives.softmax_entry:
+        if len(members) < SMALL and key[0] not in _WHOLE:
             shape = 2 if len(key) == 2 and isinstance(key[1], frozenset) else len(key)
             fixed = tuple(part if isinstance(part, tuple) else None for part in key[1:])
             small.setdefault((key[0], shape, fixed), []).append(key)
@@ -344,7 +345,7 @@ def find_products(left: Ids, right: Ids) -> list[Product]:
         b = right if order is None else np.take_along_axis(right, order, 1)
         u, of_left = unique_rows(a)
         w, of_right = unique_rows(b)
-        if len(u) == len(w) == members > 1:
+        if len(u) == len(w) == members > 1 and length > 1:
             continue  # nothing is shared: as good as no product
         blocks = _blocks(of_left, of_right, len(u), len(w))
         if blocks:

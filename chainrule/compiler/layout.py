@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import primitives
-from .groups import PARAMETER, SMALL, Group, Grouping, Ids, Terms, ranges
+from .groups import PARAMETER, SMALL, Group, Grouping, Ids, Terms, find_products, ranges
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import ONE, Tape
 
@@ -272,6 +272,9 @@ class _Placer:
             self._elementwise(part)
 
     def _elementwise(self, part: Group) -> None:
+        if part.row is primitives.take_entry:
+            self._take(part)
+            return
         order = self._order(part.operands)
         operands, shape = self.fetch_together([ids[order] for ids in part.operands])
         assert part.row is not None
@@ -281,6 +284,30 @@ class _Placer:
             if argument[:1] == "z" and part.row.arity == 1:
                 name = "a" + argument[1:]
         self.keep(part.members[order], self.builder.apply(part.row, *operands), shape, name)
+
+    def _take(self, part: Group) -> None:
+        """Compute entries of tables: rows of a matrix if the same columns serve every index."""
+        index, *entries = part.operands
+        table = np.stack(entries, axis=1)
+        products = find_products(index[:, None], table)
+        builder = self.builder
+        if len(products) == 1 and len(products[0].left) == 1:
+            product = products[0]
+            which = self._symbol(self.fetch(product.left[0, :, 0]), (len(product.left[0]),))
+            values = self._symbol(self.fetch(product.right[0].T), product.right[0].T.shape)
+            if not values.batched:
+                shape = product.members.shape[1:]
+                value = builder.emit("pick", (which, values), shape, which.batched)
+                shape = tuple(n for n in shape if n > 1) or (1,)
+                order = product.members.ravel()
+                self.keep(part.members[order], builder.reshape(value, shape), shape)
+                return
+        operands, shape = self.fetch_together(part.operands)
+        which, *choices = operands  # type: ignore[assignment]
+        value: Operand = choices[-1]
+        for k in range(len(choices) - 2, -1, -1):
+            value = primitives.where(primitives.equal(which, float(k)), choices[k], value)
+        self.keep(part.members, value, shape)
 
     def _order(self, columns: Sequence[Ids]) -> Ids:
         """Return the members in the order in which the most telling of their operands stands."""

@@ -75,6 +75,19 @@ def normal_cdf(x):
 def gelu(x):
     return damped(x, normal_cdf(x))
 """,
+    "pick": """
+def pick(index, table):
+    rows = index.astype(int)
+    if (rows != index).any() or (rows < 0).any() or (rows >= len(table)).any():
+        raise IndexError(f"take: expected whole numbers from 0 to {len(table) - 1}")
+    return table[rows]
+""",
+    "spread": """
+def spread(index, delta, rows):  # the transpose of pick
+    total = np.zeros((rows, delta.shape[-1]))
+    np.add.at(total, index.astype(int).ravel(), delta.reshape(-1, delta.shape[-1]))
+    return total
+""",
     "softmax_entry": """
 def softmax_entry(k, *xs):
     top = np.maximum.reduce(np.broadcast_arrays(*xs))
@@ -446,6 +459,14 @@ class Emitter:
             args.append(self._array(operation.detail))
         return f"{operation.kind}({', '.join(args)})", _ATOM
 
+    def _pick(self, operation: Operation) -> tuple[str, int]:
+        self.helper(operation.kind)
+        args = self._args(operation)
+        if operation.detail is not None:
+            args.append(str(operation.detail))
+        return f"{operation.kind}({', '.join(args)})", _ATOM
+
+    _spread = _pick
     _one_minus = _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:

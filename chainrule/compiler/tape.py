@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from ..engine import primitives
@@ -43,6 +44,12 @@ class Tape:
     recorded: int = 0
     """How many nodes the recorded graph had."""
 
+    def append(self, row: Primitive | None, inputs: tuple[int, ...]) -> int:
+        """Add an entry and return its number."""
+        self.rows.append(row)
+        self.operands.append(inputs)
+        return len(self.rows) - 1
+
 
 def reachable(outputs: Sequence[Value]) -> list[Value]:
     """Return *outputs* and all they were computed from, operands before users.
@@ -56,79 +63,83 @@ def reachable(outputs: Sequence[Value]) -> list[Value]:
             if type(operand) is not float and operand not in seen:
                 seen.add(operand)
                 order.append(operand)
-    order.sort(key=_serial)
+    order.sort(key=attrgetter("serial"))
     return order
 
 
-def _serial(node: Value) -> int:
-    return node.serial
+class _Numbers(dict[Any, int]):
+    """The number of every Value and every constant; a constant that is new gets the next one."""
+
+    def __init__(self, tape: Tape):
+        super().__init__()
+        self.tape = tape
+        self.zeros: dict[float, int] = {}
+
+    def __missing__(self, x: float) -> int:
+        if x == 0.0:  # the two zeros are equal, but they are not alike
+            sign = math.copysign(1.0, x)
+            if sign not in self.zeros:
+                self.zeros[sign] = self.new(x)
+            return self.zeros[sign]
+        n = self[x] = self.new(x)
+        return n
+
+    def new(self, x: float) -> int:
+        n = self.tape.append(None, ())
+        self.tape.constants[n] = x
+        return n
 
 
 def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
     tape = Tape()
-    rows, operands, constants = tape.rows, tape.operands, tape.constants
-    number: dict[Value, int] = {}
-    known: dict[Any, int] = {}
-    known_constants: dict[Any, int] = {}
-
-    def constant(x: float) -> int:
-        key = x if x else (x, math.copysign(1.0, x))  # the two zeros are equal but not alike
-        n = known_constants.get(key)
-        if n is None:
-            n = known_constants[key] = new(None, ())
-            constants[n] = x
-        return n
-
-    def new(row: Primitive | None, inputs: tuple[int, ...]) -> int:
-        rows.append(row)
-        operands.append(inputs)
-        return len(rows) - 1
+    rows, operands = tape.rows, tape.operands
+    number = _Numbers(tape)
+    number.new(1.0)  # ONE, apart from any 1.0 in the user's code
+    of = number.__getitem__
+    known: dict[Primitive, dict[tuple[int, ...], int]] = {}
 
     def made(row: Primitive, inputs: tuple[int, ...]) -> int:
-        key = (row, inputs)
-        n = known.get(key)
+        """Return the number of *row* applied to *inputs*, a new one if there is none."""
+        same = known.setdefault(row, {})
+        n = same.get(inputs)
         if n is None:
-            n = known[key] = new(row, inputs)
+            n = same[inputs] = len(rows)
+            rows.append(row)
+            operands.append(inputs)
         return n
 
-    constants[new(None, ())] = 1.0  # ONE, apart from any 1.0 in the user's code
     order = reachable(outputs)
     for node in order:
         row = node.primitive
         if row is None:
-            n = new(None, ())
+            n = tape.append(None, ())
             tape.leaves[n] = node
+            if node.label:
+                tape.labels[n] = node.label
+        elif row is primitives.softmax_entry:
+            which, *logits = node.operands
+            n = _softmax(tape, known.setdefault(row, {}), tuple(map(of, logits))) + int(which)
+        elif row is primitives.mean_of:
+            terms = tuple(map(of, node.operands))
+            n = made(primitives.divide, (made(primitives.add_up, terms), of(float(len(terms)))))
         else:
-            inputs = tuple(
-                [number[x] if type(x) is not float else constant(x) for x in node.operands]
-            )
-            if row is primitives.softmax_entry:
-                logits = inputs[1:]
-                first = known.get((row, logits))
-                if first is None:
-                    first = known[row, logits] = new(row, logits)
-                    for _ in logits[1:]:
-                        new(row, logits)
-                    tape.softmaxes.append(first)
-                n = first + int(node.operands[0])
-            elif row is primitives.mean_of:
-                total = made(primitives.add_up, inputs)
-                n = made(primitives.divide, (total, constant(float(len(inputs)))))
-            else:
-                key = (row, inputs)
-                found = known.get(key)
-                if found is None:
-                    found = known[key] = len(rows)
-                    rows.append(row)
-                    operands.append(inputs)
-                n = found
+            n = made(row, tuple(map(of, node.operands)))
         number[node] = n
-        if node.label:
-            tape.labels.setdefault(n, node.label)
     tape.outputs = [number[node] for node in outputs]
     tape.recorded = len(order)
     return tape
+
+
+def _softmax(tape: Tape, known: dict[tuple[int, ...], int], logits: tuple[int, ...]) -> int:
+    """Return the number of the first entry of the softmax of *logits*."""
+    first = known.get(logits)
+    if first is None:
+        first = known[logits] = len(tape.rows)
+        for _ in logits:
+            tape.append(primitives.softmax_entry, logits)
+        tape.softmaxes.append(first)
+    return first
 
 
 def normalise(tape: Tape) -> None:
