@@ -111,22 +111,22 @@ class Grouping:
     """The colour of every node; members of a group share one."""
 
 
-def group(tape: Tape, inputs: dict[int, int]) -> Grouping:
-    """Return the nodes of a normalised *tape* in groups; *inputs* maps a leaf to its argument."""
+def group(tape: Tape, arguments: Sequence[Sequence[int]]) -> Grouping:
+    """Return the nodes of a normalised *tape* in groups; *arguments* lists the leaves of each."""
     alive = needed(tape)
     size = len(tape.rows)
     colour = np.zeros(size, dtype=np.int64)
     for n in tape.constants:
         colour[n] = CONSTANT
     colour[ONE] = UNIT
-    for n, argument in inputs.items():
-        colour[n] = INPUT + argument
-    fresh = INPUT + 1 + max(inputs.values(), default=-1)
+    for i, members in enumerate(arguments):
+        colour[members] = INPUT + i
+    fresh = INPUT + len(arguments)
     colours: list[int] = colour.tolist()
     groups: list[Group] = []
     for level in _levels(tape, alive):
-        for key, members in _buckets(tape, level, colours).items():
-            for part in _form(tape, key, members, colour):
+        for key, alike in _buckets(tape, level, colours).items():
+            for part in _form(tape, key, alike, colour):
                 part.colour = fresh
                 part.lump = "mixed" in key
                 colour[part.members] = fresh

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import primitives
-from .groups import PARAMETER, SMALL, Group, Grouping, Ids, Terms, find_products, ranges
+from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Ids, Terms, find_products, ranges
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import ONE, Tape
 
@@ -39,7 +39,7 @@ class Layout:
 class _Placer:
     """The state of the pass: for every node, the array that holds it and its address there."""
 
-    def __init__(self, tape: Tape, grouping: Grouping, inputs: dict[int, list[int]]):
+    def __init__(self, tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]]):
         self.tape = tape
         self.colour = grouping.colour
         self.builder = Builder()
@@ -55,22 +55,22 @@ class _Placer:
             self.values[n] = x
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
-        self.first = 2 + len(inputs)  # colours from here on are computed
+        self.first = INPUT + len(arguments)  # colours from here on are computed
         self.layers = 0  # products with parameters so far
         self.wishes = _wishes(grouping)
         alive = set(tape.outputs)
         for part in grouping.groups:
             for ids in _mentioned(part):
                 alive.update(ids.tolist())
-        argument = {n for members in inputs.values() for n in members}
+        argument = {n for members in arguments for n in members}
         self.parameters = [n for n in tape.leaves if n in alive and n not in argument]
-        for i, members in inputs.items():
+        for i, members in enumerate(arguments):
             self._place_input(i, np.array(members, dtype=np.int64))
         self.pool: int | None = None  # the array that lumps are kept in
         self.pooled = np.full(size, _UNPLACED, dtype=np.int64)
         self.small: set[int] = set()
         self.filled = 0
-        self._make_pool(grouping.groups, bool(inputs))
+        self._make_pool(grouping.groups, bool(arguments))
 
     def _make_pool(self, groups: Sequence[Group], batched: bool) -> None:
         """Open an array for the nodes of an irregular graph, if there are any.
@@ -104,6 +104,8 @@ class _Placer:
         return addresses
 
     def _place_input(self, i: int, members: Ids) -> None:
+        if not len(members):
+            return
         array = self.builder.emit("input", (), (len(members),), True, i)
         self._home(array, members, np.arange(len(members)))
         if self._with_ones(array, members):
@@ -198,8 +200,13 @@ class _Placer:
             (self.colour[ids] == PARAMETER).all() and (self.home[ids] == _UNPLACED).all()
         )
 
-    def fetch(self, ids: Ids) -> Operand:
-        """Return the nodes *ids* as one operand of their shape."""
+    def fetch(self, ids: Ids, narrow: bool = False) -> Operand:
+        """Return the nodes *ids* as one operand of their shape.
+
+        If *narrow*, an axis along which it repeats itself has extent 1.
+        """
+        if narrow:
+            ids = _narrow(ids)
         array, addresses = self.locate(ids)
         if array is None:
             return self.builder.constant(addresses)
@@ -416,9 +423,10 @@ class _Placer:
             product = primitives.multiply(signed, self._multiplied(left, right))
             return builder.reshape(builder.total(product, (-1,), (*shape, each)), shape)
         if _columns(terms, len(terms.counts)):
-            value = self._multiplied(left[..., 0], right[..., 0])
+            value = self._multiplied(left[..., 0], right[..., 0], narrow=True)
             for k in range(1, each):
-                value = primitives.add(value, self._multiplied(left[..., k], right[..., k]))
+                addend = self._multiplied(left[..., k], right[..., k], narrow=True)
+                value = primitives.add(value, addend)
             return value
         product = None if plain else _along(left, right)
         if product is not None:
@@ -428,10 +436,10 @@ class _Placer:
         value = builder.total(self._multiplied(left, right), (-1,), (*shape, each))
         return builder.reshape(value, shape)
 
-    def _multiplied(self, left: Ids, right: Ids) -> Operand:
+    def _multiplied(self, left: Ids, right: Ids, narrow: bool = False) -> Operand:
         if (right == ONE).all():
-            return self.fetch(left)
-        return primitives.multiply(self.fetch(left), self.fetch(right))
+            return self.fetch(left, narrow)
+        return primitives.multiply(self.fetch(left, narrow), self.fetch(right, narrow))
 
     def _first_product(
         self, found: Terms, rest: list[Terms], part: Group
@@ -628,9 +636,9 @@ _SEGMENTED = {
 }
 
 
-def lay_out(tape: Tape, grouping: Grouping, inputs: dict[int, list[int]]) -> Layout:
-    """Return the forward program; *inputs* lists the leaves of every argument."""
-    placer = _Placer(tape, grouping, inputs)
+def lay_out(tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]]) -> Layout:
+    """Return the forward program; *arguments* lists the leaves of each."""
+    placer = _Placer(tape, grouping, arguments)
     for part in grouping.groups:
         placer.compute(part)
     outputs = placer.fetch(np.array(tape.outputs, dtype=np.int64))

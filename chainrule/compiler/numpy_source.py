@@ -173,7 +173,7 @@ class Emitter:
     def function(self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]) -> str:
         """Return the source of function *name*; *returned* writes the results into its last line."""
         program = self.program
-        wanted = self._wanted(results)
+        wanted = program.needed(results)
         uses = self._uses(wanted, results)
         stored = self._stored(wanted)
         parameters = [n for n in sorted(wanted) if program.operations[n].kind == "parameter"]
@@ -209,18 +209,6 @@ class Emitter:
             ["@np.errstate(all=\"ignore\")", f"def {name}({', '.join(arguments)}):"]
             + ["    " + line for line in body]
         )
-
-    def _wanted(self, results: Sequence[Any]) -> set[int]:
-        """Return the operations that *results* need, with all writes into the arrays among them."""
-        operations = self.program.operations
-        wanted = {x for x in results if type(x) is int}
-        for n in range(len(operations) - 1, -1, -1):
-            operation = operations[n]
-            if operation.kind in ("store", "accumulate") and operation.args[0] in wanted:
-                wanted.add(n)
-            if n in wanted:
-                wanted.update(x for x in operation.args if type(x) is int)
-        return wanted
 
     def _stored(self, wanted: set[int]) -> dict[int | float, int]:
         """Return the operations that are computed straight into a view of a larger array."""

@@ -87,6 +87,17 @@ class Program:
     arguments: dict[str, list[int]] = field(default_factory=dict)
     """The parameter operations that each function of the source takes."""
 
+    def needed(self, results: Sequence[int | float]) -> set[int]:
+        """Return the operations that *results* need, writes into their arrays included."""
+        wanted = {x for x in results if type(x) is int}
+        for n in range(len(self.operations) - 1, -1, -1):
+            operation = self.operations[n]
+            if operation.kind in ("store", "accumulate") and operation.args[0] in wanted:
+                wanted.add(n)
+            if n in wanted:
+                wanted.update(x for x in operation.args if type(x) is int)
+        return wanted
+
     def parameters(self, function: str) -> list[Operation]:
         """Return the parameter operations in the order in which *function* takes them."""
         return [self.operations[n] for n in self.arguments[function]]

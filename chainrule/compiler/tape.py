@@ -50,6 +50,21 @@ class Tape:
         self.operands.append(inputs)
         return len(self.rows) - 1
 
+    def arguments(self, leaves: Sequence[Sequence[Value]]) -> list[list[int]]:
+        """Return the numbers of the *leaves* of every argument, used or not."""
+        number = {leaf: n for n, leaf in self.leaves.items()}
+        found = []
+        for argument in leaves:
+            members = []
+            for leaf in argument:
+                n = number.get(leaf)
+                if n is None:
+                    n = self.append(None, ())
+                    self.leaves[n] = leaf
+                members.append(n)
+            found.append(members)
+        return found
+
 
 def reachable(outputs: Sequence[Value]) -> list[Value]:
     """Return *outputs* and all they were computed from, operands before users.
