@@ -321,7 +321,8 @@ def _add_gradient(layout: Any, batched: bool) -> None:
     """Add the backward program, and the mean over the examples."""
     program, builder, output = layout.program, layout.builder, layout.outputs
     found = differentiate(builder, output)
-    if batched:
+    # A result that no input reaches is its own mean.
+    if batched and isinstance(output, Symbol) and output.batched:
         count = builder.emit("count", (1.0,), (1,), False)
         output = primitives.divide(builder.total_batch(output), count)
         found = [(n, primitives.divide(x, count)) for n, x in found]

@@ -55,6 +55,7 @@ class _Placer:
             self.values[n] = x
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
+        self.assembled: dict[bytes, Symbol] = {}  # copies of nodes from several arrays
         self.first = INPUT + len(arguments)  # colours from here on are computed
         self.layers = 0  # products with parameters so far
         self.wishes = _wishes(grouping)
@@ -185,15 +186,18 @@ class _Placer:
             starts = np.array([self.blocks.get(h, 0) for h in range(len(self.arrays))])
             return self._whole(), (starts[homes] + addresses).reshape(ids.shape)
         parts = [(home, np.flatnonzero(homes == home)) for home in different]
+        positions = np.arange(flat.size).reshape(ids.shape)
+        if (known := self.assembled.get(flat.tobytes())) is not None:
+            return known, positions
         batched = any(self.arrays[h].batched for h in different if h >= 0)
-        target = self.builder.new((flat.size,), batched, None)
+        target = self.assembled[flat.tobytes()] = self.builder.new((flat.size,), batched, None)
         for home, at in parts:
             if home == _CONSTANT:
                 value = self.builder.constant(self.values[flat[at]])
             else:
                 value = self.builder.at(self.arrays[home], addresses[at])
             self.builder.store(target, at, value)
-        return target, np.arange(flat.size).reshape(ids.shape)
+        return target, positions
 
     def _all_new(self, ids: Ids) -> bool:
         return bool(

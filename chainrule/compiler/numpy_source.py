@@ -91,8 +91,13 @@ def spread(index, delta, rows):  # the transpose of pick
     "softmax_entry": """
 def softmax_entry(k, *xs):
     top = np.maximum.reduce(np.broadcast_arrays(*xs))
-    weights = [np.where(x == top, 1.0, np.exp(x - top)) + 0.0 * top for x in xs]
-    return weights[int(k)] / sum(weights)
+    one = np.where(top > -np.inf, 1.0, np.nan)
+    weights = [np.where(x == top, one, np.exp(x - top)) for x in xs]
+    return weights[k] / sum(weights)
+""",
+    "root": """
+def root(x):  # x ** 0.5, which NumPy takes for sqrt(x): that is nan at -inf
+    return np.where(x == -np.inf, np.inf, np.sqrt(x + 0.0))
 """,
     "segments": """
 def reduced(ufunc, x, starts):  # along the last axis, or the stretches of it
@@ -228,6 +233,7 @@ class Emitter:
                 and user.args[0] not in changing
                 and x not in self.program.names
                 and operations[x].kind in ("apply", "matmul")
+                and operations[x].batched == user.batched
                 and _same_axes(operations[x].shape, user.detail[1])
             ):
                 found[x] = n
@@ -307,7 +313,10 @@ class Emitter:
             return text, _ATOM
         if row.name == "softmax":
             self.helper("softmax_entry")
-            return f"softmax_entry({', '.join(texts)})", _ATOM
+            return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", _ATOM
+        if row.name == "**" and args[1] == 0.5:
+            self.helper("root")
+            return f"root({texts[0]})", _ATOM
         if row.name == "where":
             condition = self._condition(args[0])
             return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
