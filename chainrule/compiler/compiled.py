@@ -187,7 +187,7 @@ class Compiled:
         if lifted is None:
             lifted = self._lifted[shapes] = self._record(batch, shapes)
         self._latest = lifted
-        return lifted, [x.reshape(len(x), -1) if x.size else np.empty((len(x), x[0].size if len(x) else int(np.prod(x.shape[1:])))) for x in batch]
+        return lifted, [x if x.ndim > 1 else x[:, None] for x in batch]
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
         if not arrays:
@@ -296,7 +296,7 @@ def _lift(
         members = tape.arguments(arguments)
         normalise(tape)
         grouping = group(tape, members)
-        layout = lay_out(tape, grouping, members)
+        layout = lay_out(tape, grouping, members, shapes)
         program = layout.program
         program.inputs = list(names)
         program.outputs = [_operand(layout.outputs)]

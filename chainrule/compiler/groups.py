@@ -269,7 +269,7 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
     whole = Group(None, ids, -1, terms=classes)
     parts = []
     for part in _by_counts(whole):
-        parts += _with_products(part)
+        parts += _with_products(part, colour)
     return parts
 
 
@@ -307,12 +307,15 @@ def ranges(starts: Ids, counts: Ids) -> Ids:
     return np.arange(len(shift)) + shift
 
 
-def _with_products(whole: Group) -> list[Group]:
+def _with_products(whole: Group, colour: Ids) -> list[Group]:
     """Return the group with its largest product found; split if that takes several products."""
     candidates = [
         terms
         for terms in whole.terms
-        if (terms.each or 0) >= 2 and not (terms.right == ONE).all()
+        if (terms.each or 0) >= 2
+        and not (terms.right == ONE).all()
+        # A single sum over parameters, such as a penalty, goes matrix by matrix.
+        and (len(whole.members) > 1 or (colour[terms.left] != PARAMETER).any())
     ]
     for terms in sorted(candidates, key=lambda terms: -(terms.each or 0)):
         products = find_products(

@@ -22,6 +22,14 @@ from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import ONE, Tape
 
 _UNPLACED, _CONSTANT = -1, -2
+_ACTIVATIONS = (
+    primitives.sigmoid,
+    primitives.tanh,
+    primitives.relu,
+    primitives.leaky_relu,
+    primitives.silu,
+    primitives.gelu,
+)
 
 
 @dataclass
@@ -39,7 +47,13 @@ class Layout:
 class _Placer:
     """The state of the pass: for every node, the array that holds it and its address there."""
 
-    def __init__(self, tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]]):
+    def __init__(
+        self,
+        tape: Tape,
+        grouping: Grouping,
+        arguments: Sequence[Sequence[int]],
+        shapes: Sequence[Shape],
+    ):
         self.tape = tape
         self.colour = grouping.colour
         self.builder = Builder()
@@ -56,17 +70,19 @@ class _Placer:
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
         self.assembled: dict[bytes, Symbol] = {}  # copies of nodes from several arrays
-        self.first = INPUT + len(arguments)  # colours from here on are computed
-        self.layers = 0  # products with parameters so far
         self.wishes = _wishes(grouping)
+        self.first = INPUT + len(arguments)  # colours from here on are computed
         alive = set(tape.outputs)
         for part in grouping.groups:
             for ids in _mentioned(part):
                 alive.update(ids.tolist())
         argument = {n for members in arguments for n in members}
         self.parameters = [n for n in tape.leaves if n in alive and n not in argument]
-        for i, members in enumerate(arguments):
-            self._place_input(i, np.array(members, dtype=np.int64))
+        for i, (members, shape) in enumerate(zip(arguments, shapes, strict=True)):
+            self._place_input(i, np.array(members, dtype=np.int64), shape or (1,))
+        self.layers = 0  # products with parameters so far
+        for part in grouping.groups:
+            self._place_weights(part)
         self.pool: int | None = None  # the array that lumps are kept in
         self.pooled = np.full(size, _UNPLACED, dtype=np.int64)
         self.small: set[int] = set()
@@ -104,10 +120,23 @@ class _Placer:
         self.builder.store(pool, addresses, value)
         return addresses
 
-    def _place_input(self, i: int, members: Ids) -> None:
+    def _place_weights(self, part: Group) -> None:
+        """Give the weights of a product their place, a matrix Theta with the bias in column 0."""
+        for terms in part.terms:
+            product = terms.product
+            if product is None or not (self.colour[product.right] == PARAMETER).all():
+                continue
+            theta = product.right.reshape(-1, product.right.shape[2])
+            bias = _bias(part, terms, self.colour)
+            if bias is not None and len(product.left) == 1:
+                theta = np.concatenate([bias[1][0][:, None], theta], axis=1)
+            if self._all_new(theta):
+                self._place_parameters(theta)
+
+    def _place_input(self, i: int, members: Ids, shape: Shape) -> None:
         if not len(members):
             return
-        array = self.builder.emit("input", (), (len(members),), True, i)
+        array = self.builder.emit("input", (), shape, True, i)
         self._home(array, members, np.arange(len(members)))
         if self._with_ones(array, members):
             self.builder.program.names[self.arrays[-1].number] = "a1"
@@ -155,7 +184,8 @@ class _Placer:
         )
         self.blocks[self._home(block, new, np.arange(new.size))] = start
         self.placed += new.tolist()
-        name = self._label(new) or (f"Theta{self.layers + 1}" if len(shape) > 1 else "")
+        matrices = sum(len(self.arrays[home].shape) > 1 for home in self.blocks)
+        name = self._label(new) or (f"Theta{matrices}" if len(shape) > 1 else "")
         if name:
             self.builder.program.names.setdefault(block.number, name)
 
@@ -292,7 +322,7 @@ class _Placer:
         name = ""
         if isinstance(operands[0], Symbol):
             argument = self.builder.program.names.get(operands[0].number, "")
-            if argument[:1] == "z" and part.row.arity == 1:
+            if argument[:1] == "z" and part.row in _ACTIVATIONS:
                 name = "a" + argument[1:]
         self.keep(part.members[order], self.builder.apply(part.row, *operands), shape, name)
 
@@ -381,7 +411,8 @@ class _Placer:
             rest.remove(found)
             value, order, shape = self._first_product(found, rest, part)
             positions = order.reshape(-1)
-            if (self.colour[found.right] == PARAMETER).all():
+            colours = self.colour[found.left], self.colour[found.right]
+            if (colours[0] != PARAMETER).all() and (colours[1] == PARAMETER).all():
                 self.layers += 1
                 name = f"z{self.layers + 1}"
         else:
@@ -432,13 +463,33 @@ class _Placer:
                 addend = self._multiplied(left[..., k], right[..., k], narrow=True)
                 value = primitives.add(value, addend)
             return value
+        alone = shape == (1,)
+        if alone and (plain or (self.colour[left] == PARAMETER).all()):
+            return self._inner_product(left[0], right[0], plain)
         product = None if plain else _along(left, right)
         if product is not None:
             return builder.reshape(self._product(*product), shape)
-        if shape == (1,):
-            return builder.total(self._multiplied(left[0], right[0]), (-1,), (each,))
+        if alone:
+            return self._inner_product(left[0], right[0], plain)
         value = builder.total(self._multiplied(left, right), (-1,), (*shape, each))
         return builder.reshape(value, shape)
+
+    def _inner_product(self, left: Ids, right: Ids, plain: bool) -> Operand:
+        """Return the sum of left times right over all terms, array by array."""
+        self._place_parameters(left[self.colour[left] == PARAMETER])
+        total: Operand | None = None
+        homes = self.home[left]
+        for home in dict.fromkeys(homes.tolist()):
+            here = homes == home
+            columns = [left[here]] if plain else [left[here], right[here]]
+            order = self._order(columns)
+            operands, shape = self.fetch_together([ids[order] for ids in columns])
+            product = operands[0] if plain else primitives.multiply(*operands)
+            axes = range(-len(shape), 0)
+            addend = self.builder.reshape(self.builder.total(product, axes, shape), (1,))
+            total = addend if total is None else primitives.add(total, addend)
+        assert total is not None
+        return total
 
     def _multiplied(self, left: Ids, right: Ids, narrow: bool = False) -> Operand:
         if (right == ONE).all():
@@ -451,13 +502,7 @@ class _Placer:
         """Return the product, its members in the order of rows and columns, and their shape."""
         assert found.product is not None
         members, left, right = found.product.members, found.product.left, found.product.right
-        bias = None
-        for terms in rest:
-            if terms.each == 1 and terms.sign == found.sign and (terms.right == ONE).all():
-                ids = terms.left[members]
-                if (self.colour[ids] == PARAMETER).all() and (ids == ids[:, :1]).all():
-                    bias = ids[:, 0]
-                    taken = terms
+        taken, bias = _bias(part, found, self.colour) or (None, None)
         # Rows and columns stand as those of the left factor do.
         array, addresses = self.locate(left)
         if array is not None:
@@ -477,7 +522,7 @@ class _Placer:
             bias = np.take_along_axis(bias, w, 1) if bias is not None else None
         if bias is not None and len(left) == 1:
             value = self._product_with_bias(left, right, bias)
-            if value is not None:
+            if value is not None and taken is not None:
                 rest.remove(taken)
             else:
                 value = self._product(left, right)
@@ -611,24 +656,29 @@ def _mentioned(part: Group) -> list[Ids]:
     return found
 
 
+def _bias(part: Group, found: Terms, colour: Ids) -> tuple[Terms, Ids] | None:
+    """Return the terms that are the bias of the product *found*, and that of every column."""
+    assert found.product is not None
+    for terms in part.terms:
+        if terms.each == 1 and terms.sign == found.sign and (terms.right == ONE).all():
+            ids = terms.left[found.product.members]
+            if (colour[ids] == PARAMETER).all() and (ids == ids[:, :1]).all():
+                return terms, ids[:, 0]
+    return None
+
+
 def _wishes(grouping: Grouping) -> dict[int, list[Ids]]:
     """Return, by colour, the rows of nodes that are to be multiplied by weights with a bias."""
     wishes: dict[int, list[Ids]] = {}
-    colour = grouping.colour
     for part in grouping.groups:
         for terms in part.terms:
             product = terms.product
             if product is None or len(product.left) != 1:
                 continue
-            for other in part.terms:
-                if (
-                    other.each == 1
-                    and (other.right == ONE).all()
-                    and (colour[other.left] == PARAMETER).all()
-                    and (colour[product.right] == PARAMETER).all()
-                ):
-                    rows = product.left[0]
-                    wishes.setdefault(int(colour[rows.flat[0]]), []).append(rows)
+            weights = (grouping.colour[product.right] == PARAMETER).all()
+            if weights and _bias(part, terms, grouping.colour) is not None:
+                rows = product.left[0]
+                wishes.setdefault(int(grouping.colour[rows.flat[0]]), []).append(rows)
     return wishes
 
 
@@ -640,9 +690,14 @@ _SEGMENTED = {
 }
 
 
-def lay_out(tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]]) -> Layout:
-    """Return the forward program; *arguments* lists the leaves of each."""
-    placer = _Placer(tape, grouping, arguments)
+def lay_out(
+    tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]], shapes: Sequence[Shape]
+) -> Layout:
+    """Return the forward program.
+
+    *arguments* lists the leaves of each argument, *shapes* how one example of it is shaped.
+    """
+    placer = _Placer(tape, grouping, arguments, shapes)
     for part in grouping.groups:
         placer.compute(part)
     outputs = placer.fetch(np.array(tape.outputs, dtype=np.int64))

@@ -378,6 +378,11 @@ class Emitter:
         return f"{x}.reshape({self._shape((math.prod(source.shape),), source.batched)})"
 
     def _reshape(self, operation: Operation) -> tuple[str, int]:
+        source = self.program.operations[int(operation.args[0])]
+        if source.kind == "sum" and source.detail == (-1,) and source.shape[:-1] == operation.shape:
+            text, _ = self.text[int(operation.args[0])]
+            if text.endswith(", keepdims=True)"):
+                return text.removesuffix(", keepdims=True)") + ")", _ATOM
         x, _ = self.operand(operation.args[0], _ATOM)
         return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", _ATOM
 
