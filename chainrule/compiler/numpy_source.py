@@ -181,6 +181,7 @@ class Emitter:
         wanted = program.needed(results)
         uses = self._uses(wanted, results)
         stored = self._stored(wanted)
+        begun = self._begun(wanted, uses)
         parameters = [n for n in sorted(wanted) if program.operations[n].kind == "parameter"]
         for n in parameters:
             self.text[n] = (self._name(n, "theta"), _ATOM)
@@ -188,6 +189,13 @@ class Emitter:
         for n in sorted(wanted):
             operation = program.operations[n]
             if operation.kind == "parameter":
+                continue
+            if n in begun:
+                variable = self._name(int(operation.args[0]), "v")
+                self.lines.append(f"{variable} = {self.operand(operation.args[1])[0]}")
+                self.text[int(operation.args[0])] = (variable, _ATOM)
+                continue
+            if operation.kind == "new" and n in begun.values():
                 continue
             if operation.kind in ("store", "accumulate"):
                 place = self._write(operation)
@@ -237,6 +245,31 @@ class Emitter:
                 and _same_axes(operations[x].shape, user.detail[1])
             ):
                 found[x] = n
+        return found
+
+    def _begun(self, wanted: set[int], uses: list[int]) -> dict[int, int]:
+        """Return the writes that fill a whole array with a result wanted for nothing else.
+
+        The result itself can be that array.
+        """
+        operations = self.program.operations
+        found: dict[int, int] = {}
+        for n in sorted(wanted):
+            target = operations[n].args[0] if operations[n].args else None
+            if operations[n].kind != "store" or target in found.values():
+                continue
+            new, value = operations[int(target)], operations[n].args[1]  # type: ignore[arg-type]
+            if (
+                new.detail is None
+                and type(value) is int
+                and uses[value] == 1
+                and value not in self.program.names
+                and operations[value].kind in ("matmul", "apply")
+                and operations[value].batched == new.batched
+                and operations[value].shape == new.shape
+                and operations[n].detail == ("view", (0, contiguous(new.shape)))
+            ):
+                found[n] = int(target)  # type: ignore[arg-type]
         return found
 
     def _uses(self, wanted: set[int], results: Sequence[Any]) -> list[int]:
@@ -379,6 +412,11 @@ class Emitter:
 
     def _reshape(self, operation: Operation) -> tuple[str, int]:
         source = self.program.operations[int(operation.args[0])]
+        if source.kind == "reshape" or source.kind == "sum" and len(source.detail) > 1:
+            text, _ = self.text[int(operation.args[0])]
+            head, found, tail = text.rpartition(".reshape(")
+            if found and tail.endswith(")") and "(" not in tail and not source.batched:
+                return f"{head}.reshape({self._shape(operation.shape, False)})", _ATOM
         if source.kind == "sum" and source.detail == (-1,) and source.shape[:-1] == operation.shape:
             text, _ = self.text[int(operation.args[0])]
             if text.endswith(", keepdims=True)"):
@@ -436,6 +474,10 @@ class Emitter:
     def _sum(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0], _ATOM)
         axes = operation.detail
+        source = self.program.operations[int(operation.args[0])]
+        if not source.batched and len(axes) == len(source.shape) > 1:
+            ones = ", ".join("1" for _ in axes)
+            return f"{x}.sum().reshape({ones})", _ATOM
         axis = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
         return f"{x}.sum(axis={axis}, keepdims=True)", _ATOM
 

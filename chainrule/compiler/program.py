@@ -230,7 +230,18 @@ class Builder:
             return x.operation.args[0]
         if x.operation.kind == "reshape":
             return self.reshape(self.symbol(int(x.operation.args[0])), shape)
+        if self._is_number(x):
+            return self.emit(x.operation.kind, self._args(x), shape, False, x.operation.detail)
         return self.emit("reshape", (x,), shape, x.batched)
+
+    def _args(self, x: Symbol) -> list[Operand]:
+        return [self.symbol(a) if type(a) is int else a for a in x.operation.args]
+
+    def _is_number(self, x: Operand) -> bool:
+        """Return whether *x* is made of numbers and the number of examples: it has any shape."""
+        if not isinstance(x, Symbol) or x.operation.kind == "count":
+            return True
+        return x.operation.kind == "apply" and all(map(self._is_number, self._args(x)))
 
     def view(self, x: Symbol, strides: Strides) -> Symbol:
         """Return the elements of *x* at an offset and strides."""
@@ -239,6 +250,8 @@ class Builder:
         whole = all(a == b or a[0] == 1 for a, b in zip(axes, contiguous(shape), strict=True))
         if whole and not offset and math.prod(shape) == math.prod(x.shape):
             return self.reshape(x, shape)  # type: ignore[return-value]
+        if self._is_number(x):
+            return self.reshape(x, shape)
         while x.operation.kind == "reshape":
             x = self.symbol(int(x.operation.args[0]))
         return self.emit("view", (x,), shape, x.batched, strides)
@@ -253,6 +266,8 @@ class Builder:
         finer = factors(addresses.ravel())
         if finer is not None:
             return self.reshape(self.view(x, finer), addresses.shape)  # type: ignore[return-value]
+        if self._is_number(x):
+            return self.reshape(x, addresses.shape)
         while x.operation.kind == "reshape":
             x = self.symbol(int(x.operation.args[0]))
         return self.emit("take", (x,), addresses.shape, x.batched, self.array(addresses))
