@@ -339,7 +339,8 @@ class _Pullback:
         """Return *x*, one number per stretch, with a copy for every member of its stretch."""
         if not isinstance(x, Symbol) or operation.detail is None:
             return x
-        starts = self.program.constants[operation.detail]
+        detail = operation.detail
+        starts = self.program.constants[detail[0] if isinstance(detail, tuple) else detail]
         length = self.program.operations[operation.args[0]].shape[-1]  # type: ignore[index]
         owner = np.repeat(np.arange(len(starts)), np.diff([*starts.tolist(), length]))
         if x.shape != operation.shape:

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -390,9 +391,11 @@ class _Placer:
             self.keep(members, builder.reshape(value, shape), shape)
         else:
             x = self._symbol(self.fetch(flat), flat.shape)
-            begins = builder.array(np.cumsum(counts) - counts)
             shape = (len(members),)
-            self.keep(members, builder.emit(kind, (x,), shape, x.batched, begins), shape)
+            detail: Any = builder.stretches(counts)
+            if kind in ("maximum", "minimum"):
+                detail = detail[0]
+            self.keep(members, builder.emit(kind, (x,), shape, x.batched, detail), shape)
 
     def _symbol(self, x: Operand, shape: Shape) -> Symbol:
         return self.builder.broadcast(x, shape, isinstance(x, Symbol) and x.batched)

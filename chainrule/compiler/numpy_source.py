@@ -100,43 +100,51 @@ def root(x):  # x ** 0.5, which NumPy takes for sqrt(x): that is nan at -inf
     return np.where(x == -np.inf, np.inf, np.sqrt(x + 0.0))
 """,
     "segments": """
-def reduced(ufunc, x, starts):  # along the last axis, or the stretches of it
+# Of the last axis or, given where they start and which of them each element is in, of its stretches:
+
+
+def reduced(ufunc, x, starts):
     if starts is None:
         return ufunc.reduce(x, axis=-1, keepdims=True)
     return ufunc.reduceat(x, starts, axis=-1)
 
 
-def repeated(x, starts, length):
-    if starts is None:
-        return x
-    return np.repeat(x, np.diff(np.append(starts, length)), axis=-1)
+def repeated(x, owner):
+    return x if owner is None else x[..., owner]
 """,
     "softmax": """
-def softmax(z, starts=None):
-    top = repeated(reduced(np.maximum, z, starts), starts, z.shape[-1])
-    e = np.where(z == top, np.where(np.isfinite(top) | (top > 0.0), 1.0, np.nan), np.exp(z - top))
-    return e / repeated(reduced(np.add, e, starts), starts, z.shape[-1])
+def softmax(z, starts=None, owner=None):
+    top = repeated(reduced(np.maximum, z, starts), owner)
+    e = np.exp(z - top)
+    if not np.isfinite(top).all():  # an infinite logit takes all; where all are -inf, none is right
+        e = np.where(z == top, np.where(top > -np.inf, 1.0, np.nan), e)
+    return e / repeated(reduced(np.add, e, starts), owner)
 """,
     "logsumexp": """
-def logsumexp(z, starts=None):
+def logsumexp(z, starts=None, owner=None):
     top = reduced(np.maximum, z, starts)
-    tops = repeated(top, starts, z.shape[-1])
+    tops = repeated(top, owner)
     ties = reduced(np.add, (z == tops).astype(float), starts)
     rest = reduced(np.add, np.where(z == tops, 0.0, np.exp(z - tops)), starts)
     return np.where(np.isfinite(top), top + np.log1p(rest + (ties - 1.0)), top)
 """,
     "logsumexp_slopes": """
-def logsumexp_slopes(z, starts=None):  # the softmax, but nothing responds where all is -inf
-    top = repeated(reduced(np.maximum, z, starts), starts, z.shape[-1])
-    return np.where(top == -np.inf, 0.0, softmax(z, starts))
+def logsumexp_slopes(z, starts=None, owner=None):
+    # The softmax, but nothing responds where all is -inf.
+    top = repeated(reduced(np.maximum, z, starts), owner)
+    return np.where(top == -np.inf, 0.0, softmax(z, starts, owner))
 """,
     "softmax_pullback": """
-def softmax_pullback(p, g, starts=None):
-    # p_j (g_j (1 - p_j) - sum of the other g_k p_k), without subtracting from a p near 1.
+def softmax_pullback(p, g, starts=None, owner=None):
     def total(x):
-        return repeated(reduced(np.add, x, starts), starts, p.shape[-1])
+        return np.broadcast_to(repeated(reduced(np.add, x, starts), owner), p.shape)
 
-    sure, gp = p > 0.5, g * p
+    gp = g * p
+    sure = p > 0.999
+    if not (sure.any() and total(np.where(sure, 0.0, p))[sure].any()):
+        return p * (g - total(gp))
+    # The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k).
+    sure = p > 0.5
     small = total(np.where(sure, 0.0, gp))
     rest = np.where(sure, total(np.where(sure, 0.0, p)), 1.0 - p)
     others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
@@ -500,7 +508,7 @@ class Emitter:
         self.helper(operation.kind)
         args = self._args(operation)
         if operation.detail is not None:
-            args.append(self._array(operation.detail))
+            args += map(self._array, operation.detail)
         return f"{operation.kind}({', '.join(args)})", _ATOM
 
     def _pick(self, operation: Operation) -> tuple[str, int]:

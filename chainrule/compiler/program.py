@@ -46,7 +46,8 @@ KINDS = {
     "segment_sum": "sums of the stretches that start where constant number *detail* says",
     "maximum": "largest along the last axis, or of such stretches",
     "minimum": "smallest, likewise",
-    "logsumexp": "log of the sum of the exponentials, likewise",
+    "logsumexp": "log of the sum of the exponentials along the last axis; or of stretches, of which "
+    "*detail* is two constants, where they start and which stretch an element is in",
     "softmax": "exponentials over their sum, likewise, in the shape of the argument",
     "logsumexp_slopes": "the softmax, but 0 where the logsumexp is -inf",
     "softmax_pullback": "the adjoint of the logits, from the softmax and its adjoint",
@@ -198,6 +199,11 @@ class Builder:
         if number == len(self.program.constants):
             self.program.constants.append(values)
         return number
+
+    def stretches(self, counts: Array) -> tuple[int, int]:
+        """Return the constants that describe stretches of *counts* elements: starts and owners."""
+        starts = np.cumsum(counts) - counts
+        return self.array(starts), self.array(np.repeat(np.arange(len(counts)), counts))
 
     def constant(self, values: Array) -> Operand:
         """Return *values* as an operand: a plain number if they are all the same."""
