@@ -109,7 +109,7 @@ class Compiled:
         cost, blocks = lifted.function("gradient")(*_thetas(lifted, "gradient"), *batch)
         gradient = np.zeros(len(lifted.parameters))
         for (number, _), block in zip(program.gradients, blocks, strict=True):
-            gradient[slice(*program.operations[number].detail)] += block.ravel()
+            gradient[slice(*program.operations[number].detail)] += np.ravel(block)
         return float(np.ravel(cost)[0]), gradient
 
     def backward(self, *arrays: Any) -> float:

@@ -307,6 +307,12 @@ def ranges(starts: Ids, counts: Ids) -> Ids:
     return np.arange(len(shift)) + shift
 
 
+def is_neuron(terms: Terms, colour: Ids) -> bool:
+    """Return whether all factors on the right are parameters, and none on the left is."""
+    weights = bool((colour[terms.right] == PARAMETER).all())
+    return weights and not (colour[terms.left] == PARAMETER).any()
+
+
 def _with_products(whole: Group, colour: Ids) -> list[Group]:
     """Return the group with its largest product found; split if that takes several products."""
     candidates = [
@@ -314,8 +320,7 @@ def _with_products(whole: Group, colour: Ids) -> list[Group]:
         for terms in whole.terms
         if (terms.each or 0) >= 2
         and not (terms.right == ONE).all()
-        # A single sum over parameters, such as a penalty, goes matrix by matrix.
-        and (len(whole.members) > 1 or (colour[terms.left] != PARAMETER).any())
+        and (len(whole.members) > 1 or is_neuron(terms, colour))
     ]
     for terms in sorted(candidates, key=lambda terms: -(terms.each or 0)):
         products = find_products(

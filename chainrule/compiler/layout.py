@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import primitives
-from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Ids, Terms, find_products, ranges
+from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Ids, Terms, find_products, is_neuron, ranges
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import ONE, Tape
 
@@ -414,8 +414,7 @@ class _Placer:
             rest.remove(found)
             value, order, shape = self._first_product(found, rest, part)
             positions = order.reshape(-1)
-            colours = self.colour[found.left], self.colour[found.right]
-            if (colours[0] != PARAMETER).all() and (colours[1] == PARAMETER).all():
+            if is_neuron(found, self.colour):
                 self.layers += 1
                 name = f"z{self.layers + 1}"
         else:
@@ -429,14 +428,16 @@ class _Placer:
                 positions = self._order([rest[0].left[starts]])
                 shape = (count,)
             order = positions.reshape(shape)
+        sums: dict[Shape, Operand] = {}  # for a single member: what is still to be added up
         for terms in sorted(rest, key=lambda terms: -terms.sign):
-            addend = self._terms(terms, order, shape)
-            if value is None:
-                value = addend if terms.sign == 1 else primitives.negative(addend)
-            elif terms.sign == 1:
-                value = primitives.add(value, addend)
+            if self._is_inner(terms, count):
+                for addend, along in self._inner_product(terms):
+                    sums[along] = _plus(sums.get(along), terms.sign, addend)
             else:
-                value = primitives.subtract(value, addend)
+                value = _plus(value, terms.sign, self._terms(terms, order, shape))
+        for along, addends in sums.items():
+            total = self.builder.total(addends, range(-len(along), 0), along)
+            value = _plus(value, 1, self.builder.reshape(total, (1,)))
         assert value is not None
         self.keep(part.members[positions], value, shape, name)
 
@@ -460,39 +461,38 @@ class _Placer:
             signed = builder.constant(terms.signs.reshape(-1, each)[order])
             product = primitives.multiply(signed, self._multiplied(left, right))
             return builder.reshape(builder.total(product, (-1,), (*shape, each)), shape)
+        product = None if plain or each == 1 else _along(left, right)
+        if product is not None:
+            return builder.reshape(self._product(*product), shape)
         if _columns(terms, len(terms.counts)):
             value = self._multiplied(left[..., 0], right[..., 0], narrow=True)
             for k in range(1, each):
                 addend = self._multiplied(left[..., k], right[..., k], narrow=True)
                 value = primitives.add(value, addend)
             return value
-        alone = shape == (1,)
-        if alone and (plain or (self.colour[left] == PARAMETER).all()):
-            return self._inner_product(left[0], right[0], plain)
-        product = None if plain else _along(left, right)
-        if product is not None:
-            return builder.reshape(self._product(*product), shape)
-        if alone:
-            return self._inner_product(left[0], right[0], plain)
         value = builder.total(self._multiplied(left, right), (-1,), (*shape, each))
         return builder.reshape(value, shape)
 
-    def _inner_product(self, left: Ids, right: Ids, plain: bool) -> Operand:
-        """Return the sum of left times right over all terms, array by array."""
+    def _is_inner(self, terms: Terms, count: int) -> bool:
+        """Return whether *terms* are one long sum that is no product of data with weights."""
+        if count > 1 or terms.each is None or terms.each == 1 or terms.signs is not None:
+            return False
+        return not is_neuron(terms, self.colour)
+
+    def _inner_product(self, terms: Terms) -> list[tuple[Operand, Shape]]:
+        """Return what is to be added up, array by array, and the shapes it is broadcast to."""
+        left, right = terms.left, terms.right
+        plain = bool((right == ONE).all())
         self._place_parameters(left[self.colour[left] == PARAMETER])
-        total: Operand | None = None
+        found = []
         homes = self.home[left]
         for home in dict.fromkeys(homes.tolist()):
             here = homes == home
             columns = [left[here]] if plain else [left[here], right[here]]
             order = self._order(columns)
             operands, shape = self.fetch_together([ids[order] for ids in columns])
-            product = operands[0] if plain else primitives.multiply(*operands)
-            axes = range(-len(shape), 0)
-            addend = self.builder.reshape(self.builder.total(product, axes, shape), (1,))
-            total = addend if total is None else primitives.add(total, addend)
-        assert total is not None
-        return total
+            found.append((operands[0] if plain else primitives.multiply(*operands), shape))
+        return found
 
     def _multiplied(self, left: Ids, right: Ids, narrow: bool = False) -> Operand:
         if (right == ONE).all():
@@ -582,6 +582,13 @@ class _Placer:
         a = self._symbol(self.fetch(left), left.shape)
         b = self._symbol(self.fetch(right), right.shape)
         return builder.stack(a, b, (False, True))
+
+
+def _plus(total: Operand | None, sign: int, addend: Operand) -> Operand:
+    """Return *total*, None standing for nothing, plus or minus *addend*."""
+    if total is None:
+        return addend if sign == 1 else primitives.negative(addend)  # type: ignore[no-any-return]
+    return (primitives.add if sign == 1 else primitives.subtract)(total, addend)  # type: ignore[no-any-return]
 
 
 def _columns(terms: Terms, count: int) -> list[Ids]:
