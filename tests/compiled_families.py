@@ -1,5 +1,6 @@
 """Scalar programs of every family that the compiler lifts, each as a user would write it."""
 
+import itertools
 import random
 
 import chainrule as cr
@@ -53,7 +54,7 @@ ACTIVATIONS = [cr.sigmoid, cr.tanh, cr.relu, cr.leaky_relu, cr.softplus, cr.silu
 
 def mlp(rng, sizes, neuron=by_dot, activation=cr.tanh):
     """Return a network with linear outputs, and its weights, a bias first in every row."""
-    thetas = [values(rng, n, 1 + s) for s, n in zip(sizes, sizes[1:], strict=False)]
+    thetas = [values(rng, n, 1 + s) for s, n in itertools.pairwise(sizes)]
 
     def run(x):
         for i, theta in enumerate(thetas):
@@ -93,9 +94,7 @@ def recurrent(rng, inputs, width):
     def run(xs):
         h = [0.0] * width
         for x in xs:
-            h = [
-                cr.tanh(cr.dot(w[j][1:], x, w[j][0]) + cr.dot(u[j], h)) for j in range(width)
-            ]
+            h = [cr.tanh(cr.dot(w[j][1:], x, w[j][0]) + cr.dot(u[j], h)) for j in range(width)]
         return cr.sum([cr.square(v) for v in h])
 
     return run

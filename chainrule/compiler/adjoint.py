@@ -159,7 +159,8 @@ class _Pullback:
             return different, builder.reshape(summed, different.shape)
         starts = builder.array(np.cumsum(counts) - counts)
         row = builder.at(x, order)
-        return different, builder.emit("segment_sum", (row,), different.shape, row.batched, starts)
+        batched = isinstance(row, Symbol) and row.batched
+        return different, builder.emit("segment_sum", (row,), different.shape, batched, starts)
 
     def _filled(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
         if isinstance(x, Symbol) and x.shape == shape:
@@ -200,7 +201,7 @@ class _Pullback:
             if shaded and isinstance(partial, Symbol):
                 term = primitives.damped(partial, adjoint)
             else:
-                term = _times(adjoint, partial)
+                term = primitives.multiply(adjoint, partial)
             self._return(args[i], term, operation, shaded)
 
     def _varies(self, x: Symbol) -> bool:
@@ -267,13 +268,13 @@ class _Pullback:
 
     def _store(self, operation: Operation) -> None:
         """Read the adjoint of a value where it was written into a larger array."""
-        target, value = operation.args
+        target, value = int(operation.args[0]), operation.args[1]
         if type(value) is not int or not self.active[value]:
             return
         how, detail = operation.detail
         where = addresses_of(detail) if how == "view" else self.program.constants[detail]
         if target in self.pools:
-            x = self.builder.at(self.pools[target], where)  # type: ignore[index]
+            x = self.builder.at(self.pools[target], where)
             source = self.program.operations[value]
             self._give(value, self._shaped(x, where.shape, source), operation.batched)
         if target not in self.arrived:
@@ -320,7 +321,9 @@ class _Pullback:
         if a.operation.kind == "new" and a.operation.detail == 1.0:
             columns = a.shape[-1] - 1
             inner = np.arange(math.prod(b.shape)).reshape(b.shape)[:, 1:]
-            adjoint = builder.matmul(delta, builder.at(b, inner), (False, False))
+            weights = builder.at(b, inner)
+            assert isinstance(weights, Symbol)
+            adjoint = builder.matmul(delta, weights, (False, False))
             where = np.arange(math.prod(a.shape)).reshape(a.shape)[..., 1:]
             assert where.shape[-1] == columns
             self._give(a.number, adjoint, a.batched, where)
@@ -356,7 +359,9 @@ class _Pullback:
         if operation.detail is None:
             count = builder.total(ties, (-1,), x.shape)
         else:
-            count = builder.emit("segment_sum", (ties,), operation.shape, x.batched, operation.detail)
+            count = builder.emit(
+                "segment_sum", (ties,), operation.shape, x.batched, operation.detail
+            )
         share = self._repeated(operation, primitives.divide(adjoint, count))
         self._give(x.number, primitives.multiply(ties, share), operation.batched)
 
@@ -367,7 +372,11 @@ class _Pullback:
         builder = self.builder
         x = builder.symbol(int(operation.args[0]))
         shares = builder.emit("logsumexp_slopes", (x,), x.shape, x.batched, operation.detail)
-        self._give(x.number, _times(self._repeated(operation, adjoint), shares), operation.batched)
+        self._give(
+            x.number,
+            primitives.multiply(self._repeated(operation, adjoint), shares),
+            operation.batched,
+        )
 
     def _softmax(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
@@ -379,8 +388,3 @@ class _Pullback:
             "softmax_pullback", (y, adjoint), y.shape, y.batched, operation.detail
         )
         self._give(operation.args[0], pulled, operation.batched)
-
-
-def _times(adjoint: Operand, partial: Operand) -> Operand:
-    """Return the product, with the factors of a partial that is a product one by one."""
-    return primitives.multiply(adjoint, partial)

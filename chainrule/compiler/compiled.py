@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import gc
 import inspect
-import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -191,7 +189,9 @@ class Compiled:
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
         if not arrays:
-            raise TypeError(f"{self._name}: expected an array with a row per example for each argument")
+            raise TypeError(
+                f"{self._name}: expected an array with a row per example for each argument"
+            )
         names = _argument_names(self._function, len(arrays))
         batch = []
         for name, given in zip(names, arrays, strict=True):
@@ -199,7 +199,7 @@ class Compiled:
                 array = np.asarray(given)
             except ValueError as error:
                 raise ValueError(
-                    f"{self._name}: argument {name} is ragged; all examples must have one shape, so "
+                    f"{self._name}: argument {name} is ragged; examples must have one shape: "
                     "pad them, or compile the graph of each length"
                 ) from error
             if array.dtype.kind not in "fiub":
@@ -237,7 +237,7 @@ class Compiled:
         return _lift(outputs, [_leaves(x) for x in examples], names, shapes, structure)
 
 
-def compile(function: Any) -> Compiled:  # noqa: A001
+def compile(function: Any) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
     The function is run once, its graph is lifted to matrix products and whole-array operations, and
@@ -273,7 +273,7 @@ def compile(function: Any) -> Compiled:  # noqa: A001
         return Compiled(None, function)
     if not callable(function):
         raise TypeError(
-            f"compile: expected a function of one example, or a Value, not {type(function).__name__}"
+            f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
     return Compiled(function)
 

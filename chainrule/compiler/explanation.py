@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
-from ..engine import primitives
 from .groups import Group, Grouping
 from .layout import Layout
 from .program import Operation, Program
@@ -20,8 +18,9 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
     """Return the figures of a program.
 
     ``nodes`` is the size of the graph that was recorded, ``forward`` and ``gradient`` are the array
-    operations of the two functions (views and constants cost nothing and do not count), ``products``
-    those that are matrix products, ``gathers`` those that copy elements by a list of addresses.
+    operations of the two functions (views and constants cost nothing and do not count),
+    ``products`` those that are matrix products, ``gathers`` those that copy elements by a list of
+    addresses.
     """
     operations = program.operations
     found: dict[str, Any] = {"nodes": tape.recorded}
@@ -89,7 +88,7 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
         ),
         (
             "2. Sums of products",
-            f"  {sums} sums with {sum(map(len, tape.terms.values()))} terms are left of all additions",
+            f"  {sums} sums with {sum(map(len, tape.terms.values()))} terms are left of all adding",
         ),
         ("3. Groups of alike nodes", "\n".join(map(_group_line, grouping.groups))),
         ("4. Arrays", "\n".join(arrays)),
@@ -102,7 +101,7 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
         ),
         (
             "6. Backward",
-            f"  {len(program.operations)} operations in all, forward and backward; a derivative for "
+            f"  {len(program.operations)} operations, forward and backward; a derivative for "
             f"{len(program.gradients)} arrays of parameters",
         ),
     ]

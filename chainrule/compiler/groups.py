@@ -5,9 +5,10 @@ has is no part of the likeness, or causal attention would fall apart into one gr
 Alike nodes have the same depth, so no group depends on itself, and one array operation can compute
 all its members at once.
 
-A group of M sums of K products each is one matrix product where its first factors form |U| different
-rows of K, its second factors |W|, and every pair of rows occurs once: |U| |W| = M.  If the pairs fall
-into blocks with that property, such as the heads of attention, it is a stack of matrix products.
+A group of M sums of K products each is one matrix product where its first factors form |U|
+different rows of K, its second factors |W|, and every pair of rows occurs once: |U| |W| = M.  If
+the pairs fall into blocks with that property, such as the heads of attention, it is a stack of
+matrix products.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Product:
 
 @dataclass(eq=False)
 class Terms:
-    """The terms of one kind in a group of sums: sign times left times right, added up per member."""
+    """The terms of one kind in a group of sums: sign times left times right."""
 
     sign: int
     left: Ids
@@ -177,9 +178,9 @@ def _buckets(tape: Tape, level: list[int], colours: list[int]) -> dict[Any, list
                 a, b = inputs
                 p, q = colours[a], colours[b]
                 key = (row, p, q) if p >= q else (row, q, p)
-            elif row is primitives.softmax_entry:
-                key = (row, frozenset([colours[x] for x in inputs]))
-            elif row in SEGMENTED and len(inputs) > 2 and not any(x in constants for x in inputs):
+            elif row is primitives.softmax_entry or (
+                row in SEGMENTED and len(inputs) > 2 and not any(x in constants for x in inputs)
+            ):
                 key = (row, frozenset([colours[x] for x in inputs]))
             elif row in _OPEN:
                 key = (row, *[colours[x] for x in inputs])
@@ -221,12 +222,10 @@ def _form(tape: Tape, key: Any, members: list[int], colour: Ids) -> list[Group]:
         return _sums(tape, ids, colour, mixed=key[1] == "mixed")
     operands = [tape.operands[n] for n in members]
     if row is primitives.softmax_entry:
-        firsts = [
-            n for i, n in enumerate(members) if i == 0 or operands[i] is not operands[i - 1]
-        ]
+        firsts = [n for i, n in enumerate(members) if i == 0 or operands[i] is not operands[i - 1]]
         logits = [tape.operands[n] for n in firsts]
         return [_segmented(row, ids, logits)]
-    if row in SEGMENTED and (key[1] == "mixed" and key[2] == 2 or isinstance(key[1], frozenset)):
+    if row in SEGMENTED and ((key[1] == "mixed" and key[2] == 2) or isinstance(key[1], frozenset)):
         return [_segmented(row, ids, operands)]
     columns = np.array(operands, dtype=np.int64).T
     if row is primitives.multiply and key[1] != "mixed":
@@ -276,9 +275,7 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
 def _by_counts(whole: Group) -> list[Group]:
     """Return the sums split by their numbers of terms if only a few different ones occur."""
     signatures = np.stack([terms.counts for terms in whole.terms], axis=1)
-    different, which, size = np.unique(
-        signatures, axis=0, return_inverse=True, return_counts=True
-    )
+    different, which, size = np.unique(signatures, axis=0, return_inverse=True, return_counts=True)
     if len(different) == 1 or len(different) > _FEW or size.min() < _FEW:
         return [whole]
     return [_subset(whole, np.flatnonzero(which.ravel() == i)) for i in range(len(different))]
@@ -290,9 +287,7 @@ def _subset(whole: Group, chosen: Ids) -> Group:
     for terms in whole.terms:
         starts = np.cumsum(terms.counts) - terms.counts
         take = ranges(starts[chosen], terms.counts[chosen])
-        parts.append(
-            Terms(terms.sign, terms.left[take], terms.right[take], terms.counts[chosen])
-        )
+        parts.append(Terms(terms.sign, terms.left[take], terms.right[take], terms.counts[chosen]))
     return Group(None, whole.members[chosen], -1, terms=parts)
 
 
@@ -304,7 +299,8 @@ def ranges(starts: Ids, counts: Ids) -> Ids:
     """
     ends = np.cumsum(counts)
     shift = np.repeat(starts - (ends - counts), counts)
-    return np.arange(len(shift)) + shift
+    steps: Ids = np.arange(len(shift)) + shift
+    return steps
 
 
 def is_neuron(terms: Terms, colour: Ids) -> bool:
@@ -347,7 +343,10 @@ def find_products(left: Ids, right: Ids) -> list[Product]:
     Empty if there are none, or too many different ones to be worth it.
     """
     members, length = left.shape
-    by_left, by_right = np.argsort(left, axis=1, kind="stable"), np.argsort(right, axis=1, kind="stable")
+    by_left, by_right = (
+        np.argsort(left, axis=1, kind="stable"),
+        np.argsort(right, axis=1, kind="stable"),
+    )
     for order in (None, by_right, by_left):  # the terms may come in another order in every member
         a = left if order is None else np.take_along_axis(left, order, 1)
         b = right if order is None else np.take_along_axis(right, order, 1)

@@ -13,12 +13,24 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..engine import primitives
-from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Ids, Terms, find_products, is_neuron, ranges
+from .groups import (
+    INPUT,
+    PARAMETER,
+    SMALL,
+    Group,
+    Grouping,
+    Ids,
+    Terms,
+    find_products,
+    is_neuron,
+    ranges,
+)
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import ONE, Tape
 
@@ -180,9 +192,7 @@ class _Placer:
             shape = new.shape
         start = len(self.placed)
         new = new.ravel()
-        block = self.builder.emit(
-            "parameter", (), shape, False, (start, start + new.size)
-        )
+        block = self.builder.emit("parameter", (), shape, False, (start, start + new.size))
         self.blocks[self._home(block, new, np.arange(new.size))] = start
         self.placed += new.tolist()
         matrices = sum(len(self.arrays[home].shape) > 1 for home in self.blocks)
@@ -202,7 +212,9 @@ class _Placer:
         None and their numbers if they are constants.  Nodes of several arrays are copied together.
         """
         flat = ids.ravel()
-        self._place_parameters(ids[self.colour[ids] == PARAMETER] if not self._all_new(ids) else ids)
+        self._place_parameters(
+            ids[self.colour[ids] == PARAMETER] if not self._all_new(ids) else ids
+        )
         homes, addresses = self.home[flat], self.address[flat]
         if self.pool is not None and (homes != homes[0]).any():
             pooled = self.pooled[flat] >= 0
@@ -231,9 +243,7 @@ class _Placer:
         return target, positions
 
     def _all_new(self, ids: Ids) -> bool:
-        return bool(
-            (self.colour[ids] == PARAMETER).all() and (self.home[ids] == _UNPLACED).all()
-        )
+        return bool((self.colour[ids] == PARAMETER).all() and (self.home[ids] == _UNPLACED).all())
 
     def fetch(self, ids: Ids, narrow: bool = False) -> Operand:
         """Return the nodes *ids* as one operand of their shape.
@@ -267,7 +277,7 @@ class _Placer:
             if _is_chain(candidate) and len(candidate) <= 6:
                 breaks = candidate
         ends = sorted(breaks)
-        shape = tuple(b // a for a, b in zip(ends, ends[1:], strict=False))[::-1] or (1,)
+        shape = tuple(b // a for a, b in pairwise(ends))[::-1] or (1,)
         operands: list[Operand] = []
         for array, addresses in places:
             if array is None:
@@ -346,10 +356,10 @@ class _Placer:
                 return
         operands, shape = self.fetch_together(part.operands)
         which, *choices = operands  # type: ignore[assignment]
-        value: Operand = choices[-1]
+        chosen: Operand = choices[-1]
         for k in range(len(choices) - 2, -1, -1):
-            value = primitives.where(primitives.equal(which, float(k)), choices[k], value)
-        self.keep(part.members, value, shape)
+            chosen = primitives.where(primitives.equal(which, float(k)), choices[k], chosen)
+        self.keep(part.members, chosen, shape)
 
     def _order(self, columns: Sequence[Ids]) -> Ids:
         """Return the members in the order in which the most telling of their operands stands."""
@@ -368,7 +378,8 @@ class _Placer:
         return best
 
     def _segmented(self, part: Group) -> None:
-        assert part.segments is not None and part.counts is not None
+        assert part.segments is not None
+        assert part.counts is not None
         counts, segments = part.counts, part.segments
         softmax = part.row is primitives.softmax_entry
         starts = np.cumsum(counts) - counts
@@ -453,14 +464,14 @@ class _Placer:
                 addends = primitives.multiply(builder.constant(terms.signs[take]), addends)
             x = self._symbol(addends, take.shape)
             begins = builder.array(np.cumsum(counts) - counts)
-            value = builder.emit("segment_sum", (x,), counts.shape, x.batched, begins)
-            return builder.reshape(value, shape)
+            summed = builder.emit("segment_sum", (x,), counts.shape, x.batched, begins)
+            return builder.reshape(summed, shape)
         left, right = terms.left.reshape(-1, each)[order], terms.right.reshape(-1, each)[order]
         plain = bool((right == ONE).all())
         if terms.signs is not None:
             signed = builder.constant(terms.signs.reshape(-1, each)[order])
-            product = primitives.multiply(signed, self._multiplied(left, right))
-            return builder.reshape(builder.total(product, (-1,), (*shape, each)), shape)
+            addends = primitives.multiply(signed, self._multiplied(left, right))
+            return builder.reshape(builder.total(addends, (-1,), (*shape, each)), shape)
         product = None if plain or each == 1 else _along(left, right)
         if product is not None:
             return builder.reshape(self._product(*product), shape)
@@ -497,7 +508,8 @@ class _Placer:
     def _multiplied(self, left: Ids, right: Ids, narrow: bool = False) -> Operand:
         if (right == ONE).all():
             return self.fetch(left, narrow)
-        return primitives.multiply(self.fetch(left, narrow), self.fetch(right, narrow))
+        product: Operand = primitives.multiply(self.fetch(left, narrow), self.fetch(right, narrow))
+        return product
 
     def _first_product(
         self, found: Terms, rest: list[Terms], part: Group
@@ -537,7 +549,7 @@ class _Placer:
         return self.builder.reshape(value, shape), members.reshape(shape), shape
 
     def _product_with_bias(self, left: Ids, right: Ids, bias: Ids) -> Operand | None:
-        """Return the product with the bias as weight of a unit that is one, None if not possible."""
+        """Return the product with the bias as weight of a unit that is 1, None if not possible."""
         array, addresses = self.locate(left[0])
         theta = np.concatenate([bias[0][:, None], right[0]], axis=1)
         if array is None:
@@ -559,7 +571,8 @@ class _Placer:
                 extended = extended[0]
             a = self.builder.at(array, extended)
         b = self.fetch(theta)
-        assert isinstance(a, Symbol) and isinstance(b, Symbol)
+        assert isinstance(a, Symbol)
+        assert isinstance(b, Symbol)
         return self.builder.matmul(a, b, (False, True))
 
     def _product(self, left: Ids, right: Ids) -> Operand:
@@ -572,8 +585,10 @@ class _Placer:
             b = self._symbol(self.fetch(right[0, 0]), (length,))
             return builder.total(primitives.multiply(a, b), (-1,), (length,))
         if stack == 1:
-            a = self._symbol(self.fetch(left[0, 0] if rows == 1 else left[0]),
-                             left.shape[2:] if rows == 1 else left.shape[1:])
+            a = self._symbol(
+                self.fetch(left[0, 0] if rows == 1 else left[0]),
+                left.shape[2:] if rows == 1 else left.shape[1:],
+            )
             b = self._symbol(self.fetch(right[0]), right.shape[1:])
             if not b.batched:
                 return builder.matmul(a, b, (False, True))
@@ -587,8 +602,10 @@ class _Placer:
 def _plus(total: Operand | None, sign: int, addend: Operand) -> Operand:
     """Return *total*, None standing for nothing, plus or minus *addend*."""
     if total is None:
-        return addend if sign == 1 else primitives.negative(addend)  # type: ignore[no-any-return]
-    return (primitives.add if sign == 1 else primitives.subtract)(total, addend)  # type: ignore[no-any-return]
+        return addend if sign == 1 else -addend
+    row = primitives.add if sign == 1 else primitives.subtract
+    result: Operand = row(total, addend)
+    return result
 
 
 def _columns(terms: Terms, count: int) -> list[Ids]:
@@ -631,7 +648,7 @@ def _breaks(shape: Sequence[int]) -> set[int]:
 
 def _is_chain(sizes: set[int]) -> bool:
     ordered = sorted(sizes)
-    return all(b % a == 0 for a, b in zip(ordered, ordered[1:], strict=False))
+    return all(b % a == 0 for a, b in pairwise(ordered))
 
 
 def _along(left: Ids, right: Ids) -> tuple[Ids, Ids] | None:
@@ -649,8 +666,9 @@ def _along(left: Ids, right: Ids) -> tuple[Ids, Ids] | None:
         for order in (None, b, a):
             if order is not None:
                 index = np.argsort(order, axis=3, kind="stable")
-                a, b = np.take_along_axis(left.reshape(shape), index, 3), np.take_along_axis(
-                    right.reshape(shape), index, 3
+                a, b = (
+                    np.take_along_axis(left.reshape(shape), index, 3),
+                    np.take_along_axis(right.reshape(shape), index, 3),
                 )
             if (a == a[:, :, :1]).all() and (b == b[:, :1]).all():
                 return a[:, :, 0], b[:, 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def root(x):  # x ** 0.5, which NumPy takes for sqrt(x): that is nan at -inf
     return np.where(x == -np.inf, np.inf, np.sqrt(x + 0.0))
 """,
     "segments": """
-# Of the last axis or, given where they start and which of them each element is in, of its stretches:
+# Of the last axis; or of its stretches, given where they start and which one each element is in:
 
 
 def reduced(ufunc, x, starts):
@@ -183,8 +184,10 @@ class Emitter:
         self.used_names: set[str] = set(program.inputs)
         self.calls = 0
 
-    def function(self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]) -> str:
-        """Return the source of function *name*; *returned* writes the results into its last line."""
+    def function(
+        self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]
+    ) -> str:
+        """Return the source of function *name*; *returned* writes the results into the last line."""
         program = self.program
         wanted = program.needed(results)
         uses = self._uses(wanted, results)
@@ -212,8 +215,15 @@ class Emitter:
                 continue
             text = self._expression(n, operation)
             named = n in program.names and operation.kind not in ("input",)
-            inline = operation.kind in ("input", "count") or n in stored or (
-                not named and uses[n] == 1 and len(text[0]) < _WIDTH - 20 and operation.kind != "new"
+            inline = (
+                operation.kind in ("input", "count")
+                or n in stored
+                or (
+                    not named
+                    and uses[n] == 1
+                    and len(text[0]) < _WIDTH - 20
+                    and operation.kind != "new"
+                )
             )
             if inline:
                 self.text[n] = text
@@ -224,10 +234,10 @@ class Emitter:
         arguments = [self.text[n][0] for n in parameters] + program.inputs
         last = returned([self.operand(x)[0] for x in results])
         body = self.lines + last.split("\n")
-        if any("m" == word for line in body for word in _words(line)):
+        if any(word == "m" for line in body for word in _words(line)):
             body.insert(0, f"m = len({program.inputs[0]})")
         return "\n".join(
-            ["@np.errstate(all=\"ignore\")", f"def {name}({', '.join(arguments)}):"]
+            ['@np.errstate(all="ignore")', f"def {name}({', '.join(arguments)}):"]
             + ["    " + line for line in body]
         )
 
@@ -237,7 +247,8 @@ class Emitter:
         for n in sorted(wanted):
             for x in self.program.operations[n].args:
                 first.setdefault(x, n)
-        operations, found = self.program.operations, {}
+        operations = self.program.operations
+        found: dict[int | float, int] = {}
         changing = {operations[n].args[0] for n in wanted if operations[n].kind == "accumulate"}
         for x, n in first.items():
             user = operations[n]
@@ -420,7 +431,7 @@ class Emitter:
 
     def _reshape(self, operation: Operation) -> tuple[str, int]:
         source = self.program.operations[int(operation.args[0])]
-        if source.kind == "reshape" or source.kind == "sum" and len(source.detail) > 1:
+        if source.kind == "reshape" or (source.kind == "sum" and len(source.detail) > 1):
             text, _ = self.text[int(operation.args[0])]
             head, found, tail = text.rpartition(".reshape(")
             if found and tail.endswith(")") and "(" not in tail and not source.batched:
@@ -444,10 +455,14 @@ class Emitter:
 
     def _sizes(self, operation: Operation) -> str:
         sizes = ", ".join(map(str, operation.shape))
-        return f"m, {sizes}" if operation.batched else sizes + ("," if len(operation.shape) == 1 else "")
+        return (
+            f"m, {sizes}"
+            if operation.batched
+            else sizes + ("," if len(operation.shape) == 1 else "")
+        )
 
     def _matmul(self, operation: Operation) -> tuple[str, int]:
-        a, b = (self.program.operations[int(x)] for x in operation.args)
+        a = self.program.operations[int(operation.args[0])]
         ta, tb, stacked = operation.detail
         left, right = (self.operand(x, _PRODUCT)[0] for x in operation.args)
         right = self.operand(operation.args[1], _PRODUCT + 1)[0]
@@ -465,7 +480,10 @@ class Emitter:
             right = f"{self.operand(operation.args[1], _ATOM)[0]}.T"
         if len(a.shape) + a.batched > 2:
             rows = self._rows(operation.args[0])
-            return f"({rows} @ {right}).reshape({self._shape(operation.shape, operation.batched)})", _ATOM
+            return (
+                f"({rows} @ {right}).reshape({self._shape(operation.shape, operation.batched)})",
+                _ATOM,
+            )
         return f"{left} @ {right}", _PRODUCT
 
     def _rows(self, n: int | float) -> str:
@@ -519,7 +537,9 @@ class Emitter:
         return f"{operation.kind}({', '.join(args)})", _ATOM
 
     _spread = _pick
-    _one_minus = _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
+    _one_minus = _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = (
+        _softmax_pullback
+    ) = _segmented
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
@@ -578,9 +598,9 @@ def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
     steps = sorted({s for n, s in strides[1] if s > 0 and n > 1})
     for inner in (steps, sorted({*steps, *(s * n for n, s in strides[1] if s > 0 and n > 1)})):
         chain = [1] + [s for s in inner if s > 1]
-        if all(b % a == 0 for a, b in zip(chain, chain[1:], strict=False)) and size % chain[-1] == 0:
-            finer = [b // a for a, b in zip(chain, chain[1:], strict=False)]
-            found.append(tuple([size // chain[-1], *reversed(finer)]))
+        if all(b % a == 0 for a, b in pairwise(chain)) and size % chain[-1] == 0:
+            finer = [b // a for a, b in pairwise(chain)]
+            found.append((size // chain[-1], *reversed(finer)))
     return found
 
 
@@ -602,8 +622,10 @@ def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
         if parts[axis] is not None:
             return None
         start, stop = corner[axis], corner[axis] + (extent - 1) * hop + 1
-        text = ":" if (start, stop, hop) == (0, length, 1) else (
-            f"{start or ''}:{'' if stop == length and hop == 1 else stop}"
+        text = (
+            ":"
+            if (start, stop, hop) == (0, length, 1)
+            else (f"{start or ''}:{'' if stop == length and hop == 1 else stop}")
         )
         parts[axis] = text if hop == 1 else f"{text}:{hop}"
         order.append(axis)
@@ -655,12 +677,19 @@ def write(program: Program) -> str:
             emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
         )
     helpers = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in emitter.helpers]
-    head = ["import math\n\nimport numpy as np"] if "math." in "".join(helpers) else ["import numpy as np"]
+    head = (
+        ["import math\n\nimport numpy as np"]
+        if "math." in "".join(helpers)
+        else ["import numpy as np"]
+    )
     constants = [
         f"{name} = {_literal(program.constants[number])}"
         for number, name in sorted(emitter.constants.items())
     ]
-    return "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])]) + "\n"
+    return (
+        "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])])
+        + "\n"
+    )
 
 
 def _literal(array: Any) -> str:

@@ -35,7 +35,7 @@ KINDS = {
     "reshape": "the same elements in another shape",
     "take": "elements at the addresses in constant number *detail*",
     "pick": "rows of the second argument chosen by the first",
-    "spread": "the transpose of pick: rows added up where the first argument says, *detail* of them",
+    "spread": "the transpose of pick: rows added up where the first argument says",
     "one_minus": "1 minus the first argument, the sigmoid of the second, to full relative accuracy",
     "one_minus_square": "1 minus the square of the first, the tanh of the second, likewise",
     "broadcast": "copies along axes of extent 1",
@@ -46,8 +46,8 @@ KINDS = {
     "segment_sum": "sums of the stretches that start where constant number *detail* says",
     "maximum": "largest along the last axis, or of such stretches",
     "minimum": "smallest, likewise",
-    "logsumexp": "log of the sum of the exponentials along the last axis; or of stretches, of which "
-    "*detail* is two constants, where they start and which stretch an element is in",
+    "logsumexp": "log of the sum of the exponentials along the last axis; or of stretches, *detail* "
+    "being two constants: where they start, and which stretch an element is in",
     "softmax": "exponentials over their sum, likewise, in the shape of the argument",
     "logsumexp_slopes": "the softmax, but 0 where the logsumexp is -inf",
     "softmax_pullback": "the adjoint of the logits, from the softmax and its adjoint",
@@ -105,7 +105,10 @@ class Program:
 
 
 class Symbol:
-    """The result of an operation while a program is built; the table's partials calculate with it."""
+    """The result of an operation in a program under construction.
+
+    The partials in the table calculate with it as they do with numbers.
+    """
 
     __slots__ = ("builder", "number", "operation")
 
@@ -249,15 +252,20 @@ class Builder:
             return True
         return x.operation.kind == "apply" and all(map(self._is_number, self._args(x)))
 
+    def _shaped(self, x: Symbol, shape: Shape) -> Symbol:
+        """Return *x* in another *shape*, as a symbol also where a number would do."""
+        reshaped = self.reshape(x, shape)
+        return reshaped if isinstance(reshaped, Symbol) else self.broadcast(x, shape, x.batched)
+
     def view(self, x: Symbol, strides: Strides) -> Symbol:
         """Return the elements of *x* at an offset and strides."""
         offset, axes = strides
         shape = tuple(n for n, _ in axes)
         whole = all(a == b or a[0] == 1 for a, b in zip(axes, contiguous(shape), strict=True))
         if whole and not offset and math.prod(shape) == math.prod(x.shape):
-            return self.reshape(x, shape)  # type: ignore[return-value]
+            return self._shaped(x, shape)
         if self._is_number(x):
-            return self.reshape(x, shape)
+            return self._shaped(x, shape)
         while x.operation.kind == "reshape":
             x = self.symbol(int(x.operation.args[0]))
         return self.emit("view", (x,), shape, x.batched, strides)
@@ -271,7 +279,7 @@ class Builder:
             return self.view(x, strides)
         finer = factors(addresses.ravel())
         if finer is not None:
-            return self.reshape(self.view(x, finer), addresses.shape)  # type: ignore[return-value]
+            return self.reshape(self.view(x, finer), addresses.shape)
         if self._is_number(x):
             return self.reshape(x, addresses.shape)
         while x.operation.kind == "reshape":
@@ -310,18 +318,19 @@ class Builder:
         if not isinstance(x, Symbol):
             return self.emit("count", (x,), (1,), False)
         if not x.batched:
-            return x * self.emit("count", (1.0,), (1,) * len(x.shape), False)
+            return primitives.multiply(x, self.emit("count", (1.0,), (1,) * len(x.shape), False))  # type: ignore[no-any-return]
         inner = x.operation
         if inner.kind == "sum" and math.prod(inner.shape) == 1:  # all in one go
-            x = self.symbol(int(inner.args[0]))
-            return self.emit("sum_batch", (x,), (1,), False)
+            return self.emit("sum_batch", (self.symbol(int(inner.args[0])),), (1,), False)
         return self.emit("sum_batch", (x,), x.shape, False)
 
     def matmul(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
         """Return the matrix product of *a* and *b*, of which *b* is one matrix for all examples."""
         (ta, tb) = transposed
         if ta:  # rows against rows: (..., U) and (..., K) to (U, K)
-            return self.emit("matmul", (a, b), (a.shape[-1], b.shape[-1]), False, (True, False, False))
+            return self.emit(
+                "matmul", (a, b), (a.shape[-1], b.shape[-1]), False, (True, False, False)
+            )
         columns = b.shape[-2] if tb else b.shape[-1]
         return self.emit("matmul", (a, b), (*a.shape[:-1], columns), a.batched, (False, tb, False))
 

@@ -1,7 +1,7 @@
 """Passes 1 and 2: from the graph of Values to flat lists, and on to sums of products.
 
 Pass 1 (*flatten*) walks the graph from its outputs, so that what no output needs is left behind,
-and numbers every node; equal nodes, that is the same operation on the same operands, get one number.
+and numbers every node; equal nodes, the same operation on the same operands, get one number.
 Pass 2 (*normal form*) writes all the ways of adding up in one way, as a list of terms
 ``sign * a * b``: ``cr.dot``, ``cr.sum``, Python's ``sum`` and chains of ``+``, ``-`` and ``*`` come
 out alike, whatever the order of the operands.
@@ -23,6 +23,7 @@ ONE = 0
 """The number of the constant 1.0, the bias unit: a term without a second factor is one times it."""
 
 Term = tuple[int, int, int]  # sign, factor, factor
+
 
 @dataclass
 class Tape:
@@ -74,7 +75,8 @@ def reachable(outputs: Sequence[Value]) -> list[Value]:
     order = list(dict.fromkeys(outputs))
     seen = set(order)
     for node in order:  # grows while it is read
-        for operand in node.operands:
+        operands: Any = node.operands
+        for operand in operands:
             if type(operand) is not float and operand not in seen:
                 seen.add(operand)
                 order.append(operand)
@@ -186,7 +188,9 @@ def normalise(tape: Tape) -> None:
                         return inner
                     into += inner
                     return into
-                if len(inner) <= 64:  # a sign is turned once per level: long chains stay as they are
+                if (
+                    len(inner) <= 64
+                ):  # a sign is turned once per level: long chains stay as they are
                     del terms[n]
                     into += [(-s, a, b) for s, a, b in inner]
                     return into
