@@ -187,7 +187,7 @@ class Emitter:
     def function(
         self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]
     ) -> str:
-        """Return the source of function *name*; *returned* writes the results into the last line."""
+        """Return the source of function *name*; *returned* writes its last line."""
         program = self.program
         wanted = program.needed(results)
         uses = self._uses(wanted, results)

@@ -46,7 +46,7 @@ KINDS = {
     "segment_sum": "sums of the stretches that start where constant number *detail* says",
     "maximum": "largest along the last axis, or of such stretches",
     "minimum": "smallest, likewise",
-    "logsumexp": "log of the sum of the exponentials along the last axis; or of stretches, *detail* "
+    "logsumexp": "log of the sum of exponentials along the last axis; or of stretches, *detail* "
     "being two constants: where they start, and which stretch an element is in",
     "softmax": "exponentials over their sum, likewise, in the shape of the argument",
     "logsumexp_slopes": "the softmax, but 0 where the logsumexp is -inf",

@@ -25,8 +25,8 @@ class Mode:
 
     linking: bool = True
     watching: bool = False
-    outer: Mode | None = None
     tracing: bool = False
+    outer: Mode | None = None
 
 
 _lock = threading.Lock()
