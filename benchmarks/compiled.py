@@ -1,8 +1,8 @@
 """How fast compiled programs run, and what compiling costs: ``python benchmarks/compiled.py``.
 
 Everything is measured in one process on one thread, in float64, and every figure is the best of
-several rounds, so that the ratios can be compared between machines.  PyTorch and JAX take part where
-they are installed.  ``--quick`` makes it a smoke test.
+several rounds, so that the ratios can be compared between machines.  PyTorch and JAX take part
+where they are installed.  ``--quick`` makes it a smoke test.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before NumPy is imported
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
+# ruff: noqa: E402
 import argparse
 import importlib.util
+import itertools
 import platform
 import random
 import time
@@ -122,7 +124,7 @@ def network():
     rng = random.Random(0)
     thetas = [
         [[cr.Value(rng.gauss(0.0, 0.3)) for _ in range(1 + s)] for _ in range(n)]
-        for s, n in zip(SIZES, SIZES[1:], strict=False)
+        for s, n in itertools.pairwise(SIZES)
     ]
 
     def loss(x, y):
@@ -144,6 +146,26 @@ def matrices(compiled):
     ]
 
 
+def network_line(compiled, m):
+    generator = np.random.default_rng(m)
+    X, Y = generator.normal(size=(m, 64)), np.eye(10)[generator.integers(0, 10, m)]
+    cost, vector = compiled.value_and_grad(X, Y)
+    program, thetas = matrices(compiled)
+    expected = by_hand(*thetas, X, Y)
+    assert abs(cost - expected[0]) < 1e-12 * cost
+    assert np.allclose(vector, np.concatenate([D.ravel() for D in expected[1]]), rtol=1e-11)
+    hand = best(lambda: by_hand(*thetas, X, Y))
+    loose = best(lambda: by_hand_loosely(*thetas, X, Y))
+    raw = best(lambda: program(*thetas, X, Y))
+    called = best(lambda: compiled.value_and_grad(X, Y))
+    others = [make(*thetas, X, Y) for make in (in_torch, in_jax)]
+    rest = " ".join(f"{best(run):9.1f}" if run else f"{'-':>9}" for run in others)
+    return (
+        f"{m:6} {hand:9.1f} {loose:9.1f} {raw:9.1f} {raw / hand:6.2f} "
+        f"{called:9.1f} {called / hand:6.2f} {rest}"
+    )
+
+
 def networks(batches):
     print("\nMLP 64-32-10, sigmoid, squared error; loss and all gradients; microseconds")
     print(
@@ -153,23 +175,7 @@ def networks(batches):
     loss = network()
     compiled = cr.compile(loss)
     for m in batches:
-        generator = np.random.default_rng(m)
-        X, Y = generator.normal(size=(m, 64)), np.eye(10)[generator.integers(0, 10, m)]
-        cost, vector = compiled.value_and_grad(X, Y)
-        program, thetas = matrices(compiled)
-        expected = by_hand(*thetas, X, Y)
-        assert abs(cost - expected[0]) < 1e-12 * cost
-        assert np.allclose(vector, np.concatenate([D.ravel() for D in expected[1]]), rtol=1e-11)
-        hand = best(lambda: by_hand(*thetas, X, Y))
-        loose = best(lambda: by_hand_loosely(*thetas, X, Y))
-        raw = best(lambda: program(*thetas, X, Y))
-        called = best(lambda: compiled.value_and_grad(X, Y))
-        others = [make(*thetas, X, Y) for make in (in_torch, in_jax)]
-        rest = " ".join(f"{best(run):9.1f}" if run else f"{'-':>9}" for run in others)
-        print(
-            f"{m:6} {hand:9.1f} {loose:9.1f} {raw:9.1f} {raw / hand:6.2f} "
-            f"{called:9.1f} {called / hand:6.2f} {rest}"
-        )
+        print(network_line(compiled, m))
     print("by hand: backprop.gradients without its checks; loosely: with a(1 - a), 0 in the tails;")
     print("program: the printed source on matrices; compiled: value_and_grad, which also reads the")
     print(f"{len(compiled.parameters)} Values and returns one vector")
@@ -257,7 +263,9 @@ def compiling(sizes):
         for _ in range(samples):
             x = [rng.gauss(0.0, 1.0) for _ in range(6)]
             for theta in thetas:
-                x = [cr.tanh(sum(w * a for w, a in zip(r[1:], x, strict=True)) + r[0]) for r in theta]
+                x = [
+                    cr.tanh(sum(w * a for w, a in zip(r[1:], x, strict=True)) + r[0]) for r in theta
+                ]
             root = root + cr.sum([cr.square(a) for a in x])
         start = time.perf_counter()
         compiled = cr.compile(root)

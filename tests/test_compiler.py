@@ -1,6 +1,7 @@
 """The compiler: values and gradients of the engine, from a few array operations."""
 
 import concurrent.futures
+import doctest
 import gc
 import itertools
 import math
@@ -10,6 +11,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import compiled_families as families
 import numpy as np
@@ -590,6 +592,23 @@ def test_the_emitted_forms_of_the_primitives_are_those_of_the_table():
         )
         expected = row.array(*columns)
         np.testing.assert_allclose(f(*columns), expected, rtol=1e-14, atol=0.0)
+
+
+def test_the_page_about_the_pipeline_runs():
+    page = Path(__file__).parents[1] / "docs" / "compiler.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried > 20
+    assert not failed
+
+
+def test_large_batches_in_parts_are_the_same_mean():
+    run, _ = families.mlp(random.Random(0), (3, 300, 1))
+    f = cr.compile(lambda x: cr.square(run(x)[0]))
+    X = batch(1001, 3)
+    value, gradient = f.value_and_grad(X)
+    small = [f.value_and_grad(X[i : i + 77]) for i in range(0, 1001, 77)]
+    assert value == pytest.approx(np.mean([v for v, _ in small]), rel=1e-12)
+    close(gradient, np.mean([g for _, g in small], axis=0))
 
 
 def test_explain_tells_what_every_pass_found():

@@ -262,11 +262,11 @@ def compile(function: Any) -> Compiled:
     >>> loss(X, Y).tolist()
     [0.0, 1.0, 4.0]
     >>> loss.value_and_grad(X, Y)
-    (1.6666666666666667, array([2., 8.66666667, 11.33333333]))
+    (1.6666666666666667, array([ 2.        ,  8.66666667, 10.66666667]))
     >>> loss.backward(X, Y)
     1.6666666666666667
     >>> w[1].grad
-    11.333333333333334
+    10.666666666666666
 
     An argument is a number, a list or a nested list of numbers, as the shape of its array says.
     Leaves that the function captured are parameters: their data is read anew at every call.

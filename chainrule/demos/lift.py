@@ -7,6 +7,8 @@ backpropagation of the course notes, derived and not typed in.
 
 import random
 import time
+from itertools import pairwise
+from typing import Any
 
 import chainrule as cr
 
@@ -19,15 +21,19 @@ def network(sizes: list[int], seed: int) -> list[list[list[cr.Value]]]:
             [cr.Value(rng.gauss(0.0, 0.5), f"Theta{layer}[{j},{k}]") for k in range(1 + before)]
             for j in range(after)
         ]
-        for layer, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False), start=1)
+        for layer, (before, after) in enumerate(pairwise(sizes), start=1)
     ]
 
 
-def main(inputs: int = 64, hidden: int = 32, outputs: int = 10, examples: int = 32) -> None:
-    """Compile the logistic cost of a sigmoid network, print the program, and time both."""
-    thetas = network([inputs, hidden, outputs], seed=0)
+SIZES = [64, 32, 10]
+EXAMPLES = 32
 
-    def cost(x, y):  # type: ignore[no-untyped-def]
+
+def main(seed: int = 0) -> None:
+    """Compile the logistic cost of a sigmoid network, print the program, and time both."""
+    thetas = network(SIZES, seed)
+
+    def cost(x: list[Any], y: list[Any]) -> Any:
         a = x
         for theta in thetas:
             z = []
@@ -39,14 +45,14 @@ def main(inputs: int = 64, hidden: int = 32, outputs: int = 10, examples: int = 
             a = [cr.sigmoid(v) for v in z]
         return cr.sum([cr.softplus(v) - t * v for v, t in zip(z, y, strict=True)])
 
-    rng = random.Random(1)
-    X = [[rng.gauss(0.0, 1.0) for _ in range(inputs)] for _ in range(examples)]
-    Y = [[float(rng.random() < 0.5) for _ in range(outputs)] for _ in range(examples)]
+    rng = random.Random(seed + 1)
+    X = [[rng.gauss(0.0, 1.0) for _ in range(SIZES[0])] for _ in range(EXAMPLES)]
+    Y = [[float(rng.random() < 0.5) for _ in range(SIZES[-1])] for _ in range(EXAMPLES)]
 
     compiled = cr.compile(cost)
     loss, gradient = compiled.value_and_grad(X, Y)
     stats = compiled.stats
-    print(f"The cost of one example is {stats['nodes']} scalar nodes; for {examples} examples and")
+    print(f"The cost of one example is {stats['nodes']} scalar nodes; for {EXAMPLES} examples and")
     print(f"their gradients the program needs {stats['gradient']} array operations:\n")
     print(compiled.source)
 
