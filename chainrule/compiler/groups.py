@@ -343,11 +343,8 @@ def find_products(left: Ids, right: Ids) -> list[Product]:
     Empty if there are none, or too many different ones to be worth it.
     """
     members, length = left.shape
-    by_left, by_right = (
-        np.argsort(left, axis=1, kind="stable"),
-        np.argsort(right, axis=1, kind="stable"),
-    )
-    for order in (None, by_right, by_left):  # the terms may come in another order in every member
+    for side in (None, right, left):  # the terms may come in another order in every member
+        order = None if side is None else np.argsort(side, axis=1, kind="stable")
         a = left if order is None else np.take_along_axis(left, order, 1)
         b = right if order is None else np.take_along_axis(right, order, 1)
         u, of_left = unique_rows(a)

@@ -34,7 +34,9 @@ FUNCTIONS = {
     "sigmoid": """
 def sigmoid(z):
     if np.min(z, initial=0.0) > -708.0:
-        return 1.0 / (1.0 + np.exp(-z))
+        e = np.exp(-z)
+        e += 1.0
+        return np.divide(1.0, e, out=e)
     e = np.exp(-np.abs(z))  # does not overflow
     return np.where(z >= 0.0, 1.0, e) / (1.0 + e)
 """,

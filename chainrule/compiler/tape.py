@@ -10,6 +10,7 @@ out alike, whatever the order of the operands.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -114,16 +115,13 @@ def flatten(outputs: Sequence[Value]) -> Tape:
     number = _Numbers(tape)
     number.new(1.0)  # ONE, apart from any 1.0 in the user's code
     of = number.__getitem__
-    known: dict[Primitive, dict[tuple[int, ...], int]] = {}
+    known: defaultdict[Primitive, dict[tuple[int, ...], int]] = defaultdict(dict)
 
     def made(row: Primitive, inputs: tuple[int, ...]) -> int:
         """Return the number of *row* applied to *inputs*, a new one if there is none."""
-        same = known.setdefault(row, {})
-        n = same.get(inputs)
-        if n is None:
-            n = same[inputs] = len(rows)
-            rows.append(row)
-            operands.append(inputs)
+        n = known[row].setdefault(inputs, len(rows))
+        if n == len(rows):
+            tape.append(row, inputs)
         return n
 
     order = reachable(outputs)
@@ -136,12 +134,17 @@ def flatten(outputs: Sequence[Value]) -> Tape:
                 tape.labels[n] = node.label
         elif row is primitives.softmax_entry:
             which, *logits = node.operands
-            n = _softmax(tape, known.setdefault(row, {}), tuple(map(of, logits))) + int(which)
+            n = _softmax(tape, known[row], tuple(map(of, logits))) + int(which)
         elif row is primitives.mean_of:
             terms = tuple(map(of, node.operands))
             n = made(primitives.divide, (made(primitives.add_up, terms), of(float(len(terms)))))
-        else:
-            n = made(row, tuple(map(of, node.operands)))
+        else:  # made(), written out for speed
+            inputs = tuple(map(of, node.operands))
+            size = len(rows)
+            n = known[row].setdefault(inputs, size)
+            if n == size:
+                rows.append(row)
+                operands.append(inputs)
         number[node] = n
     tape.outputs = [number[node] for node in outputs]
     tape.recorded = len(order)
