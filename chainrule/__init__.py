@@ -13,7 +13,7 @@ from typing import Any
 
 from ._version import __version__
 from .engine.backend import Value, backend
-from .engine.modes import AnomalyError, detect_anomaly, no_grad
+from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
 from .engine.primitives import absolute as abs
 from .engine.primitives import (
     atan2,
@@ -44,16 +44,18 @@ from .engine.primitives import (
     tanh,
     where,
 )
-from .engine.reductions import dot, logsumexp, mean, softmax, sum
+from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [
     "AnomalyError",
+    "TraceError",
     "Value",
     "__version__",
     "abs",
     "atan2",
     "backend",
+    "compile",
     "cos",
     "detect_anomaly",
     "dot",
@@ -90,6 +92,7 @@ __all__ = [
     "sqrt",
     "square",
     "sum",
+    "take",
     "tan",
     "tanh",
     "value_and_grad",
@@ -97,15 +100,17 @@ __all__ = [
     "where",
 ]
 
-_ROOMS = ("backprop", "checking", "nn", "viz")
+_ROOMS = ("backprop", "checking", "compiler", "nn", "viz")
 
 
 def __getattr__(name: str) -> Any:
     # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "compile":
+        return importlib.import_module(f"{__name__}.compiler").compile
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_ROOMS, "compile"})

@@ -212,6 +212,8 @@ CASES = [
          domain=((-3.0, 3.0),) * 2),
     Case("where", lambda a, b: b, PLANE, call=lambda row, a, b: row(0.0, a, b), name="where false",
          domain=((-3.0, 3.0),) * 2),
+    Case("take", lambda a, b: b, PLANE, call=lambda row, a, b: row(1.0, a, b),
+         domain=((-3.0, 3.0),) * 2),
     Case("maximum", lambda *xs: max(xs, key=lambda x: x.real), [(1.0, 2.0, 3.0)],
          domain=((-3.0, 3.0),) * 3, valid=lambda *xs: len(set(xs)) == 3, random_points=40),
     Case("minimum", lambda *xs: min(xs, key=lambda x: x.real), [(1.0, 2.0, 3.0)],
@@ -506,6 +508,7 @@ def test_the_judge_rejects_a_wrong_partial(case, mutation, mutant):
 
 CURVED = [c for c in CASES if c.row not in STEPS | {
     "identity", "+", "-", "neg", "abs", "relu", "sum", "mean", "maximum", "minimum", "where",
+    "take",
 } and c.name not in ("x**0.0", "x**1.0")]  # fmt: skip
 
 

@@ -5,5 +5,5 @@ and whose docstring opens with the line that ``chainrule demo --list`` shows.  E
 well: in the repository ``demos`` is a link to this directory, and ``python demos/xor.py`` runs it.
 """
 
-NAMES = ("digits", "notes", "moons", "xor", "chain", "mazur", "micrograd")
+NAMES = ("digits", "notes", "moons", "xor", "chain", "mazur", "micrograd", "lift")
 """The demos; the first is what ``chainrule demo`` runs without a name."""

@@ -25,6 +25,7 @@ class Mode:
 
     linking: bool = True
     watching: bool = False
+    tracing: bool = False
     outer: Mode | None = None
 
 
@@ -83,6 +84,20 @@ def suspended() -> contextlib.AbstractContextManager[None]:
     return _Switched(linking=True, watching=False)
 
 
+def tracing() -> _Switched:
+    """Record a graph that stands for other data as well: comparing Values raises TraceError."""
+    return _Switched(linking=True, tracing=True)
+
+
+def refuse_to_choose(doing: str) -> None:
+    """Raise TraceError if the graph under construction must serve for any data."""
+    if current().tracing:
+        raise TraceError(
+            f"{doing} while a function is compiled would fix the choice for all examples: write "
+            "cr.where(cr.less(a, b), x, y) for 'x if a < b else y', and cr.maximum for max"
+        )
+
+
 def no_grad() -> _Switched:
     """Make operations compute values without recording a graph; also usable as a decorator.
 
@@ -117,5 +132,11 @@ def detect_anomaly() -> _Switched:
 
 class AnomalyError(FloatingPointError):
     """A value or a gradient came out infinite or nan inside :func:`detect_anomaly`."""
+
+    __module__ = "chainrule"
+
+
+class TraceError(TypeError):
+    """A function that is being compiled chose by the data of a Value, so it cannot be compiled."""
 
     __module__ = "chainrule"

@@ -601,6 +601,13 @@ def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]
     return [ties[i] * share for i in linked]
 
 
+take_entry = primitive(  # which entry, counted from 0, then the entries
+    "take", lambda k, *xs: xs[int(k)],
+    variadic=lambda args, y, linked: [1.0] * len(linked),
+    selects=lambda k, *xs: 1 + int(k),
+    array=lambda k, *xs: np.choose(np.asarray(k, dtype=int), np.broadcast_arrays(*xs), mode="clip"),
+    latex=lambda args: rf"\left({', '.join(args[1:])}\right)_{{{args[0]}}}",
+)  # fmt: skip
 maximum = primitive(
     "maximum", _maximum, variadic=_tie_shares, array=_maximum_array,
     latex=r"\max\left({0}\right)",

@@ -5,7 +5,7 @@ They take any iterable of numbers or Values, or a NumPy array of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,3 +115,28 @@ def logsumexp(values: Iterable[Any]) -> Any:
     1000.693147
     """
     return _reduced(primitives.logsumexp_of, values)
+
+
+def take(table: Sequence[Any], index: Any) -> Any:
+    """Return ``table[index]``: one number of a sequence, or one row of a sequence of rows.
+
+    With a whole number for an index it is just that, and makes no node.  Inside a function that is
+    compiled the index may be one of its inputs: then each number of the row is a node, and the
+    compiled program gathers the rows of a whole batch at once.
+
+    >>> import chainrule as cr
+    >>> embedding = [[cr.Value(0.1), cr.Value(0.2)], [cr.Value(0.3), cr.Value(0.4)]]
+    >>> [v.data for v in take(embedding, 1)]
+    [0.3, 0.4]
+
+    IndexError if there is no such row, which holds for every index below 0 too.
+    """
+    rows = list(table)
+    position = index.data if hasattr(type(index), "__chainrule__") else index
+    if position != int(position) or not 0 <= position < len(rows):
+        raise IndexError(f"take: no row {position} in a table of {len(rows)}")
+    if position is index:
+        return rows[int(index)]
+    if isinstance(rows[0], (list, tuple, np.ndarray)):
+        return [primitives.take_entry(index, *column) for column in zip(*rows, strict=True)]
+    return primitives.take_entry(index, *rows)

@@ -525,6 +525,8 @@ def evaluate(
 
 def comparable(other: Any) -> float | None:
     """Return the number that *other* is compared by, or None if its type shall decide."""
+    if modes.active:
+        modes.refuse_to_choose("comparing Values")
     if type(other) is Value:
         return other._primal
     if isinstance(other, np.ndarray) and other.ndim:

@@ -1,0 +1,390 @@
+"""Pass 6: the backward program, from the partial derivatives in the table, operation by operation.
+
+It is the pullback of the engine on whole arrays: the operations in reverse order, each handing its
+adjoint on, times its partials.  What was read through a view is added into the same view; what was
+gathered is added up where it came from.  The derivative is that of the sum over the examples; the
+caller divides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..engine import primitives
+from .program import Array, Builder, Operand, Operation, Shape, Symbol, addresses_of
+
+_WHOLE = None
+
+
+def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]]:
+    """Append the derivative of *output*, of shape (1,); return it for every parameter operation."""
+    return _Pullback(builder).run(output)
+
+
+class _Pullback:
+    def __init__(self, builder: Builder):
+        self.builder = builder
+        self.program = builder.program
+        self.forward = len(self.program.operations)
+        self.active = self._active()
+        # For every operation the adjoints that arrived: where in its array, and what.
+        self.arrived: dict[int, list[tuple[Array | None, Operand]]] = {}
+        self.pools: dict[int, Symbol] = {}  # the adjoints of arrays that are read while they fill
+        self.shaded: set[int] = set()  # below a branch that where() may not have chosen
+
+    def _active(self) -> list[bool]:
+        """Return for every operation whether it depends on a parameter."""
+        active: list[bool] = []
+        for operation in self.program.operations:
+            depends = operation.kind == "parameter" or any(
+                type(arg) is int and active[arg] for arg in operation.args
+            )
+            active.append(depends)
+            if operation.kind == "store" and depends:
+                active[operation.args[0]] = True  # type: ignore[index]
+        return active
+
+    def run(self, output: Operand) -> list[tuple[int, Operand]]:
+        if isinstance(output, Symbol):
+            self.arrived[output.number] = [(_WHOLE, 1.0)]
+        found: list[tuple[int, Operand]] = []
+        for number in range(self.forward - 1, -1, -1):
+            if not self.active[number]:
+                continue
+            operation = self.program.operations[number]
+            if operation.kind == "store":
+                self._store(operation)
+                continue
+            if number not in self.arrived or operation.kind == "new":
+                continue
+            adjoint = self._total(number)
+            if operation.kind == "parameter":
+                found.append((number, adjoint))
+            else:
+                self._name(number, adjoint)
+                getattr(self, "_" + operation.kind)(number, operation, adjoint)
+        return found[::-1]
+
+    # --- collecting --------------------------------------------------------------------------
+
+    def _give(
+        self, number: int | float, adjoint: Operand, batched: bool, where: Array | None = _WHOLE
+    ) -> None:
+        """Add *adjoint* to that of operation *number*, at addresses *where* of its array.
+
+        *batched* says whether there is one such adjoint per example.
+        """
+        if type(number) is int and self.active[number]:
+            if batched and not self.program.operations[number].batched:
+                adjoint = self.builder.total_batch(adjoint)
+            if number in self.program.pools:
+                self._pool(number, adjoint, where)
+            else:
+                self.arrived.setdefault(number, []).append((where, adjoint))
+
+    def _pool(self, number: int, adjoint: Operand, where: Array | None) -> None:
+        operation = self.program.operations[number]
+        if number not in self.pools:
+            self.pools[number] = self.builder.new(operation.shape, operation.batched, 0.0)
+        if where is _WHOLE:
+            where = np.arange(operation.shape[0])
+        self.builder.accumulate(
+            self.pools[number], *self._unique(where, adjoint, operation.batched)
+        )
+
+    def _total(self, number: int) -> Operand:
+        """Return the adjoint of operation *number*: the sum of all that arrived."""
+        operation = self.program.operations[number]
+        arrived = self.arrived.pop(number)
+        whole = [x for where, x in arrived if where is _WHOLE]
+        parts = [(where, x) for where, x in arrived if where is not _WHOLE]
+        total: Operand | None = None
+        for x in whole:
+            total = x if total is None else primitives.add(total, x)
+        if not parts:
+            assert total is not None
+            return total
+        return self._gathered(operation, total, parts)
+
+    def _gathered(
+        self, operation: Operation, total: Operand | None, parts: list[tuple[Array, Operand]]
+    ) -> Operand:
+        """Return an array of the shape of *operation* with *parts* added up at their addresses."""
+        builder = self.builder
+        size = math.prod(operation.shape)
+        rest: list[tuple[Array, Operand]] = []
+        for where, x in parts:
+            where, x = self._unique(where, x, operation.batched)
+            if where.size == size:  # the whole array rearranged: take it back, do not scatter
+                back = np.argsort(where.ravel()).reshape(operation.shape)
+                if isinstance(x, Symbol):
+                    x = builder.at(self._filled(x, where.shape, operation.batched), back)
+                total = x if total is None else primitives.add(total, x)
+            else:
+                rest.append((where, x))
+        if not rest:
+            assert total is not None
+            return total
+        written = np.full(size, total is not None)
+        plan, blank = [], False
+        for where, x in rest:
+            fresh = not written[where].any()
+            blank = blank or not (fresh or written[where].all())
+            plan.append((where, x, fresh))
+            written[where] = True
+        fill = 0.0 if blank or not written.all() else None
+        target = builder.new(operation.shape, operation.batched, fill)
+        if total is not None:
+            builder.store(target, np.arange(size).reshape(operation.shape), total)
+        for where, x, fresh in plan:
+            (builder.store if fresh else builder.accumulate)(target, where, x)
+        return target
+
+    def _unique(self, where: Array, x: Operand, batched: bool) -> tuple[Array, Operand]:
+        """Return different addresses and what to add there: the sums of what *where* repeats."""
+        different, counts = np.unique(where, return_counts=True)
+        if len(different) == where.size:
+            return where, x
+        builder = self.builder
+        if not isinstance(x, Symbol):
+            return different, builder.constant(counts * x)
+        x = self._filled(x, where.shape, batched)
+        order = np.argsort(where.ravel(), kind="stable")
+        if counts.min() == counts.max():
+            each = int(counts[0])
+            summed = builder.total(builder.at(x, order.reshape(-1, each)), (-1,), (1, each))
+            return different, builder.reshape(summed, different.shape)
+        starts = builder.array(np.cumsum(counts) - counts)
+        row = builder.at(x, order)
+        batched = isinstance(row, Symbol) and row.batched
+        return different, builder.emit("segment_sum", (row,), different.shape, batched, starts)
+
+    def _filled(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
+        if isinstance(x, Symbol) and x.shape == shape:
+            return x
+        return self.builder.broadcast(x, shape, isinstance(x, Symbol) and x.batched)
+
+    def _name(self, number: int, adjoint: Operand) -> None:
+        name = self.program.names.get(number, "")
+        if name.startswith("z") and isinstance(adjoint, Symbol):
+            self.program.names.setdefault(adjoint.number, "delta" + name[1:])
+
+    # --- the rule of every kind of operation -----------------------------------------------------
+
+    def _apply(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        builder = self.builder
+        row = primitives.named(operation.detail)
+        args = [builder.symbol(a) if type(a) is int else a for a in operation.args]
+        linked = [i for i, a in enumerate(args) if isinstance(a, Symbol) and self._varies(a)]
+        wanted = [i for i in linked if self.active[args[i].number]]  # type: ignore[union-attr]
+        if row.selects is not None:
+            for i in wanted:
+                if i == 0:
+                    continue
+                branch = (adjoint, 0.0) if i == 1 else (0.0, adjoint)
+                self._return(args[i], primitives.where(args[0], *branch), operation, shaded=True)
+            return
+        if row.variadic is None:
+            linked = [i for i in wanted if row.partials[i] is not None]
+        y = builder.symbol(number)
+        shaded = number in self.shaded
+        if row is primitives.tanh:  # the row's 4 s(2x) s(-2x), for less
+            partials: Any = [builder.emit("one_minus_square", (y, args[0]), y.shape, y.batched)]
+        else:
+            partials = row.partial_values(args, y, linked)
+        for i, partial in zip(linked, partials, strict=True):
+            if i not in wanted:
+                continue
+            if shaded and isinstance(partial, Symbol):
+                term = primitives.damped(partial, adjoint)
+            else:
+                term = primitives.multiply(adjoint, partial)
+            self._return(args[i], term, operation, shaded)
+
+    def _varies(self, x: Symbol) -> bool:
+        return x.operation.kind != "constant"
+
+    def _return(self, arg: Any, term: Operand, operation: Operation, shaded: bool) -> None:
+        """Give *term* to the argument of an elementwise operation that may have broadcast it."""
+        axes = [
+            -1 - i
+            for i in range(len(operation.shape))
+            if arg.shape[-1 - i] == 1 and operation.shape[-1 - i] != 1
+        ]
+        term = self.builder.total(term, axes, operation.shape)
+        if shaded:
+            self.shaded.add(arg.number)
+        self._give(arg.number, term, operation.batched)
+
+    def _moved(self, operation: Operation, adjoint: Operand, where: Array) -> None:
+        self._give(operation.args[0], adjoint, operation.batched, where)
+
+    def _input(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        raise AssertionError("an input does not depend on a parameter")
+
+    def _shade(self, number: int, operation: Operation) -> None:
+        if number in self.shaded:
+            self.shaded.update(a for a in operation.args if type(a) is int)
+
+    def _view(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        where = addresses_of(operation.detail)
+        axes = [
+            i - len(operation.shape)
+            for i, (extent, stride) in enumerate(operation.detail[1])
+            if stride == 0 and extent > 1
+        ]
+        adjoint = self.builder.total(adjoint, axes, operation.shape)
+        for axis in axes:
+            where = np.take(where, [0], axis=axis)
+        self._moved(operation, adjoint, where)
+
+    def _take(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        self._moved(operation, adjoint, self.program.constants[operation.detail])
+
+    def _pick(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        index, table = (self.builder.symbol(int(n)) for n in operation.args)
+        delta = self.builder.broadcast(adjoint, operation.shape, operation.batched)
+        spread = self.builder.emit("spread", (index, delta), table.shape, False, table.shape[0])
+        self._give(table.number, spread, False)
+
+    def _reshape(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        source = self.program.operations[operation.args[0]]  # type: ignore[index]
+        if isinstance(adjoint, Symbol):
+            adjoint = self.builder.reshape(
+                self._filled(adjoint, operation.shape, operation.batched), source.shape
+            )
+        self._give(operation.args[0], adjoint, operation.batched)
+
+    def _broadcast(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        if type(operation.args[0]) is int:
+            self._return(self.builder.symbol(operation.args[0]), adjoint, operation, False)
+
+    def _store(self, operation: Operation) -> None:
+        """Read the adjoint of a value where it was written into a larger array."""
+        target, value = int(operation.args[0]), operation.args[1]
+        if type(value) is not int or not self.active[value]:
+            return
+        how, detail = operation.detail
+        where = addresses_of(detail) if how == "view" else self.program.constants[detail]
+        if target in self.pools:
+            x = self.builder.at(self.pools[target], where)
+            source = self.program.operations[value]
+            self._give(value, self._shaped(x, where.shape, source), operation.batched)
+        if target not in self.arrived:
+            return
+        arrived = self.arrived[target]
+        source = self.program.operations[value]
+        if target in self.shaded:
+            self.shaded.add(value)
+        if all(w is not _WHOLE and np.array_equal(w.ravel(), where.ravel()) for w, _ in arrived):
+            for w, x in self.arrived.pop(target):
+                self._give(value, self._shaped(x, w.shape, source), operation.batched)  # type: ignore[union-attr]
+            return
+        whole = self._total(target)
+        self.arrived[target] = [(_WHOLE, whole)]
+        if isinstance(whole, Symbol):
+            whole = self.builder.at(self._filled(whole, operation.shape, operation.batched), where)
+        self._give(value, self._shaped(whole, where.shape, source), operation.batched)
+
+    def _shaped(self, x: Operand, shape: Shape, source: Operation) -> Operand:
+        """Return *x*, an adjoint broadcast to *shape*, in the shape of *source*."""
+        if not isinstance(x, Symbol) or shape == source.shape:
+            return x
+        return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
+
+    def _matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        builder = self.builder
+        a, b = (builder.symbol(int(n)) for n in operation.args)
+        delta = builder.broadcast(adjoint, operation.shape, operation.batched)
+        if not operation.detail[2]:
+            if self.active[a.number]:
+                self._matmul_left(a, b, delta)
+            if self.active[b.number]:
+                self._give(b.number, builder.matmul(delta, a, (True, False)), False)
+            return
+        if self.active[a.number]:
+            self._give(a.number, builder.stack(delta, b, (False, False)), operation.batched)
+        if self.active[b.number]:
+            self._give(b.number, builder.stack(delta, a, (True, False)), operation.batched)
+
+    def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol) -> None:
+        """Give the left factor its adjoint; none to a column of ones."""
+        builder = self.builder
+        if a.operation.kind == "new" and a.operation.detail == 1.0:
+            columns = a.shape[-1] - 1
+            inner = np.arange(math.prod(b.shape)).reshape(b.shape)[:, 1:]
+            weights = builder.at(b, inner)
+            assert isinstance(weights, Symbol)
+            adjoint = builder.matmul(delta, weights, (False, False))
+            where = np.arange(math.prod(a.shape)).reshape(a.shape)[..., 1:]
+            assert where.shape[-1] == columns
+            self._give(a.number, adjoint, a.batched, where)
+        else:
+            self._give(a.number, builder.matmul(delta, b, (False, False)), a.batched)
+
+    def _sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        self._give(operation.args[0], adjoint, operation.batched)  # broadcast when it is used
+
+    def _segment_sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        self._give(operation.args[0], self._repeated(operation, adjoint), operation.batched)
+
+    def _repeated(self, operation: Operation, x: Operand) -> Operand:
+        """Return *x*, one number per stretch, with a copy for every member of its stretch."""
+        if not isinstance(x, Symbol) or operation.detail is None:
+            return x
+        detail = operation.detail
+        starts = self.program.constants[detail[0] if isinstance(detail, tuple) else detail]
+        length = self.program.operations[operation.args[0]].shape[-1]  # type: ignore[index]
+        owner = np.repeat(np.arange(len(starts)), np.diff([*starts.tolist(), length]))
+        if x.shape != operation.shape:
+            x = self._filled(x, operation.shape, x.batched)
+        return self.builder.at(x, owner)
+
+    def _maximum(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        """Share the adjoint among tied arguments, as the row does."""
+        self._shade(number, operation)
+        builder = self.builder
+        x = builder.symbol(int(operation.args[0]))
+        ties = primitives.equal(x, self._repeated(operation, builder.symbol(number)))
+        if operation.detail is None:
+            count = builder.total(ties, (-1,), x.shape)
+        else:
+            count = builder.emit(
+                "segment_sum", (ties,), operation.shape, x.batched, operation.detail
+            )
+        share = self._repeated(operation, primitives.divide(adjoint, count))
+        self._give(x.number, primitives.multiply(ties, share), operation.batched)
+
+    _minimum = _maximum
+
+    def _logsumexp(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        builder = self.builder
+        x = builder.symbol(int(operation.args[0]))
+        shares = builder.emit("logsumexp_slopes", (x,), x.shape, x.batched, operation.detail)
+        self._give(
+            x.number,
+            primitives.multiply(self._repeated(operation, adjoint), shares),
+            operation.batched,
+        )
+
+    def _softmax(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        builder = self.builder
+        y = builder.symbol(number)
+        if not isinstance(adjoint, Symbol):
+            adjoint = builder.broadcast(adjoint, y.shape, False)
+        pulled = builder.emit(
+            "softmax_pullback", (y, adjoint), y.shape, y.batched, operation.detail
+        )
+        self._give(operation.args[0], pulled, operation.batched)

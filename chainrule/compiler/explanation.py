@@ -1,0 +1,125 @@
+"""What the compiler found, for people: the figures in ``stats`` and the report of every pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from .groups import Group, Grouping
+from .layout import Layout
+from .program import Operation, Program
+from .tape import ONE, Tape
+
+FREE = frozenset({"input", "parameter", "constant", "view", "reshape", "count", "broadcast"})
+"""Kinds of operation that move no number."""
+
+
+def stats(tape: Tape, program: Program) -> dict[str, Any]:
+    """Return the figures of a program.
+
+    ``nodes`` is the size of the graph that was recorded, ``forward`` and ``gradient`` are the array
+    operations of the two functions (views and constants cost nothing and do not count),
+    ``products`` those that are matrix products, ``gathers`` those that copy elements by a list of
+    addresses.
+    """
+    operations = program.operations
+    found: dict[str, Any] = {"nodes": tape.recorded}
+    results = {"forward": program.outputs}
+    if program.cost is not None:
+        results["gradient"] = [program.cost, *(x for _, x in program.gradients)]
+    for name, wanted in results.items():
+        kinds = Counter(operations[n].kind for n in program.needed(wanted))
+        found[name] = sum(count for kind, count in kinds.items() if kind not in FREE)
+        found[f"{name} products"] = kinds["matmul"]
+        found[f"{name} gathers"] = kinds["take"]
+    found["why gathers"] = _reasons(program)
+    return found
+
+
+def _reasons(program: Program) -> list[str]:
+    """Return a line for every reason why elements are gathered rather than viewed."""
+    operations = program.operations
+    users: dict[int, list[Operation]] = {}
+    for operation in operations:
+        for x in operation.args:
+            if type(x) is int:
+                users.setdefault(x, []).append(operation)
+    reasons: Counter[str] = Counter()
+    for number, operation in enumerate(operations):
+        if operation.kind != "take":
+            continue
+        if operation.args[0] in program.pools:
+            reasons["operands of nodes that have few alike"] += 1
+        elif _uneven(number, operations, users, 3):
+            reasons["sums of different lengths"] += 1
+        else:
+            reasons["operands in no even order"] += 1
+    return [f"{count} for {reason}" for reason, count in reasons.items()]
+
+
+def _uneven(
+    number: int, operations: list[Operation], users: dict[int, list[Operation]], depth: int
+) -> bool:
+    source = operations[int(operations[number].args[0])]
+    if source.kind in ("softmax", "segment_sum") and source.detail is not None:
+        return True
+    for user in users.get(number, []):
+        if user.kind in ("segment_sum", "softmax", "softmax_pullback") and user.detail is not None:
+            return True
+    return False
+
+
+def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, str]]:
+    """Return title and text of what each pass found."""
+    sums = len(tape.terms)
+    products = [terms.product for part in grouping.groups for terms in part.terms if terms.product]
+    program = layout.program
+    arrays = [
+        f"  {program.names.get(n, f'operation {n}')}: shape {operation.shape}"
+        + (" for each example" if operation.batched else "")
+        for n, operation in enumerate(program.operations)
+        if n in program.names or operation.kind == "parameter"
+    ]
+    return [
+        (
+            "1. Flat lists",
+            f"  {tape.recorded} nodes recorded; {len(tape.rows)} numbers for them and their "
+            "constants, equal nodes sharing one",
+        ),
+        (
+            "2. Sums of products",
+            f"  {sums} sums with {sum(map(len, tape.terms.values()))} terms are left of all adding",
+        ),
+        ("3. Groups of alike nodes", "\n".join(map(_group_line, grouping.groups))),
+        ("4. Arrays", "\n".join(arrays)),
+        (
+            "5. Products",
+            "\n".join(
+                f"  {_times(p.left.shape)} by {_times(p.right.shape)} transposed" for p in products
+            )
+            or "  none",
+        ),
+        (
+            "6. Backward",
+            f"  {len(program.operations)} operations, forward and backward; a derivative for "
+            f"{len(program.gradients)} arrays of parameters",
+        ),
+    ]
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    stack, rows, columns = shape
+    return (f"{stack} times " if stack > 1 else "") + f"({rows}, {columns})"
+
+
+def _group_line(part: Group) -> str:
+    count = f"  {len(part.members):6d} x "
+    if part.row is not None:
+        return count + part.row.name + (", of different kinds" if part.lump else "")
+    kinds = []
+    for terms in part.terms:
+        each = terms.each
+        number = "different numbers" if each is None else str(each)
+        plain = bool((terms.right == ONE).all())
+        kinds.append(f"{number} of {'- ' if terms.sign < 0 else ''}{'a' if plain else 'a * b'}")
+    return count + "sum of " + " and ".join(kinds)

@@ -1,0 +1,702 @@
+"""Pass 7: an array program as NumPy source that a person can read and paste into a file.
+
+The emitter is the only module that knows NumPy's names; another library needs another emitter.
+An operation that is used once is written where it is used, so that a line reads like the formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..engine import primitives
+from .program import Operation, Program, Shape, Strides, contiguous
+
+_WIDTH = 92
+_SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
+
+# Array forms of the table's rows that are no NumPy function: an expression in the arguments, or the
+# name of one of the functions below.  A test holds each to the row.
+EXPRESSIONS = {
+    "equal": "({0} == {1}).astype(float)",
+    "less": "({0} < {1}).astype(float)",
+    "less_equal": "({0} <= {1}).astype(float)",
+    "step": "np.heaviside({0}, 0.0)",
+    "softplus": "np.logaddexp(0.0, {0})",
+    "leaky_relu": "np.where({0} > 0.0, {0}, {1} * {0})",
+    "relu": "np.maximum({0}, 0.0)",
+}
+FUNCTIONS = {
+    "sigmoid": """
+def sigmoid(z):
+    if np.min(z, initial=0.0) > -708.0:
+        e = np.exp(-z)
+        e += 1.0
+        return np.divide(1.0, e, out=e)
+    e = np.exp(-np.abs(z))  # does not overflow
+    return np.where(z >= 0.0, 1.0, e) / (1.0 + e)
+""",
+    "one_minus": """
+def one_minus(a, z):
+    # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1
+    rest = 1.0 - a
+    sure = z > 6.0
+    if sure.any():
+        rest[sure] = a[sure] * np.exp(-z[sure])
+    return rest
+""",
+    "one_minus_square": """
+def one_minus_square(a, z):
+    # 1 - a**2 for a = tanh(z), with all its digits also where a is almost 1 or -1
+    rest = 1.0 - a * a
+    sure = rest < 0.01
+    if sure.any():
+        rest[sure] = 4.0 * sigmoid(2.0 * z[sure]) * sigmoid(-2.0 * z[sure])
+    return rest
+""",
+    "logsigmoid": """
+def logsigmoid(z):
+    return -np.logaddexp(0.0, -z)
+""",
+    "damped": """
+def damped(x, factor):  # a factor of zero wins, even over an infinite x
+    return np.where(factor == 0.0, 0.0, x * factor)
+""",
+    "silu": """
+def silu(z):
+    return damped(z, sigmoid(z))
+""",
+    "normal_cdf": """
+def normal_cdf(x):
+    return np.vectorize(lambda t: 0.5 * math.erfc(-t * math.sqrt(0.5)), otypes=[float])(x)
+""",
+    "gelu": """
+def gelu(x):
+    return damped(x, normal_cdf(x))
+""",
+    "pick": """
+def pick(index, table):
+    rows = index.astype(int)
+    if (rows != index).any() or (rows < 0).any() or (rows >= len(table)).any():
+        raise IndexError(f"take: expected whole numbers from 0 to {len(table) - 1}")
+    return table[rows]
+""",
+    "spread": """
+def spread(index, delta, rows):  # the transpose of pick
+    total = np.zeros((rows, delta.shape[-1]))
+    np.add.at(total, index.astype(int).ravel(), delta.reshape(-1, delta.shape[-1]))
+    return total
+""",
+    "softmax_entry": """
+def softmax_entry(k, *xs):
+    top = np.maximum.reduce(np.broadcast_arrays(*xs))
+    one = np.where(top > -np.inf, 1.0, np.nan)
+    weights = [np.where(x == top, one, np.exp(x - top)) for x in xs]
+    return weights[k] / sum(weights)
+""",
+    "root": """
+def root(x):  # x ** 0.5, which NumPy takes for sqrt(x): that is nan at -inf
+    return np.where(x == -np.inf, np.inf, np.sqrt(x + 0.0))
+""",
+    "segments": """
+# Of the last axis; or of its stretches, given where they start and which one each element is in:
+
+
+def reduced(ufunc, x, starts):
+    if starts is None:
+        return ufunc.reduce(x, axis=-1, keepdims=True)
+    return ufunc.reduceat(x, starts, axis=-1)
+
+
+def repeated(x, owner):
+    return x if owner is None else x[..., owner]
+""",
+    "softmax": """
+def softmax(z, starts=None, owner=None):
+    top = repeated(reduced(np.maximum, z, starts), owner)
+    e = np.exp(z - top)
+    if not np.isfinite(top).all():  # an infinite logit takes all; where all are -inf, none is right
+        e = np.where(z == top, np.where(top > -np.inf, 1.0, np.nan), e)
+    return e / repeated(reduced(np.add, e, starts), owner)
+""",
+    "logsumexp": """
+def logsumexp(z, starts=None, owner=None):
+    top = reduced(np.maximum, z, starts)
+    tops = repeated(top, owner)
+    ties = reduced(np.add, (z == tops).astype(float), starts)
+    rest = reduced(np.add, np.where(z == tops, 0.0, np.exp(z - tops)), starts)
+    return np.where(np.isfinite(top), top + np.log1p(rest + (ties - 1.0)), top)
+""",
+    "logsumexp_slopes": """
+def logsumexp_slopes(z, starts=None, owner=None):
+    # The softmax, but nothing responds where all is -inf.
+    top = repeated(reduced(np.maximum, z, starts), owner)
+    return np.where(top == -np.inf, 0.0, softmax(z, starts, owner))
+""",
+    "softmax_pullback": """
+def softmax_pullback(p, g, starts=None, owner=None):
+    def total(x):
+        return np.broadcast_to(repeated(reduced(np.add, x, starts), owner), p.shape)
+
+    gp = g * p
+    sure = p > 0.999
+    if not (sure.any() and total(np.where(sure, 0.0, p))[sure].any()):
+        return p * (g - total(gp))
+    # The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k).
+    sure = p > 0.5
+    small = total(np.where(sure, 0.0, gp))
+    rest = np.where(sure, total(np.where(sure, 0.0, p)), 1.0 - p)
+    others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
+    return p * (g * rest - others)
+""",
+    "view": """
+def view(x, offset, shape, strides, batched):
+    items = x.reshape(len(x), -1) if batched else x.reshape(-1)
+    step = items.strides[-1]
+    lead = (len(x),) if batched else ()
+    return np.lib.stride_tricks.as_strided(
+        items[..., offset:], (*lead, *shape), (*items.strides[:-1], *(s * step for s in strides))
+    )
+""",
+}
+_NEEDS = {
+    "one_minus_square": ("sigmoid",),
+    "silu": ("damped", "sigmoid"),
+    "gelu": ("damped", "normal_cdf"),
+    "softmax": ("segments",),
+    "logsumexp": ("segments",),
+    "logsumexp_slopes": ("segments", "softmax"),
+    "softmax_pullback": ("segments",),
+}
+
+
+class Emitter:
+    """Writes one function: the operations that its results need, in order."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.helpers: dict[str, None] = {}
+        self.constants: dict[int, str] = {}
+        self.lines: list[str] = []
+        self.text: dict[int, tuple[str, int]] = {}  # expression and how tightly it binds
+        self.used_names: set[str] = set(program.inputs)
+        self.calls = 0
+
+    def function(
+        self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]
+    ) -> str:
+        """Return the source of function *name*; *returned* writes its last line."""
+        program = self.program
+        wanted = program.needed(results)
+        uses = self._uses(wanted, results)
+        stored = self._stored(wanted)
+        begun = self._begun(wanted, uses)
+        parameters = [n for n in sorted(wanted) if program.operations[n].kind == "parameter"]
+        for n in parameters:
+            self.text[n] = (self._name(n, "theta"), _ATOM)
+        program.arguments[name] = parameters
+        for n in sorted(wanted):
+            operation = program.operations[n]
+            if operation.kind == "parameter":
+                continue
+            if n in begun:
+                variable = self._name(int(operation.args[0]), "v")
+                self.lines.append(f"{variable} = {self.operand(operation.args[1])[0]}")
+                self.text[int(operation.args[0])] = (variable, _ATOM)
+                continue
+            if operation.kind == "new" and n in begun.values():
+                continue
+            if operation.kind in ("store", "accumulate"):
+                place = self._write(operation)
+                if stored.get(operation.args[1]) == n:
+                    self.text[int(operation.args[1])] = (place, _ATOM)
+                continue
+            text = self._expression(n, operation)
+            named = n in program.names and operation.kind not in ("input",)
+            inline = (
+                operation.kind in ("input", "count")
+                or n in stored
+                or (
+                    not named
+                    and uses[n] == 1
+                    and len(text[0]) < _WIDTH - 20
+                    and operation.kind != "new"
+                )
+            )
+            if inline:
+                self.text[n] = text
+            else:
+                variable = self._name(n, "v")
+                self.lines.append(f"{variable} = {text[0]}")
+                self.text[n] = (variable, _ATOM)
+        arguments = [self.text[n][0] for n in parameters] + program.inputs
+        last = returned([self.operand(x)[0] for x in results])
+        body = self.lines + last.split("\n")
+        if any(word == "m" for line in body for word in _words(line)):
+            body.insert(0, f"m = len({program.inputs[0]})")
+        return "\n".join(
+            ['@np.errstate(all="ignore")', f"def {name}({', '.join(arguments)}):"]
+            + ["    " + line for line in body]
+        )
+
+    def _stored(self, wanted: set[int]) -> dict[int | float, int]:
+        """Return the operations that are computed straight into a view of a larger array."""
+        first: dict[int | float, int] = {}
+        for n in sorted(wanted):
+            for x in self.program.operations[n].args:
+                first.setdefault(x, n)
+        operations = self.program.operations
+        found: dict[int | float, int] = {}
+        changing = {operations[n].args[0] for n in wanted if operations[n].kind == "accumulate"}
+        for x, n in first.items():
+            user = operations[n]
+            if (
+                type(x) is int
+                and user.kind == "store"
+                and user.detail[0] == "view"
+                and x == user.args[1]
+                and user.args[0] not in changing
+                and x not in self.program.names
+                and operations[x].kind in ("apply", "matmul")
+                and operations[x].batched == user.batched
+                and _same_axes(operations[x].shape, user.detail[1])
+            ):
+                found[x] = n
+        return found
+
+    def _begun(self, wanted: set[int], uses: list[int]) -> dict[int, int]:
+        """Return the writes that fill a whole array with a result wanted for nothing else.
+
+        The result itself can be that array.
+        """
+        operations = self.program.operations
+        found: dict[int, int] = {}
+        for n in sorted(wanted):
+            target = operations[n].args[0] if operations[n].args else None
+            if operations[n].kind != "store" or target in found.values():
+                continue
+            new, value = operations[int(target)], operations[n].args[1]  # type: ignore[arg-type]
+            if (
+                new.detail is None
+                and type(value) is int
+                and uses[value] == 1
+                and value not in self.program.names
+                and operations[value].kind in ("matmul", "apply")
+                and operations[value].batched == new.batched
+                and operations[value].shape == new.shape
+                and operations[n].detail == ("view", (0, contiguous(new.shape)))
+            ):
+                found[n] = int(target)  # type: ignore[arg-type]
+        return found
+
+    def _uses(self, wanted: set[int], results: Sequence[Any]) -> list[int]:
+        uses = [0] * len(self.program.operations)
+        for n in wanted:
+            for x in self.program.operations[n].args:
+                if type(x) is int:
+                    uses[x] += 1
+        for x in results:
+            if type(x) is int:
+                uses[x] += 1
+        return uses
+
+    def _name(self, n: int, stem: str) -> str:
+        name = self.program.names.get(n)
+        if name is None or name in self.used_names:
+            stem = name + "_" if name else stem
+            i = 1
+            while f"{stem}{i}" in self.used_names:
+                i += 1
+            name = f"{stem}{i}"
+        self.used_names.add(name)
+        return name
+
+    def operand(self, x: int | float, binding: int = 0) -> tuple[str, int]:
+        """Return the text of an operand, in parentheses if it binds less than *binding*."""
+        if type(x) is int:
+            text, binds = self.text[x]
+        else:
+            text, binds = _number(float(x)), _ATOM if math.copysign(1.0, x) > 0 else _SIGN
+        return (text, binds) if binds >= binding else (f"({text})", _ATOM)
+
+    def _args(self, operation: Operation) -> list[str]:
+        return [self.operand(x)[0] for x in operation.args]
+
+    def _array(self, number: int) -> str:
+        array = self.program.constants[number]
+        stem = "c" if array.dtype.kind == "f" else "i"
+        return self.constants.setdefault(number, f"{stem}{number}")
+
+    def restart(self) -> None:
+        """Forget the function written last; helpers and constants are shared."""
+        self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
+
+    # --- expressions -------------------------------------------------------------------------
+
+    def _expression(self, n: int, operation: Operation) -> tuple[str, int]:
+        kind = operation.kind
+        if kind not in ("input", "view", "reshape", "constant"):
+            self.calls += 1
+        return getattr(self, "_" + kind)(operation)  # type: ignore[no-any-return]
+
+    def _input(self, operation: Operation) -> tuple[str, int]:
+        return self.program.inputs[operation.detail], _ATOM
+
+    def _apply(self, operation: Operation) -> tuple[str, int]:
+        row = primitives.named(operation.detail)
+        args = operation.args
+        if row.name in ("+", "-", "*", "/"):
+            tight = _SUM if row.name in "+-" else _PRODUCT
+            left, _ = self.operand(args[0], tight)
+            if row.name == "*" and self._is_product(args[0]):
+                left = f"({left})"
+            right, _ = self.operand(args[1], tight if row.name == "+" else tight + 1)
+            return f"{left} {row.name} {right}", tight
+        if row.name == "neg":
+            return "-" + self.operand(args[0], _SIGN)[0], _SIGN
+        texts = self._args(operation)
+        if row.name in ("maximum", "minimum", "logsumexp", "sum"):
+            name = {"logsumexp": "logaddexp", "sum": "add"}.get(row.name, row.name)
+            text = texts[0]
+            for other in texts[1:]:
+                text = f"np.{name}({text}, {other})"
+            return text, _ATOM
+        if row.name == "softmax":
+            self.helper("softmax_entry")
+            return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", _ATOM
+        if row.name == "**" and args[1] == 0.5:
+            self.helper("root")
+            return f"root({texts[0]})", _ATOM
+        if row.name == "where":
+            condition = self._condition(args[0])
+            return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
+        if row.name in EXPRESSIONS:
+            return EXPRESSIONS[row.name].format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
+        if row.name in FUNCTIONS:
+            self.helper(row.name)
+            return f"{row.name}({', '.join(texts)})", _ATOM
+        if isinstance(row.array, np.ufunc):
+            return f"np.{row.array.__name__}({', '.join(texts)})", _ATOM
+        return f"rows[{row.name!r}]({', '.join(texts)})", _ATOM
+
+    def _condition(self, x: int | float) -> str:
+        """Return a condition; where needs no number of it."""
+        text = self.operand(x)[0]
+        end = ").astype(float)"
+        if text.startswith("(") and text.endswith(end) and text.count(end) == 1:
+            return text[1 : -len(end)]
+        return text
+
+    def _is_product(self, x: int | float) -> bool:
+        return type(x) is int and " @ " in self.text[x][0] and self.text[x][1] == _PRODUCT
+
+    def helper(self, name: str) -> None:
+        for other in _NEEDS.get(name, ()):
+            self.helper(other)
+        self.helpers.setdefault(name)
+
+    def _constant(self, operation: Operation) -> tuple[str, int]:
+        return self._array(operation.detail), _ATOM
+
+    def _view(self, operation: Operation) -> tuple[str, int]:
+        source = self.program.operations[int(operation.args[0])]
+        x, _ = self.operand(operation.args[0], _ATOM)
+        return self._viewed(x, source, operation.detail), _ATOM
+
+    def _viewed(self, x: str, source: Operation, strides: Strides) -> str:
+        for shape in _candidates(source.shape, strides):
+            found = _slicing(shape, source.batched, strides)
+            if found is not None:
+                if shape != source.shape:
+                    x = f"{x}.reshape({self._shape(shape, source.batched)})"
+                return x + found
+        self.helper("view")
+        offset, axes = strides
+        return (
+            f"view({x}, {offset}, {tuple(n for n, _ in axes)}, {tuple(s for _, s in axes)}, "
+            f"{source.batched})"
+        )
+
+    def _shape(self, shape: Shape, batched: bool) -> str:
+        return ", ".join(map(str, ((-1, *shape) if batched else shape)))
+
+    def _flat(self, n: int | float) -> str:
+        source = self.program.operations[int(n)]
+        x, _ = self.operand(n, _ATOM)
+        if len(source.shape) == 1:
+            return x
+        return f"{x}.reshape({self._shape((math.prod(source.shape),), source.batched)})"
+
+    def _reshape(self, operation: Operation) -> tuple[str, int]:
+        source = self.program.operations[int(operation.args[0])]
+        if source.kind == "reshape" or (source.kind == "sum" and len(source.detail) > 1):
+            text, _ = self.text[int(operation.args[0])]
+            head, found, tail = text.rpartition(".reshape(")
+            if found and tail.endswith(")") and "(" not in tail and not source.batched:
+                return f"{head}.reshape({self._shape(operation.shape, False)})", _ATOM
+        if source.kind == "sum" and source.detail == (-1,) and source.shape[:-1] == operation.shape:
+            text, _ = self.text[int(operation.args[0])]
+            if text.endswith(", keepdims=True)"):
+                return text.removesuffix(", keepdims=True)") + ")", _ATOM
+        x, _ = self.operand(operation.args[0], _ATOM)
+        return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", _ATOM
+
+    def _take(self, operation: Operation) -> tuple[str, int]:
+        index = self._array(operation.detail)
+        lead = ":, " if operation.batched else ""
+        return f"{self._flat(operation.args[0])}[{lead}{index}]", _ATOM
+
+    def _broadcast(self, operation: Operation) -> tuple[str, int]:
+        x = self.operand(operation.args[0])[0]
+        shape = self._sizes(operation)
+        return f"np.broadcast_to({x}, ({shape}))", _ATOM
+
+    def _sizes(self, operation: Operation) -> str:
+        sizes = ", ".join(map(str, operation.shape))
+        return (
+            f"m, {sizes}"
+            if operation.batched
+            else sizes + ("," if len(operation.shape) == 1 else "")
+        )
+
+    def _matmul(self, operation: Operation) -> tuple[str, int]:
+        a = self.program.operations[int(operation.args[0])]
+        ta, tb, stacked = operation.detail
+        left, right = (self.operand(x, _PRODUCT)[0] for x in operation.args)
+        right = self.operand(operation.args[1], _PRODUCT + 1)[0]
+        if stacked:
+            if ta:
+                left = f"{self.operand(operation.args[0], _ATOM)[0]}.swapaxes(-1, -2)"
+            if tb:
+                right = f"{self.operand(operation.args[1], _ATOM)[0]}.swapaxes(-1, -2)"
+            return f"{left} @ {right}", _PRODUCT
+        if ta:
+            left = f"{self._rows(operation.args[0])}.T"
+            right = self._rows(operation.args[1])
+            return f"{left} @ {right}", _PRODUCT
+        if tb:
+            right = f"{self.operand(operation.args[1], _ATOM)[0]}.T"
+        if len(a.shape) + a.batched > 2:
+            rows = self._rows(operation.args[0])
+            return (
+                f"({rows} @ {right}).reshape({self._shape(operation.shape, operation.batched)})",
+                _ATOM,
+            )
+        return f"{left} @ {right}", _PRODUCT
+
+    def _rows(self, n: int | float) -> str:
+        """Return operand *n* with all axes but the last made one."""
+        source = self.program.operations[int(n)]
+        x = self.operand(n, _ATOM)[0]
+        rank = len(source.shape) + source.batched
+        if rank == 2:
+            return x
+        if rank == 1:
+            return f"{x}[None, :]"
+        return f"{x}.reshape(-1, {source.shape[-1]})"
+
+    def _sum(self, operation: Operation) -> tuple[str, int]:
+        x, _ = self.operand(operation.args[0], _ATOM)
+        axes = operation.detail
+        source = self.program.operations[int(operation.args[0])]
+        if not source.batched and len(axes) == len(source.shape) > 1:
+            ones = ", ".join("1" for _ in axes)
+            return f"{x}.sum().reshape({ones})", _ATOM
+        axis = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
+        return f"{x}.sum(axis={axis}, keepdims=True)", _ATOM
+
+    def _sum_batch(self, operation: Operation) -> tuple[str, int]:
+        source = self.program.operations[int(operation.args[0])]
+        x, _ = self.operand(operation.args[0], _ATOM)
+        return f"{x}.sum({'axis=0' if source.shape == operation.shape else ''})", _ATOM
+
+    def _count(self, operation: Operation) -> tuple[str, int]:
+        x = operation.args[0]
+        if x == 1.0:
+            return "m", _ATOM
+        return f"m * {self.operand(x, _PRODUCT + 1)[0]}", _PRODUCT
+
+    def _segment_sum(self, operation: Operation) -> tuple[str, int]:
+        x, _ = self.operand(operation.args[0])
+        return f"np.add.reduceat({x}, {self._array(operation.detail)}, axis=-1)", _ATOM
+
+    def _segmented(self, operation: Operation) -> tuple[str, int]:
+        self.helper(operation.kind)
+        args = self._args(operation)
+        if operation.detail is not None:
+            args += map(self._array, operation.detail)
+        return f"{operation.kind}({', '.join(args)})", _ATOM
+
+    def _pick(self, operation: Operation) -> tuple[str, int]:
+        self.helper(operation.kind)
+        args = self._args(operation)
+        if operation.detail is not None:
+            args.append(str(operation.detail))
+        return f"{operation.kind}({', '.join(args)})", _ATOM
+
+    _spread = _pick
+    _one_minus = _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = (
+        _softmax_pullback
+    ) = _segmented
+
+    def _reduced(self, operation: Operation) -> tuple[str, int]:
+        x, _ = self.operand(operation.args[0])
+        if operation.detail is None:
+            return f"np.{operation.kind}.reduce({x}, axis=-1, keepdims=True)", _ATOM
+        starts = self._array(operation.detail)
+        return f"np.{operation.kind}.reduceat({x}, {starts}, axis=-1)", _ATOM
+
+    _maximum = _minimum = _reduced
+
+    def _new(self, operation: Operation) -> tuple[str, int]:
+        shape = f"({self._sizes(operation)})"
+        if operation.detail is None:
+            return f"np.empty({shape})", _ATOM
+        if operation.detail in (0.0, 1.0):
+            return f"np.{'ones' if operation.detail else 'zeros'}({shape})", _ATOM
+        return f"np.full({shape}, {operation.detail})", _ATOM
+
+    def _write(self, operation: Operation) -> str:
+        self.calls += 1
+        target = self.program.operations[int(operation.args[0])]
+        how, detail = operation.detail
+        x = self.text[int(operation.args[0])][0]
+        if how == "view":
+            place = self._viewed(x, target, detail)
+            if place == x:
+                place += "[:]"
+            elif not place.endswith("]"):
+                place += "[...]"
+        else:
+            lead = ":, " if target.batched else ""
+            place = f"{self._flat(operation.args[0])}[{lead}{self._array(detail)}]"
+        sign = "=" if operation.kind == "store" else "+="
+        self.lines.append(f"{place} {sign} {self.operand(operation.args[1])[0]}")
+        return place
+
+
+def _same_axes(shape: Shape, strides: Strides) -> bool:
+    return shape == tuple(n for n, _ in strides[1])
+
+
+def _words(line: str) -> list[str]:
+    return "".join(c if c.isidentifier() or c.isdigit() else " " for c in line).split()
+
+
+def _number(x: float) -> str:
+    if math.isfinite(x):
+        return repr(x)
+    return "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
+
+
+def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
+    """Return shapes in which the array may be sliced to give the view: its own, then finer ones."""
+    found = [shape]
+    size = math.prod(shape)
+    steps = sorted({s for n, s in strides[1] if s > 0 and n > 1})
+    for inner in (steps, sorted({*steps, *(s * n for n, s in strides[1] if s > 0 and n > 1)})):
+        chain = [1] + [s for s in inner if s > 1]
+        if all(b % a == 0 for a, b in pairwise(chain)) and size % chain[-1] == 0:
+            finer = [b // a for a, b in pairwise(chain)]
+            found.append((size // chain[-1], *reversed(finer)))
+    return found
+
+
+def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
+    """Return the index that takes the view from an array of *shape*, None if there is none."""
+    offset, axes = strides
+    own = contiguous(shape)
+    corner = [offset // stride % extent for extent, stride in own]
+    parts: list[str | None] = [None] * len(own)
+    order: list[int] = []
+    moving = [(n, s) for n, s in axes if s > 0 and n > 1]
+    for extent, stride in moving:
+        for axis, (length, step) in enumerate(own):
+            hop = stride // step
+            if stride % step == 0 and hop and corner[axis] + (extent - 1) * hop < length:
+                break
+        else:
+            return None
+        if parts[axis] is not None:
+            return None
+        start, stop = corner[axis], corner[axis] + (extent - 1) * hop + 1
+        text = (
+            ":"
+            if (start, stop, hop) == (0, length, 1)
+            else (f"{start or ''}:{'' if stop == length and hop == 1 else stop}")
+        )
+        parts[axis] = text if hop == 1 else f"{text}:{hop}"
+        order.append(axis)
+    if order != sorted(order):
+        transposition = sorted(order)
+        swapped = [transposition.index(axis) for axis in order]
+    else:
+        swapped = []
+    indices = [part if part is not None else str(corner[i]) for i, part in enumerate(parts)]
+    if not swapped:
+        # The new axes stand between the sliced ones as the view has them.
+        kept = [i for i, part in enumerate(parts) if part is not None]
+        texts, at = [], 0
+        slots = iter(kept)
+        for extent, stride in axes:
+            if stride > 0 and extent > 1:
+                axis = next(slots)
+                texts += indices[at : axis + 1]
+                at = axis + 1
+            elif extent == 1:
+                texts.append("None")
+            else:
+                return None
+        texts += indices[at:]
+        lead = [":"] if batched else []
+        if all(text == ":" for text in texts):
+            return ""
+        return f"[{', '.join(lead + texts)}]"
+    if any(extent == 1 or stride == 0 for extent, stride in axes):
+        return None
+    lead = [":"] if batched else []
+    plain = all(part == ":" for part in indices)
+    index = "" if plain else f"[{', '.join(lead + indices)}]"
+    if batched:
+        swapped = [0, *(1 + i for i in swapped)]
+    if len(swapped) == 2:
+        return f"{index}.T"
+    return f"{index}.transpose({', '.join(map(str, swapped))})"
+
+
+def write(program: Program) -> str:
+    """Return *program* as a NumPy module: ``forward`` and, if it has one, ``gradient``."""
+    emitter = Emitter(program)
+    functions = [emitter.function("forward", program.outputs, lambda x: f"return {x[0]}")]
+    if program.cost is not None:
+        emitter.restart()
+        results = [program.cost, *(x for _, x in program.gradients)]
+        functions.append(
+            emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
+        )
+    helpers = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in emitter.helpers]
+    head = (
+        ["import math\n\nimport numpy as np"]
+        if "math." in "".join(helpers)
+        else ["import numpy as np"]
+    )
+    constants = [
+        f"{name} = {_literal(program.constants[number])}"
+        for number, name in sorted(emitter.constants.items())
+    ]
+    return (
+        "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])])
+        + "\n"
+    )
+
+
+def _literal(array: Any) -> str:
+    kind = "" if array.dtype.kind == "f" else ", dtype=int"
+    text = np.array2string(
+        array, separator=", ", threshold=array.size + 1, max_line_width=100, floatmode="unique"
+    )
+    return f"np.array({text}{kind})".replace("nan", "np.nan").replace("inf", "np.inf")

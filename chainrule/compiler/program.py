@@ -1,0 +1,508 @@
+"""The array program: a list of array operations as plain data, and the builder that makes it.
+
+An :class:`Operation` is one step on whole arrays.  A program has no NumPy in it but the constants,
+so that it can be pickled, printed, and handed to an emitter for any array library.
+
+Arrays have a *shape* for one example, of one axis at least, and may be *batched*: then an axis for
+the examples comes before all others.  A view addresses the elements of an example as if they stood
+in one row.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..engine import primitives
+from ..engine.primitives import Primitive
+
+Shape = tuple[int, ...]
+Array = np.ndarray[Any, Any]
+Strides = tuple[int, tuple[tuple[int, int], ...]]
+"""The offset of a view and, for each of its axes, extent and stride."""
+
+KINDS = {
+    "input": "the argument number *detail*",
+    "parameter": "the parameters from *detail[0]* to *detail[1]*, in the shape of the operation",
+    "constant": "the constant array number *detail*",
+    "apply": "the primitive called *detail*, element by element, broadcasting",
+    "view": "elements at offset and strides *detail*",
+    "reshape": "the same elements in another shape",
+    "take": "elements at the addresses in constant number *detail*",
+    "pick": "rows of the second argument chosen by the first",
+    "spread": "the transpose of pick: rows added up where the first argument says",
+    "one_minus": "1 minus the first argument, the sigmoid of the second, to full relative accuracy",
+    "one_minus_square": "1 minus the square of the first, the tanh of the second, likewise",
+    "broadcast": "copies along axes of extent 1",
+    "matmul": "matrix product, each argument's last two axes exchanged first if *detail* says so; "
+    "all axes but the last are rows, unless *detail[2]* calls for a stack of products",
+    "sum": "sum over the axes *detail*, counted from the last, which keep extent 1",
+    "sum_batch": "sum over the examples; over all else too if the result has fewer elements",
+    "segment_sum": "sums of the stretches that start where constant number *detail* says",
+    "maximum": "largest along the last axis, or of such stretches",
+    "minimum": "smallest, likewise",
+    "logsumexp": "log of the sum of exponentials along the last axis; or of stretches, *detail* "
+    "being two constants: where they start, and which stretch an element is in",
+    "softmax": "exponentials over their sum, likewise, in the shape of the argument",
+    "logsumexp_slopes": "the softmax, but 0 where the logsumexp is -inf",
+    "softmax_pullback": "the adjoint of the logits, from the softmax and its adjoint",
+    "count": "the number of examples, times the argument",
+    "new": "an array filled with the number *detail*, or with nothing yet",
+    "store": "write the second argument into the view *detail* of the first",
+    "accumulate": "add the second argument to the view *detail* of the first",
+}
+"""What an operation may be; ``store`` and ``accumulate`` change an array made by ``new``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step of an array program; *args* are numbers of earlier steps, or floats."""
+
+    kind: str
+    args: tuple[int | float, ...]
+    shape: Shape
+    batched: bool
+    detail: Any = None
+
+
+@dataclass
+class Program:
+    """A list of operations, what they refer to, and which of them are the results."""
+
+    operations: list[Operation] = field(default_factory=list)
+    constants: list[Array] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[int | float] = field(default_factory=list)
+    cost: int | float | None = None
+    """The mean of the one output over the examples, where there is a derivative."""
+    gradients: list[tuple[int, int | float]] = field(default_factory=list)
+    """The parameter operations and their derivatives."""
+    pools: set[int] = field(default_factory=set)
+    """The arrays made by ``new`` that are read before the last write into them."""
+    arguments: dict[str, list[int]] = field(default_factory=dict)
+    """The parameter operations that each function of the source takes."""
+
+    def needed(self, results: Sequence[int | float]) -> set[int]:
+        """Return the operations that *results* need, writes into their arrays included."""
+        wanted = {x for x in results if type(x) is int}
+        for n in range(len(self.operations) - 1, -1, -1):
+            operation = self.operations[n]
+            if operation.kind in ("store", "accumulate") and operation.args[0] in wanted:
+                wanted.add(n)
+            if n in wanted:
+                wanted.update(x for x in operation.args if type(x) is int)
+        return wanted
+
+    def parameters(self, function: str) -> list[Operation]:
+        """Return the parameter operations in the order in which *function* takes them."""
+        return [self.operations[n] for n in self.arguments[function]]
+
+
+class Symbol:
+    """The result of an operation in a program under construction.
+
+    The partials in the table calculate with it as they do with numbers.
+    """
+
+    __slots__ = ("builder", "number", "operation")
+
+    def __init__(self, builder: Builder, number: int):
+        self.builder = builder
+        self.number = number
+        self.operation = builder.program.operations[number]
+
+    @property
+    def shape(self) -> Shape:
+        return self.operation.shape
+
+    @property
+    def batched(self) -> bool:
+        return self.operation.batched
+
+    @staticmethod
+    def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Any:
+        builder = next(arg.builder for arg in args if isinstance(arg, Symbol))
+        return builder.apply(row, *args)
+
+    def __add__(self, other: Any) -> Any:
+        return primitives.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return primitives.add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return primitives.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return primitives.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return primitives.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return primitives.multiply(other, self)
+
+    def __neg__(self) -> Any:
+        return primitives.negative(self)
+
+
+Operand = Symbol | float
+
+
+class Builder:
+    """Appends operations to a program; an operation that is there already is used again."""
+
+    def __init__(self) -> None:
+        self.program = Program()
+        self._known: dict[Any, int] = {}
+        self._arrays: dict[Any, int] = {}
+
+    def symbol(self, number: int) -> Symbol:
+        """Return the result of operation *number*."""
+        return Symbol(self, number)
+
+    def emit(
+        self,
+        kind: str,
+        args: Sequence[Operand],
+        shape: Shape,
+        batched: bool,
+        detail: Any = None,
+    ) -> Symbol:
+        """Return the result of one more operation, or of an equal one that is there already."""
+        numbers = tuple([arg.number if isinstance(arg, Symbol) else arg for arg in args])
+        operation = Operation(kind, numbers, shape, batched, detail)
+        program = self.program
+        if kind not in ("new", "store", "accumulate"):
+            key = (kind, tuple(map(_told_apart, numbers)), shape, detail)
+            found = self._known.setdefault(key, len(program.operations))
+            if found < len(program.operations):
+                return Symbol(self, found)
+        program.operations.append(operation)
+        return Symbol(self, len(program.operations) - 1)
+
+    def known(self, kind: str, args: Sequence[Symbol], shape: Shape, detail: Any) -> Symbol | None:
+        """Return the result of an operation if the program has it already."""
+        found = self._known.get((kind, tuple(arg.number for arg in args), shape, detail))
+        return None if found is None else self.symbol(found)
+
+    # --- operands ----------------------------------------------------------------------------
+
+    def array(self, values: Array) -> int:
+        """Return the number of a constant array."""
+        values = np.ascontiguousarray(values)
+        key = (values.dtype.kind, values.shape, values.tobytes())
+        number = self._arrays.setdefault(key, len(self._arrays))
+        if number == len(self.program.constants):
+            self.program.constants.append(values)
+        return number
+
+    def stretches(self, counts: Array) -> tuple[int, int]:
+        """Return the constants that describe stretches of *counts* elements: starts and owners."""
+        starts = np.cumsum(counts) - counts
+        return self.array(starts), self.array(np.repeat(np.arange(len(counts)), counts))
+
+    def constant(self, values: Array) -> Operand:
+        """Return *values* as an operand: a plain number if they are all the same."""
+        values = np.asarray(values, dtype=float)
+        first = float(values.flat[0])
+        if (values == first).all() and (first or not np.signbit(values).any()):
+            return first
+        return self.emit("constant", (), values.shape, False, self.array(values))
+
+    # --- elementwise -------------------------------------------------------------------------
+
+    def apply(self, row: Primitive, *args: Any) -> Operand:
+        """Return *row* of the operands, element by element."""
+        if not any(isinstance(arg, Symbol) for arg in args):
+            return float(row.scalar(*args))
+        simpler = _simpler(row, args)
+        if simpler is not None:
+            return simpler  # type: ignore[no-any-return]
+        symbols = [arg for arg in args if isinstance(arg, Symbol)]
+        shape = np.broadcast_shapes(*(arg.shape for arg in symbols))
+        return self.emit("apply", args, shape, any(arg.batched for arg in symbols), row.name)
+
+    # --- moving ------------------------------------------------------------------------------
+
+    def reshape(self, x: Operand, shape: Shape) -> Operand:
+        """Return the same elements in another *shape*."""
+        if not isinstance(x, Symbol) or x.shape == shape:
+            return x
+        if x.operation.kind == "broadcast" and type(x.operation.args[0]) is float:
+            return x.operation.args[0]
+        if x.operation.kind == "reshape":
+            return self.reshape(self.symbol(int(x.operation.args[0])), shape)
+        if self._is_number(x):
+            return self.emit(x.operation.kind, self._args(x), shape, False, x.operation.detail)
+        return self.emit("reshape", (x,), shape, x.batched)
+
+    def _args(self, x: Symbol) -> list[Operand]:
+        return [self.symbol(a) if type(a) is int else a for a in x.operation.args]
+
+    def _is_number(self, x: Operand) -> bool:
+        """Return whether *x* is made of numbers and the number of examples: it has any shape."""
+        if not isinstance(x, Symbol) or x.operation.kind == "count":
+            return True
+        return x.operation.kind == "apply" and all(map(self._is_number, self._args(x)))
+
+    def _shaped(self, x: Symbol, shape: Shape) -> Symbol:
+        """Return *x* in another *shape*, as a symbol also where a number would do."""
+        reshaped = self.reshape(x, shape)
+        return reshaped if isinstance(reshaped, Symbol) else self.broadcast(x, shape, x.batched)
+
+    def view(self, x: Symbol, strides: Strides) -> Symbol:
+        """Return the elements of *x* at an offset and strides."""
+        offset, axes = strides
+        shape = tuple(n for n, _ in axes)
+        whole = all(a == b or a[0] == 1 for a, b in zip(axes, contiguous(shape), strict=True))
+        if whole and not offset and math.prod(shape) == math.prod(x.shape):
+            return self._shaped(x, shape)
+        if self._is_number(x):
+            return self._shaped(x, shape)
+        while x.operation.kind == "reshape":
+            x = self.symbol(int(x.operation.args[0]))
+        return self.emit("view", (x,), shape, x.batched, strides)
+
+    def at(self, x: Symbol, addresses: Array) -> Operand:
+        """Return the elements of *x* at *addresses*, as a view if it can be, in their shape."""
+        if x.operation.kind == "broadcast" and type(x.operation.args[0]) is float:
+            return x.operation.args[0]
+        strides = affine(addresses)
+        if strides is not None:
+            return self.view(x, strides)
+        finer = factors(addresses.ravel())
+        if finer is not None:
+            return self.reshape(self.view(x, finer), addresses.shape)
+        if self._is_number(x):
+            return self.reshape(x, addresses.shape)
+        while x.operation.kind == "reshape":
+            x = self.symbol(int(x.operation.args[0]))
+        return self.emit("take", (x,), addresses.shape, x.batched, self.array(addresses))
+
+    def broadcast(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
+        """Return *x* copied along the axes where it has extent 1."""
+        if isinstance(x, Symbol) and x.shape == shape and x.batched >= batched:
+            return x
+        return self.emit("broadcast", (x,), shape, batched)
+
+    # --- adding up ---------------------------------------------------------------------------
+
+    def total(self, x: Operand, axes: Sequence[int], shape: Shape) -> Operand:
+        """Return the sum of *x*, an array broadcast to *shape*, over *axes* counted from the last.
+
+        The axes stay, with extent 1.
+        """
+        axes = tuple(sorted(axes))
+        if not axes:
+            return x
+        if not isinstance(x, Symbol):
+            return x * math.prod(shape[a] for a in axes)
+        copies = math.prod(shape[a] for a in axes if x.shape[a] == 1)
+        summed = tuple(a for a in axes if x.shape[a] != 1)
+        if summed:
+            kept = list(x.shape)
+            for a in summed:
+                kept[a] = 1
+            x = self.emit("sum", (x,), tuple(kept), x.batched, summed)
+        return x if copies == 1 else x * float(copies)
+
+    def total_batch(self, x: Operand) -> Operand:
+        """Return the sum of *x* over the examples."""
+        if not isinstance(x, Symbol):
+            return self.emit("count", (x,), (1,), False)
+        if not x.batched:
+            return primitives.multiply(x, self.emit("count", (1.0,), (1,) * len(x.shape), False))  # type: ignore[no-any-return]
+        inner = x.operation
+        if inner.kind == "sum" and math.prod(inner.shape) == 1:  # all in one go
+            return self.emit("sum_batch", (self.symbol(int(inner.args[0])),), (1,), False)
+        return self.emit("sum_batch", (x,), x.shape, False)
+
+    def matmul(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
+        """Return the matrix product of *a* and *b*, of which *b* is one matrix for all examples."""
+        (ta, tb) = transposed
+        if ta:  # rows against rows: (..., U) and (..., K) to (U, K)
+            return self.emit(
+                "matmul", (a, b), (a.shape[-1], b.shape[-1]), False, (True, False, False)
+            )
+        columns = b.shape[-2] if tb else b.shape[-1]
+        return self.emit("matmul", (a, b), (*a.shape[:-1], columns), a.batched, (False, tb, False))
+
+    def stack(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
+        """Return the matrix products of a stack of matrices, for each example."""
+        rows = a.shape[-1 if transposed[0] else -2]
+        columns = b.shape[-2 if transposed[1] else -1]
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        shape = (*lead, rows, columns)
+        return self.emit("matmul", (a, b), shape, a.batched or b.batched, (*transposed, True))
+
+    # --- changing ----------------------------------------------------------------------------
+
+    def new(self, shape: Shape, batched: bool, fill: float | None) -> Symbol:
+        """Return a new array, filled with a number or, if that is None, with nothing yet."""
+        return self.emit("new", (), shape, batched, fill)
+
+    def store(self, target: Symbol, addresses: Array, value: Operand) -> None:
+        """Write *value* at *addresses* of *target*."""
+        self._write("store", target, addresses, value)
+
+    def accumulate(self, target: Symbol, addresses: Array, value: Operand) -> None:
+        """Add *value* at *addresses* of *target*, which are all different."""
+        self._write("accumulate", target, addresses, value)
+
+    def _write(self, kind: str, target: Symbol, addresses: Array, value: Operand) -> None:
+        shape = addresses.shape
+        strides = affine(addresses) or factors(addresses.ravel())
+        if strides is not None:
+            detail: Any = ("view", strides)
+            value = self.reshape(self._full(value, shape), tuple(n for n, _ in strides[1]))
+        else:
+            detail = ("take", self.array(addresses.ravel()))
+            value = self.reshape(self._full(value, shape), (addresses.size,))
+        self.emit(kind, (target, value), target.shape, target.batched, detail)
+
+    def _full(self, value: Operand, shape: Shape) -> Operand:
+        if not isinstance(value, Symbol) or value.shape == shape:
+            return value
+        if math.prod(value.shape) == math.prod(shape):
+            return self.reshape(value, shape)
+        return self.broadcast(value, shape, value.batched)
+
+
+def _told_apart(x: Any) -> Any:
+    return (x, math.copysign(1.0, x)) if type(x) is float else x
+
+
+def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
+    """Return what *row* of *args* is without an operation, or with a cheaper one; None if neither.
+
+    Only what gives the same number for every argument, nan and infinity included.
+    """
+    if row is primitives.multiply:
+        for x, other in (args, args[::-1]):
+            if isinstance(x, float) and x in (1.0, -1.0):
+                return other if x == 1.0 else -other
+        if _same(*args):
+            return primitives.square(args[0])
+    elif row is primitives.divide:
+        if isinstance(args[1], float) and args[1] in (1.0, -1.0):
+            return args[0] if args[1] == 1.0 else -args[0]
+    elif row is primitives.power:
+        if isinstance(args[1], float):
+            x, p = args
+            if p == 1.0:
+                return x
+            if p == 2.0:
+                return primitives.square(x)
+            if p == -1.0:
+                return primitives.divide(1.0, x)
+    elif row is primitives.identity:
+        return args[0]
+    elif row is primitives.negative:
+        return _negated(args[0])
+    elif row is primitives.add:
+        a, b = args
+        if (x := _negated(b)) is not None:
+            return primitives.subtract(a, x)
+        if (x := _negated(a)) is not None:
+            return primitives.subtract(b, x)
+    elif row is primitives.subtract and (x := _negated(args[1])) is not None:
+        return primitives.add(args[0], x)
+    elif row is primitives.sigmoid and (x := _negated(args[0])) is not None:
+        builder = args[0].builder
+        known = builder.known("apply", (x,), x.shape, "sigmoid")
+        if known is not None:
+            return builder.emit("one_minus", (known, x), x.shape, x.batched)
+    elif row is primitives.add_up:
+        return functools.reduce(primitives.add, args)
+    return None
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, Symbol) and isinstance(b, Symbol) and a.number == b.number
+
+
+def _negated(x: Any) -> Any:
+    """Return what *x* is the negative of, None if it is none."""
+    if isinstance(x, Symbol) and x.operation.kind == "apply" and x.operation.detail == "neg":
+        return x.builder.symbol(int(x.operation.args[0]))
+    return None
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+def contiguous(shape: Shape) -> tuple[tuple[int, int], ...]:
+    """Return extent and stride of every axis of an array whose elements stand in one row.
+
+    >>> contiguous((2, 3))
+    ((2, 3), (3, 1))
+    """
+    axes: list[tuple[int, int]] = []
+    stride = 1
+    for extent in reversed(shape):
+        axes.append((extent, stride))
+        stride *= extent
+    return tuple(reversed(axes))
+
+
+def affine(addresses: Array) -> Strides | None:
+    """Return offset and strides if *addresses* change evenly along every axis, else None.
+
+    >>> affine(np.array([[3, 4, 5], [13, 14, 15]]))
+    (3, ((2, 10), (3, 1)))
+    """
+    offset = int(addresses.flat[0])
+    axes = []
+    expected: Any = offset
+    for axis, extent in enumerate(addresses.shape):
+        corner: list[Any] = [0] * addresses.ndim
+        corner[axis] = min(1, extent - 1)
+        stride = int(addresses[tuple(corner)]) - offset
+        axes.append((extent, stride))
+        shape = [1] * addresses.ndim
+        shape[axis] = extent
+        expected = expected + (np.arange(extent) * stride).reshape(shape)
+    if min(stride for _, stride in axes) < 0 or not np.array_equal(expected, addresses):
+        return None
+    return offset, tuple(axes)
+
+
+def factors(addresses: Array) -> Strides | None:
+    """Return the axes that make a row of *addresses* affine, None if no few axes do.
+
+    >>> factors(np.array([0, 0, 1, 1, 2, 2]))
+    (0, ((3, 1), (2, 0)))
+    """
+    axes: list[tuple[int, int]] = []
+    row = addresses
+    while len(row) > 1:
+        steps = np.diff(row)
+        stride = int(steps[0])
+        breaks = np.flatnonzero(steps != stride)
+        extent = int(breaks[0]) + 1 if len(breaks) else len(row)
+        if stride < 0 or len(row) % extent or len(axes) == 5:
+            return None
+        table = row.reshape(-1, extent)
+        if not (table - table[:, :1] == np.arange(extent) * stride).all():
+            return None
+        axes.append((extent, stride))
+        row = table[:, 0]
+    return int(row[0]), tuple(reversed(axes or [(1, 1)]))
+
+
+def addresses_of(strides: Strides) -> Array:
+    """Return the addresses that a view shows."""
+    offset, axes = strides
+    found: Any = np.full((1,) * len(axes), offset, dtype=np.int64)
+    for axis, (extent, stride) in enumerate(axes):
+        shape = [1] * len(axes)
+        shape[axis] = extent
+        found = found + (np.arange(extent, dtype=np.int64) * stride).reshape(shape)
+    return found  # type: ignore[no-any-return]
