@@ -2102,11 +2102,18 @@ richcompare(PyObject *self, PyObject *other, int op)
         }
         Py_RETURN_NOTIMPLEMENTED;
     }
+    State *state = arena_of((Node *)self)->state;
+    if (state->modes_active) { /* comparing may be refused */
+        PyObject *fine = PyObject_CallOneArg(state->asked.comparable, other);
+        if (fine == NULL) {
+            return NULL;
+        }
+        Py_DECREF(fine);
+    }
     if (is_node(other)) {
         b = ((Node *)other)->data;
     }
     else if (!plain_number(other, &b)) {
-        State *state = arena_of((Node *)self)->state;
         PyObject *number = PyObject_CallOneArg(state->asked.comparable, other);
         if (number == NULL) {
             return NULL;
