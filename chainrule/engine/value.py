@@ -75,6 +75,7 @@ class Common:
     # --- what must not happen silently -------------------------------------------------------
 
     def __bool__(self: Any) -> NoReturn:
+        modes.refuse_to_choose("testing the truth of a Value")
         raise TypeError(
             "the truth of a Value is ambiguous: compare it (v > 0), test v.data, or choose with "
             "chainrule.where"
