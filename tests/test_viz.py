@@ -314,7 +314,7 @@ def test_the_loss_of_a_batch_is_refused_at_once_with_advice():
     started = time.perf_counter()
     with pytest.raises(ValueError, match=r"67,501 nodes.*depth=3.*viz\.draw\(node\)"):
         viz.draw(loss)
-    assert time.perf_counter() - started < 5.0  # it takes a tenth of a second
+    assert time.perf_counter() - started < 60.0  # it takes a tenth of a second; this is for hanging
 
 
 def test_a_refused_depth_and_a_small_excess_have_their_own_advice():
