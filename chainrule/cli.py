@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo``, ``chainrule draw`` and ``chainrule check``.
+"""The command line: ``chainrule demo``, ``draw``, ``check`` and ``bench``.
 
 Each subcommand imports what it needs when it runs.  Exit status 0 is success, 1 a failure on the
 way, 2 a request that cannot be understood or carried out, told in one line, and 130 Ctrl-C.
@@ -119,6 +119,17 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "mistake, and name the mistake in the gradient it returns. Exit status 1 if there is one.",
     )
     check.set_defaults(run=_check)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure what an operation costs, beside plain floats and other libraries",
+        description="Print nanoseconds per scalar operation for plain floats, chainrule and those "
+        "of micrograd, xad and torch that are installed, in one process, taking turns.",
+    )
+    bench.add_argument(
+        "--rounds", type=_from(1), metavar="N", default=21, help="turns that each takes"
+    )
+    bench.set_defaults(run=_bench)
     if given[:1] == ["check"]:
         # The choices are those of the checker, which the other commands need not import.
         from .checking import command
@@ -172,6 +183,12 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 def _module(name: str) -> Any:
     return importlib.import_module(f"{demos.__name__}.{name}")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from .bench import main
+
+    main(arguments.rounds)
 
 
 # --- draw ----------------------------------------------------------------------------------------

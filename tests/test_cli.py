@@ -294,3 +294,10 @@ def test_only_what_a_subcommand_needs_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_bench_prints_a_figure_for_floats_and_for_ours():
+    done = run("bench", "--rounds", "1")
+    assert done.returncode == 0
+    assert "plain floats" in done.stdout
+    assert "chainrule (" in done.stdout
