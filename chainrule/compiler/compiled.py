@@ -118,7 +118,7 @@ class Compiled:
             cost, derivatives = function(*thetas, *rows)
             mean += share * float(np.ravel(cost)[0])
             for place, derivative in zip(places, derivatives, strict=True):
-                gradient[place] += share * np.ravel(derivative)
+                gradient[place] += np.ravel(derivative if share == 1.0 else share * derivative)
         return mean, gradient
 
     def backward(self, *arrays: Any) -> float:
