@@ -29,7 +29,7 @@ from .tape import flatten, normalise
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Shapes = tuple[tuple[int, ...], ...]
 
-_PART = 12_000  # numbers in the largest array of a part: below the 128 kB from which malloc maps
+_PART = 15_000  # numbers in the largest array of a part: below the 128 kB from which malloc maps
 
 
 @dataclass
@@ -77,6 +77,7 @@ class Compiled:
         self._name = getattr(function, "__name__", "a compiled graph")
         self._lifted: dict[Shapes, Lifted] = {}
         self._latest: Lifted | None = None
+        self._names = _parameter_names(function)
         if function is None:
             outputs: list[Any] = []
             structure = _numbered(root, outputs, "compile")
@@ -117,7 +118,7 @@ class Compiled:
             cost, derivatives = function(*thetas, *rows)
             mean += share * float(np.ravel(cost)[0])
             for place, derivative in zip(places, derivatives, strict=True):
-                gradient[place] += share * np.ravel(derivative)
+                gradient[place] += np.ravel(derivative if share == 1.0 else share * derivative)
         return mean, gradient
 
     def backward(self, *arrays: Any) -> float:
@@ -202,7 +203,7 @@ class Compiled:
             raise TypeError(
                 f"{self._name}: expected an array with a row per example for each argument"
             )
-        names = _argument_names(self._function, len(arrays))
+        names = self._argument_names(len(arrays))
         batch = []
         for name, given in zip(names, arrays, strict=True):
             try:
@@ -230,9 +231,13 @@ class Compiled:
                 )
         return batch
 
+    def _argument_names(self, count: int) -> list[str]:
+        names = self._names[:count]
+        return names + [f"x{i}" for i in range(len(names), count)]
+
     def _record(self, batch: list[Array], shapes: Shapes) -> Lifted:
         if self._function is None:
-            names = _argument_names(None, len(batch))
+            names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
             raise ValueError(
                 f"{self._name}: arguments {', '.join(names)} have examples of shapes {shapes}, but "
@@ -243,7 +248,7 @@ class Compiled:
             result = self._function(*examples)
         outputs: list[Any] = []
         structure = _numbered(result, outputs, self._name)
-        names = [_capital(name) for name in _argument_names(self._function, len(batch))]
+        names = [_capital(name) for name in self._argument_names(len(batch))]
         return _lift(outputs, [_leaves(x) for x in examples], names, shapes, structure)
 
 
@@ -368,7 +373,7 @@ def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], f
     """
     count = len(batch[0]) if batch else 1
     rows = max(64, _PART // lifted.widest)
-    if count <= 2 * rows:
+    if count <= rows:
         yield batch, 1.0
         return
     parts = -(-count // rows)
@@ -425,15 +430,14 @@ def _count(structure: Any) -> int:
     return sum(map(_count, structure)) if isinstance(structure, (list, tuple)) else 1
 
 
-def _argument_names(function: Callable[..., Any] | None, count: int) -> list[str]:
-    """Return the names of the first *count* arguments of *function*, as far as it names them."""
+def _parameter_names(function: Callable[..., Any] | None) -> list[str]:
+    """Return the names of the positional parameters of *function*, as far as it tells them."""
     try:
-        arguments = inspect.signature(function).parameters.values() if function else ()
+        parameters = inspect.signature(function).parameters.values() if function else ()
     except (TypeError, ValueError):
-        arguments = ()
+        return []
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [x.name for x in arguments if x.kind in plain][:count]
-    return names + [f"x{i}" for i in range(len(names), count)]
+    return [x.name for x in parameters if x.kind in plain]
 
 
 def _capital(name: str) -> str:
