@@ -33,6 +33,7 @@ ROOM_OF_MODULE = {
     "_version": "face",
     "__main__": "cli",
     "cli": "cli",
+    "bench": "cli",
     "expressions": "cli",
 }
 
