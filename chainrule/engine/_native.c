@@ -25,7 +25,8 @@
    Ownership, and why nodes need no cycle collector
 
    A node owns a reference to each operand that is a node, and those are older than itself: operands
-   are given when a node is made, and never change.  Apart from them it owns plain strings (a str of
+   are given when a node is made, and never change.  (A dot of a tuple of weights owns the tuple, which
+   owns them.)  Apart from them it owns plain strings (a str of
    a subclass is copied) and rows of the table.  So references between nodes lead strictly back in
    time and close no cycle, and reference counting alone frees a graph, at once.  The one cycle that
    can be closed leads through a user's primitive whose own function holds on to a node which that
@@ -114,6 +115,7 @@ typedef struct Block {
     };
     PyObject *label;  /* or NULL for "" */
     PyObject *origin; /* or NULL for None */
+    PyObject *weights; /* or NULL: a tuple that owns the first n / 2 operands for the block */
     Py_ssize_t n;
     Operand operand[]; /* n of them, then n partials, and then n bytes: the kinds */
 } Block;
@@ -481,8 +483,8 @@ kinds_of(Block *block)
 
 enum { PER_OPERAND = sizeof(Operand) + sizeof(double) + 1 }; /* bytes of a block */
 
-/* Where spare blocks for n operands are kept; NULL if they are too large for that.  Blocks have room
-   for a multiple of 8 operands, so that one spare serves several n. */
+/* Where spare blocks for n operands are kept; NULL if they are too large for that.  Blocks have
+   room for a multiple of 8 operands, so that one spare serves several n. */
 ALWAYS_INLINE Block **
 spare_blocks(State *state, Py_ssize_t n)
 {
@@ -513,7 +515,7 @@ new_block(State *state, Py_ssize_t n)
         PyErr_NoMemory();
         return NULL;
     }
-    block->row = block->label = block->origin = NULL;
+    block->row = block->label = block->origin = block->weights = NULL;
     block->n = n;
     memset(kinds_of(block), 0, n);
     return block;
@@ -556,11 +558,12 @@ static void
 untake(State *state, Block *block)
 {
     const uint8_t *kind = kinds_of(block);
-    for (Py_ssize_t i = 0; i < block->n; i++) {
+    for (Py_ssize_t i = block->weights ? block->n / 2 : 0; i < block->n; i++) {
         if (kind[i] & IS_NODE) {
             Py_DECREF((PyObject *)block->operand[i].node);
         }
     }
+    Py_XDECREF(block->weights);
     free_block(state, block);
 }
 
@@ -574,7 +577,11 @@ drop(Node *node, Node **dead)
         *dead = node;
     }
     else {
+#ifdef Py_REF_DEBUG
         Py_DECREF((PyObject *)node);
+#else
+        Py_SET_REFCNT((PyObject *)node, Py_REFCNT((PyObject *)node) - 1); /* known not to be 0 */
+#endif
     }
 }
 
@@ -582,8 +589,21 @@ static void
 drop_block(State *state, Block *block, Node **dead)
 {
     const uint8_t *kind = kinds_of(block);
-    Py_ssize_t n = block->n;
-    for (Py_ssize_t i = 0; (i = next_node(kind, i, n)) < n;) {
+    Py_ssize_t n = block->n, i = 0;
+    if (block->weights != NULL) {
+        if (Py_REFCNT(block->weights) > 1) {
+            i = n / 2;
+        }
+        else { /* its own release would recurse from node to node, so be an owner beforehand */
+            for (Py_ssize_t k = 0; k < n / 2; k++) {
+                if (kind[k] & IS_NODE) {
+                    Py_INCREF((PyObject *)block->operand[k].node);
+                }
+            }
+        }
+        Py_DECREF(block->weights);
+    }
+    for (; (i = next_node(kind, i, n)) < n;) {
         do {
             drop(block->operand[i++].node, dead);
         } while (i < n && (kind[i] & IS_NODE));
@@ -1008,7 +1028,8 @@ typedef struct {
     } binary;
     struct {
         double (*value)(const double *x, Py_ssize_t n);
-        void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial);
+        void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind,
+                         double *partial);
         int (*takes)(const double *x, Py_ssize_t n, const uint8_t *kind); /* NULL: any */
     } variadic;
 } Kernel;
@@ -1327,10 +1348,11 @@ typedef struct {
 } Places;
 
 /* Take items up to the first that is neither a Value nor a plain number; return how many.
-   Where *factor* is not NULL, add to *total* the product of each number with its factor. */
+   If *own* is set, take references to the Values.  Where *factor* is not NULL, add to *total* the
+   product of each number with its factor. */
 ALWAYS_INLINE Py_ssize_t
-take_items(const State *state, const Segment *segment, const Places *places, const double *factor,
-           double *total)
+take_items(const State *state, const Segment *segment, const Places *places, int own,
+           const double *factor, double *total)
 {
     PyObject *const *item = segment->item;
     PyTypeObject *value_type = state->value_type;
@@ -1341,7 +1363,10 @@ take_items(const State *state, const Segment *segment, const Places *places, con
     while (i < n) {
         Py_ssize_t start = i;
         for (; i < n && Py_TYPE(item[i]) == value_type; i++) { /* Values come in runs */
-            Node *node = (Node *)Py_NewRef(item[i]);
+            Node *node = (Node *)item[i];
+            if (own) {
+                Py_INCREF(item[i]);
+            }
             x[i] = node->data;
             operand[i].node = node;
             sum = factor ? sum + factor[i] * x[i] : 0.0;
@@ -1367,8 +1392,8 @@ take_items(const State *state, const Segment *segment, const Places *places, con
     return i;
 }
 
-/* Return a node of *kernel* with the number *y* and the terms of *block*, which it takes over; a float
-   if none of them is a node. */
+/* Return a node of *kernel* with the number *y* and the terms of *block*, which it takes over; a
+   float if none of them is a node. */
 static PyObject *
 with_block(State *state, int kernel, double y, Block *block)
 {
@@ -1411,7 +1436,7 @@ variadic(State *state, int kernel, const Segment *segment)
     uint8_t *kind = kinds_of(block);
     int (*takes)(const double *, Py_ssize_t, const uint8_t *) = kernels[kernel].variadic.takes;
     PyObject *result;
-    if (take_items(state, segment, &(Places){block->operand, kind, x}, NULL, NULL) < n ||
+    if (take_items(state, segment, &(Places){block->operand, kind, x}, 1, NULL, NULL) < n ||
         (takes != NULL && !takes(x, n, kind))) {
         untake(state, block);
         result = Py_NewRef(Py_NotImplemented);
@@ -1433,9 +1458,10 @@ variadic(State *state, int kernel, const Segment *segment)
 }
 
 /* The same for bias + sum_i weights[i] * inputs[i].  The partial of a weight is its input and the
-   other way round, so the numbers are written where they are partials, and stand nowhere else. */
+   other way round, so the numbers are written where they are partials, and stand nowhere else.
+   *tuple* is NULL, or owns the weights: a neuron's tuple is then counted once, not all its items. */
 static PyObject *
-dot(State *state, const Segment *weights, const Segment *inputs, PyObject *bias)
+dot(State *state, const Segment *weights, PyObject *tuple, const Segment *inputs, PyObject *bias)
 {
     Py_ssize_t half = weights->n, last = 2 * half;
     Block *block = new_block(state, last + 1);
@@ -1446,9 +1472,13 @@ dot(State *state, const Segment *weights, const Segment *inputs, PyObject *bias)
     double *partial = partials_of(block), *w = partial + half, *x = partial, total;
     uint8_t *kind = kinds_of(block);
     Segment one = {&bias, 1};
-    if (take_items(state, &one, &(Places){operand + last, kind + last, &total}, NULL, NULL) < 1 ||
-        take_items(state, inputs, &(Places){operand + half, kind + half, x}, NULL, NULL) < half ||
-        take_items(state, weights, &(Places){operand, kind, w}, x, &total) < half) {
+    Places of_bias = {operand + last, kind + last, &total};
+    Places of_inputs = {operand + half, kind + half, x}, of_weights = {operand, kind, w};
+    block->weights = Py_XNewRef(tuple);
+    if (take_items(state, &one, &of_bias, 1, NULL, NULL) < 1 ||
+        take_items(state, inputs, &of_inputs, 1, NULL, NULL) < half ||
+        (tuple != NULL ? take_items(state, weights, &of_weights, 0, x, &total)
+                       : take_items(state, weights, &of_weights, 1, x, &total)) < half) {
         untake(state, block);
         Py_RETURN_NOTIMPLEMENTED;
     }
@@ -1463,7 +1493,7 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
     double a, b;
     if (kernel == DOT && n % 2 == 1) { /* weights, inputs, bias */
         Segment weights = {args, n / 2}, inputs = {args + n / 2, n / 2};
-        return dot(state, &weights, &inputs, args[n - 1]);
+        return dot(state, &weights, NULL, &inputs, args[n - 1]);
     }
     if (kernels[kernel].variadic.value != NULL && n > 0) {
         Segment all = {args, n};
@@ -2534,8 +2564,8 @@ segment_of(PyObject *sequence, Segment *segment)
     return 1;
 }
 
-/* What users call as `chainrule.dot`: the dot primitive on two lists or tuples, and for all else the
-   function that published_dot() was given. */
+/* What users call as `chainrule.dot`: the dot primitive on two lists or tuples, and for all else
+   the function that published_dot() was given. */
 static PyObject *
 public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
@@ -2546,7 +2576,9 @@ public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *name
     Segment weights, inputs;
     if ((named_bias || ((n == 2 || n == 3) && n_named == 0)) && segment_of(args[0], &weights) &&
         segment_of(args[1], &inputs) && weights.n == inputs.n) {
-        PyObject *z = dot(state, &weights, &inputs, n + n_named == 3 ? args[2] : state->no_bias);
+        PyObject *tuple = PyTuple_CheckExact(args[0]) ? args[0] : NULL;
+        PyObject *bias = n + n_named == 3 ? args[2] : state->no_bias;
+        PyObject *z = dot(state, &weights, tuple, &inputs, bias);
         if (z != Py_NotImplemented) {
             return z;
         }
@@ -2882,6 +2914,7 @@ module_free(void *module)
     for (int i = 0; i <= KEPT_OPERANDS / 8; i++) {
         for (Block *block; (block = state->spare_blocks[i]) != NULL;) {
             state->spare_blocks[i] = block->next_spare;
+            ASAN_UNPOISON_MEMORY_REGION(block, block_size(8 * i));
             PyMem_Free(block);
         }
     }
