@@ -457,7 +457,8 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
         with pytest.raises((TypeError, AttributeError)):
             call()
     assert native.topological_order([v, value.Value(1.0)]) is None
-    assert native.dot([v], [v]) is NotImplemented
+    with pytest.raises(RuntimeError, match="one already"):
+        native.published_dot(print, "print()")
     assert native.reduce(tanh, [v]) is NotImplemented
     for name in ("data", "grad", "label"):
         with pytest.raises(AttributeError):
@@ -646,3 +647,28 @@ def test_threads_on_one_graph_do_not_crash():
     finally:
         sys.setswitchinterval(interval)
     assert math.isfinite(top[0].data)
+
+
+def test_a_tuple_of_weights_is_counted_once_and_released_without_recursion():
+    w = cr.Value(2.0)
+    weights = (w, w, 3)
+    before = sys.getrefcount(w)
+    z = native.Value(0.0) + cr.dot(weights, [1.0, 4.0, 5.0], w)
+    assert z.parents[1].parents == (w, w, w)
+    del weights
+    z.backward()
+    assert w.grad == 6.0
+    del z
+    assert sys.getrefcount(w) == before - 2
+    y = w
+    for _ in range(300_000):  # each tuple is held by the next node alone
+        y = cr.dot((y,), (1.0,))
+    y.backward()
+    assert w.grad == 7.0
+    del y
+    assert sys.getrefcount(w) == before - 2
+    with pytest.raises(TypeError):
+        cr.dot((w, "x"), (1.0, 2.0), w)
+    with pytest.raises(TypeError):
+        cr.dot((w,), ("x",), w)
+    assert sys.getrefcount(w) == before - 2

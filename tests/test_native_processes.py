@@ -208,13 +208,14 @@ asked = ("as_float leaf_data checked_label refuse_write coerced comparable evalu
 value = types.SimpleNamespace(**dict.fromkeys(asked, refuse))
 value.checked_label = str
 native.connect(types.SimpleNamespace(TABLE=table), value)
+dot = native.published_dot(refuse, "dot()")
 for _ in range(3):
     x = y = native.Value(0.5, "x")
     for _ in range(20_000):
         y = table["tanh"](y * x) + 0.25
     y.backward()
     assert x.grad > 0.0
-    assert native.dot([x, y], [1.0, y], x).parents
+    assert dot([x, y], [1.0, y], x).parents
 keep = (x, y, table)
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -170,3 +172,22 @@ def test_writing_over_a_node_changes_nothing():
     with pytest.raises(AttributeError, match="is not a leaf"):
         vectors.write_data([leaf, node], [7.0, 8.0])
     assert (leaf.data, node.data) == (1.0, 2.0)
+
+
+def test_dot_looks_like_a_function_on_both_engines():
+    assert list(inspect.signature(cr.dot).parameters) == ["weights", "inputs", "bias"]
+    assert inspect.signature(cr.dot).parameters["bias"].default == 0.0
+    assert cr.dot.__module__ == "chainrule.engine.reductions"
+    assert cr.dot.__doc__.startswith("Return bias + sum_i")
+    assert pickle.loads(pickle.dumps(cr.dot)) is cr.dot
+
+
+def test_arguments_of_dot_may_be_named():
+    w = cr.Value(2.0)
+    assert cr.dot([w], [3.0]).data == 6.0
+    assert cr.dot([w], [3.0], bias=1).data == 7.0
+    assert cr.dot(inputs=[3.0], weights=(w,), bias=w).partials == (3.0, 1.0)
+    with pytest.raises(TypeError, match="inputs"):
+        cr.dot([w])
+    with pytest.raises(TypeError, match="offset"):
+        cr.dot([w], [3.0], offset=1.0)

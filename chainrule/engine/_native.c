@@ -19,13 +19,14 @@
                          now.  `kind` says of each term whether it is a node, and whether a parent.
        a block           for everything else: any number of terms, a user's primitive, a label or an
                          origin on a computed node.  The block is one piece of memory that the node
-                         owns.
+                         owns; some are kept for the next node when theirs goes.
 
 
    Ownership, and why nodes need no cycle collector
 
    A node owns a reference to each operand that is a node, and those are older than itself: operands
-   are given when a node is made, and never change.  Apart from them it owns plain strings (a str of
+   are given when a node is made, and never change.  (A dot of a tuple of weights owns the tuple, which
+   owns them.)  Apart from them it owns plain strings (a str of
    a subclass is copied) and rows of the table.  So references between nodes lead strictly back in
    time and close no cycle, and reference counting alone frees a graph, at once.  The one cycle that
    can be closed leads through a user's primitive whose own function holds on to a node which that
@@ -95,26 +96,28 @@
 /* --- data ---------------------------------------------------------------------------------- */
 
 enum { SLAB_NODES = 64, ARENA_SLABS = 128, SPARE_ARENAS = 128 };  /* spare: at most 90 MB kept */
+enum { KEPT_OPERANDS = 256, SPARE_BYTES = 1 << 20 };  /* blocks up to that size, and 1 MB of them */
 
 typedef struct Node Node;
 typedef struct State State;
 
-typedef struct {
+typedef union {
+    Node *node; /* owned */
+    double number;
+} Operand;
+
+enum { IS_NODE = 1, IS_PARENT = 2 }; /* an operand's kind: a parent is always a node */
+
+typedef struct Block {
     union {
-        Node *node; /* owned */
-        double number;
+        PyObject *row;            /* a primitive without a kernel, or NULL */
+        struct Block *next_spare; /* of a block that is not in use */
     };
-    double partial;
-} Term;
-
-enum { IS_NODE = 1, IS_PARENT = 2 }; /* a term's kind: a parent is always a node */
-
-typedef struct {
-    PyObject *row;    /* a primitive without a kernel, or NULL */
     PyObject *label;  /* or NULL for "" */
     PyObject *origin; /* or NULL for None */
+    PyObject *weights; /* or NULL: a tuple that owns the first n / 2 operands for the block */
     Py_ssize_t n;
-    Term term[]; /* n of them, and then n bytes: their kinds */
+    Operand operand[]; /* n of them, then n partials, and then n bytes: the kinds */
 } Block;
 
 enum { LEAF = 0, ONE_TERM = 1, TWO_TERMS = 2, BLOCK = 3 };
@@ -139,7 +142,10 @@ struct Node {
             PyObject *label;
             PyObject *origin;
         } leaf;
-        Term term[2];
+        struct {
+            Operand operand[2];
+            double partial[2];
+        };
         Block *block;
     };
     PyObject *weakrefs;
@@ -183,6 +189,8 @@ struct State {
     PyObject *row[N_KERNELS];
     Asked asked;
     long modes_active;
+    PyObject *reference_dot, *no_bias, *dot_doc;
+    PyMethodDef dot_def;
 
     uint64_t serial;
     uint64_t slab_number;
@@ -192,6 +200,8 @@ struct State {
     Slab *empty;
     Arena *arenas;
     Py_ssize_t n_arenas, n_spare;
+    Block *spare_blocks[KEPT_OPERANDS / 8 + 1]; /* with room for 8 operands, for 16, ... */
+    Py_ssize_t spare_bytes;
     Slab **queue; /* a binary heap; has room for every slab there is */
     Py_ssize_t queue_length;
 };
@@ -250,7 +260,7 @@ ALWAYS_INLINE void
 poison(Node *node)
 {
     ASAN_POISON_MEMORY_REGION(node, offsetof(Node, place));
-    ASAN_POISON_MEMORY_REGION(&node->term, sizeof(Node) - offsetof(Node, term));
+    ASAN_POISON_MEMORY_REGION(&node->operand, sizeof(Node) - offsetof(Node, operand));
 }
 
 static void
@@ -459,27 +469,102 @@ release_slot(State *state, Node *node)
     }
 }
 
+ALWAYS_INLINE double *
+partials_of(Block *block)
+{
+    return (double *)&block->operand[block->n];
+}
+
 ALWAYS_INLINE uint8_t *
 kinds_of(Block *block)
 {
-    return (uint8_t *)&block->term[block->n];
+    return (uint8_t *)(partials_of(block) + block->n);
 }
 
-static Block *
-new_block(Py_ssize_t n)
+enum { PER_OPERAND = sizeof(Operand) + sizeof(double) + 1 }; /* bytes of a block */
+
+/* Where spare blocks for n operands are kept; NULL if they are too large for that.  Blocks have
+   room for a multiple of 8 operands, so that one spare serves several n. */
+ALWAYS_INLINE Block **
+spare_blocks(State *state, Py_ssize_t n)
 {
-    size_t per_term = sizeof(Term) + 1;
-    Block *block = NULL;
-    if ((size_t)n <= (PY_SSIZE_T_MAX - sizeof(Block)) / per_term) {
-        block = PyMem_Malloc(sizeof(Block) + n * per_term);
+    return n <= KEPT_OPERANDS ? &state->spare_blocks[(n + 7) / 8] : NULL;
+}
+
+ALWAYS_INLINE Py_ssize_t
+block_size(Py_ssize_t n)
+{
+    return sizeof(Block) + (n <= KEPT_OPERANDS ? (n + 7) / 8 * 8 : n) * PER_OPERAND;
+}
+
+/* Return a block whose operands are all numbers, not written yet. */
+static Block *
+new_block(State *state, Py_ssize_t n)
+{
+    Block **spare = spare_blocks(state, n), *block = NULL;
+    if (spare != NULL && *spare != NULL) {
+        block = *spare;
+        ASAN_UNPOISON_MEMORY_REGION(block, block_size(n));
+        *spare = block->next_spare;
+        state->spare_bytes -= block_size(n);
+    }
+    else if ((size_t)n <= (PY_SSIZE_T_MAX - sizeof(Block)) / PER_OPERAND) {
+        block = PyMem_Malloc(block_size(n));
     }
     if (block == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    block->row = block->label = block->origin = NULL;
+    block->row = block->label = block->origin = block->weights = NULL;
     block->n = n;
+    memset(kinds_of(block), 0, n);
     return block;
+}
+
+/* Free a block that owns nothing any more. */
+static void
+free_block(State *state, Block *block)
+{
+    Py_ssize_t size = block_size(block->n);
+    Block **spare = spare_blocks(state, block->n);
+    if (spare == NULL || state->spare_bytes + size > SPARE_BYTES) {
+        PyMem_Free(block);
+        return;
+    }
+    state->spare_bytes += size;
+    block->next_spare = *spare;
+    *spare = block;
+    ASAN_POISON_MEMORY_REGION(&block->n, size - offsetof(Block, n));
+}
+
+/* Return the first operand from the i-th on that is a node, or n. */
+ALWAYS_INLINE Py_ssize_t
+next_node(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
+{
+    for (uint64_t eight; i + 8 <= n; i += 8) { /* constants come in runs */
+        memcpy(&eight, kind + i, 8);
+        if (eight) {
+            break;
+        }
+    }
+    while (i < n && !(kind[i] & IS_NODE)) {
+        i++;
+    }
+    return i;
+}
+
+/* Free a block whose nodes the caller has references to as well. */
+static void
+untake(State *state, Block *block)
+{
+    const uint8_t *kind = kinds_of(block);
+    for (Py_ssize_t i = block->weights ? block->n / 2 : 0; i < block->n; i++) {
+        if (kind[i] & IS_NODE) {
+            Py_DECREF((PyObject *)block->operand[i].node);
+        }
+    }
+    Py_XDECREF(block->weights);
+    free_block(state, block);
 }
 
 /* Drop one reference to an operand; the last one puts it on the list of the dead. */
@@ -492,23 +577,41 @@ drop(Node *node, Node **dead)
         *dead = node;
     }
     else {
+#ifdef Py_REF_DEBUG
         Py_DECREF((PyObject *)node);
+#else
+        Py_SET_REFCNT((PyObject *)node, Py_REFCNT((PyObject *)node) - 1); /* known not to be 0 */
+#endif
     }
 }
 
 static void
-drop_block(Block *block, Node **dead)
+drop_block(State *state, Block *block, Node **dead)
 {
     const uint8_t *kind = kinds_of(block);
-    for (Py_ssize_t i = 0; i < block->n; i++) {
-        if (kind[i] & IS_NODE) {
-            drop(block->term[i].node, dead);
+    Py_ssize_t n = block->n, i = 0;
+    if (block->weights != NULL) {
+        if (Py_REFCNT(block->weights) > 1) {
+            i = n / 2;
         }
+        else { /* its own release would recurse from node to node, so be an owner beforehand */
+            for (Py_ssize_t k = 0; k < n / 2; k++) {
+                if (kind[k] & IS_NODE) {
+                    Py_INCREF((PyObject *)block->operand[k].node);
+                }
+            }
+        }
+        Py_DECREF(block->weights);
+    }
+    for (; (i = next_node(kind, i, n)) < n;) {
+        do {
+            drop(block->operand[i++].node, dead);
+        } while (i < n && (kind[i] & IS_NODE));
     }
     Py_XDECREF(block->row);
     Py_XDECREF(block->label);
     Py_XDECREF(block->origin);
-    PyMem_Free(block);
+    free_block(state, block);
 }
 
 static void
@@ -526,21 +629,21 @@ node_dealloc(PyObject *self)
         switch (node->form) {
         case TWO_TERMS: /* the second was computed later as a rule, so it goes first */
             if (node->kind[0] & IS_NODE) {
-                drop(node->term[0].node, &dead);
+                drop(node->operand[0].node, &dead);
             }
             if (node->kind[1] & IS_NODE) {
-                drop(node->term[1].node, &dead);
+                drop(node->operand[1].node, &dead);
             }
             break;
         case ONE_TERM:
-            drop(node->term[0].node, &dead);
+            drop(node->operand[0].node, &dead);
             break;
         case LEAF:
             Py_XDECREF(node->leaf.label);
             Py_XDECREF(node->leaf.origin);
             break;
         case BLOCK:
-            drop_block(node->block, &dead);
+            drop_block(state, node->block, &dead);
             break;
         }
         PyTypeObject *type = Py_TYPE((PyObject *)node);
@@ -710,25 +813,25 @@ k_sum(const double *x, Py_ssize_t n)
 static double k_mean(const double *x, Py_ssize_t n) { return k_sum(x, n) / (double)n; }
 
 static void
-all_equal(double partial, Py_ssize_t n, Term *term)
+all_equal(double value, Py_ssize_t n, double *partial)
 {
     for (Py_ssize_t i = 0; i < n; i++) {
-        term[i].partial = partial;
+        partial[i] = value;
     }
 }
 
 static void
-k_sum_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+k_sum_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)x, (void)y, (void)kind;
-    all_equal(1.0, n, term);
+    all_equal(1.0, n, partial);
 }
 
 static void
-k_mean_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+k_mean_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)x, (void)y, (void)kind;
-    all_equal(1.0 / (double)n, n, term);
+    all_equal(1.0 / (double)n, n, partial);
 }
 
 static double k_where(const double *x, Py_ssize_t n) { (void)n; return x[0] != 0.0 ? x[1] : x[2]; }
@@ -741,10 +844,10 @@ k_where_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
 }
 
 static void
-k_where_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+k_where_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)x, (void)y, (void)kind;
-    all_equal(1.0, n, term); /* only the chosen one is linked */
+    all_equal(1.0, n, partial); /* only the chosen one is linked */
 }
 
 static double
@@ -784,7 +887,7 @@ k_minimum(const double *x, Py_ssize_t n)
 }
 
 static void
-k_tie_shares(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+k_tie_shares(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     double count = 0.0;
     for (Py_ssize_t i = 0; i < n; i++) {
@@ -797,38 +900,8 @@ k_tie_shares(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term 
         }
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        term[i].partial = (x[i] == y) * share;
+        partial[i] = (x[i] == y) * share;
     }
-}
-
-static double
-k_dot(const double *x, Py_ssize_t n)
-{
-    Py_ssize_t half = n / 2;
-    double total = x[n - 1];
-    for (Py_ssize_t i = 0; i < half; i++) {
-        total = total + x[i] * x[half + i];
-    }
-    return total;
-}
-
-static void
-k_dot_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
-{
-    (void)y, (void)kind;
-    Py_ssize_t half = n / 2;
-    for (Py_ssize_t i = 0; i < half; i++) {
-        term[i].partial = x[half + i];
-        term[half + i].partial = x[i];
-    }
-    term[n - 1].partial = 1.0;
-}
-
-static int
-k_dot_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
-{
-    (void)x, (void)kind;
-    return n % 2 == 1;
 }
 
 static double
@@ -852,32 +925,32 @@ k_logsumexp(const double *x, Py_ssize_t n)
 }
 
 static void
-k_shares(const double *x, Py_ssize_t n, Term *term) /* the softmax of x, into the partials */
+k_shares(const double *x, Py_ssize_t n, double *partial) /* the softmax of x, into the partials */
 {
     double top = k_maximum(x, n), total = 0.0;
     if (!isfinite(top) && top != Py_HUGE_VAL) {
-        all_equal(Py_NAN, n, term);
+        all_equal(Py_NAN, n, partial);
         return;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         double weight = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
-        term[i].partial = weight;
+        partial[i] = weight;
         total = i ? total + weight : weight;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        term[i].partial = term[i].partial / total;
+        partial[i] = partial[i] / total;
     }
 }
 
 static void
-k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)kind;
     if (y == -Py_HUGE_VAL) {
-        all_equal(0.0, n, term);
+        all_equal(0.0, n, partial);
     }
     else {
-        k_shares(x, n, term);
+        k_shares(x, n, partial);
     }
 }
 
@@ -899,19 +972,19 @@ k_softmax(const double *x, Py_ssize_t n) /* which entry, then the logits */
 }
 
 static void
-k_softmax_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term)
+k_softmax_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)kind;
     Py_ssize_t own = (Py_ssize_t)x[0] + 1, met = 0;
     double rest = 0.0;
-    k_shares(x + 1, n - 1, term + 1);
+    k_shares(x + 1, n - 1, partial + 1);
     for (Py_ssize_t i = 1; i < n; i++) {
         if (i != own) {
-            rest = met++ ? rest + term[i].partial : term[i].partial;
+            rest = met++ ? rest + partial[i] : partial[i];
         }
     }
     for (Py_ssize_t i = 1; i < n; i++) {
-        term[i].partial = i == own ? y * rest : -(y * term[i].partial);
+        partial[i] = i == own ? y * rest : -(y * partial[i]);
     }
 }
 
@@ -935,9 +1008,9 @@ static double
 k_logaddexp_share(double a, double b, double y, int i)
 {
     double x[2] = {a, b};
-    Term term[2];
-    k_logsumexp_d(x, 2, y, NULL, term);
-    return term[i].partial;
+    double partial[2];
+    k_logsumexp_d(x, 2, y, NULL, partial);
+    return partial[i];
 }
 
 static double k_logaddexp_0(double a, double b, double y) { return k_logaddexp_share(a, b, y, 0); }
@@ -955,7 +1028,8 @@ typedef struct {
     } binary;
     struct {
         double (*value)(const double *x, Py_ssize_t n);
-        void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind, Term *term);
+        void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind,
+                         double *partial);
         int (*takes)(const double *x, Py_ssize_t n, const uint8_t *kind); /* NULL: any */
     } variadic;
 } Kernel;
@@ -1001,7 +1075,7 @@ static const Kernel kernels[N_KERNELS] = {
     [MINIMUM] = {"minimum", .variadic = {k_minimum, k_tie_shares, NULL}},
     [SUM] = {"sum", .variadic = {k_sum, k_sum_d, NULL}},
     [MEAN] = {"mean", .variadic = {k_mean, k_mean_d, NULL}},
-    [DOT] = {"dot", .variadic = {k_dot, k_dot_d, k_dot_takes}},
+    [DOT] = {"dot"}, /* a function of its own, dot() */
     [SOFTMAX] = {"softmax", .variadic = {k_softmax, k_softmax_d, k_softmax_takes}},
     [LOGSUMEXP] = {"logsumexp", .variadic = {k_logsumexp, k_logsumexp_d, NULL}},
 };
@@ -1010,7 +1084,8 @@ static const Kernel kernels[N_KERNELS] = {
 
 typedef struct {
     Py_ssize_t n;
-    Term *term;
+    Operand *operand;
+    double *partial;
     uint8_t *kind;
 } Terms;
 
@@ -1019,9 +1094,9 @@ terms_of(Node *node)
 {
     if (node->form == BLOCK) {
         Block *block = node->block;
-        return (Terms){block->n, block->term, kinds_of(block)};
+        return (Terms){block->n, block->operand, partials_of(block), kinds_of(block)};
     }
-    return (Terms){node->form, node->term, node->kind};
+    return (Terms){node->form, node->operand, node->partial, node->kind};
 }
 
 ALWAYS_INLINE int
@@ -1067,8 +1142,8 @@ operands_of(Node *node)
     PyObject *operands = PyTuple_New(terms.n);
     for (Py_ssize_t i = 0; operands != NULL && i < terms.n; i++) {
         PyObject *operand = terms.kind[i] & IS_NODE
-                                ? Py_NewRef((PyObject *)terms.term[i].node)
-                                : PyFloat_FromDouble(terms.term[i].number);
+                                ? Py_NewRef((PyObject *)terms.operand[i].node)
+                                : PyFloat_FromDouble(terms.operand[i].number);
         if (operand == NULL) {
             Py_CLEAR(operands);
             break;
@@ -1085,11 +1160,12 @@ to_block(Node *node) /* so that a computed node can have a label or an origin */
         return 0;
     }
     Terms terms = terms_of(node);
-    Block *block = new_block(terms.n);
+    Block *block = new_block(arena_of(node)->state, terms.n);
     if (block == NULL) {
         return -1;
     }
-    memcpy(block->term, terms.term, terms.n * sizeof(Term));
+    memcpy(block->operand, terms.operand, terms.n * sizeof(Operand));
+    memcpy(partials_of(block), terms.partial, terms.n * sizeof(double));
     memcpy(kinds_of(block), terms.kind, terms.n);
     node->block = block;
     node->form = BLOCK;
@@ -1164,10 +1240,10 @@ unary(int kernel, PyObject *operand)
     node->form = ONE_TERM;
     node->kernel = (uint8_t)kernel;
     node->kind[0] = IS_NODE;
-    node->term[0].node = (Node *)Py_NewRef(operand);
+    node->operand[0].node = (Node *)Py_NewRef(operand);
     if (kernels[kernel].unary.partial != NULL) {
         node->kind[0] = IS_NODE | IS_PARENT;
-        node->term[0].partial = kernels[kernel].unary.partial(x->data, y);
+        node->partial[0] = kernels[kernel].unary.partial(x->data, y);
     }
     return finished(state, node);
 }
@@ -1187,26 +1263,26 @@ binary_of(int kernel, Node *left, double a, Node *right, double b)
     node->kernel = (uint8_t)kernel;
     if (left == NULL) {
         node->kind[0] = 0;
-        node->term[0].number = a;
+        node->operand[0].number = a;
     }
     else {
         node->kind[0] = IS_NODE;
-        node->term[0].node = (Node *)Py_NewRef((PyObject *)left);
+        node->operand[0].node = (Node *)Py_NewRef((PyObject *)left);
         if (kernels[kernel].binary.partial[0] != NULL) {
             node->kind[0] = IS_NODE | IS_PARENT;
-            node->term[0].partial = kernels[kernel].binary.partial[0](a, b, y);
+            node->partial[0] = kernels[kernel].binary.partial[0](a, b, y);
         }
     }
     if (right == NULL) {
         node->kind[1] = 0;
-        node->term[1].number = b;
+        node->operand[1].number = b;
     }
     else {
         node->kind[1] = IS_NODE;
-        node->term[1].node = (Node *)Py_NewRef((PyObject *)right);
+        node->operand[1].node = (Node *)Py_NewRef((PyObject *)right);
         if (kernels[kernel].binary.partial[1] != NULL) {
             node->kind[1] = IS_NODE | IS_PARENT;
-            node->term[1].partial = kernels[kernel].binary.partial[1](a, b, y);
+            node->partial[1] = kernels[kernel].binary.partial[1](a, b, y);
         }
     }
     return finished(state, node);
@@ -1264,109 +1340,150 @@ typedef struct {
     Py_ssize_t n;
 } Segment;
 
-/* Take items up to the first that is neither a Value nor a plain number; return how many. */
-static Py_ssize_t
-take_items(const State *state, const Segment *segment, double *restrict x, Term *restrict term,
-           uint8_t *restrict kind)
+/* Where the items of a segment go: operands, their kinds (0 so far), and their numbers. */
+typedef struct {
+    Operand *operand;
+    uint8_t *kind;
+    double *x;
+} Places;
+
+/* Take items up to the first that is neither a Value nor a plain number; return how many.
+   If *own* is set, take references to the Values.  Where *factor* is not NULL, add to *total* the
+   product of each number with its factor. */
+ALWAYS_INLINE Py_ssize_t
+take_items(const State *state, const Segment *segment, const Places *places, int own,
+           const double *factor, double *total)
 {
     PyObject *const *item = segment->item;
     PyTypeObject *value_type = state->value_type;
+    Operand *restrict operand = places->operand;
+    double *restrict x = places->x;
+    double sum = factor ? *total : 0.0;
     Py_ssize_t i = 0, n = segment->n;
     while (i < n) {
         Py_ssize_t start = i;
         for (; i < n && Py_TYPE(item[i]) == value_type; i++) { /* Values come in runs */
-            Node *node = (Node *)Py_NewRef(item[i]);
+            Node *node = (Node *)item[i];
+            if (own) {
+                Py_INCREF(item[i]);
+            }
             x[i] = node->data;
-            term[i].node = node;
+            operand[i].node = node;
+            sum = factor ? sum + factor[i] * x[i] : 0.0;
         }
-        memset(kind + start, IS_NODE | IS_PARENT, i - start);
+        memset(places->kind + start, IS_NODE | IS_PARENT, i - start);
         start = i;
         for (; i < n && PyFloat_CheckExact(item[i]); i++) { /* and so do floats */
-            x[i] = term[i].number = PyFloat_AS_DOUBLE(item[i]);
+            x[i] = operand[i].number = PyFloat_AS_DOUBLE(item[i]);
+            sum = factor ? sum + factor[i] * x[i] : 0.0;
         }
-        memset(kind + start, 0, i - start);
         if (i == start && i < n) { /* neither */
             if (!plain_number(item[i], &x[i])) {
                 break;
             }
-            term[i].number = x[i];
-            kind[i++] = 0;
+            operand[i].number = x[i];
+            sum = factor ? sum + factor[i] * x[i] : 0.0;
+            i++;
         }
+    }
+    if (factor) {
+        *total = sum;
     }
     return i;
 }
 
-/* Apply a variadic kernel to the items of all segments: a node, or a float where none is a Value.
-   NotImplemented if an item is neither a Value nor a plain number, or the kernel does not take them.
-   Runs no Python code before that is decided, so the segments stay as they are. */
+/* Return a node of *kernel* with the number *y* and the terms of *block*, which it takes over; a
+   float if none of them is a node. */
 static PyObject *
-variadic(State *state, int kernel, const Segment *segment, int n_segments)
+with_block(State *state, int kernel, double y, Block *block)
 {
-    enum { AT_HAND = 288 };
-    double at_hand[AT_HAND], *x = at_hand;
-    Py_ssize_t n = 0, filled = 0;
-    PyObject *result = NULL;
-    for (int s = 0; s < n_segments; s++) {
-        n += segment[s].n;
+    Node *node = NULL;
+    PyObject *number = NULL;
+    if (next_node(kinds_of(block), 0, block->n) == block->n) {
+        number = PyFloat_FromDouble(y);
     }
-    Block *block = new_block(n);
-    if (block == NULL) {
-        return NULL;
+    else {
+        node = new_computed(state);
     }
-    if (n > AT_HAND && (x = PyMem_Malloc(n * sizeof(double))) == NULL) {
-        PyMem_Free(block);
-        return PyErr_NoMemory();
-    }
-    Term *term = block->term;
-    uint8_t *kind = kinds_of(block);
-    for (int s = 0; s < n_segments; s++) {
-        Py_ssize_t taken = take_items(state, &segment[s], x + filled, term + filled, kind + filled);
-        filled += taken;
-        if (taken < segment[s].n) {
-            goto not_implemented;
-        }
-    }
-    int any_node = memchr(kind, IS_NODE | IS_PARENT, n) != NULL;
-    if (kernels[kernel].variadic.takes != NULL && !kernels[kernel].variadic.takes(x, n, kind)) {
-        goto not_implemented;
-    }
-    double y = kernels[kernel].variadic.value(x, n);
-    if (!any_node) {
-        result = PyFloat_FromDouble(y);
-        goto no_node;
-    }
-    Node *node = new_computed(state);
     if (node == NULL) {
-        goto no_node;
-    }
-    kernels[kernel].variadic.partials(x, n, y, kind, term);
-    if (kernel == WHERE) {
-        for (Py_ssize_t i = 0; i < n; i++) {
-            kind[i] &= i == (x[0] != 0.0 ? 1 : 2) ? IS_NODE | IS_PARENT : IS_NODE;
-        }
+        untake(state, block);
+        return number;
     }
     node->data = y;
     node->form = BLOCK;
     node->kernel = (uint8_t)kernel;
     node->block = block;
-    if (x != at_hand) {
-        PyMem_Free(x);
-    }
     return finished(state, node);
+}
 
-not_implemented:
-    result = Py_NewRef(Py_NotImplemented);
-no_node:
-    for (Py_ssize_t i = 0; i < filled; i++) {
-        if (kind[i] & IS_NODE) {
-            Py_DECREF((PyObject *)term[i].node); /* not the last reference: the caller has one */
+/* Apply a variadic kernel to some items: a node, or a float where none is a Value.
+   NotImplemented if an item is neither a Value nor a plain number, or the kernel does not take them.
+   Runs no Python code before that is decided, so the items stay as they are. */
+static PyObject *
+variadic(State *state, int kernel, const Segment *segment)
+{
+    enum { AT_HAND = 288 };
+    double at_hand[AT_HAND], *x = at_hand;
+    Py_ssize_t n = segment->n;
+    Block *block = new_block(state, n);
+    if (block == NULL) {
+        return NULL;
+    }
+    if (n > AT_HAND && (x = PyMem_Malloc(n * sizeof(double))) == NULL) {
+        untake(state, block);
+        return PyErr_NoMemory();
+    }
+    uint8_t *kind = kinds_of(block);
+    int (*takes)(const double *, Py_ssize_t, const uint8_t *) = kernels[kernel].variadic.takes;
+    PyObject *result;
+    if (take_items(state, segment, &(Places){block->operand, kind, x}, 1, NULL, NULL) < n ||
+        (takes != NULL && !takes(x, n, kind))) {
+        untake(state, block);
+        result = Py_NewRef(Py_NotImplemented);
+    }
+    else {
+        double y = kernels[kernel].variadic.value(x, n);
+        kernels[kernel].variadic.partials(x, n, y, kind, partials_of(block));
+        if (kernel == WHERE) {
+            for (Py_ssize_t i = 0; i < n; i++) {
+                kind[i] &= i == (x[0] != 0.0 ? 1 : 2) ? IS_NODE | IS_PARENT : IS_NODE;
+            }
         }
+        result = with_block(state, kernel, y, block);
     }
     if (x != at_hand) {
         PyMem_Free(x);
     }
-    PyMem_Free(block);
     return result;
+}
+
+/* The same for bias + sum_i weights[i] * inputs[i].  The partial of a weight is its input and the
+   other way round, so the numbers are written where they are partials, and stand nowhere else.
+   *tuple* is NULL, or owns the weights: a neuron's tuple is then counted once, not all its items. */
+static PyObject *
+dot(State *state, const Segment *weights, PyObject *tuple, const Segment *inputs, PyObject *bias)
+{
+    Py_ssize_t half = weights->n, last = 2 * half;
+    Block *block = new_block(state, last + 1);
+    if (block == NULL) {
+        return NULL;
+    }
+    Operand *operand = block->operand;
+    double *partial = partials_of(block), *w = partial + half, *x = partial, total;
+    uint8_t *kind = kinds_of(block);
+    Segment one = {&bias, 1};
+    Places of_bias = {operand + last, kind + last, &total};
+    Places of_inputs = {operand + half, kind + half, x}, of_weights = {operand, kind, w};
+    block->weights = Py_XNewRef(tuple);
+    if (take_items(state, &one, &of_bias, 1, NULL, NULL) < 1 ||
+        take_items(state, inputs, &of_inputs, 1, NULL, NULL) < half ||
+        (tuple != NULL ? take_items(state, weights, &of_weights, 0, x, &total)
+                       : take_items(state, weights, &of_weights, 1, x, &total)) < half) {
+        untake(state, block);
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    partial[last] = 1.0;
+    return with_block(state, DOT, total, block);
 }
 
 /* Apply a kernel to arguments, numbers alone included; NotImplemented where it is not for C. */
@@ -1374,12 +1491,13 @@ static PyObject *
 apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
 {
     double a, b;
-    if (kernels[kernel].variadic.value != NULL) {
-        if (n == 0) {
-            Py_RETURN_NOTIMPLEMENTED;
-        }
+    if (kernel == DOT && n % 2 == 1) { /* weights, inputs, bias */
+        Segment weights = {args, n / 2}, inputs = {args + n / 2, n / 2};
+        return dot(state, &weights, NULL, &inputs, args[n - 1]);
+    }
+    if (kernels[kernel].variadic.value != NULL && n > 0) {
         Segment all = {args, n};
-        return variadic(state, kernel, &all, 1);
+        return variadic(state, kernel, &all);
     }
     if (kernels[kernel].unary.value != NULL && n == 1) {
         if (is_node(args[0])) {
@@ -1592,10 +1710,8 @@ mark(State *state, Node *node)
 
 /* *queued* is the first node of a slab known to be in the queue: mostly it is the one asked for. */
 ALWAYS_INLINE void
-flow(State *state, const Term *term, double adjoint, Node **queued)
+flow(State *state, Node *parent, double share, Node **queued)
 {
-    double share = term->partial * adjoint;
-    Node *parent = term->node;
     if (parent->marked) {
         parent->adjoint += share;
         return;
@@ -1614,8 +1730,13 @@ add_to_leaves(Node *leaf)
     for (Node *end = leaf + SLAB_NODES; leaf < end; leaf++) {
         if (leaf->marked) {
             leaf->marked = 0;
-            leaf->leaf.grad = leaf->has_grad ? leaf->adjoint + leaf->leaf.grad : leaf->adjoint;
-            leaf->has_grad = 1;
+            if (leaf->has_grad) {
+                leaf->leaf.grad = leaf->adjoint + leaf->leaf.grad;
+            }
+            else {
+                leaf->leaf.grad = leaf->adjoint;
+                leaf->has_grad = 1;
+            }
         }
     }
 }
@@ -1643,17 +1764,17 @@ sweep(State *state, Node *root, double seed)
             double adjoint = node->adjoint;
             if (node->form == TWO_TERMS) {
                 if (node->kind[0] & IS_PARENT) {
-                    flow(state, &node->term[0], adjoint, &queued);
+                    flow(state, node->operand[0].node, node->partial[0] * adjoint, &queued);
                 }
                 if (node->kind[1] & IS_PARENT) {
-                    flow(state, &node->term[1], adjoint, &queued);
+                    flow(state, node->operand[1].node, node->partial[1] * adjoint, &queued);
                 }
             }
             else {
                 Terms terms = terms_of(node);
-                for (Py_ssize_t i = 0; i < terms.n; i++) {
-                    if (terms.kind[i] & IS_PARENT) {
-                        flow(state, &terms.term[i], adjoint, &queued);
+                for (Py_ssize_t i = 0; (i = next_node(terms.kind, i, terms.n)) < terms.n; i++) {
+                    for (; i < terms.n && (terms.kind[i] & IS_PARENT); i++) {
+                        flow(state, terms.operand[i].node, terms.partial[i] * adjoint, &queued);
                     }
                 }
             }
@@ -1713,8 +1834,8 @@ topological_order(PyObject *module, PyObject *outputs)
             }
             Terms terms = terms_of(node);
             for (Py_ssize_t i = 0; i < terms.n; i++) {
-                if ((terms.kind[i] & IS_PARENT) && !terms.term[i].node->marked) {
-                    mark(state, terms.term[i].node);
+                if ((terms.kind[i] & IS_PARENT) && !terms.operand[i].node->marked) {
+                    mark(state, terms.operand[i].node);
                 }
             }
         }
@@ -1906,7 +2027,7 @@ get_operands(PyObject *self, void *closure)
 
 /* A tuple with one entry per parent. */
 static PyObject *
-per_parent(Node *node, PyObject *(*entry)(const Term *))
+per_parent(Node *node, PyObject *(*entry)(const Terms *, Py_ssize_t))
 {
     Terms terms = terms_of(node);
     Py_ssize_t n = 0;
@@ -1920,7 +2041,7 @@ per_parent(Node *node, PyObject *(*entry)(const Term *))
     n = 0;
     for (Py_ssize_t i = 0; i < terms.n; i++) {
         if (terms.kind[i] & IS_PARENT) {
-            PyObject *x = entry(&terms.term[i]);
+            PyObject *x = entry(&terms, i);
             if (x == NULL) {
                 Py_DECREF(tuple);
                 return NULL;
@@ -1932,15 +2053,15 @@ per_parent(Node *node, PyObject *(*entry)(const Term *))
 }
 
 static PyObject *
-parent_entry(const Term *term)
+parent_entry(const Terms *terms, Py_ssize_t i)
 {
-    return Py_NewRef((PyObject *)term->node);
+    return Py_NewRef((PyObject *)terms->operand[i].node);
 }
 
 static PyObject *
-partial_entry(const Term *term)
+partial_entry(const Terms *terms, Py_ssize_t i)
 {
-    return PyFloat_FromDouble(term->partial);
+    return PyFloat_FromDouble(terms->partial[i]);
 }
 
 static PyObject *
@@ -2087,7 +2208,7 @@ node_sizeof(PyObject *self, PyObject *unused)
     Node *node = (Node *)self;
     size_t size = sizeof(Node);
     if (node->form == BLOCK) {
-        size += sizeof(Block) + node->block->n * (sizeof(Term) + 1);
+        size += block_size(node->block->n);
     }
     return PyLong_FromSize_t(size);
 }
@@ -2190,7 +2311,7 @@ computed_by(State *state, PyObject *row, PyObject *args)
     if (evaluated == NULL ||
         !PyArg_ParseTuple(evaluated, "dOO!", &y, &linked, &PyTuple_Type, &partials) ||
         (positions = PySequence_Tuple(linked)) == NULL ||
-        (block = new_block(PyTuple_GET_SIZE(args))) == NULL) {
+        (block = new_block(state, PyTuple_GET_SIZE(args))) == NULL) {
         goto failed;
     }
     uint8_t *kind = kinds_of(block);
@@ -2198,10 +2319,10 @@ computed_by(State *state, PyObject *row, PyObject *args)
         PyObject *arg = PyTuple_GET_ITEM(args, i);
         kind[i] = is_node(arg) ? IS_NODE : 0;
         if (kind[i]) {
-            block->term[i].node = (Node *)arg; /* not owned yet */
+            block->operand[i].node = (Node *)arg; /* not owned yet */
         }
         else {
-            block->term[i].number = PyFloat_AS_DOUBLE(arg);
+            block->operand[i].number = PyFloat_AS_DOUBLE(arg);
         }
     }
     if (PyTuple_GET_SIZE(positions) != PyTuple_GET_SIZE(partials)) {
@@ -2220,14 +2341,14 @@ computed_by(State *state, PyObject *row, PyObject *args)
             goto failed;
         }
         kind[i] |= IS_PARENT;
-        block->term[i].partial = partial;
+        partials_of(block)[i] = partial;
     }
     if ((node = new_computed(state)) == NULL) {
         goto failed;
     }
     for (Py_ssize_t i = 0; i < block->n; i++) {
         if (kind[i] & IS_NODE) {
-            Py_INCREF((PyObject *)block->term[i].node);
+            Py_INCREF((PyObject *)block->operand[i].node);
         }
     }
     block->row = Py_NewRef(row);
@@ -2240,7 +2361,9 @@ computed_by(State *state, PyObject *row, PyObject *args)
     return finished(state, node);
 
 failed:
-    PyMem_Free(block);
+    if (block != NULL) {
+        free_block(state, block);
+    }
     Py_XDECREF(positions);
     Py_XDECREF(evaluated);
     return NULL;
@@ -2369,7 +2492,7 @@ make_node(PyObject *module, PyObject *given)
             PyErr_Format(PyExc_TypeError, "make_node: expected a primitive, not %R", row);
             return NULL;
         }
-        Block *block = new_block(n);
+        Block *block = new_block(state, n);
         if (block == NULL) {
             return NULL;
         }
@@ -2380,31 +2503,31 @@ make_node(PyObject *module, PyObject *given)
             PyObject *operand = PyTuple_GET_ITEM(operands, i);
             kind[i] = is_node(operand) ? IS_NODE : 0;
             if (kind[i]) {
-                block->term[i].node = (Node *)operand; /* not owned yet */
+                block->operand[i].node = (Node *)operand; /* not owned yet */
                 if (parent < n_parents && PyTuple_GET_ITEM(parents, parent) == operand) {
                     PyObject *partial = PyTuple_GET_ITEM(partials, parent++);
-                    valid = plain_number(partial, &block->term[i].partial);
+                    valid = plain_number(partial, &partials_of(block)[i]);
                     kind[i] |= IS_PARENT;
                 }
             }
             else {
-                valid = plain_number(operand, &block->term[i].number);
+                valid = plain_number(operand, &block->operand[i].number);
             }
         }
         if (!valid || parent != n_parents) {
-            PyMem_Free(block);
+            free_block(state, block);
             PyErr_SetString(PyExc_ValueError,
                             "make_node: operands are Values and numbers, parents are some of them "
                             "in their order, and each has a partial");
             return NULL;
         }
         if ((node = new_computed(state)) == NULL) {
-            PyMem_Free(block);
+            free_block(state, block);
             return NULL;
         }
         for (Py_ssize_t i = 0; i < n; i++) {
             if (kind[i] & IS_NODE) {
-                Py_INCREF((PyObject *)block->term[i].node);
+                Py_INCREF((PyObject *)block->operand[i].node);
             }
         }
         node->data = data;
@@ -2413,8 +2536,9 @@ make_node(PyObject *module, PyObject *given)
             kernels[node->kernel].variadic.value == NULL && !(n == 1 && !(kind[0] & IS_NODE))) {
             node->form = (uint8_t)n;
             memcpy(node->kind, kind, n);
-            memcpy(node->term, block->term, n * sizeof(Term));
-            PyMem_Free(block);
+            memcpy(node->operand, block->operand, n * sizeof(Operand));
+            memcpy(node->partial, partials_of(block), n * sizeof(double));
+            free_block(state, block);
         }
         else {
             block->row = Py_NewRef(row);
@@ -2447,17 +2571,58 @@ segment_of(PyObject *sequence, Segment *segment)
     return 1;
 }
 
-/* dot(weights, inputs, bias), or NotImplemented where it is not for C. */
+/* What users call as `chainrule.dot`: the dot primitive on two lists or tuples, and for all else
+   the function that published_dot() was given. */
 static PyObject *
-native_dot(PyObject *module, PyObject *const *args, Py_ssize_t n)
+public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    Segment segment[3];
-    if (n != 3 || !segment_of(args[0], &segment[0]) || !segment_of(args[1], &segment[1]) ||
-        segment[0].n != segment[1].n) {
-        Py_RETURN_NOTIMPLEMENTED;
+    State *state = PyModule_GetState(module);
+    Py_ssize_t n_named = names ? PyTuple_GET_SIZE(names) : 0;
+    int named_bias = n == 2 && n_named == 1 &&
+                     !PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "bias");
+    Segment weights, inputs;
+    if ((named_bias || ((n == 2 || n == 3) && n_named == 0)) && segment_of(args[0], &weights) &&
+        segment_of(args[1], &inputs) && weights.n == inputs.n) {
+        PyObject *tuple = PyTuple_CheckExact(args[0]) ? args[0] : NULL;
+        PyObject *bias = n + n_named == 3 ? args[2] : state->no_bias;
+        PyObject *z = dot(state, &weights, tuple, &inputs, bias);
+        if (z != Py_NotImplemented) {
+            return z;
+        }
+        Py_DECREF(z);
     }
-    segment[2] = (Segment){&args[2], 1};
-    return variadic(PyModule_GetState(module), DOT, segment, 3);
+    if (state->reference_dot == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "dot: the module is being torn down");
+        return NULL;
+    }
+    return PyObject_Vectorcall(state->reference_dot, args, n, names);
+}
+
+/* published_dot(function, doc): the function of its name that users call; *doc* begins with its
+   signature. */
+static PyObject *
+published_dot(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *function, *doc, *public = NULL;
+    if (!PyArg_ParseTuple(args, "OU:published_dot", &function, &doc)) {
+        return NULL;
+    }
+    if (state->reference_dot != NULL) { /* the definition below holds its text */
+        PyErr_SetString(PyExc_RuntimeError, "published_dot: there is one already");
+        return NULL;
+    }
+    PyObject *name = PyObject_GetAttrString(function, "__module__");
+    const char *text = PyUnicode_AsUTF8(doc);
+    if (name != NULL && text != NULL && (state->no_bias = PyFloat_FromDouble(0.0)) != NULL) {
+        state->dot_def = (PyMethodDef){"dot", (PyCFunction)(void (*)(void))public_dot,
+                                       METH_FASTCALL | METH_KEYWORDS, text};
+        state->reference_dot = Py_NewRef(function);
+        state->dot_doc = Py_NewRef(doc);
+        public = PyCFunction_NewEx(&state->dot_def, module, name);
+    }
+    Py_XDECREF(name);
+    return public;
 }
 
 /* reduce(row, values): a variadic row of a list or tuple, or NotImplemented. */
@@ -2473,7 +2638,7 @@ native_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n)
     if (kernel == NO_KERNEL || kernels[kernel].variadic.value == NULL) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    return variadic(state, kernel, &segment, 1);
+    return variadic(state, kernel, &segment);
 }
 
 /* Whether all items are Values of this class, and, if asked, leaves. */
@@ -2666,8 +2831,7 @@ static PyMethodDef module_methods[] = {
     {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
     {"topological_order", topological_order, METH_O,
      "All nodes below a list of them, parents first; None unless all are of this class."},
-    {"dot", (PyCFunction)(void (*)(void))native_dot, METH_FASTCALL,
-     "The dot primitive on two lists or tuples, or NotImplemented."},
+    {"published_dot", published_dot, METH_VARARGS, "Return the dot that users call."},
     {"reduce", (PyCFunction)(void (*)(void))native_reduce, METH_FASTCALL,
      "A variadic primitive on a list or tuple, or NotImplemented."},
     {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
@@ -2712,6 +2876,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->asked.evaluate);
     Py_VISIT(state->asked.observe);
     Py_VISIT(state->asked.watch_backward);
+    Py_VISIT(state->reference_dot);
     return 0;
 }
 
@@ -2735,6 +2900,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->asked.evaluate);
     Py_CLEAR(state->asked.observe);
     Py_CLEAR(state->asked.watch_backward);
+    Py_CLEAR(state->reference_dot);
+    Py_CLEAR(state->no_bias);
     return 0;
 }
 
@@ -2746,10 +2913,18 @@ module_free(void *module)
         return;
     }
     (void)module_clear(module);
+    Py_CLEAR(state->dot_doc); /* which a function made of it may still show until now */
     while (state->arenas != NULL) {
         free_arena(state, state->arenas);
     }
     PyMem_Free(state->queue);
+    for (int i = 0; i <= KEPT_OPERANDS / 8; i++) {
+        for (Block *block; (block = state->spare_blocks[i]) != NULL;) {
+            state->spare_blocks[i] = block->next_spare;
+            ASAN_UNPOISON_MEMORY_REGION(block, block_size(8 * i));
+            PyMem_Free(block);
+        }
+    }
 }
 
 static PyModuleDef_Slot module_slots[] = {
