@@ -127,7 +127,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "of micrograd, xad and torch that are installed, in one process, taking turns.",
     )
     bench.add_argument(
-        "--rounds", type=_from(1), metavar="N", default=21, help="turns that each takes"
+        "--rounds", type=_from(1), metavar="N", default=9, help="turns that each takes"
     )
     bench.set_defaults(run=_bench)
     if given[:1] == ["check"]:
