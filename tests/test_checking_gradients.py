@@ -611,3 +611,10 @@ def test_the_rounding_bound_sees_digits_lost_inside():
     root = (x + 1e9) - 1e9
     errors = rounding_errors(topological_order([root]))
     assert 1e-8 < errors[root] < 1e-6
+
+
+def test_slopes_that_are_rounding_alone_do_not_grow_without_bound():
+    def f(x):
+        return build(random.Random(18204), 4, [x])
+
+    assert check_gradients(f, 0.0, order=2).ok

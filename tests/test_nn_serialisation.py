@@ -470,3 +470,21 @@ def test_a_claim_of_many_units_costs_nothing(path):
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in the file system")
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="is not a file"):
+        nn.save(nn.MLP(1, [1]), pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_saved_again_keeps_its_permissions(tmp_path):
+    path = tmp_path / "private.npz"
+    nn.save(nn.MLP(1, [1]), path)
+    path.chmod(0o600)
+    nn.save(nn.MLP(1, [1]), path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

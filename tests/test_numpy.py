@@ -274,3 +274,9 @@ def test_softmax_beside_masked_entries_on_arrays():
     got = row(0.0, *columns)
     expected = [cr.softmax(column)[0] for column in columns.T]
     np.testing.assert_array_equal(got, expected)
+
+
+def test_a_long_double_is_compared_by_its_number():
+    v, x = cr.Value(2.0), np.longdouble(1.5)
+    assert (v > x, v < x, v == x, v != x) == (True, False, False, True)
+    assert (np.array([1.5], dtype=np.longdouble) == v).tolist() == [False]

@@ -415,12 +415,13 @@ class _Level:
         return not seen.isdisjoint(self.variables)
 
     def _judged(self, i: int, k: int, slope: Slope) -> CheckedDerivative:
-        if slope.kind in ("edge", "unbounded"):
-            raise NotCheckable(self._refusal(i, k, slope))
-        reported = float(self.reported[i, k])
         rounding = self.steps[k].rounding(self.outputs[i])
         if not math.isfinite(rounding):
             rounding = 0.0
+        grows = slope.kind == "unbounded" and max(abs(slope.left), abs(slope.right)) > rounding
+        if slope.kind == "edge" or grows:
+            raise NotCheckable(self._refusal(i, k, slope))
+        reported = float(self.reported[i, k])
         expected, oracle, sides = slope.value, "differences", None
         uncertainty = 2.0 * slope.uncertainty + rounding
         if slope.kind == "kink":

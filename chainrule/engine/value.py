@@ -33,6 +33,12 @@ _UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
+def _boxed(x: Any) -> Any:
+    """Return *x* as an array of Python objects, none of them a NumPy number that asks us again."""
+    array = np.asarray(x)
+    return (array.astype(float) if array.dtype.kind == "f" else array).astype(object)
+
+
 class Common:
     """What a Value does that need not be fast, the same for this class and the one in C."""
 
@@ -61,8 +67,8 @@ class Common:
     # --- the names by which scripts for micrograd look into a node ---------------------------
 
     @property
-    def _prev(self: Any) -> tuple[Any, ...]:
-        return self.parents  # type: ignore[no-any-return]
+    def _prev(self: Any) -> set[Any]:
+        return set(self.parents)
 
     @property
     def _op(self: Any) -> str:
@@ -98,7 +104,7 @@ class Common:
             if ufunc in _UFUNCS:
                 return _UFUNCS[ufunc](*args)
             if ufunc in _COMPARISONS:
-                return ufunc(*(np.array(a, dtype=object) for a in args)).astype(bool)[()]
+                return ufunc(*(_boxed(a) for a in args)).astype(bool)[()]
         raise TypeError(
             f"numpy.{ufunc.__name__} does not work on a Value: use chainrule's function of that "
             "purpose, or an array of Values"
