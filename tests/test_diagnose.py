@@ -26,8 +26,8 @@ from chainrule.checking.diagnosis import assert_gradients_close, diagnose_calls
 from chainrule.checking.layouts import tidy
 from chainrule.checking.mistakes import BY_CODE, CATEGORIES, TABLE
 from chainrule.checking.problem import build, mazur, ng, single, square
-from chainrule.checking.report import HINTS
 from chainrule.checking.steps import Run
+from chainrule.checking.telling import HINTS
 from chainrule.checking.worked import Worked, rule_text
 
 PROBE = probe()

@@ -15,7 +15,8 @@ from .. import backprop
 from .diagnosis import diagnose, diagnose_calls, problems_for
 from .problem import probe
 from .process import caller_of_file, read_problem, write_problem
-from .report import HINTS, Report
+from .report import Report
+from .telling import HINTS
 
 FORMATS: dict[str, Callable[[Report, str], str]] = {
     "text": Report.text,

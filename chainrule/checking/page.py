@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
-from .report import HINTS, Report, facts_of, first_wrong, layer_rows, unseen
+from .problem import Problem
+from .telling import HINTS, facts_of, first_wrong, layer_rows, unseen
 from .worked import symbol
 
 _MOST_UNITS = 8
@@ -51,7 +52,24 @@ _STYLE = """
 """
 
 
-def page(report: Report, hints: str = "fix") -> str:
+class Told(Protocol):
+    """What the page asks of a report."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def wrong_entries(self) -> Any: ...
+    @property
+    def wrong_deltas(self) -> Any: ...
+
+    def data(self, hints: str = "fix") -> dict[str, Any]: ...
+
+
+def page(report: Told, hints: str = "fix") -> str:
     """Return the whole page.
 
     >>> from chainrule.checking import diagnose
@@ -72,7 +90,7 @@ def page(report: Report, hints: str = "fix") -> str:
     )
 
 
-def fragment(report: Report, hints: str) -> str:
+def fragment(report: Told, hints: str) -> str:
     """Return what stands in the body of the page, its styles included."""
     told = report.data(hints)
     return (
@@ -80,7 +98,7 @@ def fragment(report: Report, hints: str) -> str:
     )
 
 
-def _body(report: Report, told: dict[str, Any]) -> Iterator[str]:
+def _body(report: Told, told: dict[str, Any]) -> Iterator[str]:
     verdict = (
         '<span class="ok">right</span>' if told["ok"] else '<span class="bad">not right</span>'
     )
