@@ -322,7 +322,8 @@ def _power(x: float, p: float) -> float:
     except ValueError:  # a negative base with a fractional exponent, or zero to a negative power
         if x != 0.0:
             return nan
-        return math.copysign(inf, x) if math.fmod(p, 2.0) in (1.0, -1.0) else inf
+        odd = math.isfinite(p) and math.fmod(p, 2.0) in (1.0, -1.0)  # 3.10 raises for -inf too
+        return math.copysign(inf, x) if odd else inf
 
 
 def _exp(x: float) -> float:
