@@ -50,7 +50,7 @@ def linked_partials(node: Node) -> Sequence[Any]:
 
 
 def _below(outputs: Iterable[Node]) -> list[Node]:
-    """Return *outputs* and all that they depend on, in the order in which they are come across."""
+    """Return *outputs* and all that they depend on, in no order that a caller may rely on."""
     nodes = list(dict.fromkeys(outputs))
     if native is not None and (found := native.topological_order(nodes)) is not None:
         return found  # type: ignore[no-any-return]
