@@ -544,10 +544,10 @@ def test_the_source_of_the_sigmoid_network_is_the_delta_algorithm():
     a1[:, 1:] = X
     z2 = a1 @ Theta1.T
     a2 = np.ones((m, 4))
-    a2[:, 1:] = sigmoid(z2)
+    a2[:, 1:], one_minus_a2 = sigmoid_pair(z2)
     z3 = a2 @ Theta2.T
     delta3 = sigmoid(z3) - Y
-    delta2 = (delta3 @ Theta2[:, 1:]) * (a2[:, 1:] * one_minus(a2[:, 1:], z2))
+    delta2 = (delta3 @ Theta2[:, 1:]) * (a2[:, 1:] * one_minus_a2)
     D1 = delta2.T @ a1 / m
     D2 = delta3.T @ a2 / m
     return (np.logaddexp(0.0, z3) - z3 * Y).sum() / m, [D1, D2]

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,18 +19,18 @@ import numpy as np
 
 from ..engine import modes, primitives
 from ..engine.backend import Value
-from ..engine.vectors import read_data
 from . import explanation, numpy_source
 from .adjoint import differentiate
 from .groups import group
 from .layout import lay_out
 from .program import Program, Symbol
 from .tape import flatten, normalise
+from .workspace import Runner, Workspace
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Shapes = tuple[tuple[int, ...], ...]
 
-_PART = 15_000  # numbers in the largest array of a part: below the 128 kB from which malloc maps
+_PART = 250_000  # numbers in the largest array of a part: 2 MB, and as much for every other step
 
 
 @dataclass
@@ -48,19 +49,21 @@ class Lifted:
     """What every pass found, in words."""
     widest: int
     """How many numbers the largest array holds for one example."""
-    _functions: dict[str, Any] = field(default_factory=dict, repr=False)
+    _runner: Runner | None = field(default=None, repr=False)
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """Return ``forward`` or ``gradient``, made from the printed source and nothing else."""
-        if not self._functions:
-            namespace: dict[str, Any] = {"rows": _without_source(self.program)}
-            exec(self.source, namespace)
-            self._functions = namespace
-        function: Callable[..., Any] = self._functions[name]
-        return function
+    @contextmanager
+    def running(self) -> Iterator[Workspace]:
+        """Give a workspace for runs with the present data of the parameters."""
+        if self._runner is None:
+            self._runner = Runner(self.program, self.source, _without_source(self.program))
+        workspace = self._runner.workspace(self.parameters)
+        try:
+            yield workspace
+        finally:
+            self._runner.release(workspace)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_functions": {}}  # made again from the source
+        return {**self.__dict__, "_runner": None}  # made again from the source
 
 
 def _without_source(program: Program) -> dict[str, Any]:
@@ -89,11 +92,12 @@ class Compiled:
         Each number of it becomes an array of shape (m,); for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        found = lifted.function("forward")(*_thetas(lifted, "forward"), *batch)
         size = _count(lifted.result)
-        if not batch:
-            return _filled(lifted.result, np.broadcast_to(found, (size,)).tolist())
-        table = np.array(np.broadcast_to(found, (len(batch[0]), size)).T)
+        with lifted.running() as workspace:
+            found = workspace.run("forward", batch)
+            if not batch:
+                return _filled(lifted.result, np.broadcast_to(found, (size,)).tolist())
+            table = np.array(np.broadcast_to(found, (len(batch[0]), size)).T)
         return _filled(lifted.result, list(table))
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
@@ -111,14 +115,17 @@ class Compiled:
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        function, thetas = lifted.function("gradient"), _thetas(lifted, "gradient")
-        places = [slice(*program.operations[number].detail) for number, _ in program.gradients]
         mean, gradient = 0.0, np.zeros(len(lifted.parameters))
-        for rows, share in _shares(lifted, batch):
-            cost, derivatives = function(*thetas, *rows)
-            mean += share * float(np.ravel(cost)[0])
-            for place, derivative in zip(places, derivatives, strict=True):
-                gradient[place] += np.ravel(derivative if share == 1.0 else share * derivative)
+        places = [
+            gradient[slice(*program.operations[n].detail)].reshape(program.operations[n].shape)
+            for n, _ in program.gradients
+        ]
+        with lifted.running() as workspace:
+            for rows, share in _shares(lifted, batch):
+                cost, derivatives = workspace.run("gradient", rows)
+                mean += share * np.asarray(cost).item()
+                for place, derivative in zip(places, derivatives, strict=True):
+                    place += derivative if share == 1.0 else share * derivative
         return mean, gradient
 
     def backward(self, *arrays: Any) -> float:
@@ -357,19 +364,10 @@ def _gradient_name(name: str) -> str:
     return name.replace("Theta", "D") if name.startswith("Theta") else f"d{name}"
 
 
-def _thetas(lifted: Lifted, function: str) -> list[Array]:
-    vector = read_data(lifted.parameters)
-    return [
-        vector[slice(*operation.detail)].reshape(operation.shape)
-        for operation in lifted.program.parameters(function)
-    ]
-
-
 def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], float]]:
-    """Yield the batch in parts, each with its share of the mean.
+    """Yield the batch in parts, each with its share of the mean, so that no array gets too large.
 
-    The arrays of a part stay so small that they are neither mapped anew by the operating system at
-    every run nor pushed out of the cache: for 1,797 digits that halves the time.
+    The workspace keeps an array for every step, where plain NumPy would free most of them.
     """
     count = len(batch[0]) if batch else 1
     rows = max(64, _PART // lifted.widest)

@@ -32,30 +32,35 @@ EXPRESSIONS = {
 }
 FUNCTIONS = {
     "sigmoid": """
-def sigmoid(z):
-    if np.min(z, initial=0.0) > -708.0:
-        e = np.exp(-z)
+def sigmoid(z, out=None):
+    if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
+        e = np.exp(np.negative(z, out=out), out=out)
         e += 1.0
         return np.divide(1.0, e, out=e)
     e = np.exp(-np.abs(z))  # does not overflow
-    return np.where(z >= 0.0, 1.0, e) / (1.0 + e)
+    return np.divide(np.where(z >= 0.0, 1.0, e), 1.0 + e, out=out)
 """,
-    "one_minus": """
-def one_minus(a, z):
-    # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1
-    rest = 1.0 - a
-    sure = z > 6.0
-    if sure.any():
-        rest[sure] = a[sure] * np.exp(-z[sure])
-    return rest
+    "sigmoid_pair": """
+def sigmoid_pair(z, out=(None, None)):
+    # a = sigmoid(z) and 1 - a, both with all their digits
+    a, rest = out
+    if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
+        e = np.exp(np.negative(z, out=rest), out=rest)
+        a = np.divide(1.0, np.add(1.0, e, out=a), out=a)
+        return a, np.multiply(a, e, out=e)
+    e = np.exp(-np.abs(z))  # does not overflow
+    a = np.divide(np.where(z >= 0.0, 1.0, e), 1.0 + e, out=a)
+    return a, np.divide(np.where(z >= 0.0, e, 1.0), 1.0 + e, out=rest)
 """,
     "one_minus_square": """
-def one_minus_square(a, z):
+def one_minus_square(a, z, out=None):
     # 1 - a**2 for a = tanh(z), with all its digits also where a is almost 1 or -1
-    rest = 1.0 - a * a
-    sure = rest < 0.01
-    if sure.any():
-        rest[sure] = 4.0 * sigmoid(2.0 * z[sure]) * sigmoid(-2.0 * z[sure])
+    rest = np.square(a, out=out)
+    rest = np.subtract(1.0, rest, out=rest)
+    if not np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.001:
+        sure = rest < 0.001
+        e = np.exp(-2.0 * np.abs(z[sure]))
+        rest[sure] = 4.0 * e / np.square(1.0 + e)
     return rest
 """,
     "logsigmoid": """
@@ -78,17 +83,21 @@ def normal_cdf(x):
 def gelu(x):
     return damped(x, normal_cdf(x))
 """,
+    "rows_of": """
+def rows_of(index, count):
+    rows = index.astype(int)
+    if (rows != index).any() or (rows < 0).any() or (rows >= count).any():
+        raise IndexError(f"take: expected whole numbers from 0 to {count - 1}")
+    return rows
+""",
     "pick": """
 def pick(index, table):
-    rows = index.astype(int)
-    if (rows != index).any() or (rows < 0).any() or (rows >= len(table)).any():
-        raise IndexError(f"take: expected whole numbers from 0 to {len(table) - 1}")
-    return table[rows]
+    return table[rows_of(index, len(table))]
 """,
     "spread": """
-def spread(index, delta, rows):  # the transpose of pick
-    total = np.zeros((rows, delta.shape[-1]))
-    np.add.at(total, index.astype(int).ravel(), delta.reshape(-1, delta.shape[-1]))
+def spread(index, delta, count):  # the transpose of pick
+    total = np.zeros((count, delta.shape[-1]))
+    np.add.at(total, rows_of(index, count).ravel(), delta.reshape(-1, delta.shape[-1]))
     return total
 """,
     "softmax_entry": """
@@ -164,9 +173,10 @@ def view(x, offset, shape, strides, batched):
 """,
 }
 _NEEDS = {
-    "one_minus_square": ("sigmoid",),
     "silu": ("damped", "sigmoid"),
     "gelu": ("damped", "normal_cdf"),
+    "pick": ("rows_of",),
+    "spread": ("rows_of",),
     "softmax": ("segments",),
     "logsumexp": ("segments",),
     "logsumexp_slopes": ("segments", "softmax"),
@@ -195,6 +205,7 @@ class Emitter:
         uses = self._uses(wanted, results)
         stored = self._stored(wanted)
         begun = self._begun(wanted, uses)
+        self.rests = self._rests(wanted)
         parameters = [n for n in sorted(wanted) if program.operations[n].kind == "parameter"]
         for n in parameters:
             self.text[n] = (self._name(n, "theta"), _ATOM)
@@ -215,6 +226,9 @@ class Emitter:
                 if stored.get(operation.args[1]) == n:
                     self.text[int(operation.args[1])] = (place, _ATOM)
                 continue
+            if operation.kind == "one_minus" and operation.args[0] in self.rests:
+                self.calls += 1
+                continue  # it was computed together with the sigmoid
             text = self._expression(n, operation)
             named = n in program.names and operation.kind not in ("input",)
             inline = (
@@ -223,6 +237,7 @@ class Emitter:
                 or (
                     not named
                     and uses[n] == 1
+                    and n not in self.rests
                     and len(text[0]) < _WIDTH - 20
                     and operation.kind != "new"
                 )
@@ -231,7 +246,7 @@ class Emitter:
                 self.text[n] = text
             else:
                 variable = self._name(n, "v")
-                self.lines.append(f"{variable} = {text[0]}")
+                self.lines.append(f"{variable}{self._rest(n, variable)} = {text[0]}")
                 self.text[n] = (variable, _ATOM)
         arguments = [self.text[n][0] for n in parameters] + program.inputs
         last = returned([self.operand(x)[0] for x in results])
@@ -292,6 +307,26 @@ class Emitter:
             ):
                 found[n] = int(target)  # type: ignore[arg-type]
         return found
+
+    def _rests(self, wanted: set[int]) -> dict[int | float, int]:
+        """Return the sigmoids of which 1 - a is wanted too, and where that is computed."""
+        operations = self.program.operations
+        ones = {operations[n].args: n for n in wanted if operations[n].kind == "one_minus"}
+        return {
+            n: ones[n, operations[n].args[0]]
+            for n in sorted(wanted)
+            if operations[n].detail == "sigmoid" and (n, operations[n].args[0]) in ones
+        }
+
+    def _rest(self, n: int | float, name: str) -> str:
+        """Return what stands behind the name of *n* on the left of its line."""
+        if n not in self.rests or self.rests[n] in self.text:
+            return ""
+        rest = self.rests[n]
+        self.program.names.setdefault(rest, f"one_minus_{name.partition('[')[0]}")
+        variable = self._name(rest, "v")
+        self.text[rest] = (variable, _ATOM)
+        return f", {variable}"
 
     def _uses(self, wanted: set[int], results: Sequence[Any]) -> list[int]:
         uses = [0] * len(self.program.operations)
@@ -377,8 +412,10 @@ class Emitter:
         if row.name in EXPRESSIONS:
             return EXPRESSIONS[row.name].format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
         if row.name in FUNCTIONS:
-            self.helper(row.name)
-            return f"{row.name}({', '.join(texts)})", _ATOM
+            paired = any(operation is self.program.operations[int(n)] for n in self.rests)
+            name = "sigmoid_pair" if paired else row.name
+            self.helper(name)
+            return f"{name}({', '.join(texts)})", _ATOM
         if isinstance(row.array, np.ufunc):
             return f"np.{row.array.__name__}({', '.join(texts)})", _ATOM
         return f"rows[{row.name!r}]({', '.join(texts)})", _ATOM
@@ -539,9 +576,7 @@ class Emitter:
         return f"{operation.kind}({', '.join(args)})", _ATOM
 
     _spread = _pick
-    _one_minus = _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = (
-        _softmax_pullback
-    ) = _segmented
+    _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
@@ -575,7 +610,8 @@ class Emitter:
             lead = ":, " if target.batched else ""
             place = f"{self._flat(operation.args[0])}[{lead}{self._array(detail)}]"
         sign = "=" if operation.kind == "store" else "+="
-        self.lines.append(f"{place} {sign} {self.operand(operation.args[1])[0]}")
+        text = self.operand(operation.args[1])[0]
+        self.lines.append(f"{place}{self._rest(operation.args[1], place)} {sign} {text}")
         return place
 
 

@@ -13,11 +13,12 @@ from .backend import Value
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def read_data(values: Sequence[Value]) -> Vector:
-    """Return the data of *values* as a float64 vector."""
-    if native is not None and native.read_data(values, vector := np.empty(len(values))):
-        return vector
-    return np.array([value.data for value in values], dtype=float)
+def read_data(values: Sequence[Value], out: Vector | None = None) -> Vector:
+    """Return the data of *values* as a float64 vector: *out*, if one is given."""
+    vector = np.empty(len(values)) if out is None else out
+    if native is None or not native.read_data(values, vector):
+        vector[:] = [value.data for value in values]
+    return vector
 
 
 def read_grads(values: Sequence[Value]) -> Vector:
