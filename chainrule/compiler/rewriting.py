@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,19 +37,27 @@ _UFUNCS = {n: f for n, f in vars(np).items() if isinstance(f, np.ufunc)}
 _FILLED = {"empty": None, "zeros": "0.0", "ones": "1.0"}
 
 
+class Rewritten(NamedTuple):
+    """A function whose first argument is a list of its slots, all None before the first run."""
+
+    function: Callable[..., Any]
+    slots: int
+    text: str
+
+
 def rewritten(
     node: ast.FunctionDef, changing: Collection[str], namespace: dict[str, Any]
-) -> tuple[Callable[..., Any], int]:
-    """Return function *node* as one that takes a list of slots first, and the number of slots.
+) -> Rewritten:
+    """Return function *node* with slots; *namespace* has what it calls.
 
     Its arguments are the same memory at every run, except those called *changing*.  The arrays that
     it returns are those of its slots: the next run with these writes over them.
     """
     rewriter = _Rewriter(node, changing, namespace)
-    ufuncs = {f"_{name}": ufunc for name, ufunc in _UFUNCS.items()}
-    scope = {**namespace, **ufuncs}
-    exec(compile(rewriter.text(node), f"<{node.name}, with kept arrays>", "exec"), scope)
-    return scope[node.name], len(rewriter.slots)
+    text = rewriter.text(node)
+    scope = {**namespace, **{f"_{name}": ufunc for name, ufunc in _UFUNCS.items()}}
+    exec(compile(text, f"<{node.name}, with kept arrays>", "exec"), scope)
+    return Rewritten(scope[node.name], len(rewriter.slots), text)
 
 
 class _Rewriter:

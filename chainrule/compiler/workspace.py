@@ -73,11 +73,11 @@ class Workspace:
 
         The arrays in it are those of the workspace: copy what is to stay.
         """
-        function, count = self.functions[name]
+        rewritten = self.functions[name]
         key = (name, len(rows[0]) if rows else 1)
         slots = self.slots.get(key)
         if slots is None:
             while len(self.slots) >= _SIZES:
                 del self.slots[next(iter(self.slots))]
-            slots = self.slots[key] = [None] * count
-        return function(slots, *self.thetas[name], *rows)
+            slots = self.slots[key] = [None] * rewritten.slots
+        return rewritten.function(slots, *self.thetas[name], *rows)
