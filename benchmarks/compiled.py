@@ -199,9 +199,7 @@ def networks(batches):
         print(network_line(compiled, m))
     print("by hand: backprop.gradients without its checks; loosely: with a(1 - a), 0 in the tails;")
     print("program: the printed source on matrices; compiled: value_and_grad, which also reads the")
-    print(
-        f"{len(compiled.parameters)} Values and returns one vector; products: the five of them alone;"
-    )
+    print(f"{len(compiled.parameters)} Values and returns one vector; products: the five alone;")
     print("JAX jit: arrays on its device; JAX+NumPy: NumPy arrays in and out, as in the others")
 
 
