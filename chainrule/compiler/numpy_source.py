@@ -125,12 +125,13 @@ def repeated(x, owner):
     return x if owner is None else x[..., owner]
 """,
     "softmax": """
-def softmax(z, starts=None, owner=None):
+def softmax(z, starts=None, owner=None, out=None):
     top = repeated(reduced(np.maximum, z, starts), owner)
-    e = np.exp(z - top)
+    e = np.subtract(z, top, out=out)
+    e = np.exp(e, out=e)
     if not np.isfinite(top).all():  # an infinite logit takes all; where all are -inf, none is right
-        e = np.where(z == top, np.where(top > -np.inf, 1.0, np.nan), e)
-    return e / repeated(reduced(np.add, e, starts), owner)
+        np.copyto(e, np.where(top > -np.inf, 1.0, np.nan), where=z == top)
+    return np.divide(e, repeated(reduced(np.add, e, starts), owner), out=e)
 """,
     "logsumexp": """
 def logsumexp(z, starts=None, owner=None):
@@ -141,26 +142,28 @@ def logsumexp(z, starts=None, owner=None):
     return np.where(np.isfinite(top), top + np.log1p(rest + (ties - 1.0)), top)
 """,
     "logsumexp_slopes": """
-def logsumexp_slopes(z, starts=None, owner=None):
+def logsumexp_slopes(z, starts=None, owner=None, out=None):
     # The softmax, but nothing responds where all is -inf.
-    top = repeated(reduced(np.maximum, z, starts), owner)
-    return np.where(top == -np.inf, 0.0, softmax(z, starts, owner))
+    p = softmax(z, starts, owner, out)
+    np.copyto(p, 0.0, where=repeated(reduced(np.maximum, z, starts), owner) == -np.inf)
+    return p
 """,
     "softmax_pullback": """
-def softmax_pullback(p, g, starts=None, owner=None):
+def softmax_pullback(p, g, starts=None, owner=None, out=None):
     def total(x):
-        return np.broadcast_to(repeated(reduced(np.add, x, starts), owner), p.shape)
+        return repeated(reduced(np.add, x, starts), owner)
 
-    gp = g * p
+    gp = np.multiply(g, p, out=out)
     sure = p > 0.999
-    if not (sure.any() and total(np.where(sure, 0.0, p))[sure].any()):
-        return p * (g - total(gp))
+    if not (sure.any() and (sure & (total(np.where(sure, 0.0, p)) > 0.0)).any()):
+        rest = np.subtract(g, total(gp), out=gp)
+        return np.multiply(p, rest, out=rest)
     # The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k).
     sure = p > 0.5
     small = total(np.where(sure, 0.0, gp))
     rest = np.where(sure, total(np.where(sure, 0.0, p)), 1.0 - p)
     others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
-    return p * (g * rest - others)
+    return np.multiply(p, g * rest - others, out=gp)
 """,
     "view": """
 def view(x, offset, shape, strides, batched):

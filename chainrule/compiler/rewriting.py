@@ -55,7 +55,7 @@ def rewritten(
     """
     rewriter = _Rewriter(node, changing, namespace)
     text = rewriter.text(node)
-    scope = {**namespace, **{f"_{name}": ufunc for name, ufunc in _UFUNCS.items()}}
+    scope = {**namespace, "_where": _where, **{f"_{n}": f for n, f in _UFUNCS.items()}}
     exec(compile(text, f"<{node.name}, with kept arrays>", "exec"), scope)
     return Rewritten(scope[node.name], len(rewriter.slots), text)
 
@@ -222,6 +222,8 @@ class _Rewriter:
                 return self._step(f"_{tail}", args + keywords, name)
             if head.startswith("np.") and tail in ("reduce", "reduceat"):
                 return self._step(text, args + keywords, name)
+            if text == "np.where":
+                return self._step("_where", args, name)
             if head == "np" and tail in (*_FILLED, "full"):
                 return self._new(tail, args, name)
             if head == "np" and tail == "broadcast_to":
@@ -303,6 +305,15 @@ class _Rewriter:
         for names in (self.kept, self.scalars):
             if other in names:
                 names.add(name)
+
+
+def _where(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
+    """Return ``np.where`` of the arguments, in *out* if it is given."""
+    if out is None:
+        return np.where(condition, x, y)
+    np.copyto(out, y)
+    np.copyto(out, x, where=np.asarray(condition, dtype=bool))
+    return out
 
 
 def _index(node: ast.Subscript) -> str:
