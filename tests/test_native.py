@@ -295,6 +295,10 @@ ACTIONS = {
     "read_data": lambda v, x: vectors.read_data([v, x]),
     "write_data": lambda v, x: (vectors.write_data([v], x), v),
     "write_data to a node": lambda v, x: vectors.write_data([v, v * 1.0], [1.0, 2.0]),
+    "add_grads": lambda v, x: (vectors.add_grads([v], x), v),
+    "add_grads of numbers": lambda v, x: (vectors.add_grads([v, v], [x, 1.0]), v),
+    "add_grads to a node": lambda v, x: vectors.add_grads([v, v * 1.0], [1.0, 2.0]),
+    "add_grads to others": lambda v, x: vectors.add_grads([v, x], [1.0, 2.0]),
     "reset_grads": lambda v, x: vectors.reset_grads([v, v * 2, v]),
 }
 ACTIONS.pop("attribute")  # fields of the one in C are read-only, those of the reference need not be
@@ -381,8 +385,9 @@ def test_a_buffer_that_empties_the_list_of_values_is_survived():
     leaf = [cr.Value(1.0)]
     for vector in (b"12345678", np.ones(1, dtype=np.float32), np.ones(2), np.ones(0), None):
         assert native.write_data(leaf, vector) is False
+        assert native.add_grads(leaf, vector) is False
         assert native.read_data(leaf, vector) is False
-    assert leaf[0].data == 1.0
+    assert (leaf[0].data, leaf[0].has_grad) == (1.0, False)
 
 
 def test_a_class_caught_before_it_was_refused_makes_no_instances():

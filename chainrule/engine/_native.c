@@ -1961,6 +1961,17 @@ put_grad(Node *node, double grad)
     }
 }
 
+ALWAYS_INLINE void
+assign_grad(Node *node, double grad) /* as `node.grad = grad` does: 0.0 is "not yet computed" */
+{
+    if (grad == 0.0) {
+        node->has_grad = 0;
+    }
+    else {
+        put_grad(node, grad);
+    }
+}
+
 static PyObject *
 get_grad(PyObject *self, void *closure)
 {
@@ -1980,12 +1991,7 @@ set_grad(PyObject *self, PyObject *grad, void *closure)
     if (number_by(arena_of(node)->state->asked.as_float, grad, "Value.grad", &number) < 0) {
         return -1;
     }
-    if (number == 0.0) {
-        node->has_grad = 0;
-    }
-    else {
-        put_grad(node, number);
-    }
+    assign_grad(node, number);
     return 0;
 }
 
@@ -2642,11 +2648,11 @@ native_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n)
 }
 
 /* Whether all items are Values of this class, and, if asked, leaves. */
-static int
-all_nodes(const Segment *segment, int leaves_only)
+ALWAYS_INLINE int
+all_nodes(const State *state, const Segment *segment, int leaves_only)
 {
     for (Py_ssize_t i = 0; i < segment->n; i++) {
-        if (!is_node(segment->item[i]) ||
+        if (Py_TYPE(segment->item[i]) != state->value_type ||
             (leaves_only && ((Node *)segment->item[i])->form != LEAF)) {
             return 0;
         }
@@ -2654,37 +2660,47 @@ all_nodes(const Segment *segment, int leaves_only)
     return 1;
 }
 
-enum { READ_DATA, READ_GRADS, WRITE_DATA };
+enum { READ_DATA, READ_GRADS, WRITE_DATA, ADD_GRADS };
 
-/* Between Values and a float64 buffer; False where it is not for C. */
-static PyObject *
-transfer(PyObject *const *args, Py_ssize_t n, int what)
+/* Between Values and a float64 buffer; False, and no Value changed, where it is not for C. */
+ALWAYS_INLINE PyObject *
+transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
 {
+    const State *state = PyModule_GetState(module);
+    int writing = what == WRITE_DATA || what == ADD_GRADS; /* to the Values */
     Segment segment;
     Py_buffer view;
-    if (n != 2 || !segment_of(args[0], &segment) || !all_nodes(&segment, what == WRITE_DATA)) {
+    if (n != 2) {
         Py_RETURN_FALSE;
     }
-    int flags = PyBUF_ND | PyBUF_FORMAT | (what == WRITE_DATA ? 0 : PyBUF_WRITABLE);
-    if (PyObject_GetBuffer(args[1], &view, flags) < 0) {
+    if (PyObject_GetBuffer(args[1], &view, PyBUF_ND | PyBUF_FORMAT | !writing * PyBUF_WRITABLE) < 0) {
         PyErr_Clear();
         Py_RETURN_FALSE;
     }
-    /* Asking for the buffer may have run Python code, so look at the sequence again. */
-    int fits = segment_of(args[0], &segment) && all_nodes(&segment, what == WRITE_DATA) &&
+    /* Asking for the buffer may have run Python code, so the sequence is looked at only now. */
+    int fits = segment_of(args[0], &segment) && (!writing || all_nodes(state, &segment, 1)) &&
                view.format != NULL && strcmp(view.format, "d") == 0 &&
                view.len == segment.n * (Py_ssize_t)sizeof(double);
     double *x = view.buf;
     for (Py_ssize_t i = 0; fits && i < segment.n; i++) {
         Node *node = (Node *)segment.item[i];
-        if (what == READ_DATA) {
+        if (!writing && Py_TYPE(node) != state->value_type) {
+            fits = 0;
+            break;
+        }
+        switch (what) {
+        case READ_DATA:
             x[i] = node->data;
-        }
-        else if (what == READ_GRADS) {
+            break;
+        case READ_GRADS:
             x[i] = grad_of(node);
-        }
-        else {
+            break;
+        case WRITE_DATA:
             node->data = x[i];
+            break;
+        case ADD_GRADS:
+            assign_grad(node, grad_of(node) + x[i]);
+            break;
         }
     }
     PyBuffer_Release(&view);
@@ -2694,30 +2710,32 @@ transfer(PyObject *const *args, Py_ssize_t n, int what)
 static PyObject *
 read_data(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-    (void)module;
-    return transfer(args, n, READ_DATA);
+    return transfer(module, args, n, READ_DATA);
 }
 
 static PyObject *
 read_grads(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-    (void)module;
-    return transfer(args, n, READ_GRADS);
+    return transfer(module, args, n, READ_GRADS);
 }
 
 static PyObject *
 write_data(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-    (void)module;
-    return transfer(args, n, WRITE_DATA);
+    return transfer(module, args, n, WRITE_DATA);
+}
+
+static PyObject *
+add_grads(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    return transfer(module, args, n, ADD_GRADS);
 }
 
 static PyObject *
 reset_grads(PyObject *module, PyObject *values)
 {
-    (void)module;
     Segment segment;
-    if (!segment_of(values, &segment) || !all_nodes(&segment, 0)) {
+    if (!segment_of(values, &segment) || !all_nodes(PyModule_GetState(module), &segment, 0)) {
         Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < segment.n; i++) {
@@ -2840,6 +2858,8 @@ static PyMethodDef module_methods[] = {
      "Copy the gradients of Values into a float64 buffer; whether that could be done."},
     {"write_data", (PyCFunction)(void (*)(void))write_data, METH_FASTCALL,
      "Copy a float64 buffer into the data of leaves; whether that could be done."},
+    {"add_grads", (PyCFunction)(void (*)(void))add_grads, METH_FASTCALL,
+     "Add a float64 buffer to the gradients of leaves; whether that could be done."},
     {"reset_grads", reset_grads, METH_O,
      "Reset the gradients of Values; whether that could be done."},
     {"set_modes_active", set_modes_active, METH_O, "Say how many modes are entered."},
