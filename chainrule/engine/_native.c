@@ -52,10 +52,12 @@
 
    The sweep
 
-   A node that a gradient reaches is marked, and its slab, at the first mark in it, put in a queue that
-   gives the slab with the highest number first; in a slab the highest slot comes first.  So every node is met after all nodes that were computed from it, in exactly the order
-   of the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory
-   to be allocated, hence nothing that could fail half-way.  Leaves come last.
+   A sweep has a number.  A node that a gradient reaches notes it, and the slab of the first such node
+   in it is put in a queue that gives the slab with the highest number first; in a slab the highest slot
+   comes first.  So every node is met after all nodes that were computed from it, in exactly the order of
+   the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory to
+   be allocated, hence nothing that could fail half-way.  Leaves pass nothing on, so they are never met:
+   see "gradients" below.
 
 
    Threads and interpreters
@@ -125,20 +127,16 @@ enum { LEAF = 0, ONE_TERM = 1, TWO_TERMS = 2, BLOCK = 3 };
 struct Node {
     PyObject_HEAD
     double data;
-    double adjoint; /* of the last sweep; the gradient of a node that is no leaf */
-    union {
-        uint64_t serial;
-        Node *next_dead;
-    };
-    uint16_t place; /* its number in the arena */
-    uint8_t form;
-    uint8_t kernel;
+    double adjoint;   /* of the last sweep; the gradient of a node that is no leaf */
+    uint16_t place;   /* its number in the arena */
+    uint16_t reached; /* by which sweep; 0: none, or the gradient was reset */
     uint8_t kind[2];
-    uint8_t has_grad;
-    uint8_t marked; /* reached by the sweep under way */
+    uint8_t form;
+    uint8_t kernel : 7;
+    uint8_t listed : 1; /* by the topological order under way */
     union {
         struct {
-            double grad;
+            double earlier; /* the gradient before the last sweep */
             PyObject *label;
             PyObject *origin;
         } leaf;
@@ -149,6 +147,10 @@ struct Node {
         Block *block;
     };
     PyObject *weakrefs;
+    union {
+        uint64_t serial;
+        Node *next_dead;
+    };
 };
 
 typedef struct Slab {
@@ -180,7 +182,7 @@ enum {
     SIGMOID, TANH, RELU, LEAKY_RELU, SOFTPLUS, LOGSIGMOID, SILU, NORMAL_PDF, NORMAL_CDF, GELU,
     LOGADDEXP, WHERE, MAXIMUM, MINIMUM, SUM, MEAN, DOT, SOFTMAX, LOGSUMEXP,
     N_KERNELS,
-    NO_KERNEL = 255,
+    NO_KERNEL = 127,
 };
 
 struct State {
@@ -194,6 +196,7 @@ struct State {
 
     uint64_t serial;
     uint64_t slab_number;
+    uint16_t sweep; /* the number of the last one */
     Slab *open; /* the slab that new computed nodes go to, from open_slot on */
     int open_slot;
     Slab *roomy; /* slabs of leaves that have holes */
@@ -255,7 +258,7 @@ highest_bit(uint64_t word) /* of a word that is not 0 */
 #endif
 }
 
-/* Let the address sanitizer know that no node is here; but sweeps look for a mark. */
+/* Let the address sanitizer know that no node is here; but sweeps look into `reached`. */
 ALWAYS_INLINE void
 poison(Node *node)
 {
@@ -393,7 +396,7 @@ node_in(State *state, Slab *slab, int slot)
 #endif
     node->serial = state->serial++;
     node->place = (uint16_t)(slab->index * SLAB_NODES + slot);
-    node->has_grad = node->marked = 0;
+    node->reached = node->listed = 0;
     node->weakrefs = NULL;
     return node;
 }
@@ -431,7 +434,7 @@ new_leaf(State *state, double data)
         }
         push_slab(&state->roomy, fresh);
         for (int slot = 0; slot < SLAB_NODES; slot++) {
-            nodes_of(fresh)[slot].marked = 0;
+            nodes_of(fresh)[slot].listed = 0;
         }
     }
     Slab *slab = state->roomy;
@@ -443,7 +446,6 @@ new_leaf(State *state, double data)
     node->form = LEAF;
     node->kernel = NO_KERNEL;
     node->data = data;
-    node->leaf.grad = 0.0;
     node->leaf.label = node->leaf.origin = NULL;
     return node;
 }
@@ -1172,6 +1174,43 @@ to_block(Node *node) /* so that a computed node can have a label or an origin */
     return 0;
 }
 
+/* --- gradients -------------------------------------------------------------------------------
+
+   The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of which
+   the last is added in only when the next sweep begins with it, or when it is read: so a sweep need
+   not come back to the leaves when their adjoints are complete. */
+
+enum { BY_HAND = 1, LAST_SWEEP = UINT16_MAX }; /* in `reached`: not by a sweep; the last number */
+
+ALWAYS_INLINE double
+grad_of(const Node *node)
+{
+    return node->reached == 0     ? 0.0
+           : node->form == LEAF ? node->adjoint + node->leaf.earlier
+                                : node->adjoint;
+}
+
+ALWAYS_INLINE void
+put_grad(Node *node, double grad)
+{
+    node->reached = BY_HAND;
+    node->adjoint = grad;
+    if (node->form == LEAF) {
+        node->leaf.earlier = -0.0; /* to add that changes nothing, not even a sign */
+    }
+}
+
+ALWAYS_INLINE void
+assign_grad(Node *node, double grad) /* as `node.grad = grad` does: 0.0 is "not yet computed" */
+{
+    if (grad == 0.0) {
+        node->reached = 0;
+    }
+    else {
+        put_grad(node, grad);
+    }
+}
+
 static PyObject *
 settle(State *state, Node *node) /* steals *node*: what modes.py makes of it while a mode is on */
 {
@@ -1187,9 +1226,8 @@ settle(State *state, Node *node) /* steals *node*: what modes.py makes of it whi
         if (leaf == NULL) {
             goto failed;
         }
-        if (node->has_grad) {
-            leaf->has_grad = 1;
-            leaf->leaf.grad = node->adjoint;
+        if (node->reached) {
+            put_grad(leaf, node->adjoint);
         }
         if (node->form == BLOCK) {
             leaf->leaf.label = Py_XNewRef(node->block->label);
@@ -1689,98 +1727,108 @@ dequeue(State *state) /* the newest */
     return newest;
 }
 
-/* How many slots to look for marks in.  In those, holes are unmarked: a node dies unmarked, and leaves,
-   which fill a slab in no order, get theirs wiped beforehand. */
+/* How many slots to look for nodes in that were reached.  In those, holes were not: nodes do not die
+   during a sweep. */
 ALWAYS_INLINE int
 slots_used(const State *state, const Slab *slab)
 {
     return slab == state->open ? state->open_slot : SLAB_NODES;
 }
 
-ALWAYS_INLINE void
-mark(State *state, Node *node)
+NEVER_INLINE void
+queue_slab_of(State *state, Node *node)
 {
     Slab *slab = slab_of(node);
-    node->marked = 1;
     if (!slab->queued) {
         slab->queued = 1;
         enqueue(state, slab);
     }
 }
 
-/* *queued* is the first node of a slab known to be in the queue: mostly it is the one asked for. */
-ALWAYS_INLINE void
-flow(State *state, Node *parent, double share, Node **queued)
+/* Return a number that is in no node's `reached`. */
+static uint16_t
+next_sweep(State *state)
 {
-    if (parent->marked) {
-        parent->adjoint += share;
-        return;
+    if (state->sweep == LAST_SWEEP) {
+        for (Arena *arena = state->arenas; arena != NULL; arena = arena->next) {
+            for (int i = 0; i < ARENA_SLABS * SLAB_NODES; i++) {
+                int live = arena->slab[i / SLAB_NODES].live >> i % SLAB_NODES & 1;
+                arena->node[i].reached = live && arena->node[i].reached ? BY_HAND : 0;
+            }
+        }
+        state->sweep = BY_HAND;
     }
-    parent->adjoint = 0.0 + share; /* 0.0 + -0.0 is 0.0, as in the reference */
-    parent->marked = 1;
-    if ((uintptr_t)parent - (uintptr_t)*queued >= SLAB_NODES * sizeof(Node)) {
-        mark(state, parent);
-        *queued = nodes_of(slab_of(parent));
-    }
+    return ++state->sweep;
 }
 
 ALWAYS_INLINE void
-add_to_leaves(Node *leaf)
+begin_leaf(Node *leaf, double adjoint, uint16_t sweep)
 {
-    for (Node *end = leaf + SLAB_NODES; leaf < end; leaf++) {
-        if (leaf->marked) {
-            leaf->marked = 0;
-            if (leaf->has_grad) {
-                leaf->leaf.grad = leaf->adjoint + leaf->leaf.grad;
-            }
-            else {
-                leaf->leaf.grad = leaf->adjoint;
-                leaf->has_grad = 1;
-            }
-        }
+    leaf->leaf.earlier = leaf->reached ? leaf->adjoint + leaf->leaf.earlier : -0.0;
+    leaf->adjoint = adjoint;
+    leaf->reached = sweep;
+}
+
+/* *queued* is the first node of a slab known to be in the queue: mostly it is the one asked for. */
+ALWAYS_INLINE void
+flow(State *state, Node *parent, double share, uint16_t sweep, Node **queued)
+{
+    if (parent->reached == sweep) {
+        parent->adjoint += share;
+        return;
+    }
+    share = 0.0 + share; /* 0.0 + -0.0 is 0.0, as in the reference */
+    if (parent->form == LEAF) {
+        begin_leaf(parent, share, sweep);
+        return;
+    }
+    parent->adjoint = share;
+    parent->reached = sweep;
+    if ((uintptr_t)parent - (uintptr_t)*queued >= SLAB_NODES * sizeof(Node)) {
+        queue_slab_of(state, parent);
+        *queued = nodes_of(slab_of(parent));
     }
 }
 
 /* Add *seed* times the derivative of *root* into all that it depends on.  Cannot fail. */
 static void
-sweep(State *state, Node *root, double seed)
+sweep_from(State *state, Node *root, double seed)
 {
-    mark(state, root);
+    uint16_t sweep = next_sweep(state);
+    if (root->form == LEAF) {
+        begin_leaf(root, seed, sweep);
+        return;
+    }
     root->adjoint = seed;
+    root->reached = sweep;
+    queue_slab_of(state, root);
     while (state->queue_length > 0) {
         Slab *slab = dequeue(state);
-        Node *nodes = nodes_of(slab);
-        if (slab->number == 0) {
-            add_to_leaves(nodes);
-            slab->queued = 0;
-            continue;
-        }
-        Node *queued = nodes;
+        Node *nodes = nodes_of(slab), *queued = nodes;
         for (Node *node = nodes + slots_used(state, slab); node-- > nodes;) {
-            if (!node->marked) {
+            if (node->reached != sweep) {
                 continue;
             }
-            node->marked = 0;
             double adjoint = node->adjoint;
             if (node->form == TWO_TERMS) {
                 if (node->kind[0] & IS_PARENT) {
-                    flow(state, node->operand[0].node, node->partial[0] * adjoint, &queued);
+                    flow(state, node->operand[0].node, node->partial[0] * adjoint, sweep, &queued);
                 }
                 if (node->kind[1] & IS_PARENT) {
-                    flow(state, node->operand[1].node, node->partial[1] * adjoint, &queued);
+                    flow(state, node->operand[1].node, node->partial[1] * adjoint, sweep, &queued);
                 }
             }
             else {
                 Terms terms = terms_of(node);
                 for (Py_ssize_t i = 0; (i = next_node(terms.kind, i, terms.n)) < terms.n; i++) {
                     for (; i < terms.n && (terms.kind[i] & IS_PARENT); i++) {
-                        flow(state, terms.operand[i].node, terms.partial[i] * adjoint, &queued);
+                        flow(state, terms.operand[i].node, terms.partial[i] * adjoint, sweep,
+                             &queued);
                     }
                 }
             }
-            node->has_grad = 1;
         }
-        slab->queued = 0; /* only now: marks made in it meanwhile were below */
+        slab->queued = 0; /* only now: what was reached in it meanwhile stands below */
     }
 }
 
@@ -1789,6 +1837,15 @@ by_serial(const void *a, const void *b)
 {
     uint64_t x = (*(Node *const *)a)->serial, y = (*(Node *const *)b)->serial;
     return (x > y) - (x < y);
+}
+
+ALWAYS_INLINE void
+list_node(State *state, Node *node)
+{
+    if (!node->listed) {
+        node->listed = 1;
+        queue_slab_of(state, node);
+    }
 }
 
 /* The sweep without gradients: all nodes below *outputs* by serial number, upwards. */
@@ -1808,11 +1865,9 @@ topological_order(PyObject *module, PyObject *outputs)
     /* Newest first; leaves, whose slabs come last, behind all computed nodes. */
     Node **found = NULL;
     Py_ssize_t room = 0, n = 0, n_computed = 0;
-    int failed = 0; /* then the marks are still to be wiped */
+    int failed = 0; /* then the nodes are still to be struck off */
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
-        if (!((Node *)PyList_GET_ITEM(outputs, i))->marked) {
-            mark(state, (Node *)PyList_GET_ITEM(outputs, i));
-        }
+        list_node(state, (Node *)PyList_GET_ITEM(outputs, i));
     }
     while (state->queue_length > 0) {
         Slab *slab = dequeue(state);
@@ -1824,18 +1879,18 @@ topological_order(PyObject *module, PyObject *outputs)
             found = failed ? found : more;
         }
         for (Node *node = nodes + slots_used(state, slab); node-- > nodes;) {
-            if (!node->marked) {
+            if (!node->listed) {
                 continue;
             }
-            node->marked = 0;
+            node->listed = 0;
             if (!failed) {
                 found[n++] = node;
                 n_computed += slab->number != 0;
             }
             Terms terms = terms_of(node);
             for (Py_ssize_t i = 0; i < terms.n; i++) {
-                if ((terms.kind[i] & IS_PARENT) && !terms.operand[i].node->marked) {
-                    mark(state, terms.operand[i].node);
+                if (terms.kind[i] & IS_PARENT) {
+                    list_node(state, terms.operand[i].node);
                 }
             }
         }
@@ -1943,35 +1998,6 @@ set_data(PyObject *self, PyObject *data, void *closure)
     return 0;
 }
 
-ALWAYS_INLINE double
-grad_of(const Node *node)
-{
-    return !node->has_grad ? 0.0 : node->form == LEAF ? node->leaf.grad : node->adjoint;
-}
-
-static void
-put_grad(Node *node, double grad)
-{
-    node->has_grad = 1;
-    if (node->form == LEAF) {
-        node->leaf.grad = grad;
-    }
-    else {
-        node->adjoint = grad;
-    }
-}
-
-ALWAYS_INLINE void
-assign_grad(Node *node, double grad) /* as `node.grad = grad` does: 0.0 is "not yet computed" */
-{
-    if (grad == 0.0) {
-        node->has_grad = 0;
-    }
-    else {
-        put_grad(node, grad);
-    }
-}
-
 static PyObject *
 get_grad(PyObject *self, void *closure)
 {
@@ -1999,7 +2025,7 @@ static PyObject *
 get_has_grad(PyObject *self, void *closure)
 {
     (void)closure;
-    return PyBool_FromLong(((Node *)self)->has_grad);
+    return PyBool_FromLong(((Node *)self)->reached != 0);
 }
 
 static PyObject *
@@ -2203,7 +2229,7 @@ node_backward(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *nam
         }
         Py_DECREF(fine);
     }
-    sweep(state, (Node *)self, seed);
+    sweep_from(state, (Node *)self, seed);
     Py_RETURN_NONE;
 }
 
@@ -2739,7 +2765,7 @@ reset_grads(PyObject *module, PyObject *values)
         Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < segment.n; i++) {
-        ((Node *)segment.item[i])->has_grad = 0;
+        ((Node *)segment.item[i])->reached = 0;
     }
     Py_RETURN_TRUE;
 }
@@ -2874,6 +2900,7 @@ module_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     state->open_slot = SLAB_NODES; /* no slab is open yet */
+    state->sweep = BY_HAND;
     state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
     return state->kernel_type == NULL ? -1 : 0;
 }
