@@ -117,7 +117,7 @@ typedef struct Block {
     };
     PyObject *label;  /* or NULL for "" */
     PyObject *origin; /* or NULL for None */
-    PyObject *weights; /* or NULL: a tuple that owns the first n / 2 operands for the block */
+    PyObject *owner[2]; /* of a dot: the tuple that owns its weights, and its inputs, or NULL */
     Py_ssize_t n;
     Operand operand[]; /* n of them, then n partials, and then n bytes: the kinds */
 } Block;
@@ -517,7 +517,7 @@ new_block(State *state, Py_ssize_t n)
         PyErr_NoMemory();
         return NULL;
     }
-    block->row = block->label = block->origin = block->weights = NULL;
+    block->row = block->label = block->origin = block->owner[0] = block->owner[1] = NULL;
     block->n = n;
     memset(kinds_of(block), 0, n);
     return block;
@@ -539,9 +539,17 @@ free_block(State *state, Block *block)
     ASAN_POISON_MEMORY_REGION(&block->n, size - offsetof(Block, n));
 }
 
-/* Return the first operand from the i-th on that is a node, or n. */
+/* Return the tuple that owns the i-th operand, or NULL if the block does. */
+ALWAYS_INLINE PyObject *
+owner_of(const Block *block, Py_ssize_t i)
+{
+    Py_ssize_t half = block->n / 2;
+    return i < half ? block->owner[0] : i < 2 * half ? block->owner[1] : NULL;
+}
+
+/* Return the first operand from the i-th on whose kind has one of the bits of *mask*, or n. */
 ALWAYS_INLINE Py_ssize_t
-next_node(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
+next_of(uint8_t mask, const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
 {
     for (uint64_t eight; i + 8 <= n; i += 8) { /* constants come in runs */
         memcpy(&eight, kind + i, 8);
@@ -549,10 +557,18 @@ next_node(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
             break;
         }
     }
-    while (i < n && !(kind[i] & IS_NODE)) {
+    while (i < n && !(kind[i] & mask)) {
         i++;
     }
     return i;
+}
+
+/* Whether the next eight operands are all parents, so that not each need be looked at. */
+ALWAYS_INLINE int
+eight_parents(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
+{
+    static const uint8_t parents[8] = {3, 3, 3, 3, 3, 3, 3, 3}; /* IS_NODE | IS_PARENT */
+    return i + 8 <= n && memcmp(kind + i, parents, 8) == 0;
 }
 
 /* Free a block whose nodes the caller has references to as well. */
@@ -560,12 +576,13 @@ static void
 untake(State *state, Block *block)
 {
     const uint8_t *kind = kinds_of(block);
-    for (Py_ssize_t i = block->weights ? block->n / 2 : 0; i < block->n; i++) {
-        if (kind[i] & IS_NODE) {
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        if ((kind[i] & IS_NODE) && owner_of(block, i) == NULL) {
             Py_DECREF((PyObject *)block->operand[i].node);
         }
     }
-    Py_XDECREF(block->weights);
+    Py_XDECREF(block->owner[0]);
+    Py_XDECREF(block->owner[1]);
     free_block(state, block);
 }
 
@@ -587,29 +604,51 @@ drop(Node *node, Node **dead)
     }
 }
 
+/* Drop the operands from the i-th up to the n-th. */
+ALWAYS_INLINE void
+drop_operands(Block *block, Py_ssize_t i, Py_ssize_t n, Node **dead)
+{
+    const uint8_t *kind = kinds_of(block);
+    while ((i = next_of(IS_NODE, kind, i, n)) < n) {
+        if (eight_parents(kind, i, n)) {
+            for (Py_ssize_t end = i + 8; i < end; i++) {
+                drop(block->operand[i].node, dead);
+            }
+        }
+        else {
+            drop(block->operand[i++].node, dead);
+        }
+    }
+}
+
+/* Drop the tuple that owns the operands from the i-th up to the n-th. */
+static void
+drop_owner(Block *block, PyObject *owner, Py_ssize_t i, Py_ssize_t n, Node **dead)
+{
+    int last = Py_REFCNT(owner) == 1;
+    for (Py_ssize_t k = i; last && k < n; k++) {
+        if (kinds_of(block)[k] & IS_NODE) { /* its own release would recurse from node to node */
+            Py_INCREF((PyObject *)block->operand[k].node);
+        }
+    }
+    Py_DECREF(owner);
+    if (last) {
+        drop_operands(block, i, n, dead);
+    }
+}
+
 static void
 drop_block(State *state, Block *block, Node **dead)
 {
-    const uint8_t *kind = kinds_of(block);
-    Py_ssize_t n = block->n, i = 0;
-    if (block->weights != NULL) {
-        if (Py_REFCNT(block->weights) > 1) {
-            i = n / 2;
+    Py_ssize_t half = block->n / 2, start = 0;
+    for (int k = 0; k < 2; k++) {
+        if (UNLIKELY(block->owner[k] != NULL)) {
+            drop_operands(block, start, k * half, dead);
+            start = (k + 1) * half;
+            drop_owner(block, block->owner[k], k * half, start, dead);
         }
-        else { /* its own release would recurse from node to node, so be an owner beforehand */
-            for (Py_ssize_t k = 0; k < n / 2; k++) {
-                if (kind[k] & IS_NODE) {
-                    Py_INCREF((PyObject *)block->operand[k].node);
-                }
-            }
-        }
-        Py_DECREF(block->weights);
     }
-    for (; (i = next_node(kind, i, n)) < n;) {
-        do {
-            drop(block->operand[i++].node, dead);
-        } while (i < n && (kind[i] & IS_NODE));
-    }
+    drop_operands(block, start, block->n, dead);
     Py_XDECREF(block->row);
     Py_XDECREF(block->label);
     Py_XDECREF(block->origin);
@@ -1378,56 +1417,49 @@ typedef struct {
     Py_ssize_t n;
 } Segment;
 
-/* Where the items of a segment go: operands, their kinds (0 so far), and their numbers. */
-typedef struct {
-    Operand *operand;
-    uint8_t *kind;
-    double *x;
-} Places;
-
-/* Take items up to the first that is neither a Value nor a plain number; return how many.
-   If *own* is set, take references to the Values.  Where *factor* is not NULL, add to *total* the
-   product of each number with its factor. */
-ALWAYS_INLINE Py_ssize_t
-take_items(const State *state, const Segment *segment, const Places *places, int own,
-           const double *factor, double *total)
+/* Take an item as an operand of *kind*, which was 0 so far, and read its number.  Return 0 if it is
+   neither a Value nor a plain number. */
+ALWAYS_INLINE int
+take_item(const State *state, PyObject *item, int own, Operand *operand, uint8_t *kind, double *x)
 {
-    PyObject *const *item = segment->item;
+    if (Py_TYPE(item) == state->value_type) {
+        operand->node = (Node *)(own ? Py_NewRef(item) : item);
+        *kind = IS_NODE | IS_PARENT;
+        *x = operand->node->data;
+        return 1;
+    }
+    if (!plain_number(item, x)) {
+        return 0;
+    }
+    operand->number = *x;
+    return 1;
+}
+
+/* Take all items, with references to the Values; 0 if one is neither a Value nor a plain number. */
+ALWAYS_INLINE int
+take_items(const State *state, const Segment *segment, Block *block, double *restrict x)
+{
     PyTypeObject *value_type = state->value_type;
-    Operand *restrict operand = places->operand;
-    double *restrict x = places->x;
-    double sum = factor ? *total : 0.0;
+    PyObject *const *item = segment->item;
+    Operand *restrict operand = block->operand;
+    uint8_t *kind = kinds_of(block);
     Py_ssize_t i = 0, n = segment->n;
     while (i < n) {
         Py_ssize_t start = i;
         for (; i < n && Py_TYPE(item[i]) == value_type; i++) { /* Values come in runs */
-            Node *node = (Node *)item[i];
-            if (own) {
-                Py_INCREF(item[i]);
-            }
+            Node *node = (Node *)Py_NewRef(item[i]);
             x[i] = node->data;
             operand[i].node = node;
-            sum = factor ? sum + factor[i] * x[i] : 0.0;
         }
-        memset(places->kind + start, IS_NODE | IS_PARENT, i - start);
-        start = i;
-        for (; i < n && PyFloat_CheckExact(item[i]); i++) { /* and so do floats */
-            x[i] = operand[i].number = PyFloat_AS_DOUBLE(item[i]);
-            sum = factor ? sum + factor[i] * x[i] : 0.0;
-        }
-        if (i == start && i < n) { /* neither */
-            if (!plain_number(item[i], &x[i])) {
-                break;
+        memset(kind + start, IS_NODE | IS_PARENT, i - start);
+        if (i < n) {
+            if (!take_item(state, item[i], 1, &operand[i], &kind[i], &x[i])) {
+                return 0;
             }
-            operand[i].number = x[i];
-            sum = factor ? sum + factor[i] * x[i] : 0.0;
             i++;
         }
     }
-    if (factor) {
-        *total = sum;
-    }
-    return i;
+    return 1;
 }
 
 /* Return a node of *kernel* with the number *y* and the terms of *block*, which it takes over; a
@@ -1437,7 +1469,7 @@ with_block(State *state, int kernel, double y, Block *block)
 {
     Node *node = NULL;
     PyObject *number = NULL;
-    if (next_node(kinds_of(block), 0, block->n) == block->n) {
+    if (next_of(IS_NODE, kinds_of(block), 0, block->n) == block->n) {
         number = PyFloat_FromDouble(y);
     }
     else {
@@ -1474,8 +1506,7 @@ variadic(State *state, int kernel, const Segment *segment)
     uint8_t *kind = kinds_of(block);
     int (*takes)(const double *, Py_ssize_t, const uint8_t *) = kernels[kernel].variadic.takes;
     PyObject *result;
-    if (take_items(state, segment, &(Places){block->operand, kind, x}, 1, NULL, NULL) < n ||
-        (takes != NULL && !takes(x, n, kind))) {
+    if (!take_items(state, segment, block, x) || (takes != NULL && !takes(x, n, kind))) {
         untake(state, block);
         result = Py_NewRef(Py_NotImplemented);
     }
@@ -1496,31 +1527,81 @@ variadic(State *state, int kernel, const Segment *segment)
 }
 
 /* The same for bias + sum_i weights[i] * inputs[i].  The partial of a weight is its input and the
-   other way round, so the numbers are written where they are partials, and stand nowhere else.
-   *tuple* is NULL, or owns the weights: a neuron's tuple is then counted once, not all its items. */
-static PyObject *
-dot(State *state, const Segment *weights, PyObject *tuple, const Segment *inputs, PyObject *bias)
+   other way round.  An owner is NULL, or the tuple whose items the weights, or the inputs, are: such a
+   tuple is then counted once, not all that is in it. */
+ALWAYS_INLINE PyObject *
+dot(State *state, const Segment *weights, PyObject *owner_of_weights, const Segment *inputs,
+    PyObject *owner_of_inputs, PyObject *bias)
 {
     Py_ssize_t half = weights->n, last = 2 * half;
     Block *block = new_block(state, last + 1);
     if (block == NULL) {
         return NULL;
     }
-    Operand *operand = block->operand;
-    double *partial = partials_of(block), *w = partial + half, *x = partial, total;
-    uint8_t *kind = kinds_of(block);
-    Segment one = {&bias, 1};
-    Places of_bias = {operand + last, kind + last, &total};
-    Places of_inputs = {operand + half, kind + half, x}, of_weights = {operand, kind, w};
-    block->weights = Py_XNewRef(tuple);
-    if (take_items(state, &one, &of_bias, 1, NULL, NULL) < 1 ||
-        take_items(state, inputs, &of_inputs, 1, NULL, NULL) < half ||
-        (tuple != NULL ? take_items(state, weights, &of_weights, 0, x, &total)
-                       : take_items(state, weights, &of_weights, 1, x, &total)) < half) {
+    PyTypeObject *value_type = state->value_type, *float_type = &PyFloat_Type;
+    PyObject *const *w_item = weights->item, *const *x_item = inputs->item;
+    Operand *restrict w_operand = block->operand, *restrict x_operand = w_operand + half;
+    double *restrict w_partial = partials_of(block), *restrict x_partial = w_partial + half;
+    uint8_t *w_kind = kinds_of(block), *x_kind = w_kind + half;
+    double total = 0.0;
+    block->owner[0] = Py_XNewRef(owner_of_weights);
+    block->owner[1] = Py_XNewRef(owner_of_inputs);
+    int taken = take_item(state, bias, 1, &block->operand[last], &w_kind[last], &total);
+    for (Py_ssize_t i = 0; taken && i < half;) {
+        Py_ssize_t start = i;
+        for (; i < half; i++) { /* Values and floats */
+            PyObject *w = w_item[i], *x = x_item[i];
+            if (Py_TYPE(w) != value_type || Py_TYPE(x) != float_type) {
+                break;
+            }
+            double a = ((Node *)w)->data, b = PyFloat_AS_DOUBLE(x);
+            if (owner_of_weights == NULL) {
+                Py_INCREF(w);
+            }
+            w_operand[i].node = (Node *)w;
+            x_operand[i].number = b;
+            w_partial[i] = b;
+            total = total + a * b;
+        }
+        memset(w_kind + start, IS_NODE | IS_PARENT, i - start);
+        start = i;
+        for (; i < half; i++) { /* Values and Values */
+            PyObject *w = w_item[i], *x = x_item[i];
+            if (Py_TYPE(w) != value_type || Py_TYPE(x) != value_type) {
+                break;
+            }
+            double a = ((Node *)w)->data, b = ((Node *)x)->data;
+            if (owner_of_weights == NULL) {
+                Py_INCREF(w);
+            }
+            if (owner_of_inputs == NULL) {
+                Py_INCREF(x);
+            }
+            w_operand[i].node = (Node *)w;
+            x_operand[i].node = (Node *)x;
+            w_partial[i] = b;
+            x_partial[i] = a;
+            total = total + a * b;
+        }
+        memset(w_kind + start, IS_NODE | IS_PARENT, i - start);
+        memset(x_kind + start, IS_NODE | IS_PARENT, i - start);
+        if (i < half) { /* anything */
+            double a = 0.0, b = 0.0;
+            taken = take_item(state, w_item[i], owner_of_weights == NULL, &w_operand[i],
+                              &w_kind[i], &a) &&
+                    take_item(state, x_item[i], owner_of_inputs == NULL, &x_operand[i],
+                              &x_kind[i], &b);
+            w_partial[i] = b;
+            x_partial[i] = a;
+            total = total + a * b;
+            i++;
+        }
+    }
+    if (!taken) {
         untake(state, block);
         Py_RETURN_NOTIMPLEMENTED;
     }
-    partial[last] = 1.0;
+    partials_of(block)[last] = 1.0;
     return with_block(state, DOT, total, block);
 }
 
@@ -1531,7 +1612,7 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
     double a, b;
     if (kernel == DOT && n % 2 == 1) { /* weights, inputs, bias */
         Segment weights = {args, n / 2}, inputs = {args + n / 2, n / 2};
-        return dot(state, &weights, NULL, &inputs, args[n - 1]);
+        return dot(state, &weights, NULL, &inputs, NULL, args[n - 1]);
     }
     if (kernels[kernel].variadic.value != NULL && n > 0) {
         Segment all = {args, n};
@@ -1820,8 +1901,9 @@ sweep_from(State *state, Node *root, double seed)
             }
             else {
                 Terms terms = terms_of(node);
-                for (Py_ssize_t i = 0; (i = next_node(terms.kind, i, terms.n)) < terms.n; i++) {
-                    for (; i < terms.n && (terms.kind[i] & IS_PARENT); i++) {
+                Py_ssize_t i = 0, n = terms.n;
+                while ((i = next_of(IS_PARENT, terms.kind, i, n)) < n) {
+                    for (Py_ssize_t end = i + (eight_parents(terms.kind, i, n) ? 8 : 1); i < end; i++) {
                         flow(state, terms.operand[i].node, terms.partial[i] * adjoint, sweep,
                              &queued);
                     }
@@ -2615,9 +2697,9 @@ public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *name
     Segment weights, inputs;
     if ((named_bias || ((n == 2 || n == 3) && n_named == 0)) && segment_of(args[0], &weights) &&
         segment_of(args[1], &inputs) && weights.n == inputs.n) {
-        PyObject *tuple = PyTuple_CheckExact(args[0]) ? args[0] : NULL;
         PyObject *bias = n + n_named == 3 ? args[2] : state->no_bias;
-        PyObject *z = dot(state, &weights, tuple, &inputs, bias);
+        PyObject *z = dot(state, &weights, PyTuple_CheckExact(args[0]) ? args[0] : NULL, &inputs,
+                          PyTuple_CheckExact(args[1]) ? args[1] : NULL, bias);
         if (z != Py_NotImplemented) {
             return z;
         }
