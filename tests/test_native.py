@@ -462,9 +462,10 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
         with pytest.raises((TypeError, AttributeError)):
             call()
     assert native.topological_order([v, value.Value(1.0)]) is None
-    with pytest.raises(RuntimeError, match="one already"):
-        native.published_dot(print, "print()")
-    assert native.reduce(tanh, [v]) is NotImplemented
+    with pytest.raises(RuntimeError, match="there is one 'dot' already"):
+        native.published(cr.dot, "dot()")
+    with pytest.raises(ValueError, match="no 'print' here"):
+        native.published(print, "print()")
     for name in ("data", "grad", "label"):
         with pytest.raises(AttributeError):
             delattr(v, name)

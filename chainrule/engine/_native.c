@@ -185,14 +185,19 @@ enum {
     NO_KERNEL = 127,
 };
 
+enum { PUBLIC_SUM, PUBLIC_MEAN, PUBLIC_LOGSUMEXP, PUBLIC_DOT, N_PUBLISHED };
+
 struct State {
     PyTypeObject *value_type;
     PyTypeObject *kernel_type;
     PyObject *row[N_KERNELS];
     Asked asked;
     long modes_active;
-    PyObject *reference_dot, *no_bias, *dot_doc;
-    PyMethodDef dot_def;
+    struct { /* functions that users call, and the one to ask where C does not know better */
+        PyMethodDef def;
+        PyObject *reference, *doc;
+    } published[N_PUBLISHED];
+    PyObject *no_bias;
 
     uint64_t serial;
     uint64_t slab_number;
@@ -2685,8 +2690,52 @@ segment_of(PyObject *sequence, Segment *segment)
     return 1;
 }
 
-/* What users call as `chainrule.dot`: the dot primitive on two lists or tuples, and for all else
-   the function that published_dot() was given. */
+static PyObject *
+ask_reference(State *state, int which, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    if (state->published[which].reference == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the module is being torn down");
+        return NULL;
+    }
+    return PyObject_Vectorcall(state->published[which].reference, args, n, names);
+}
+
+/* A variadic primitive on a list or tuple that is not empty. */
+ALWAYS_INLINE PyObject *
+public_reduction(PyObject *module, int which, int kernel, PyObject *const *args, Py_ssize_t n,
+                 PyObject *names)
+{
+    State *state = PyModule_GetState(module);
+    Segment segment;
+    if (n == 1 && names == NULL && segment_of(args[0], &segment) && segment.n > 0) {
+        PyObject *y = variadic(state, kernel, &segment);
+        if (y != Py_NotImplemented) {
+            return y;
+        }
+        Py_DECREF(y);
+    }
+    return ask_reference(state, which, args, n, names);
+}
+
+static PyObject *
+public_sum(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return public_reduction(module, PUBLIC_SUM, SUM, args, n, names);
+}
+
+static PyObject *
+public_mean(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return public_reduction(module, PUBLIC_MEAN, MEAN, args, n, names);
+}
+
+static PyObject *
+public_logsumexp(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return public_reduction(module, PUBLIC_LOGSUMEXP, LOGSUMEXP, args, n, names);
+}
+
+/* The dot primitive on two lists or tuples. */
 static PyObject *
 public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
@@ -2705,54 +2754,58 @@ public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *name
         }
         Py_DECREF(z);
     }
-    if (state->reference_dot == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "dot: the module is being torn down");
-        return NULL;
-    }
-    return PyObject_Vectorcall(state->reference_dot, args, n, names);
+    return ask_reference(state, PUBLIC_DOT, args, n, names);
 }
 
-/* published_dot(function, doc): the function of its name that users call; *doc* begins with its
+/* published(function, doc): the function of its name that users call; *doc* begins with its
    signature. */
 static PyObject *
-published_dot(PyObject *module, PyObject *args)
+published(PyObject *module, PyObject *args)
 {
+    static const struct {
+        const char *name;
+        PyObject *(*function)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    } public[N_PUBLISHED] = {
+        [PUBLIC_SUM] = {"sum", public_sum},
+        [PUBLIC_MEAN] = {"mean", public_mean},
+        [PUBLIC_LOGSUMEXP] = {"logsumexp", public_logsumexp},
+        [PUBLIC_DOT] = {"dot", public_dot},
+    };
     State *state = PyModule_GetState(module);
-    PyObject *function, *doc, *public = NULL;
-    if (!PyArg_ParseTuple(args, "OU:published_dot", &function, &doc)) {
+    PyObject *function, *doc, *result = NULL;
+    if (!PyArg_ParseTuple(args, "OU:published", &function, &doc)) {
         return NULL;
     }
-    if (state->reference_dot != NULL) { /* the definition below holds its text */
-        PyErr_SetString(PyExc_RuntimeError, "published_dot: there is one already");
-        return NULL;
-    }
-    PyObject *name = PyObject_GetAttrString(function, "__module__");
+    PyObject *name = PyObject_GetAttrString(function, "__name__");
+    PyObject *room = PyObject_GetAttrString(function, "__module__");
     const char *text = PyUnicode_AsUTF8(doc);
-    if (name != NULL && text != NULL && (state->no_bias = PyFloat_FromDouble(0.0)) != NULL) {
-        state->dot_def = (PyMethodDef){"dot", (PyCFunction)(void (*)(void))public_dot,
-                                       METH_FASTCALL | METH_KEYWORDS, text};
-        state->reference_dot = Py_NewRef(function);
-        state->dot_doc = Py_NewRef(doc);
-        public = PyCFunction_NewEx(&state->dot_def, module, name);
+    int which = 0;
+    while (name != NULL && which < N_PUBLISHED &&
+           !(PyUnicode_Check(name) &&
+             PyUnicode_CompareWithASCIIString(name, public[which].name) == 0)) {
+        which++;
     }
+    if (name == NULL || room == NULL || text == NULL) {
+        goto done;
+    }
+    if (which == N_PUBLISHED) {
+        PyErr_Format(PyExc_ValueError, "published: there is no %R here", name);
+        goto done;
+    }
+    if (state->published[which].reference != NULL) { /* its definition holds its text */
+        PyErr_Format(PyExc_RuntimeError, "published: there is one %R already", name);
+        goto done;
+    }
+    state->published[which].def =
+        (PyMethodDef){public[which].name, (PyCFunction)(void (*)(void))public[which].function,
+                      METH_FASTCALL | METH_KEYWORDS, text};
+    state->published[which].reference = Py_NewRef(function);
+    state->published[which].doc = Py_NewRef(doc);
+    result = PyCFunction_NewEx(&state->published[which].def, module, room);
+done:
     Py_XDECREF(name);
-    return public;
-}
-
-/* reduce(row, values): a variadic row of a list or tuple, or NotImplemented. */
-static PyObject *
-native_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n)
-{
-    State *state = PyModule_GetState(module);
-    Segment segment;
-    if (n != 2 || !segment_of(args[1], &segment) || segment.n == 0) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    int kernel = kernel_of(state, args[0]);
-    if (kernel == NO_KERNEL || kernels[kernel].variadic.value == NULL) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    return variadic(state, kernel, &segment);
+    Py_XDECREF(room);
+    return result;
 }
 
 /* Whether all items are Values of this class, and, if asked, leaves. */
@@ -2957,9 +3010,7 @@ static PyMethodDef module_methods[] = {
     {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
     {"topological_order", topological_order, METH_O,
      "All nodes below a list of them, parents first; None unless all are of this class."},
-    {"published_dot", published_dot, METH_VARARGS, "Return the dot that users call."},
-    {"reduce", (PyCFunction)(void (*)(void))native_reduce, METH_FASTCALL,
-     "A variadic primitive on a list or tuple, or NotImplemented."},
+    {"published", published, METH_VARARGS, "Return the function that users call."},
     {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
      "Copy the data of Values into a float64 buffer; whether that could be done."},
     {"read_grads", (PyCFunction)(void (*)(void))read_grads, METH_FASTCALL,
@@ -2983,8 +3034,9 @@ module_exec(PyObject *module)
     State *state = PyModule_GetState(module);
     state->open_slot = SLAB_NODES; /* no slab is open yet */
     state->sweep = BY_HAND;
+    state->no_bias = PyFloat_FromDouble(0.0);
     state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
-    return state->kernel_type == NULL ? -1 : 0;
+    return state->kernel_type == NULL || state->no_bias == NULL ? -1 : 0;
 }
 
 static int
@@ -3005,7 +3057,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->asked.evaluate);
     Py_VISIT(state->asked.observe);
     Py_VISIT(state->asked.watch_backward);
-    Py_VISIT(state->reference_dot);
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_VISIT(state->published[i].reference);
+    }
     return 0;
 }
 
@@ -3029,7 +3083,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->asked.evaluate);
     Py_CLEAR(state->asked.observe);
     Py_CLEAR(state->asked.watch_backward);
-    Py_CLEAR(state->reference_dot);
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_CLEAR(state->published[i].reference);
+    }
     Py_CLEAR(state->no_bias);
     return 0;
 }
@@ -3042,7 +3098,9 @@ module_free(void *module)
         return;
     }
     (void)module_clear(module);
-    Py_CLEAR(state->dot_doc); /* which a function made of it may still show until now */
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_CLEAR(state->published[i].doc); /* which the function may still show until now */
+    }
     while (state->arenas != NULL) {
         free_arena(state, state->arenas);
     }
