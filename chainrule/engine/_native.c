@@ -1689,6 +1689,17 @@ kernel_of(const State *state, PyObject *row)
     return kernel == NULL ? NO_KERNEL : kernel->number;
 }
 
+/* Unlike PyObject_GetAttrString, whose fresh string for the name the type's lookup cache would keep,
+   one more at each call. */
+static PyObject *
+attribute(PyObject *object, const char *name)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *found = interned ? PyObject_GetAttr(object, interned) : NULL;
+    Py_XDECREF(interned);
+    return found;
+}
+
 static PyObject *
 primitive_call(PyObject *row, PyObject *args, PyObject *kwargs)
 {
@@ -1701,7 +1712,7 @@ primitive_call(PyObject *row, PyObject *args, PyObject *kwargs)
         }
         Py_DECREF(result);
     }
-    PyObject *call = PyObject_GetAttrString((PyObject *)Py_TYPE(row), "__call__");
+    PyObject *call = attribute((PyObject *)Py_TYPE(row), "__call__");
     PyObject *itself = PyTuple_Pack(1, row), *all = NULL, *result = NULL;
     if (call != NULL && itself != NULL && (all = PySequence_Concat(itself, args)) != NULL) {
         result = PyObject_Call(call, all, kwargs);
@@ -2560,7 +2571,7 @@ chainrule_hook(PyObject *module, PyObject *const *given, Py_ssize_t n_given)
     }
     PyObject *row = given[0], *result = NULL;
     Py_ssize_t n = PyTuple_GET_SIZE(given[1]);
-    PyObject *args = PyTuple_New(n), *name = PyObject_GetAttrString(row, "name");
+    PyObject *args = PyTuple_New(n), *name = attribute(row, "name");
     if (args == NULL || name == NULL) {
         goto done;
     }
