@@ -295,6 +295,10 @@ ACTIONS = {
     "read_data": lambda v, x: vectors.read_data([v, x]),
     "write_data": lambda v, x: (vectors.write_data([v], x), v),
     "write_data to a node": lambda v, x: vectors.write_data([v, v * 1.0], [1.0, 2.0]),
+    "add_grads": lambda v, x: (vectors.add_grads([v], x), v),
+    "add_grads of numbers": lambda v, x: (vectors.add_grads([v, v], [x, 1.0]), v),
+    "add_grads to a node": lambda v, x: vectors.add_grads([v, v * 1.0], [1.0, 2.0]),
+    "add_grads to others": lambda v, x: vectors.add_grads([v, x], [1.0, 2.0]),
     "reset_grads": lambda v, x: vectors.reset_grads([v, v * 2, v]),
 }
 ACTIONS.pop("attribute")  # fields of the one in C are read-only, those of the reference need not be
@@ -381,8 +385,9 @@ def test_a_buffer_that_empties_the_list_of_values_is_survived():
     leaf = [cr.Value(1.0)]
     for vector in (b"12345678", np.ones(1, dtype=np.float32), np.ones(2), np.ones(0), None):
         assert native.write_data(leaf, vector) is False
+        assert native.add_grads(leaf, vector) is False
         assert native.read_data(leaf, vector) is False
-    assert leaf[0].data == 1.0
+    assert (leaf[0].data, leaf[0].has_grad) == (1.0, False)
 
 
 def test_a_class_caught_before_it_was_refused_makes_no_instances():
@@ -457,9 +462,10 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
         with pytest.raises((TypeError, AttributeError)):
             call()
     assert native.topological_order([v, value.Value(1.0)]) is None
-    with pytest.raises(RuntimeError, match="one already"):
-        native.published_dot(print, "print()")
-    assert native.reduce(tanh, [v]) is NotImplemented
+    with pytest.raises(RuntimeError, match="there is one 'dot' already"):
+        native.published(cr.dot, "dot()")
+    with pytest.raises(ValueError, match="no 'print' here"):
+        native.published(print, "print()")
     for name in ("data", "grad", "label"):
         with pytest.raises(AttributeError):
             delattr(v, name)
@@ -649,6 +655,72 @@ def test_threads_on_one_graph_do_not_crash():
     assert math.isfinite(top[0].data)
 
 
+def test_gradients_survive_more_sweeps_than_a_node_can_number():
+    x, often, once, never, elsewhere = (native.Value(0.1) for _ in range(5))
+    kept = cr.tanh(once)
+    kept.backward()
+    neighbours = [elsewhere * 2.0 for _ in range(200)]
+    y = x * often
+    for neighbour in neighbours:  # each has a number that will be used again
+        neighbour.backward()
+    del neighbours[::2], neighbour
+    expected = 0.0
+    for k in range(70_000):  # sixteen bits are for the number of a sweep
+        y.backward(0.1)
+        expected = 0.1 * 0.1 + expected
+        if k % 10_000 == 0:
+            assert (kept.grad, kept.has_grad) == (1.0, True)
+    assert x.grad == often.grad == expected
+    assert y.grad == 0.1
+    assert once.grad == kept.partials[0]
+    assert elsewhere.grad == 400.0
+    assert not never.has_grad
+    del y, neighbours
+    (x * often).backward()
+    assert x.grad == expected + 0.1
+
+
+def test_a_gradient_written_or_reset_between_sweeps_is_what_the_next_adds_to():
+    for make in BACKENDS:
+        x = make(3.0)
+        y = x * 2.0
+        y.backward()
+        y.backward()
+        x.grad = 5.0
+        y.backward()
+        assert x.grad == 7.0
+        x.grad = 0.0
+        y.backward(-0.0)
+        assert (bits(x.grad), x.has_grad) == (bits(0.0), True)
+        vectors.reset_grads([x])
+        x.backward(-0.0)
+        assert (bits(x.grad), x.has_grad) == (bits(-0.0), True)
+        x.backward(math.inf)
+        y.backward(-math.inf)
+        assert math.isnan(x.grad)
+
+
+mixtures = st.lists(st.one_of(st.just("node"), numbers, st.integers(-3, 3)), max_size=30)
+
+
+@settings(deadline=None)
+@given(mixtures, st.data(), st.sampled_from([list, tuple]), st.sampled_from([list, tuple]))
+def test_a_dot_of_any_mixture_is_the_same_in_both(kinds, data, weights_in, inputs_in):
+    others = data.draw(st.lists(st.sampled_from(["node", 0.5, 2]), min_size=len(kinds),
+                                max_size=len(kinds)))  # fmt: skip
+    pictures = []
+    for make in BACKENDS:
+        leaves = [make(0.3), make(-1.7)]
+        weights = weights_in(leaves[i % 2] if k == "node" else k for i, k in enumerate(kinds))
+        inputs = inputs_in(make(0.1 * i) if k == "node" else k for i, k in enumerate(others))
+        y = cr.dot(weights, inputs, leaves[0])
+        y.backward()
+        del weights, inputs
+        cr.sum([y, y, *leaves] * 3).backward()
+        pictures.append(picture([y]))
+    assert pictures[0] == pictures[1]
+
+
 def test_a_tuple_of_weights_is_counted_once_and_released_without_recursion():
     w = cr.Value(2.0)
     weights = (w, w, 3)
@@ -661,8 +733,8 @@ def test_a_tuple_of_weights_is_counted_once_and_released_without_recursion():
     del z
     assert sys.getrefcount(w) == before - 2
     y = w
-    for _ in range(300_000):  # each tuple is held by the next node alone
-        y = cr.dot((y,), (1.0,))
+    for k in range(300_000):  # each tuple is held by the next node alone
+        y = cr.dot((y,), (1.0,)) if k % 2 else cr.dot([1.0], (y,))
     y.backward()
     assert w.grad == 7.0
     del y

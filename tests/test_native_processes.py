@@ -208,7 +208,8 @@ asked = ("as_float leaf_data checked_label refuse_write coerced comparable evalu
 value = types.SimpleNamespace(**dict.fromkeys(asked, refuse))
 value.checked_label = str
 native.connect(types.SimpleNamespace(TABLE=table), value)
-dot = native.published_dot(refuse, "dot()")
+refuse.__name__ = "dot"
+dot = native.published(refuse, "dot()")
 for _ in range(3):
     x = y = native.Value(0.5, "x")
     for _ in range(20_000):

@@ -130,9 +130,10 @@ def test_softmax_is_a_distribution_and_knows_no_common_shift(logits, shift):
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=5))
 def test_the_jacobian_of_softmax_is_diag_minus_outer(logits):
     shares = np.array(cr.softmax(logits))
-    expected = np.diag(shares) - np.outer(shares, shares)
-    # It is p - p*p that cancels where p is almost 1, not the Jacobian.
-    np.testing.assert_allclose(cr.jacobian(cr.softmax)(logits), expected, rtol=1e-13, atol=4e-16)
+    expected = -np.outer(shares, shares)
+    for i in range(len(shares)):  # p - p*p, without the cancellation where p is almost 1
+        expected[i, i] = shares[i] * np.delete(shares, i).sum()
+    np.testing.assert_allclose(cr.jacobian(cr.softmax)(logits), expected, rtol=1e-13)
 
 
 def test_the_mean_is_the_sum_over_the_count():
@@ -161,9 +162,11 @@ def test_leaves_are_read_and_written_as_a_vector():
 @pytest.mark.parametrize("vector", [[1.0], [1.0, 2.0, 3.0], 1.0, [[1.0, 2.0]]])
 def test_a_vector_of_another_shape_changes_nothing(vector):
     leaves = [Value(1.0), Value(2.0)]
-    with pytest.raises(ValueError, match=r"for 2 Values; expected shape \(2,\)"):
-        vectors.write_data(leaves, vector)
+    for change in (vectors.write_data, vectors.add_grads):
+        with pytest.raises(ValueError, match=r"for 2 Values; expected shape \(2,\)"):
+            change(leaves, vector)
     assert vectors.read_data(leaves).tolist() == [1.0, 2.0]
+    assert not any(x.has_grad for x in leaves)
 
 
 def test_writing_over_a_node_changes_nothing():
@@ -172,6 +175,28 @@ def test_writing_over_a_node_changes_nothing():
     with pytest.raises(AttributeError, match="is not a leaf"):
         vectors.write_data([leaf, node], [7.0, 8.0])
     assert (leaf.data, node.data) == (1.0, 2.0)
+
+
+def test_a_vector_is_added_to_the_gradients_of_leaves():
+    leaves = [Value(1.0), Value(2.0), Value(3.0)]
+    (leaves[0] * leaves[1]).backward()
+    vectors.add_grads(leaves, np.array([1.0, -1.0, 0.5]))
+    assert vectors.read_grads(leaves).tolist() == [3.0, 0.0, 0.5]
+    assert [x.has_grad for x in leaves] == [True, False, True]  # as `leaf.grad += -1.0` leaves it
+    vectors.add_grads((leaves[0], leaves[0]), [1, 2])
+    assert leaves[0].grad == 6.0
+    leaves[0].backward()
+    assert leaves[0].grad == 7.0
+    vectors.add_grads([], [])
+
+
+def test_adding_to_the_gradient_of_a_node_changes_nothing():
+    leaf = Value(1.0)
+    node = leaf * 2
+    node.backward()
+    with pytest.raises(AttributeError, match="is not a leaf"):
+        vectors.add_grads([leaf, node], [7.0, 8.0])
+    assert (leaf.grad, node.grad) == (2.0, 1.0)
 
 
 def test_dot_looks_like_a_function_on_both_engines():

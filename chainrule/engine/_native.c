@@ -52,10 +52,12 @@
 
    The sweep
 
-   A node that a gradient reaches is marked, and its slab, at the first mark in it, put in a queue that
-   gives the slab with the highest number first; in a slab the highest slot comes first.  So every node is met after all nodes that were computed from it, in exactly the order
-   of the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory
-   to be allocated, hence nothing that could fail half-way.  Leaves come last.
+   A sweep has a number.  A node that a gradient reaches notes it, and the slab of the first such node
+   in it is put in a queue that gives the slab with the highest number first; in a slab the highest slot
+   comes first.  So every node is met after all nodes that were computed from it, in exactly the order of
+   the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory to
+   be allocated, hence nothing that could fail half-way.  Leaves pass nothing on, so they are never met:
+   see "gradients" below.
 
 
    Threads and interpreters
@@ -115,7 +117,7 @@ typedef struct Block {
     };
     PyObject *label;  /* or NULL for "" */
     PyObject *origin; /* or NULL for None */
-    PyObject *weights; /* or NULL: a tuple that owns the first n / 2 operands for the block */
+    PyObject *owner[2]; /* of a dot: the tuple that owns its weights, and its inputs, or NULL */
     Py_ssize_t n;
     Operand operand[]; /* n of them, then n partials, and then n bytes: the kinds */
 } Block;
@@ -125,20 +127,16 @@ enum { LEAF = 0, ONE_TERM = 1, TWO_TERMS = 2, BLOCK = 3 };
 struct Node {
     PyObject_HEAD
     double data;
-    double adjoint; /* of the last sweep; the gradient of a node that is no leaf */
-    union {
-        uint64_t serial;
-        Node *next_dead;
-    };
-    uint16_t place; /* its number in the arena */
-    uint8_t form;
-    uint8_t kernel;
+    double adjoint;   /* of the last sweep; the gradient of a node that is no leaf */
+    uint16_t place;   /* its number in the arena */
+    uint16_t reached; /* by which sweep; 0: none, or the gradient was reset */
     uint8_t kind[2];
-    uint8_t has_grad;
-    uint8_t marked; /* reached by the sweep under way */
+    uint8_t form;
+    uint8_t kernel : 7;
+    uint8_t listed : 1; /* by the topological order under way */
     union {
         struct {
-            double grad;
+            double earlier; /* the gradient before the last sweep */
             PyObject *label;
             PyObject *origin;
         } leaf;
@@ -149,6 +147,10 @@ struct Node {
         Block *block;
     };
     PyObject *weakrefs;
+    union {
+        uint64_t serial;
+        Node *next_dead;
+    };
 };
 
 typedef struct Slab {
@@ -180,8 +182,10 @@ enum {
     SIGMOID, TANH, RELU, LEAKY_RELU, SOFTPLUS, LOGSIGMOID, SILU, NORMAL_PDF, NORMAL_CDF, GELU,
     LOGADDEXP, WHERE, MAXIMUM, MINIMUM, SUM, MEAN, DOT, SOFTMAX, LOGSUMEXP,
     N_KERNELS,
-    NO_KERNEL = 255,
+    NO_KERNEL = 127,
 };
+
+enum { PUBLIC_SUM, PUBLIC_MEAN, PUBLIC_LOGSUMEXP, PUBLIC_DOT, N_PUBLISHED };
 
 struct State {
     PyTypeObject *value_type;
@@ -189,11 +193,15 @@ struct State {
     PyObject *row[N_KERNELS];
     Asked asked;
     long modes_active;
-    PyObject *reference_dot, *no_bias, *dot_doc;
-    PyMethodDef dot_def;
+    struct { /* functions that users call, and the one to ask where C does not know better */
+        PyMethodDef def;
+        PyObject *reference, *doc;
+    } published[N_PUBLISHED];
+    PyObject *no_bias;
 
     uint64_t serial;
     uint64_t slab_number;
+    uint16_t sweep; /* the number of the last one */
     Slab *open; /* the slab that new computed nodes go to, from open_slot on */
     int open_slot;
     Slab *roomy; /* slabs of leaves that have holes */
@@ -255,7 +263,7 @@ highest_bit(uint64_t word) /* of a word that is not 0 */
 #endif
 }
 
-/* Let the address sanitizer know that no node is here; but sweeps look for a mark. */
+/* Let the address sanitizer know that no node is here; but sweeps look into `reached`. */
 ALWAYS_INLINE void
 poison(Node *node)
 {
@@ -393,7 +401,7 @@ node_in(State *state, Slab *slab, int slot)
 #endif
     node->serial = state->serial++;
     node->place = (uint16_t)(slab->index * SLAB_NODES + slot);
-    node->has_grad = node->marked = 0;
+    node->reached = node->listed = 0;
     node->weakrefs = NULL;
     return node;
 }
@@ -431,7 +439,7 @@ new_leaf(State *state, double data)
         }
         push_slab(&state->roomy, fresh);
         for (int slot = 0; slot < SLAB_NODES; slot++) {
-            nodes_of(fresh)[slot].marked = 0;
+            nodes_of(fresh)[slot].listed = 0;
         }
     }
     Slab *slab = state->roomy;
@@ -443,7 +451,6 @@ new_leaf(State *state, double data)
     node->form = LEAF;
     node->kernel = NO_KERNEL;
     node->data = data;
-    node->leaf.grad = 0.0;
     node->leaf.label = node->leaf.origin = NULL;
     return node;
 }
@@ -515,7 +522,7 @@ new_block(State *state, Py_ssize_t n)
         PyErr_NoMemory();
         return NULL;
     }
-    block->row = block->label = block->origin = block->weights = NULL;
+    block->row = block->label = block->origin = block->owner[0] = block->owner[1] = NULL;
     block->n = n;
     memset(kinds_of(block), 0, n);
     return block;
@@ -537,9 +544,17 @@ free_block(State *state, Block *block)
     ASAN_POISON_MEMORY_REGION(&block->n, size - offsetof(Block, n));
 }
 
-/* Return the first operand from the i-th on that is a node, or n. */
+/* Return the tuple that owns the i-th operand, or NULL if the block does. */
+ALWAYS_INLINE PyObject *
+owner_of(const Block *block, Py_ssize_t i)
+{
+    Py_ssize_t half = block->n / 2;
+    return i < half ? block->owner[0] : i < 2 * half ? block->owner[1] : NULL;
+}
+
+/* Return the first operand from the i-th on whose kind has one of the bits of *mask*, or n. */
 ALWAYS_INLINE Py_ssize_t
-next_node(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
+next_of(uint8_t mask, const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
 {
     for (uint64_t eight; i + 8 <= n; i += 8) { /* constants come in runs */
         memcpy(&eight, kind + i, 8);
@@ -547,10 +562,18 @@ next_node(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
             break;
         }
     }
-    while (i < n && !(kind[i] & IS_NODE)) {
+    while (i < n && !(kind[i] & mask)) {
         i++;
     }
     return i;
+}
+
+/* Whether the next eight operands are all parents, so that not each need be looked at. */
+ALWAYS_INLINE int
+eight_parents(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
+{
+    static const uint8_t parents[8] = {3, 3, 3, 3, 3, 3, 3, 3}; /* IS_NODE | IS_PARENT */
+    return i + 8 <= n && memcmp(kind + i, parents, 8) == 0;
 }
 
 /* Free a block whose nodes the caller has references to as well. */
@@ -558,12 +581,13 @@ static void
 untake(State *state, Block *block)
 {
     const uint8_t *kind = kinds_of(block);
-    for (Py_ssize_t i = block->weights ? block->n / 2 : 0; i < block->n; i++) {
-        if (kind[i] & IS_NODE) {
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        if ((kind[i] & IS_NODE) && owner_of(block, i) == NULL) {
             Py_DECREF((PyObject *)block->operand[i].node);
         }
     }
-    Py_XDECREF(block->weights);
+    Py_XDECREF(block->owner[0]);
+    Py_XDECREF(block->owner[1]);
     free_block(state, block);
 }
 
@@ -585,29 +609,51 @@ drop(Node *node, Node **dead)
     }
 }
 
+/* Drop the operands from the i-th up to the n-th. */
+ALWAYS_INLINE void
+drop_operands(Block *block, Py_ssize_t i, Py_ssize_t n, Node **dead)
+{
+    const uint8_t *kind = kinds_of(block);
+    while ((i = next_of(IS_NODE, kind, i, n)) < n) {
+        if (eight_parents(kind, i, n)) {
+            for (Py_ssize_t end = i + 8; i < end; i++) {
+                drop(block->operand[i].node, dead);
+            }
+        }
+        else {
+            drop(block->operand[i++].node, dead);
+        }
+    }
+}
+
+/* Drop the tuple that owns the operands from the i-th up to the n-th. */
+static void
+drop_owner(Block *block, PyObject *owner, Py_ssize_t i, Py_ssize_t n, Node **dead)
+{
+    int last = Py_REFCNT(owner) == 1;
+    for (Py_ssize_t k = i; last && k < n; k++) {
+        if (kinds_of(block)[k] & IS_NODE) { /* its own release would recurse from node to node */
+            Py_INCREF((PyObject *)block->operand[k].node);
+        }
+    }
+    Py_DECREF(owner);
+    if (last) {
+        drop_operands(block, i, n, dead);
+    }
+}
+
 static void
 drop_block(State *state, Block *block, Node **dead)
 {
-    const uint8_t *kind = kinds_of(block);
-    Py_ssize_t n = block->n, i = 0;
-    if (block->weights != NULL) {
-        if (Py_REFCNT(block->weights) > 1) {
-            i = n / 2;
+    Py_ssize_t half = block->n / 2, start = 0;
+    for (int k = 0; k < 2; k++) {
+        if (UNLIKELY(block->owner[k] != NULL)) {
+            drop_operands(block, start, k * half, dead);
+            start = (k + 1) * half;
+            drop_owner(block, block->owner[k], k * half, start, dead);
         }
-        else { /* its own release would recurse from node to node, so be an owner beforehand */
-            for (Py_ssize_t k = 0; k < n / 2; k++) {
-                if (kind[k] & IS_NODE) {
-                    Py_INCREF((PyObject *)block->operand[k].node);
-                }
-            }
-        }
-        Py_DECREF(block->weights);
     }
-    for (; (i = next_node(kind, i, n)) < n;) {
-        do {
-            drop(block->operand[i++].node, dead);
-        } while (i < n && (kind[i] & IS_NODE));
-    }
+    drop_operands(block, start, block->n, dead);
     Py_XDECREF(block->row);
     Py_XDECREF(block->label);
     Py_XDECREF(block->origin);
@@ -1172,6 +1218,43 @@ to_block(Node *node) /* so that a computed node can have a label or an origin */
     return 0;
 }
 
+/* --- gradients -------------------------------------------------------------------------------
+
+   The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of which
+   the last is added in only when the next sweep begins with it, or when it is read: so a sweep need
+   not come back to the leaves when their adjoints are complete. */
+
+enum { BY_HAND = 1, LAST_SWEEP = UINT16_MAX }; /* in `reached`: not by a sweep; the last number */
+
+ALWAYS_INLINE double
+grad_of(const Node *node)
+{
+    return node->reached == 0     ? 0.0
+           : node->form == LEAF ? node->adjoint + node->leaf.earlier
+                                : node->adjoint;
+}
+
+ALWAYS_INLINE void
+put_grad(Node *node, double grad)
+{
+    node->reached = BY_HAND;
+    node->adjoint = grad;
+    if (node->form == LEAF) {
+        node->leaf.earlier = -0.0; /* to add that changes nothing, not even a sign */
+    }
+}
+
+ALWAYS_INLINE void
+assign_grad(Node *node, double grad) /* as `node.grad = grad` does: 0.0 is "not yet computed" */
+{
+    if (grad == 0.0) {
+        node->reached = 0;
+    }
+    else {
+        put_grad(node, grad);
+    }
+}
+
 static PyObject *
 settle(State *state, Node *node) /* steals *node*: what modes.py makes of it while a mode is on */
 {
@@ -1187,9 +1270,8 @@ settle(State *state, Node *node) /* steals *node*: what modes.py makes of it whi
         if (leaf == NULL) {
             goto failed;
         }
-        if (node->has_grad) {
-            leaf->has_grad = 1;
-            leaf->leaf.grad = node->adjoint;
+        if (node->reached) {
+            put_grad(leaf, node->adjoint);
         }
         if (node->form == BLOCK) {
             leaf->leaf.label = Py_XNewRef(node->block->label);
@@ -1340,56 +1422,49 @@ typedef struct {
     Py_ssize_t n;
 } Segment;
 
-/* Where the items of a segment go: operands, their kinds (0 so far), and their numbers. */
-typedef struct {
-    Operand *operand;
-    uint8_t *kind;
-    double *x;
-} Places;
-
-/* Take items up to the first that is neither a Value nor a plain number; return how many.
-   If *own* is set, take references to the Values.  Where *factor* is not NULL, add to *total* the
-   product of each number with its factor. */
-ALWAYS_INLINE Py_ssize_t
-take_items(const State *state, const Segment *segment, const Places *places, int own,
-           const double *factor, double *total)
+/* Take an item as an operand of *kind*, which was 0 so far, and read its number.  Return 0 if it is
+   neither a Value nor a plain number. */
+ALWAYS_INLINE int
+take_item(const State *state, PyObject *item, int own, Operand *operand, uint8_t *kind, double *x)
 {
-    PyObject *const *item = segment->item;
+    if (Py_TYPE(item) == state->value_type) {
+        operand->node = (Node *)(own ? Py_NewRef(item) : item);
+        *kind = IS_NODE | IS_PARENT;
+        *x = operand->node->data;
+        return 1;
+    }
+    if (!plain_number(item, x)) {
+        return 0;
+    }
+    operand->number = *x;
+    return 1;
+}
+
+/* Take all items, with references to the Values; 0 if one is neither a Value nor a plain number. */
+ALWAYS_INLINE int
+take_items(const State *state, const Segment *segment, Block *block, double *restrict x)
+{
     PyTypeObject *value_type = state->value_type;
-    Operand *restrict operand = places->operand;
-    double *restrict x = places->x;
-    double sum = factor ? *total : 0.0;
+    PyObject *const *item = segment->item;
+    Operand *restrict operand = block->operand;
+    uint8_t *kind = kinds_of(block);
     Py_ssize_t i = 0, n = segment->n;
     while (i < n) {
         Py_ssize_t start = i;
         for (; i < n && Py_TYPE(item[i]) == value_type; i++) { /* Values come in runs */
-            Node *node = (Node *)item[i];
-            if (own) {
-                Py_INCREF(item[i]);
-            }
+            Node *node = (Node *)Py_NewRef(item[i]);
             x[i] = node->data;
             operand[i].node = node;
-            sum = factor ? sum + factor[i] * x[i] : 0.0;
         }
-        memset(places->kind + start, IS_NODE | IS_PARENT, i - start);
-        start = i;
-        for (; i < n && PyFloat_CheckExact(item[i]); i++) { /* and so do floats */
-            x[i] = operand[i].number = PyFloat_AS_DOUBLE(item[i]);
-            sum = factor ? sum + factor[i] * x[i] : 0.0;
-        }
-        if (i == start && i < n) { /* neither */
-            if (!plain_number(item[i], &x[i])) {
-                break;
+        memset(kind + start, IS_NODE | IS_PARENT, i - start);
+        if (i < n) {
+            if (!take_item(state, item[i], 1, &operand[i], &kind[i], &x[i])) {
+                return 0;
             }
-            operand[i].number = x[i];
-            sum = factor ? sum + factor[i] * x[i] : 0.0;
             i++;
         }
     }
-    if (factor) {
-        *total = sum;
-    }
-    return i;
+    return 1;
 }
 
 /* Return a node of *kernel* with the number *y* and the terms of *block*, which it takes over; a
@@ -1399,7 +1474,7 @@ with_block(State *state, int kernel, double y, Block *block)
 {
     Node *node = NULL;
     PyObject *number = NULL;
-    if (next_node(kinds_of(block), 0, block->n) == block->n) {
+    if (next_of(IS_NODE, kinds_of(block), 0, block->n) == block->n) {
         number = PyFloat_FromDouble(y);
     }
     else {
@@ -1436,8 +1511,7 @@ variadic(State *state, int kernel, const Segment *segment)
     uint8_t *kind = kinds_of(block);
     int (*takes)(const double *, Py_ssize_t, const uint8_t *) = kernels[kernel].variadic.takes;
     PyObject *result;
-    if (take_items(state, segment, &(Places){block->operand, kind, x}, 1, NULL, NULL) < n ||
-        (takes != NULL && !takes(x, n, kind))) {
+    if (!take_items(state, segment, block, x) || (takes != NULL && !takes(x, n, kind))) {
         untake(state, block);
         result = Py_NewRef(Py_NotImplemented);
     }
@@ -1458,31 +1532,81 @@ variadic(State *state, int kernel, const Segment *segment)
 }
 
 /* The same for bias + sum_i weights[i] * inputs[i].  The partial of a weight is its input and the
-   other way round, so the numbers are written where they are partials, and stand nowhere else.
-   *tuple* is NULL, or owns the weights: a neuron's tuple is then counted once, not all its items. */
-static PyObject *
-dot(State *state, const Segment *weights, PyObject *tuple, const Segment *inputs, PyObject *bias)
+   other way round.  An owner is NULL, or the tuple whose items the weights, or the inputs, are: such a
+   tuple is then counted once, not all that is in it. */
+ALWAYS_INLINE PyObject *
+dot(State *state, const Segment *weights, PyObject *owner_of_weights, const Segment *inputs,
+    PyObject *owner_of_inputs, PyObject *bias)
 {
     Py_ssize_t half = weights->n, last = 2 * half;
     Block *block = new_block(state, last + 1);
     if (block == NULL) {
         return NULL;
     }
-    Operand *operand = block->operand;
-    double *partial = partials_of(block), *w = partial + half, *x = partial, total;
-    uint8_t *kind = kinds_of(block);
-    Segment one = {&bias, 1};
-    Places of_bias = {operand + last, kind + last, &total};
-    Places of_inputs = {operand + half, kind + half, x}, of_weights = {operand, kind, w};
-    block->weights = Py_XNewRef(tuple);
-    if (take_items(state, &one, &of_bias, 1, NULL, NULL) < 1 ||
-        take_items(state, inputs, &of_inputs, 1, NULL, NULL) < half ||
-        (tuple != NULL ? take_items(state, weights, &of_weights, 0, x, &total)
-                       : take_items(state, weights, &of_weights, 1, x, &total)) < half) {
+    PyTypeObject *value_type = state->value_type, *float_type = &PyFloat_Type;
+    PyObject *const *w_item = weights->item, *const *x_item = inputs->item;
+    Operand *restrict w_operand = block->operand, *restrict x_operand = w_operand + half;
+    double *restrict w_partial = partials_of(block), *restrict x_partial = w_partial + half;
+    uint8_t *w_kind = kinds_of(block), *x_kind = w_kind + half;
+    double total = 0.0;
+    block->owner[0] = Py_XNewRef(owner_of_weights);
+    block->owner[1] = Py_XNewRef(owner_of_inputs);
+    int taken = take_item(state, bias, 1, &block->operand[last], &w_kind[last], &total);
+    for (Py_ssize_t i = 0; taken && i < half;) {
+        Py_ssize_t start = i;
+        for (; i < half; i++) { /* Values and floats */
+            PyObject *w = w_item[i], *x = x_item[i];
+            if (Py_TYPE(w) != value_type || Py_TYPE(x) != float_type) {
+                break;
+            }
+            double a = ((Node *)w)->data, b = PyFloat_AS_DOUBLE(x);
+            if (owner_of_weights == NULL) {
+                Py_INCREF(w);
+            }
+            w_operand[i].node = (Node *)w;
+            x_operand[i].number = b;
+            w_partial[i] = b;
+            total = total + a * b;
+        }
+        memset(w_kind + start, IS_NODE | IS_PARENT, i - start);
+        start = i;
+        for (; i < half; i++) { /* Values and Values */
+            PyObject *w = w_item[i], *x = x_item[i];
+            if (Py_TYPE(w) != value_type || Py_TYPE(x) != value_type) {
+                break;
+            }
+            double a = ((Node *)w)->data, b = ((Node *)x)->data;
+            if (owner_of_weights == NULL) {
+                Py_INCREF(w);
+            }
+            if (owner_of_inputs == NULL) {
+                Py_INCREF(x);
+            }
+            w_operand[i].node = (Node *)w;
+            x_operand[i].node = (Node *)x;
+            w_partial[i] = b;
+            x_partial[i] = a;
+            total = total + a * b;
+        }
+        memset(w_kind + start, IS_NODE | IS_PARENT, i - start);
+        memset(x_kind + start, IS_NODE | IS_PARENT, i - start);
+        if (i < half) { /* anything */
+            double a = 0.0, b = 0.0;
+            taken = take_item(state, w_item[i], owner_of_weights == NULL, &w_operand[i],
+                              &w_kind[i], &a) &&
+                    take_item(state, x_item[i], owner_of_inputs == NULL, &x_operand[i],
+                              &x_kind[i], &b);
+            w_partial[i] = b;
+            x_partial[i] = a;
+            total = total + a * b;
+            i++;
+        }
+    }
+    if (!taken) {
         untake(state, block);
         Py_RETURN_NOTIMPLEMENTED;
     }
-    partial[last] = 1.0;
+    partials_of(block)[last] = 1.0;
     return with_block(state, DOT, total, block);
 }
 
@@ -1493,7 +1617,7 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
     double a, b;
     if (kernel == DOT && n % 2 == 1) { /* weights, inputs, bias */
         Segment weights = {args, n / 2}, inputs = {args + n / 2, n / 2};
-        return dot(state, &weights, NULL, &inputs, args[n - 1]);
+        return dot(state, &weights, NULL, &inputs, NULL, args[n - 1]);
     }
     if (kernels[kernel].variadic.value != NULL && n > 0) {
         Segment all = {args, n};
@@ -1565,6 +1689,17 @@ kernel_of(const State *state, PyObject *row)
     return kernel == NULL ? NO_KERNEL : kernel->number;
 }
 
+/* Unlike PyObject_GetAttrString, whose fresh string for the name the type's lookup cache would keep,
+   one more at each call. */
+static PyObject *
+attribute(PyObject *object, const char *name)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *found = interned ? PyObject_GetAttr(object, interned) : NULL;
+    Py_XDECREF(interned);
+    return found;
+}
+
 static PyObject *
 primitive_call(PyObject *row, PyObject *args, PyObject *kwargs)
 {
@@ -1577,7 +1712,7 @@ primitive_call(PyObject *row, PyObject *args, PyObject *kwargs)
         }
         Py_DECREF(result);
     }
-    PyObject *call = PyObject_GetAttrString((PyObject *)Py_TYPE(row), "__call__");
+    PyObject *call = attribute((PyObject *)Py_TYPE(row), "__call__");
     PyObject *itself = PyTuple_Pack(1, row), *all = NULL, *result = NULL;
     if (call != NULL && itself != NULL && (all = PySequence_Concat(itself, args)) != NULL) {
         result = PyObject_Call(call, all, kwargs);
@@ -1689,98 +1824,109 @@ dequeue(State *state) /* the newest */
     return newest;
 }
 
-/* How many slots to look for marks in.  In those, holes are unmarked: a node dies unmarked, and leaves,
-   which fill a slab in no order, get theirs wiped beforehand. */
+/* How many slots to look for nodes in that were reached.  In those, holes were not: nodes do not die
+   during a sweep. */
 ALWAYS_INLINE int
 slots_used(const State *state, const Slab *slab)
 {
     return slab == state->open ? state->open_slot : SLAB_NODES;
 }
 
-ALWAYS_INLINE void
-mark(State *state, Node *node)
+NEVER_INLINE void
+queue_slab_of(State *state, Node *node)
 {
     Slab *slab = slab_of(node);
-    node->marked = 1;
     if (!slab->queued) {
         slab->queued = 1;
         enqueue(state, slab);
     }
 }
 
-/* *queued* is the first node of a slab known to be in the queue: mostly it is the one asked for. */
-ALWAYS_INLINE void
-flow(State *state, Node *parent, double share, Node **queued)
+/* Return a number that is in no node's `reached`. */
+static uint16_t
+next_sweep(State *state)
 {
-    if (parent->marked) {
-        parent->adjoint += share;
-        return;
+    if (state->sweep == LAST_SWEEP) {
+        for (Arena *arena = state->arenas; arena != NULL; arena = arena->next) {
+            for (int i = 0; i < ARENA_SLABS * SLAB_NODES; i++) {
+                int live = arena->slab[i / SLAB_NODES].live >> i % SLAB_NODES & 1;
+                arena->node[i].reached = live && arena->node[i].reached ? BY_HAND : 0;
+            }
+        }
+        state->sweep = BY_HAND;
     }
-    parent->adjoint = 0.0 + share; /* 0.0 + -0.0 is 0.0, as in the reference */
-    parent->marked = 1;
-    if ((uintptr_t)parent - (uintptr_t)*queued >= SLAB_NODES * sizeof(Node)) {
-        mark(state, parent);
-        *queued = nodes_of(slab_of(parent));
-    }
+    return ++state->sweep;
 }
 
 ALWAYS_INLINE void
-add_to_leaves(Node *leaf)
+begin_leaf(Node *leaf, double adjoint, uint16_t sweep)
 {
-    for (Node *end = leaf + SLAB_NODES; leaf < end; leaf++) {
-        if (leaf->marked) {
-            leaf->marked = 0;
-            if (leaf->has_grad) {
-                leaf->leaf.grad = leaf->adjoint + leaf->leaf.grad;
-            }
-            else {
-                leaf->leaf.grad = leaf->adjoint;
-                leaf->has_grad = 1;
-            }
-        }
+    leaf->leaf.earlier = leaf->reached ? leaf->adjoint + leaf->leaf.earlier : -0.0;
+    leaf->adjoint = adjoint;
+    leaf->reached = sweep;
+}
+
+/* *queued* is the first node of a slab known to be in the queue: mostly it is the one asked for. */
+ALWAYS_INLINE void
+flow(State *state, Node *parent, double share, uint16_t sweep, Node **queued)
+{
+    if (parent->reached == sweep) {
+        parent->adjoint += share;
+        return;
+    }
+    share = 0.0 + share; /* 0.0 + -0.0 is 0.0, as in the reference */
+    if (parent->form == LEAF) {
+        begin_leaf(parent, share, sweep);
+        return;
+    }
+    parent->adjoint = share;
+    parent->reached = sweep;
+    if ((uintptr_t)parent - (uintptr_t)*queued >= SLAB_NODES * sizeof(Node)) {
+        queue_slab_of(state, parent);
+        *queued = nodes_of(slab_of(parent));
     }
 }
 
 /* Add *seed* times the derivative of *root* into all that it depends on.  Cannot fail. */
 static void
-sweep(State *state, Node *root, double seed)
+sweep_from(State *state, Node *root, double seed)
 {
-    mark(state, root);
+    uint16_t sweep = next_sweep(state);
+    if (root->form == LEAF) {
+        begin_leaf(root, seed, sweep);
+        return;
+    }
     root->adjoint = seed;
+    root->reached = sweep;
+    queue_slab_of(state, root);
     while (state->queue_length > 0) {
         Slab *slab = dequeue(state);
-        Node *nodes = nodes_of(slab);
-        if (slab->number == 0) {
-            add_to_leaves(nodes);
-            slab->queued = 0;
-            continue;
-        }
-        Node *queued = nodes;
+        Node *nodes = nodes_of(slab), *queued = nodes;
         for (Node *node = nodes + slots_used(state, slab); node-- > nodes;) {
-            if (!node->marked) {
+            if (node->reached != sweep) {
                 continue;
             }
-            node->marked = 0;
             double adjoint = node->adjoint;
             if (node->form == TWO_TERMS) {
                 if (node->kind[0] & IS_PARENT) {
-                    flow(state, node->operand[0].node, node->partial[0] * adjoint, &queued);
+                    flow(state, node->operand[0].node, node->partial[0] * adjoint, sweep, &queued);
                 }
                 if (node->kind[1] & IS_PARENT) {
-                    flow(state, node->operand[1].node, node->partial[1] * adjoint, &queued);
+                    flow(state, node->operand[1].node, node->partial[1] * adjoint, sweep, &queued);
                 }
             }
             else {
                 Terms terms = terms_of(node);
-                for (Py_ssize_t i = 0; (i = next_node(terms.kind, i, terms.n)) < terms.n; i++) {
-                    for (; i < terms.n && (terms.kind[i] & IS_PARENT); i++) {
-                        flow(state, terms.operand[i].node, terms.partial[i] * adjoint, &queued);
+                Py_ssize_t i = 0, n = terms.n;
+                while ((i = next_of(IS_PARENT, terms.kind, i, n)) < n) {
+                    for (Py_ssize_t end = i + (eight_parents(terms.kind, i, n) ? 8 : 1); i < end; i++) {
+                        flow(state, terms.operand[i].node, terms.partial[i] * adjoint, sweep,
+                             &queued);
                     }
                 }
             }
-            node->has_grad = 1;
         }
-        slab->queued = 0; /* only now: marks made in it meanwhile were below */
+        slab->queued = 0; /* only now: what was reached in it meanwhile stands below */
     }
 }
 
@@ -1789,6 +1935,15 @@ by_serial(const void *a, const void *b)
 {
     uint64_t x = (*(Node *const *)a)->serial, y = (*(Node *const *)b)->serial;
     return (x > y) - (x < y);
+}
+
+ALWAYS_INLINE void
+list_node(State *state, Node *node)
+{
+    if (!node->listed) {
+        node->listed = 1;
+        queue_slab_of(state, node);
+    }
 }
 
 /* The sweep without gradients: all nodes below *outputs* by serial number, upwards. */
@@ -1808,11 +1963,9 @@ topological_order(PyObject *module, PyObject *outputs)
     /* Newest first; leaves, whose slabs come last, behind all computed nodes. */
     Node **found = NULL;
     Py_ssize_t room = 0, n = 0, n_computed = 0;
-    int failed = 0; /* then the marks are still to be wiped */
+    int failed = 0; /* then the nodes are still to be struck off */
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
-        if (!((Node *)PyList_GET_ITEM(outputs, i))->marked) {
-            mark(state, (Node *)PyList_GET_ITEM(outputs, i));
-        }
+        list_node(state, (Node *)PyList_GET_ITEM(outputs, i));
     }
     while (state->queue_length > 0) {
         Slab *slab = dequeue(state);
@@ -1824,18 +1977,18 @@ topological_order(PyObject *module, PyObject *outputs)
             found = failed ? found : more;
         }
         for (Node *node = nodes + slots_used(state, slab); node-- > nodes;) {
-            if (!node->marked) {
+            if (!node->listed) {
                 continue;
             }
-            node->marked = 0;
+            node->listed = 0;
             if (!failed) {
                 found[n++] = node;
                 n_computed += slab->number != 0;
             }
             Terms terms = terms_of(node);
             for (Py_ssize_t i = 0; i < terms.n; i++) {
-                if ((terms.kind[i] & IS_PARENT) && !terms.operand[i].node->marked) {
-                    mark(state, terms.operand[i].node);
+                if (terms.kind[i] & IS_PARENT) {
+                    list_node(state, terms.operand[i].node);
                 }
             }
         }
@@ -1943,24 +2096,6 @@ set_data(PyObject *self, PyObject *data, void *closure)
     return 0;
 }
 
-ALWAYS_INLINE double
-grad_of(const Node *node)
-{
-    return !node->has_grad ? 0.0 : node->form == LEAF ? node->leaf.grad : node->adjoint;
-}
-
-static void
-put_grad(Node *node, double grad)
-{
-    node->has_grad = 1;
-    if (node->form == LEAF) {
-        node->leaf.grad = grad;
-    }
-    else {
-        node->adjoint = grad;
-    }
-}
-
 static PyObject *
 get_grad(PyObject *self, void *closure)
 {
@@ -1980,12 +2115,7 @@ set_grad(PyObject *self, PyObject *grad, void *closure)
     if (number_by(arena_of(node)->state->asked.as_float, grad, "Value.grad", &number) < 0) {
         return -1;
     }
-    if (number == 0.0) {
-        node->has_grad = 0;
-    }
-    else {
-        put_grad(node, number);
-    }
+    assign_grad(node, number);
     return 0;
 }
 
@@ -1993,7 +2123,7 @@ static PyObject *
 get_has_grad(PyObject *self, void *closure)
 {
     (void)closure;
-    return PyBool_FromLong(((Node *)self)->has_grad);
+    return PyBool_FromLong(((Node *)self)->reached != 0);
 }
 
 static PyObject *
@@ -2197,7 +2327,7 @@ node_backward(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *nam
         }
         Py_DECREF(fine);
     }
-    sweep(state, (Node *)self, seed);
+    sweep_from(state, (Node *)self, seed);
     Py_RETURN_NONE;
 }
 
@@ -2441,7 +2571,7 @@ chainrule_hook(PyObject *module, PyObject *const *given, Py_ssize_t n_given)
     }
     PyObject *row = given[0], *result = NULL;
     Py_ssize_t n = PyTuple_GET_SIZE(given[1]);
-    PyObject *args = PyTuple_New(n), *name = PyObject_GetAttrString(row, "name");
+    PyObject *args = PyTuple_New(n), *name = attribute(row, "name");
     if (args == NULL || name == NULL) {
         goto done;
     }
@@ -2571,8 +2701,52 @@ segment_of(PyObject *sequence, Segment *segment)
     return 1;
 }
 
-/* What users call as `chainrule.dot`: the dot primitive on two lists or tuples, and for all else
-   the function that published_dot() was given. */
+static PyObject *
+ask_reference(State *state, int which, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    if (state->published[which].reference == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the module is being torn down");
+        return NULL;
+    }
+    return PyObject_Vectorcall(state->published[which].reference, args, n, names);
+}
+
+/* A variadic primitive on a list or tuple that is not empty. */
+ALWAYS_INLINE PyObject *
+public_reduction(PyObject *module, int which, int kernel, PyObject *const *args, Py_ssize_t n,
+                 PyObject *names)
+{
+    State *state = PyModule_GetState(module);
+    Segment segment;
+    if (n == 1 && names == NULL && segment_of(args[0], &segment) && segment.n > 0) {
+        PyObject *y = variadic(state, kernel, &segment);
+        if (y != Py_NotImplemented) {
+            return y;
+        }
+        Py_DECREF(y);
+    }
+    return ask_reference(state, which, args, n, names);
+}
+
+static PyObject *
+public_sum(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return public_reduction(module, PUBLIC_SUM, SUM, args, n, names);
+}
+
+static PyObject *
+public_mean(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return public_reduction(module, PUBLIC_MEAN, MEAN, args, n, names);
+}
+
+static PyObject *
+public_logsumexp(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return public_reduction(module, PUBLIC_LOGSUMEXP, LOGSUMEXP, args, n, names);
+}
+
+/* The dot primitive on two lists or tuples. */
 static PyObject *
 public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
@@ -2583,70 +2757,74 @@ public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *name
     Segment weights, inputs;
     if ((named_bias || ((n == 2 || n == 3) && n_named == 0)) && segment_of(args[0], &weights) &&
         segment_of(args[1], &inputs) && weights.n == inputs.n) {
-        PyObject *tuple = PyTuple_CheckExact(args[0]) ? args[0] : NULL;
         PyObject *bias = n + n_named == 3 ? args[2] : state->no_bias;
-        PyObject *z = dot(state, &weights, tuple, &inputs, bias);
+        PyObject *z = dot(state, &weights, PyTuple_CheckExact(args[0]) ? args[0] : NULL, &inputs,
+                          PyTuple_CheckExact(args[1]) ? args[1] : NULL, bias);
         if (z != Py_NotImplemented) {
             return z;
         }
         Py_DECREF(z);
     }
-    if (state->reference_dot == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "dot: the module is being torn down");
-        return NULL;
-    }
-    return PyObject_Vectorcall(state->reference_dot, args, n, names);
+    return ask_reference(state, PUBLIC_DOT, args, n, names);
 }
 
-/* published_dot(function, doc): the function of its name that users call; *doc* begins with its
+/* published(function, doc): the function of its name that users call; *doc* begins with its
    signature. */
 static PyObject *
-published_dot(PyObject *module, PyObject *args)
+published(PyObject *module, PyObject *args)
 {
+    static const struct {
+        const char *name;
+        PyObject *(*function)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    } public[N_PUBLISHED] = {
+        [PUBLIC_SUM] = {"sum", public_sum},
+        [PUBLIC_MEAN] = {"mean", public_mean},
+        [PUBLIC_LOGSUMEXP] = {"logsumexp", public_logsumexp},
+        [PUBLIC_DOT] = {"dot", public_dot},
+    };
     State *state = PyModule_GetState(module);
-    PyObject *function, *doc, *public = NULL;
-    if (!PyArg_ParseTuple(args, "OU:published_dot", &function, &doc)) {
+    PyObject *function, *doc, *result = NULL;
+    if (!PyArg_ParseTuple(args, "OU:published", &function, &doc)) {
         return NULL;
     }
-    if (state->reference_dot != NULL) { /* the definition below holds its text */
-        PyErr_SetString(PyExc_RuntimeError, "published_dot: there is one already");
-        return NULL;
-    }
-    PyObject *name = PyObject_GetAttrString(function, "__module__");
+    PyObject *name = PyObject_GetAttrString(function, "__name__");
+    PyObject *room = PyObject_GetAttrString(function, "__module__");
     const char *text = PyUnicode_AsUTF8(doc);
-    if (name != NULL && text != NULL && (state->no_bias = PyFloat_FromDouble(0.0)) != NULL) {
-        state->dot_def = (PyMethodDef){"dot", (PyCFunction)(void (*)(void))public_dot,
-                                       METH_FASTCALL | METH_KEYWORDS, text};
-        state->reference_dot = Py_NewRef(function);
-        state->dot_doc = Py_NewRef(doc);
-        public = PyCFunction_NewEx(&state->dot_def, module, name);
+    int which = 0;
+    while (name != NULL && which < N_PUBLISHED &&
+           !(PyUnicode_Check(name) &&
+             PyUnicode_CompareWithASCIIString(name, public[which].name) == 0)) {
+        which++;
     }
+    if (name == NULL || room == NULL || text == NULL) {
+        goto done;
+    }
+    if (which == N_PUBLISHED) {
+        PyErr_Format(PyExc_ValueError, "published: there is no %R here", name);
+        goto done;
+    }
+    if (state->published[which].reference != NULL) { /* its definition holds its text */
+        PyErr_Format(PyExc_RuntimeError, "published: there is one %R already", name);
+        goto done;
+    }
+    state->published[which].def =
+        (PyMethodDef){public[which].name, (PyCFunction)(void (*)(void))public[which].function,
+                      METH_FASTCALL | METH_KEYWORDS, text};
+    state->published[which].reference = Py_NewRef(function);
+    state->published[which].doc = Py_NewRef(doc);
+    result = PyCFunction_NewEx(&state->published[which].def, module, room);
+done:
     Py_XDECREF(name);
-    return public;
-}
-
-/* reduce(row, values): a variadic row of a list or tuple, or NotImplemented. */
-static PyObject *
-native_reduce(PyObject *module, PyObject *const *args, Py_ssize_t n)
-{
-    State *state = PyModule_GetState(module);
-    Segment segment;
-    if (n != 2 || !segment_of(args[1], &segment) || segment.n == 0) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    int kernel = kernel_of(state, args[0]);
-    if (kernel == NO_KERNEL || kernels[kernel].variadic.value == NULL) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    return variadic(state, kernel, &segment);
+    Py_XDECREF(room);
+    return result;
 }
 
 /* Whether all items are Values of this class, and, if asked, leaves. */
-static int
-all_nodes(const Segment *segment, int leaves_only)
+ALWAYS_INLINE int
+all_nodes(const State *state, const Segment *segment, int leaves_only)
 {
     for (Py_ssize_t i = 0; i < segment->n; i++) {
-        if (!is_node(segment->item[i]) ||
+        if (Py_TYPE(segment->item[i]) != state->value_type ||
             (leaves_only && ((Node *)segment->item[i])->form != LEAF)) {
             return 0;
         }
@@ -2654,37 +2832,47 @@ all_nodes(const Segment *segment, int leaves_only)
     return 1;
 }
 
-enum { READ_DATA, READ_GRADS, WRITE_DATA };
+enum { READ_DATA, READ_GRADS, WRITE_DATA, ADD_GRADS };
 
-/* Between Values and a float64 buffer; False where it is not for C. */
-static PyObject *
-transfer(PyObject *const *args, Py_ssize_t n, int what)
+/* Between Values and a float64 buffer; False, and no Value changed, where it is not for C. */
+ALWAYS_INLINE PyObject *
+transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
 {
+    const State *state = PyModule_GetState(module);
+    int writing = what == WRITE_DATA || what == ADD_GRADS; /* to the Values */
     Segment segment;
     Py_buffer view;
-    if (n != 2 || !segment_of(args[0], &segment) || !all_nodes(&segment, what == WRITE_DATA)) {
+    if (n != 2) {
         Py_RETURN_FALSE;
     }
-    int flags = PyBUF_ND | PyBUF_FORMAT | (what == WRITE_DATA ? 0 : PyBUF_WRITABLE);
-    if (PyObject_GetBuffer(args[1], &view, flags) < 0) {
+    if (PyObject_GetBuffer(args[1], &view, PyBUF_ND | PyBUF_FORMAT | !writing * PyBUF_WRITABLE) < 0) {
         PyErr_Clear();
         Py_RETURN_FALSE;
     }
-    /* Asking for the buffer may have run Python code, so look at the sequence again. */
-    int fits = segment_of(args[0], &segment) && all_nodes(&segment, what == WRITE_DATA) &&
+    /* Asking for the buffer may have run Python code, so the sequence is looked at only now. */
+    int fits = segment_of(args[0], &segment) && (!writing || all_nodes(state, &segment, 1)) &&
                view.format != NULL && strcmp(view.format, "d") == 0 &&
                view.len == segment.n * (Py_ssize_t)sizeof(double);
     double *x = view.buf;
     for (Py_ssize_t i = 0; fits && i < segment.n; i++) {
         Node *node = (Node *)segment.item[i];
-        if (what == READ_DATA) {
+        if (!writing && Py_TYPE(node) != state->value_type) {
+            fits = 0;
+            break;
+        }
+        switch (what) {
+        case READ_DATA:
             x[i] = node->data;
-        }
-        else if (what == READ_GRADS) {
+            break;
+        case READ_GRADS:
             x[i] = grad_of(node);
-        }
-        else {
+            break;
+        case WRITE_DATA:
             node->data = x[i];
+            break;
+        case ADD_GRADS:
+            assign_grad(node, grad_of(node) + x[i]);
+            break;
         }
     }
     PyBuffer_Release(&view);
@@ -2694,34 +2882,36 @@ transfer(PyObject *const *args, Py_ssize_t n, int what)
 static PyObject *
 read_data(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-    (void)module;
-    return transfer(args, n, READ_DATA);
+    return transfer(module, args, n, READ_DATA);
 }
 
 static PyObject *
 read_grads(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-    (void)module;
-    return transfer(args, n, READ_GRADS);
+    return transfer(module, args, n, READ_GRADS);
 }
 
 static PyObject *
 write_data(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-    (void)module;
-    return transfer(args, n, WRITE_DATA);
+    return transfer(module, args, n, WRITE_DATA);
+}
+
+static PyObject *
+add_grads(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    return transfer(module, args, n, ADD_GRADS);
 }
 
 static PyObject *
 reset_grads(PyObject *module, PyObject *values)
 {
-    (void)module;
     Segment segment;
-    if (!segment_of(values, &segment) || !all_nodes(&segment, 0)) {
+    if (!segment_of(values, &segment) || !all_nodes(PyModule_GetState(module), &segment, 0)) {
         Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < segment.n; i++) {
-        ((Node *)segment.item[i])->has_grad = 0;
+        ((Node *)segment.item[i])->reached = 0;
     }
     Py_RETURN_TRUE;
 }
@@ -2831,15 +3021,15 @@ static PyMethodDef module_methods[] = {
     {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
     {"topological_order", topological_order, METH_O,
      "All nodes below a list of them, parents first; None unless all are of this class."},
-    {"published_dot", published_dot, METH_VARARGS, "Return the dot that users call."},
-    {"reduce", (PyCFunction)(void (*)(void))native_reduce, METH_FASTCALL,
-     "A variadic primitive on a list or tuple, or NotImplemented."},
+    {"published", published, METH_VARARGS, "Return the function that users call."},
     {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
      "Copy the data of Values into a float64 buffer; whether that could be done."},
     {"read_grads", (PyCFunction)(void (*)(void))read_grads, METH_FASTCALL,
      "Copy the gradients of Values into a float64 buffer; whether that could be done."},
     {"write_data", (PyCFunction)(void (*)(void))write_data, METH_FASTCALL,
      "Copy a float64 buffer into the data of leaves; whether that could be done."},
+    {"add_grads", (PyCFunction)(void (*)(void))add_grads, METH_FASTCALL,
+     "Add a float64 buffer to the gradients of leaves; whether that could be done."},
     {"reset_grads", reset_grads, METH_O,
      "Reset the gradients of Values; whether that could be done."},
     {"set_modes_active", set_modes_active, METH_O, "Say how many modes are entered."},
@@ -2854,8 +3044,10 @@ module_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     state->open_slot = SLAB_NODES; /* no slab is open yet */
+    state->sweep = BY_HAND;
+    state->no_bias = PyFloat_FromDouble(0.0);
     state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
-    return state->kernel_type == NULL ? -1 : 0;
+    return state->kernel_type == NULL || state->no_bias == NULL ? -1 : 0;
 }
 
 static int
@@ -2876,7 +3068,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->asked.evaluate);
     Py_VISIT(state->asked.observe);
     Py_VISIT(state->asked.watch_backward);
-    Py_VISIT(state->reference_dot);
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_VISIT(state->published[i].reference);
+    }
     return 0;
 }
 
@@ -2900,7 +3094,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->asked.evaluate);
     Py_CLEAR(state->asked.observe);
     Py_CLEAR(state->asked.watch_backward);
-    Py_CLEAR(state->reference_dot);
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_CLEAR(state->published[i].reference);
+    }
     Py_CLEAR(state->no_bias);
     return 0;
 }
@@ -2913,7 +3109,9 @@ module_free(void *module)
         return;
     }
     (void)module_clear(module);
-    Py_CLEAR(state->dot_doc); /* which a function made of it may still show until now */
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_CLEAR(state->published[i].doc); /* which the function may still show until now */
+    }
     while (state->arenas != NULL) {
         free_arena(state, state->arenas);
     }

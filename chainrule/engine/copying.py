@@ -1,13 +1,14 @@
-"""Copying and pickling of graphs: one reducer serves ``copy``, ``deepcopy`` and ``pickle``.
+"""Copying and pickling of graphs, however deep, as one node is copied: by its contents.
 
-A node refers to its parents, so the obvious reducer would recurse once per level.  Here a node
-takes along an iterator over its ancestors, oldest first.  Each of them is then met while all its
-parents are already known, so nothing recurses however deep the graph, and a node that several roots
-share stays shared.
+A node refers to its parents, so the obvious reducer would recurse once per level.  Here all of its
+ancestors come before it, oldest first: ``deepcopy`` goes through them in a loop, and to ``pickle``
+a node takes along an iterator over them.  Each is then met while all its parents are known already,
+so nothing recurses, and a node that several roots share stays shared.
 """
 
 from __future__ import annotations
 
+import copy
 import copyreg
 import threading
 from collections.abc import Iterator
@@ -42,9 +43,9 @@ def _ancestors_of(node: Value) -> Iterator[Value]:
         _announced.ids.difference_update(map(id, ancestors))
 
 
-def _reduce(node: Value) -> tuple[Any, ...]:
+def _contents(node: Value) -> tuple[Any, ...]:
     grad = node.grad if node.has_grad else None
-    contents = (
+    return (
         node.primitive,
         node.operands,
         node.parents,
@@ -53,6 +54,21 @@ def _reduce(node: Value) -> tuple[Any, ...]:
         grad,
         node.label,
     )
+
+
+def _deepcopy(node: Value, memo: dict[int, Any]) -> Value:
+    with modes.suspended():
+        for one in topological_order([node]):
+            if id(one) not in memo:
+                row, operands, parents, *rest = _contents(one)
+                operands = [x if type(x) is float else copy.deepcopy(x, memo) for x in operands]
+                parents = [memo[id(x)] for x in parents]
+                memo[id(one)] = make_node(row, tuple(operands), tuple(parents), *rest)
+    return memo[id(node)]  # type: ignore[no-any-return]
+
+
+def _reduce(node: Value) -> tuple[Any, ...]:
+    contents = _contents(node)
     if node.primitive is None or id(node) in _announced.ids:
         _announced.ids.discard(id(node))
         return _restored, contents
@@ -79,3 +95,4 @@ def _after(ancestors: object, *contents: Any) -> Value:
 
 
 copyreg.pickle(Value, _reduce)
+Value.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]

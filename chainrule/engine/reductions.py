@@ -27,10 +27,16 @@ def _terms(values: Iterable[Any], name: str) -> list[Any]:
     return list(values)
 
 
-def _reduced(row: primitives.Primitive, values: Iterable[Any]) -> Any:
-    if native is not None and (y := native.reduce(row, values)) is not NotImplemented:
-        return y
-    return row(*_some_terms(values, row.name))
+def _published(signature: str) -> Callable[[_F], _F]:
+    """Put the native core's entry before a function, which it asks where C does not know better."""
+
+    def publish(function: _F) -> _F:
+        if native is None:
+            return function
+        doc = f"{function.__name__}({signature})\n--\n\n{function.__doc__}"
+        return native.published(function, doc)  # type: ignore[no-any-return]
+
+    return publish
 
 
 def _some_terms(values: Iterable[Any], name: str) -> list[Any]:
@@ -40,6 +46,7 @@ def _some_terms(values: Iterable[Any], name: str) -> list[Any]:
     return terms
 
 
+@_published("values")
 def sum(values: Iterable[Any]) -> Any:
     """Return the sum of *values* as one node; 0.0 if there are none.
 
@@ -50,11 +57,11 @@ def sum(values: Iterable[Any]) -> Any:
 
     Terms are added from left to right, on every version of Python alike.
     """
-    if not isinstance(values, (list, tuple)):
-        values = _terms(values, "sum")
-    return _reduced(primitives.add_up, values) if values else 0.0
+    terms = _terms(values, "sum")
+    return primitives.add_up(*terms) if terms else 0.0
 
 
+@_published("values")
 def mean(values: Iterable[Any]) -> Any:
     """Return the arithmetic mean of *values* as one node; ValueError if there are none.
 
@@ -62,18 +69,10 @@ def mean(values: Iterable[Any]) -> Any:
     >>> cr.mean([cr.Value(1.0), cr.Value(2.0)]).partials
     (0.5, 0.5)
     """
-    return _reduced(primitives.mean_of, values)
+    return primitives.mean_of(*_some_terms(values, "mean"))
 
 
-def _published(function: _F) -> _F:
-    """Put the native core's entry before *function*, which it asks where C does not know better."""
-    if native is None:
-        return function
-    doc = f"{function.__name__}(weights, inputs, bias=0.0)\n--\n\n{function.__doc__}"
-    return native.published_dot(function, doc)  # type: ignore[no-any-return]
-
-
-@_published
+@_published("weights, inputs, bias=0.0")
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     """Return bias + sum_i weights[i] * inputs[i] as one node: a neuron's z.
 
@@ -116,6 +115,7 @@ def softmax(values: Iterable[Any]) -> Any:
     return entries
 
 
+@_published("values")
 def logsumexp(values: Iterable[Any]) -> Any:
     """Return log(sum_k exp(v_k)) as one node, without overflow; ValueError if there are none.
 
@@ -123,7 +123,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
     >>> round(cr.logsumexp([1000.0, 1000.0]), 6)
     1000.693147
     """
-    return _reduced(primitives.logsumexp_of, values)
+    return primitives.logsumexp_of(*_some_terms(values, "logsumexp"))
 
 
 def take(table: Sequence[Any], index: Any) -> Any:

@@ -49,23 +49,18 @@ def linked_partials(node: Node) -> Sequence[Any]:
     return partials
 
 
-def _below(outputs: Iterable[Node]) -> list[Node]:
-    """Return *outputs* and all that they depend on, in no order that a caller may rely on."""
+def topological_order(outputs: Iterable[Node]) -> list[Node]:
+    """Return *outputs* and all that they depend on, every parent before its children."""
     nodes = list(dict.fromkeys(outputs))
-    if native is not None and (found := native.topological_order(nodes)) is not None:
-        return found  # type: ignore[no-any-return]
+    if native is not None and (order := native.topological_order(nodes)) is not None:
+        return order  # type: ignore[no-any-return]
     seen = set(nodes)
     for node in nodes:  # grows while it is read
         for parent in node.parents:
             if parent not in seen:
                 seen.add(parent)
                 nodes.append(parent)
-    return nodes
-
-
-def topological_order(outputs: Iterable[Node]) -> list[Node]:
-    """Return *outputs* and all that they depend on, every parent before its children."""
-    return sorted(_below(outputs), key=_by_serial)
+    return sorted(nodes, key=_by_serial)
 
 
 class _Nothing:
@@ -83,15 +78,15 @@ def pullback(
     The adjoint of v is sum over outputs o of cotangent(o) * do/dv.  With *partials_of* set to
     :func:`linked_partials` the adjoints are Values wherever they depend on one.
     """
-    nodes = _below(outputs)
+    order = topological_order(outputs)
     empty = 0.0 if partials_of is stored_partials else _Nothing()
-    adjoints: dict[Node, Any] = dict.fromkeys(nodes, empty)
+    adjoints: dict[Node, Any] = dict.fromkeys(order, empty)
     adjoints.update(outputs)
-    # Leaves, which are most of the nodes, pass nothing on: they need no place in the order.
-    for node in sorted((n for n in nodes if n.parents), key=_by_serial, reverse=True):
-        adjoint = adjoints[node]
-        for parent, partial in zip(node.parents, partials_of(node)):  # noqa: B905 (the hot loop)
-            adjoints[parent] += partial * adjoint
+    for node in reversed(order):
+        if parents := node.parents:
+            adjoint = adjoints[node]
+            for parent, partial in zip(parents, partials_of(node)):  # noqa: B905 (the hot loop)
+                adjoints[parent] += partial * adjoint
     return adjoints
 
 

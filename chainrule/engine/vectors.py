@@ -28,18 +28,23 @@ def read_grads(values: Sequence[Value]) -> Vector:
     return np.array([value.grad for value in values], dtype=float)
 
 
+def _one_each(doing: str, values: Sequence[Value], vector: Any) -> Vector:
+    numbers: Vector = np.asarray(vector, dtype=float)
+    if numbers.shape != (len(values),):
+        raise ValueError(
+            f"{doing}: an array of shape {numbers.shape} for {len(values)} Values; "
+            f"expected shape ({len(values)},)"
+        )
+    return numbers
+
+
 def write_data(values: Sequence[Value], vector: Any) -> None:
     """Set the data of the leaves *values* from *vector*, one number each.
 
     ValueError if their number differs; AttributeError if one of *values* is no leaf.  Nothing is
     written in either case.
     """
-    vector = np.asarray(vector, dtype=float)
-    if vector.shape != (len(values),):
-        raise ValueError(
-            f"write_data: an array of shape {vector.shape} for {len(values)} Values; "
-            f"expected shape ({len(values)},)"
-        )
+    vector = _one_each("write_data", values, vector)
     if native is not None and native.write_data(values, vector):
         return
     for value in values:
@@ -47,6 +52,23 @@ def write_data(values: Sequence[Value], vector: Any) -> None:
             raise AttributeError(f"write_data: {value!r} is not a leaf, so its data is read-only")
     for value, number in zip(values, vector.tolist(), strict=True):
         value.data = number
+
+
+def add_grads(values: Sequence[Value], vector: Any) -> None:
+    """Add *vector* to the gradients of the leaves *values*, one number each, as a sweep would.
+
+    A leaf that stands in *values* several times gets each of its numbers.  ValueError if their
+    number differs; AttributeError if one of *values* is no leaf, since the gradients of computed
+    nodes start fresh at each sweep.  Nothing is added in either case.
+    """
+    vector = _one_each("add_grads", values, vector)
+    if native is not None and native.add_grads(values, vector):
+        return
+    for value in values:
+        if value.primitive is not None:
+            raise AttributeError(f"add_grads: {value!r} is not a leaf, so its grad does not add up")
+    for value, number in zip(values, vector.tolist(), strict=True):
+        value.grad += number
 
 
 def reset_grads(values: Sequence[Value]) -> None:
