@@ -48,6 +48,10 @@ class Lifted:
     """What every pass found, in words."""
     widest: int
     """How many numbers the largest array holds for one example."""
+    rules: Sequence[tuple[modes.Rule, slice]] = ()
+    """What the data must be: each rule, and the results of *tested* that it is about."""
+    tested: Lifted | None = None
+    """The program of the numbers that the rules are about."""
     _functions: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -196,7 +200,10 @@ class Compiled:
         if lifted is None:
             lifted = self._lifted[shapes] = self._record(batch, shapes)
         self._latest = lifted
-        return lifted, [x if x.ndim > 1 else x[:, None] for x in batch]
+        rows = [x if x.ndim > 1 else x[:, None] for x in batch]
+        if lifted.tested and len(batch[0]):
+            _test(lifted, rows)
+        return lifted, rows
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
         if not arrays:
@@ -244,12 +251,21 @@ class Compiled:
                 f"this program was recorded for {known}; a loaded program cannot record new ones"
             )
         examples = [_example(x) for x in batch]
-        with modes.tracing():
+        demands: list[modes.Demand] = []
+        with modes.tracing(demands):
             result = self._function(*examples)
         outputs: list[Any] = []
         structure = _numbered(result, outputs, self._name)
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        return _lift(outputs, [_leaves(x) for x in examples], names, shapes, structure)
+        arguments = [_leaves(x) for x in examples]
+        lifted = _lift(outputs, arguments, names, shapes, structure)
+        if demands:
+            ends = list(itertools.accumulate(len(demand.values) for demand in demands))
+            slices = [slice(*ends) for ends in itertools.pairwise([0, *ends])]
+            lifted.rules = [(d.rule, at) for d, at in zip(demands, slices, strict=True)]
+            values = [x for demand in demands for x in demand.values]
+            lifted.tested = _lift(values, arguments, names, shapes, None)
+        return lifted
 
 
 def compile(function: Any) -> Compiled:
@@ -363,6 +379,22 @@ def _thetas(lifted: Lifted, function: str) -> list[Array]:
         vector[slice(*operation.detail)].reshape(operation.shape)
         for operation in lifted.program.parameters(function)
     ]
+
+
+def _test(lifted: Lifted, batch: list[Array]) -> None:
+    """Raise the error of the first rule that an example of *batch* does not keep."""
+    assert lifted.tested is not None
+    count = len(batch[0])
+    found = lifted.tested.function("forward")(*_thetas(lifted.tested, "forward"), *batch)
+    table = np.broadcast_to(found, (count, lifted.rules[-1][1].stop)).T
+    for rule, at in lifted.rules:
+        numbers = table[at]
+        with np.errstate(invalid="ignore"):
+            kept = np.reshape(rule.holds(numbers), (-1, count)).all(axis=0)
+        if not kept.all():
+            first = int(kept.argmin())
+            error = rule.error(numbers[:, first].tolist())
+            raise type(error)(f"example {first}: {error}")
 
 
 def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], float]]:
