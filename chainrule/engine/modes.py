@@ -127,22 +127,17 @@ def demand(rule: Rule, values: Sequence[Any]) -> None:
 
 def refuse_to_choose(doing: str) -> None:
     """Raise TraceError if the graph under construction must serve for any data."""
-    if current().tracing:
-        raise TraceError(
-            f"{doing} while a function is compiled would fix the choice for all examples: write "
-            "cr.where(cr.less(a, b), x, y) for 'x if a < b else y', cr.equal for ==, and "
-            "cr.maximum for max"
-        )
+    refuse_while_tracing(
+        f"{doing} while a function is compiled would fix the choice for all examples: write "
+        "cr.where(cr.less(a, b), x, y) for 'x if a < b else y', cr.equal for ==, and cr.maximum "
+        "for max"
+    )
 
 
-def refuse_to_concretise() -> None:
-    """Raise TraceError if a Value is made a plain number where it must serve for any data."""
+def refuse_while_tracing(message: str) -> None:
+    """Raise TraceError with *message* if the graph under construction must serve for any data."""
     if current().tracing:
-        raise TraceError(
-            "turning a Value into a plain number while a function is compiled would fix that "
-            "number for all examples: use chainrule's functions (cr.exp) where math's were called, "
-            "and cr.take(table, v) for table[int(v)]"
-        )
+        raise TraceError(message)
 
 
 def no_grad() -> _Switched:

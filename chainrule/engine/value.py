@@ -89,7 +89,11 @@ class Common:
         )
 
     def __float__(self: Any, *_: object) -> NoReturn:
-        modes.refuse_to_concretise()
+        modes.refuse_while_tracing(
+            "turning a Value into a plain number while a function is compiled would fix that "
+            "number for all examples: use chainrule's functions (cr.exp) where math's were called, "
+            "and cr.take(table, v) for table[int(v)]"
+        )
         raise TypeError(
             "a Value does not turn into a float by itself, because that would drop its graph: take "
             "v.data, or use chainrule's functions (cr.exp) where math's were called"
@@ -423,6 +427,10 @@ def observe(node: Any) -> tuple[bool, str | None]:
 
 def watch_backward(root: Any, seed: float) -> None:
     """Raise AnomalyError, if that mode is on, where *root*'s backward pass leaves the numbers."""
+    modes.refuse_while_tracing(
+        "backward() in a function that is compiled would run once, for one example: call backward "
+        "of the compiled function, or cr.gradients(y, [x], create_graph=True) inside"
+    )
     if modes.current().watching:
         watch_adjoints(pullback({root: seed}))
 
