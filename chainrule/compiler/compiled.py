@@ -420,17 +420,17 @@ def _thetas(lifted: Lifted, function: str) -> list[Array]:
 def _test(lifted: Lifted, batch: list[Array]) -> None:
     """Raise the error of the first rule that an example of *batch* does not keep."""
     assert lifted.tested is not None
-    count = len(batch[0])
+    shape = len(batch[0]), lifted.rules[-1][1].stop
     found = lifted.tested.function("forward")(*_thetas(lifted.tested, "forward"), *batch)
-    table = np.broadcast_to(found, (count, lifted.rules[-1][1].stop)).T
-    for rule, at in lifted.rules:
-        numbers = table[at]
-        with np.errstate(invalid="ignore"):
-            kept = np.reshape(rule.holds(numbers), (-1, count)).all(axis=0)
-        if not kept.all():
-            first = int(kept.argmin())
-            error = rule.error(numbers[:, first].tolist())
-            raise type(error)(f"example {first}: {error}")
+    table = found if np.shape(found) == shape else np.broadcast_to(found, shape)
+    with np.errstate(invalid="ignore"):
+        for rule, at in lifted.rules:
+            numbers = table[:, at].T
+            kept = rule.holds(numbers)
+            if not kept.all():
+                first = int(np.reshape(kept, (-1, shape[0])).all(axis=0).argmin())
+                error = rule.error(numbers[:, first].tolist())
+                raise type(error)(f"example {first}: {error}")
 
 
 def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], float]]:

@@ -125,13 +125,12 @@ def logistic(logits: Any, targets: Any) -> Any:
     # log h = logsigmoid(z) and log(1 - h) = -softplus(z): neither is a difference, so both keep
     # their digits in the tail where they are tiny.
     rule = _Rule("logistic", _between_0_and_1, "a number between 0 and 1")
-    weights, terms = [], []
+    terms = []
     for z, y in _pairs(logits, targets, rule):
-        for weight, term in ((-y, logsigmoid), (1.0 - y, softplus)):
+        for sign, weight, log in ((-1, y, logsigmoid), (1, 1.0 - y, softplus)):
             if _counts(weight):
-                weights.append(weight)
-                terms.append(term(z))
-    return _weighted(weights, terms)
+                terms.append((sign, weight, log(z)))
+    return _added(terms)
 
 
 def cross_entropy(logits: Any, target: Any) -> Any:
@@ -168,9 +167,8 @@ def cross_entropy(logits: Any, target: Any) -> Any:
         highest = logits[top]
     differences = [0.0 if k == top else z - highest for k, z in enumerate(logits)]
     linked = [k for k in range(len(logits)) if k != top and _counts(y[k])]
-    return _weighted(
-        [total, *(-y[k] for k in linked)],
-        [logsumexp_of(*differences), *(differences[k] for k in linked)],
+    return _added(
+        [(1, total, logsumexp_of(*differences)), *((-1, y[k], differences[k]) for k in linked)]
     )
 
 
@@ -218,12 +216,16 @@ def _squared(outputs: Any, targets: Any, name: str) -> Any:
     return dot_product(*residuals, *residuals, 0.0)
 
 
-def _weighted(weights: list[Any], terms: list[Any]) -> Any:
-    """Return the sum of weight times term."""
-    if any(isinstance(w, Value) for w in weights):  # which may turn out to be 0
-        pairs = zip(weights, terms, strict=True)
-        return sum_of(damped(t, w) if isinstance(w, Value) else w * t for w, t in pairs)
-    return dot_product(*weights, *terms, 0.0)
+def _added(terms: list[tuple[int, Any, Any]]) -> Any:
+    """Return the sum of sign times weight times term."""
+    if any(isinstance(weight, Value) for _, weight, _ in terms):  # and may turn out to be 0
+        products = [
+            (sign, damped(x, weight) if isinstance(weight, Value) else weight * x)
+            for sign, weight, x in terms
+        ]
+        return sum_of(x if sign > 0 else -x for sign, x in products)
+    weights = [sign * weight for sign, weight, _ in terms]
+    return dot_product(*weights, *(x for *_, x in terms), 0.0)
 
 
 def _counts(weight: Any) -> bool:
