@@ -12,7 +12,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import cli, demos, nn
-from chainrule.demos import chain, mazur, micrograd, moons, xor
+from chainrule.demos import chain, lift, mazur, micrograd, moons, xor
 
 ROOM = Path(demos.__file__).parent
 LINK = Path(__file__).parents[1] / "demos"
@@ -121,6 +121,22 @@ def test_chain_agrees_with_complex_step_differentiation(capsys):
         by_bias = cost(chain.WEIGHTS, chain.BIASES + nudge).imag / 1e-30
         assert float(printed[f"w{i + 1}"]) == pytest.approx(by_weight, abs=1e-12)
         assert float(printed[f"b{i + 1}"]) == pytest.approx(by_bias, abs=1e-12)
+
+
+# --- lift ----------------------------------------------------------------------------------------
+
+
+def test_lift_shows_the_scalar_code_its_nodes_and_the_program_that_agrees(capsys):
+    lift.main()
+    out = capsys.readouterr().out
+    code, program = out.split("array operations:")
+    assert "\ndef cost(x: list[Any], y: list[Any]) -> Any:\n    a = x\n" in code
+    assert "7,283 scalar nodes" in code
+    assert "\n    delta3 = sigmoid(z3) - Y\n" in program
+    by_graph, by_program = re.search(r"cost: (\S+) by the graph, (\S+) by", program).groups()
+    assert by_graph == by_program
+    assert float(re.search(r"2410 of them, (\S+) apart", program)[1]) < 1e-14
+    assert float(re.search(r"(\d+) times faster", program)[1]) > 1
 
 
 # --- xor and moons -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule import cli, demos, nn, viz
 from chainrule.demos import digits
 
@@ -79,6 +80,44 @@ def test_one_epoch_on_half_of_the_digits_teaches_most_of_them(model):
     digits.train(model, training[::2], held_out[::2], 1, rng, history, quiet=True)
     assert len(history.losses) == 44
     assert history.accuracies[0] > 0.8  # measured with seeds 0 to 4: 0.861 to 0.944
+
+
+def losses_of_a_short_run(batches):
+    """Return the losses of the first steps, and the weights after them."""
+    rng = np.random.default_rng(1)
+    training, held_out = digits.split(digits.load(), rng)
+    model = nn.MLP(64, digits.WIDTHS, activation=digits.ACTIVATION, seed=rng)
+    history = digits.History()
+    few = training[: batches * digits.BATCH]
+    digits.train(model, few, held_out[:20], 1, rng, history, quiet=False)
+    return history.losses, np.concatenate([theta.ravel() for theta in model.thetas])
+
+
+def test_training_by_the_compiled_loss_is_training_by_graphs(monkeypatch, capsys):
+    losses, weights = losses_of_a_short_run(5)
+    assert "gradients from the compiled loss: 2,593 scalar nodes became" in capsys.readouterr().out
+    seen = []
+
+    def refusing(function):
+        seen.append(function)
+        raise cr.TraceError("it is told not to")
+
+    monkeypatch.setattr(cr, "compile", refusing)
+    by_graph, same_weights = losses_of_a_short_run(5)
+    said = capsys.readouterr().out
+    assert "gradients from a graph for every mini-batch: it is told not to\n" in said
+    assert len(seen) == 2  # the loss, and the outputs that are read
+    np.testing.assert_allclose(losses, by_graph, rtol=1e-12)
+    np.testing.assert_allclose(weights, same_weights, rtol=1e-11)
+
+
+def test_a_refusal_other_than_to_compile_is_not_hidden(monkeypatch):
+    def broken(function):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(cr, "compile", broken)
+    with pytest.raises(ValueError, match="broken"):
+        losses_of_a_short_run(1)
 
 
 def test_the_network_has_the_promised_size(model):

@@ -137,13 +137,22 @@ def test_a_run_inside_a_run_has_a_workspace_of_its_own():
 
 
 def test_a_run_that_fails_leaves_the_next_one_right():
-    table = families.values(random.Random(0), 4, 2)
-    compiled = cr.compile(lambda i, x: cr.dot(cr.take(table, i), x))
-    arrays = [np.array([0.0, 3.0]), batch(2, 2)]
-    expected = compiled.value_and_grad(*arrays)
-    with pytest.raises(IndexError, match="whole numbers from 0 to 3"):
-        compiled.value_and_grad(np.array([0.0, 4.0]), arrays[1])
-    found = compiled.value_and_grad(*arrays)
+    fails = []
+
+    def forward(x):
+        if fails:
+            raise ArithmeticError(fails.pop())
+        return x * x
+
+    own = cr.primitive("sometimes", forward, [lambda x, y: 2.0 * x])
+    w = families.values(random.Random(0), 3)
+    compiled = cr.compile(lambda x: cr.exp(own(cr.tanh(cr.dot(w, x)))))
+    X, other = batch(4, 3), batch(4, 3, seed=1)
+    expected = compiled.value_and_grad(X)
+    fails.append("half-way")
+    with pytest.raises(ArithmeticError, match="half-way"):
+        compiled.value_and_grad(other)
+    found = compiled.value_and_grad(X)
     assert found[0] == expected[0]
     equal(found[1], expected[1])
 

@@ -8,12 +8,14 @@ caller divides.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
 
 from ..engine import primitives
+from .dependence import dependence
 from .program import Array, Builder, Operand, Operation, Shape, Symbol, addresses_of
 
 _WHOLE = None
@@ -191,8 +193,11 @@ class _Pullback:
             linked = [i for i in wanted if row.partials[i] is not None]
         y = builder.symbol(number)
         shaded = number in self.shaded
-        if row is primitives.tanh:  # the row's 4 s(2x) s(-2x), for less
-            partials: Any = [builder.emit("one_minus_square", (y, args[0]), y.shape, y.batched)]
+        if row is primitives.maximum or row is primitives.minimum:
+            linked = wanted
+            partials: Any = self._tie_shares(row, args, y, wanted)
+        elif row is primitives.tanh:  # the row's 4 s(2x) s(-2x), for less
+            partials = [builder.emit("one_minus_square", (y, args[0]), y.shape, y.batched)]
         else:
             partials = row.partial_values(args, y, linked)
         for i, partial in zip(linked, partials, strict=True):
@@ -203,6 +208,32 @@ class _Pullback:
             else:
                 term = primitives.multiply(adjoint, partial)
             self._return(args[i], term, operation, shaded)
+
+    @functools.cached_property
+    def _depends(self) -> list[Array]:
+        return dependence(self.program, self.forward)
+
+    def _tie_shares(
+        self, row: primitives.Primitive, args: list[Any], y: Symbol, wanted: list[int]
+    ) -> list[Operand]:
+        """Return the row's partials: which arguments are constants may differ by element."""
+        depends = np.array(
+            [
+                np.broadcast_to(isinstance(x, Symbol) and self._depends[x.number], y.shape)
+                for x in args
+            ]
+        )
+        patterns, which = np.unique(depends.reshape(len(args), -1), axis=1, return_inverse=True)
+        which = which.reshape(y.shape)
+        found: list[Operand] = [0.0] * len(wanted)
+        for k, pattern in enumerate(patterns.T):
+            linked = [i for i in wanted if pattern[i]]
+            here = self.builder.constant(which == k)
+            for i, partial in zip(linked, row.partial_values(args, y, linked), strict=True):
+                at = wanted.index(i)
+                everywhere = len(patterns.T) == 1
+                found[at] = partial if everywhere else primitives.where(here, partial, found[at])
+        return found
 
     def _varies(self, x: Symbol) -> bool:
         return x.operation.kind != "constant"
@@ -362,7 +393,18 @@ class _Pullback:
             count = builder.emit(
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
-        share = self._repeated(operation, primitives.divide(adjoint, count))
+        share = primitives.divide(adjoint, count)
+        depends = self._depends[x.number]
+        if not depends.all():  # on a tie with a constant nobody gets a share
+            constant = primitives.multiply(ties, builder.constant(~depends))
+            if operation.detail is None:
+                found = builder.total(constant, (-1,), x.shape)
+            else:
+                found = builder.emit(
+                    "segment_sum", (constant,), operation.shape, x.batched, operation.detail
+                )
+            share = primitives.multiply(share, primitives.equal(found, 0.0))
+        share = self._repeated(operation, share)
         self._give(x.number, primitives.multiply(ties, share), operation.batched)
 
     _minimum = _maximum

@@ -49,6 +49,10 @@ class Lifted:
     """What every pass found, in words."""
     widest: int
     """How many numbers the largest array holds for one example."""
+    rules: Sequence[tuple[modes.Rule, slice]] = ()
+    """What the data must be: each rule, and the results of *tested* that it is about."""
+    tested: Lifted | None = None
+    """The program of the numbers that the rules are about."""
     _runner: Runner | None = field(default=None, repr=False)
 
     @contextmanager
@@ -77,13 +81,20 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any] | None, root: Any = None):
         self._function = function
-        self._name = getattr(function, "__name__", "a compiled graph")
+        self._name = getattr(function, "__name__", type(function).__name__)
         self._lifted: dict[Shapes, Lifted] = {}
         self._latest: Lifted | None = None
-        self._names = _parameter_names(function)
+        self._signature = _signature(function)
+        self._names = _parameter_names(self._signature)
+        self._count: int | None = None  # of arguments, where that is known to be right
         if function is None:
+            self._name = "a compiled graph"
             outputs: list[Any] = []
             structure = _numbered(root, outputs, "compile")
+            if not outputs:
+                raise TypeError(
+                    f"compile: {root!r} is no graph; expected a Value or a list of some"
+                )
             self._latest = self._lifted[()] = _lift(outputs, [], [], (), structure)
 
     def __call__(self, *arrays: Any) -> Any:
@@ -178,7 +189,11 @@ class Compiled:
         return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_function": None}  # a lambda would not travel, the programs do
+        return {
+            **self.__dict__,
+            "_function": None,
+            "_signature": None,
+        }  # a lambda would not travel, the programs do
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -203,40 +218,46 @@ class Compiled:
         if lifted is None:
             lifted = self._lifted[shapes] = self._record(batch, shapes)
         self._latest = lifted
-        return lifted, [x if x.ndim > 1 else x[:, None] for x in batch]
+        rows = [x if x.ndim > 1 else x[:, None] for x in batch]
+        if lifted.tested and len(batch[0]):
+            _test(lifted, rows)
+        return lifted, rows
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
-        if not arrays:
-            raise TypeError(
-                f"{self._name}: expected an array with a row per example for each argument"
-            )
+        """Return *arrays* as arrays of float with as many examples in each."""
+        if len(arrays) != self._count:
+            self._check_count(arrays)
+            self._count = len(arrays)
         names = self._argument_names(len(arrays))
-        batch = []
-        for name, given in zip(names, arrays, strict=True):
-            try:
-                array = np.asarray(given)
-            except ValueError as error:
-                raise ValueError(
-                    f"{self._name}: argument {name} is ragged; examples must have one shape: "
-                    "pad them, or compile the graph of each length"
-                ) from error
-            if array.dtype.kind not in "fiub":
-                raise TypeError(
-                    f"{self._name}: argument {name} is an array of {array.dtype}; expected numbers"
-                )
-            if not array.ndim:
-                raise ValueError(
-                    f"{self._name}: argument {name} is a single number; expected a batch, whose "
-                    "first axis counts the examples"
-                )
-            batch.append(array.astype(float, copy=False))
+        batch = [
+            given
+            if type(given) is np.ndarray and given.dtype == float and given.ndim
+            else _floats(given, f"{self._name}: argument {name}")
+            for name, given in zip(names, arrays, strict=True)
+        ]
         for name, array in zip(names, batch, strict=True):
             if len(array) != len(batch[0]):
                 raise ValueError(
                     f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
-                    f"{array.shape}; expected as many examples in each"
+                    f"{array.shape}; expected as many examples in each, along the first axis"
                 )
         return batch
+
+    def _check_count(self, arrays: Sequence[Any]) -> None:
+        """Raise TypeError unless the function can be called with as many arguments."""
+        if self._signature is not None:
+            try:
+                self._signature.bind(*arrays)
+            except TypeError as error:
+                raise TypeError(
+                    f"{self._name}{self._signature}: {error}; expected an array for each argument, "
+                    "by position, with a row per example"
+                ) from None
+        if not arrays:
+            raise TypeError(
+                f"{self._name} is called without a batch; to compile a graph that needs none, "
+                f"compile its root: cr.compile({self._name}())"
+            )
 
     def _argument_names(self, count: int) -> list[str]:
         names = self._names[:count]
@@ -251,12 +272,41 @@ class Compiled:
                 f"this program was recorded for {known}; a loaded program cannot record new ones"
             )
         examples = [_example(x) for x in batch]
-        with modes.tracing():
-            result = self._function(*examples)
+        demands: list[modes.Demand] = []
+        with modes.tracing(demands):
+            try:
+                result = self._function(*examples)
+            except (TypeError, ValueError, IndexError, AttributeError) as error:
+                if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
+                    raise  # another class may need other arguments than a message
+                raise type(error)(f"{error}; {self._told(batch)}") from error
         outputs: list[Any] = []
         structure = _numbered(result, outputs, self._name)
+        if not outputs:
+            raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        return _lift(outputs, [_leaves(x) for x in examples], names, shapes, structure)
+        arguments = [_leaves(x) for x in examples]
+        lifted = _lift(outputs, arguments, names, shapes, structure)
+        if demands:
+            ends = list(itertools.accumulate(len(demand.values) for demand in demands))
+            slices = [slice(*ends) for ends in itertools.pairwise([0, *ends])]
+            lifted.rules = [(d.rule, at) for d, at in zip(demands, slices, strict=True)]
+            values = [x for demand in demands for x in demand.values]
+            lifted.tested = _lift(values, arguments, names, shapes, None)
+        return lifted
+
+    def _told(self, batch: list[Array]) -> str:
+        """Say what the function is recorded on."""
+        names = self._argument_names(len(batch))
+        told = [
+            f"{name} {f'of shape {x.shape[1:]}' if x.ndim > 1 else 'a single number'}, from an "
+            f"array of shape {x.shape}"
+            for name, x in zip(names, batch, strict=True)
+        ]
+        return (
+            f"{self._name} was given one example, {' and '.join(told)}; the first axis of an array "
+            "counts the examples"
+        )
 
 
 def compile(function: Any) -> Compiled:
@@ -291,6 +341,8 @@ def compile(function: Any) -> Compiled:
     raises TraceError, since the outcome would be fixed for all examples: choose with ``cr.where``.
     What it does with plain numbers, ``v.data`` included, is recorded as it went.
     """
+    if isinstance(function, Compiled):
+        return function
     if isinstance(function, (Value, list, tuple)):
         return Compiled(None, function)
     if not callable(function):
@@ -364,6 +416,22 @@ def _gradient_name(name: str) -> str:
     return name.replace("Theta", "D") if name.startswith("Theta") else f"d{name}"
 
 
+def _test(lifted: Lifted, batch: list[Array]) -> None:
+    """Raise the error of the first rule that an example of *batch* does not keep."""
+    assert lifted.tested is not None
+    shape = len(batch[0]), lifted.rules[-1][1].stop
+    with lifted.tested.running() as workspace, np.errstate(invalid="ignore"):
+        found = workspace.run("forward", batch)
+        table = found if np.shape(found) == shape else np.broadcast_to(found, shape)
+        for rule, at in lifted.rules:
+            numbers = table[:, at].T
+            kept = rule.holds(numbers)
+            if not kept.all():
+                first = int(np.reshape(kept, (-1, shape[0])).all(axis=0).argmin())
+                error = rule.error(numbers[:, first].tolist())
+                raise type(error)(f"example {first}: {error}")
+
+
 def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], float]]:
     """Yield the batch in parts, each with its share of the mean, so that no array gets too large.
 
@@ -381,6 +449,41 @@ def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], f
 
 
 # --- structures of arguments and results ---------------------------------------------------------
+
+
+def _floats(given: Any, what: str) -> Array:
+    """Return *given*, the *what* of a message, as an array of float whose rows are examples."""
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(
+            f"{what} is ragged; examples must have one shape: pad them, or compile the graph of "
+            "each length"
+        ) from error
+    if array.dtype.kind == "O":
+        array = _from_objects(given, array, what)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{what} is an array of {array.dtype}; expected numbers")
+    if not array.ndim:
+        raise ValueError(
+            f"{what} is a single number; expected a batch, whose first axis counts the examples"
+        )
+    with np.errstate(over="ignore"):  # a long double beyond the range becomes inf, as in a Value
+        floats: Array = array.astype(float, copy=False)
+    return floats
+
+
+def _from_objects(given: Any, array: Any, what: str) -> Any:
+    """Return an array of objects that are numbers, such as fractions, as one of float."""
+    if any(isinstance(x, Value) for x in array.flat):
+        raise TypeError(
+            f"{what} holds Values; expected plain numbers: in a function of Values call the "
+            "function that was compiled, not the compiled one"
+        )
+    if not array.ndim:
+        raise TypeError(f"{what} is {given!r:.80}; expected an array, or a nested list, of numbers")
+    floats = [primitives.as_float(x, what) for x in array.flat]
+    return np.array(floats).reshape(array.shape)
 
 
 def _example(batch: Array) -> Any:
@@ -428,13 +531,20 @@ def _count(structure: Any) -> int:
     return sum(map(_count, structure)) if isinstance(structure, (list, tuple)) else 1
 
 
-def _parameter_names(function: Callable[..., Any] | None) -> list[str]:
-    """Return the names of the positional parameters of *function*, as far as it tells them."""
+def _signature(function: Callable[..., Any] | None) -> inspect.Signature | None:
+    """Return what arguments *function* takes, without annotations; None if it does not tell."""
     try:
-        parameters = inspect.signature(function).parameters.values() if function else ()
+        signature = inspect.signature(function)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return []
+        return None
+    bare = [x.replace(annotation=x.empty) for x in signature.parameters.values()]
+    return inspect.Signature(bare)
+
+
+def _parameter_names(signature: inspect.Signature | None) -> list[str]:
+    """Return the names of the positional parameters, as far as they are known."""
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = signature.parameters.values() if signature else ()
     return [x.name for x in parameters if x.kind in plain]
 
 

@@ -79,6 +79,10 @@ def silu(z):
 def normal_cdf(x):
     return np.vectorize(lambda t: 0.5 * math.erfc(-t * math.sqrt(0.5)), otypes=[float])(x)
 """,
+    "normal_pdf": """
+def normal_pdf(x):
+    return math.sqrt(0.5 / math.pi) * np.exp(-0.5 * x * x)
+""",
     "gelu": """
 def gelu(x):
     return damped(x, normal_cdf(x))

@@ -1,9 +1,10 @@
 """A 64-32-10 network learns to read real handwriting, every gradient from the scalar graph.
 
 The data are the 1,797 digits of ``data/README.md``.  A neuron is one ``dot`` node and one ``tanh``
-node, a mini-batch is one graph, and ``loss.backward()`` is all there is to the gradient.  At the
-end the gradient of a batch is held against two others that know nothing of the graph: the deltas
-in closed form (:mod:`chainrule.backprop`), and finite differences.
+node, and the loss of a digit is one graph, which ``cr.compile`` turns into matrix products over a
+mini-batch: ``loss.backward(X, labels)`` is all there is to the gradient.  At the end the gradient
+of a batch, from one graph of scalars, is held against two others that know nothing of the graph:
+the deltas in closed form (:mod:`chainrule.backprop`), and finite differences.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import gzip
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -114,16 +115,55 @@ class History:
     accuracies: list[float] = field(default_factory=list)
 
 
-def loss_of(model: nn.MLP, batch: Digits) -> Any:
-    """Return the mean cross-entropy over *batch*: one graph."""
-    examples = zip(batch.X.tolist(), batch.labels.tolist(), strict=True)
-    return cr.mean([nn.losses.cross_entropy(model(x), label) for x, label in examples])
+def loss_of(model: nn.MLP) -> Callable[[Any, Any], Any]:
+    """Return the cross-entropy of *model* as a function of one digit's pixels and its label."""
+    return lambda x, label: nn.losses.cross_entropy(model(x), label)
 
 
-@cr.no_grad()
+@dataclass
+class OneByOne:
+    """A function of one example run on batches as ``cr.compile`` would, but scalar by scalar."""
+
+    function: Callable[..., Any]
+    reason: str = ""
+    """Why it is not compiled."""
+
+    def results(self, arrays: tuple[Array, ...]) -> list[Any]:
+        return [self.function(*x) for x in zip(*(a.tolist() for a in arrays), strict=True)]
+
+    @cr.no_grad()
+    def __call__(self, *arrays: Array) -> Array:
+        data = np.vectorize(lambda value: value.data, otypes=[float])
+        found: Array = data(self.results(arrays)).T
+        return found
+
+    def backward(self, *arrays: Array) -> float:
+        """Add the gradient of the mean, which is one graph, to the parameters; return the mean."""
+        mean = cr.mean(self.results(arrays))
+        mean.backward()
+        return float(mean.data)
+
+
+def on_batches(function: Callable[..., Any], *arrays: Array) -> Any:
+    """Return *function* of one example as one of batches such as *arrays*: compiled, if it can."""
+    try:
+        return cr.compile(function).record(*arrays)
+    except cr.TraceError as refusal:
+        return OneByOne(function, str(refusal))
+
+
+def how(run: Any) -> str:
+    """Say what *run*, a result of :func:`on_batches`, is."""
+    if isinstance(run, OneByOne):
+        return f"from a graph for every mini-batch: {run.reason}"
+    nodes, operations = run.stats["nodes"], run.stats["gradient"]
+    return f"from the compiled loss: {nodes:,} scalar nodes became {operations} array operations"
+
+
 def predict(model: nn.MLP, X: Array) -> Array:
     """Return the digit that *model* reads in each row of *X*: the one with the largest output."""
-    return np.array([np.argmax([z.data for z in model(x)]) for x in X])
+    read: Array = np.argmax(on_batches(model, X)(X), axis=0)
+    return read
 
 
 def rewriting(quiet: bool) -> bool:
@@ -142,6 +182,9 @@ def train(
 ) -> None:
     """Fit *model* by gradient descent with momentum, the rate falling to 0 as a half cosine."""
     live = rewriting(quiet)
+    loss = on_batches(loss_of(model), training.X, training.labels)
+    if not quiet:
+        print(f"gradients {how(loss)}", flush=True)
     batches = len(training) // BATCH
     schedule = nn.optim.cosine(RATE, total=epochs * batches)
     optimiser = nn.optim.SGD(model.parameters(), schedule, momentum=MOMENTUM)
@@ -151,10 +194,8 @@ def train(
             if live:
                 print(f"\repoch {epoch}/{epochs}  {k / batches:4.0%}", end="", flush=True)
             optimiser.zero_grad()
-            loss = loss_of(model, training[rows])
-            loss.backward()
+            history.losses.append(loss.backward(training.X[rows], training.labels[rows]))
             optimiser.step()
-            history.losses.append(loss.data)
         accuracy = float(np.mean(predict(model, held_out.X) == held_out.labels))
         history.accuracies.append(accuracy)
         if not quiet:
@@ -170,7 +211,7 @@ def train(
 def by_graph(model: nn.MLP, batch: Digits) -> Array:
     """Return the gradient of the loss in all parameters, from one backward pass."""
     model.zero_grad()
-    loss_of(model, batch).backward()
+    OneByOne(loss_of(model)).backward(batch.X, batch.labels)
     return backprop.unroll(model.theta_grads)
 
 
@@ -183,16 +224,16 @@ def by_closed_form(model: nn.MLP, batch: Digits) -> Array:
     return backprop.unroll(found.D)
 
 
-@cr.no_grad()
 def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
     """Return its entries at *positions* by finite differences of the loss."""
-    centre = loss_of(model, batch).data
+    loss = on_batches(loss_of(model), batch.X, batch.labels)
+    centre = np.mean(loss(batch.X, batch.labels))
     entries = []
     for parameter in np.array(model.parameters())[positions]:
 
         def moved(x: float, parameter: cr.Value = parameter) -> list[float]:
             parameter.data = x
-            return [loss_of(model, batch).data]
+            return [np.mean(loss(batch.X, batch.labels))]
 
         x = parameter.data
         entries.append(slopes(moved, x, np.array([centre]), np.zeros(1))[0].value)

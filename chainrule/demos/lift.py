@@ -5,7 +5,9 @@ records it once, finds the matrix products in its graph and prints them as NumPy
 backpropagation of the course notes, derived and not typed in.
 """
 
+import inspect
 import random
+import textwrap
 import time
 from itertools import pairwise
 from typing import Any
@@ -52,8 +54,10 @@ def main(seed: int = 0) -> None:
     compiled = cr.compile(cost)
     loss, gradient = compiled.value_and_grad(X, Y)
     stats = compiled.stats
-    print(f"The cost of one example is {stats['nodes']} scalar nodes; for {EXAMPLES} examples and")
-    print(f"their gradients the program needs {stats['gradient']} array operations:\n")
+    print("The cost of one example, written number by number:\n")
+    print(textwrap.dedent(inspect.getsource(cost)))
+    print(f"That is a graph of {stats['nodes']:,} scalar nodes.  For {EXAMPLES} examples and their")
+    print(f"gradients the program made of it needs {stats['gradient']} array operations:\n")
     print(compiled.source)
 
     start = time.perf_counter()

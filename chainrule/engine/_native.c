@@ -2347,11 +2347,9 @@ static PyObject *
 richcompare(PyObject *self, PyObject *other, int op)
 {
     double a = ((Node *)self)->data, b;
-    if (op == Py_EQ || op == Py_NE) { /* identity, which the interpreter falls back to */
-        if (self == other) {
-            return PyBool_FromLong(op == Py_EQ);
-        }
-        Py_RETURN_NOTIMPLEMENTED;
+    int equality = op == Py_EQ || op == Py_NE;
+    if (equality && self == other) {
+        return PyBool_FromLong(op == Py_EQ);
     }
     State *state = arena_of((Node *)self)->state;
     if (state->modes_active) { /* comparing may be refused */
@@ -2360,6 +2358,9 @@ richcompare(PyObject *self, PyObject *other, int op)
             return NULL;
         }
         Py_DECREF(fine);
+    }
+    if (equality) { /* identity, which the interpreter falls back to */
+        Py_RETURN_NOTIMPLEMENTED;
     }
     if (is_node(other)) {
         b = ((Node *)other)->data;

@@ -9,14 +9,31 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ._extension import native
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Rule(Protocol):
+    """What certain numbers must be, such as the targets of a loss."""
+
+    def holds(self, numbers: Any, /) -> Any:
+        """Return whether the rule holds of *numbers*: an array with a row for each of them."""
+
+    def error(self, numbers: Sequence[float], /) -> Exception:
+        """Return what to raise for *numbers* of which it does not hold."""
+
+
+class Demand(NamedTuple):
+    """A rule that the data of some Values must keep, for whatever their graph is run on."""
+
+    rule: Rule
+    values: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +42,14 @@ class Mode:
 
     linking: bool = True
     watching: bool = False
-    tracing: bool = False
+    demands: list[Demand] | None = None
+    """Of a graph that shall serve for other data as well: what the data must be."""
     outer: Mode | None = None
+
+    @property
+    def tracing(self) -> bool:
+        """Whether the graph under construction shall serve for other data as well."""
+        return self.demands is not None
 
 
 _lock = threading.Lock()
@@ -51,8 +74,8 @@ def _count(change: int) -> None:
 class _Switched(contextlib.ContextDecorator):
     """The block, or every call of the function, that it is put around runs in another mode."""
 
-    def __init__(self, **switches: bool) -> None:
-        self._switches: dict[str, Any] = dict(switches)
+    def __init__(self, **switches: Any) -> None:
+        self._switches = switches
 
     def __enter__(self) -> None:
         outer = _mode.get()
@@ -84,18 +107,37 @@ def suspended() -> contextlib.AbstractContextManager[None]:
     return _Switched(linking=True, watching=False)
 
 
-def tracing() -> _Switched:
-    """Record a graph that stands for other data as well: comparing Values raises TraceError."""
-    return _Switched(linking=True, tracing=True)
+def tracing(demands: list[Demand]) -> _Switched:
+    """Record a graph that stands for other data as well: choosing by data raises TraceError.
+
+    What the data must be is added to *demands* by whatever depends on it.
+    """
+    return _Switched(linking=True, demands=demands)
+
+
+def demand(rule: Rule, values: Sequence[Any]) -> None:
+    """Have *rule* tested, wherever the graph under construction is run, on the data of *values*.
+
+    Only where :func:`tracing` is on; else the numbers are at hand, and the caller tests them.
+    """
+    demands = current().demands
+    assert demands is not None
+    demands.append(Demand(rule, values))
 
 
 def refuse_to_choose(doing: str) -> None:
     """Raise TraceError if the graph under construction must serve for any data."""
+    refuse_while_tracing(
+        f"{doing} while a function is compiled would fix the choice for all examples: write "
+        "cr.where(cr.less(a, b), x, y) for 'x if a < b else y', cr.equal for ==, and cr.maximum "
+        "for max"
+    )
+
+
+def refuse_while_tracing(message: str) -> None:
+    """Raise TraceError with *message* if the graph under construction must serve for any data."""
     if current().tracing:
-        raise TraceError(
-            f"{doing} while a function is compiled would fix the choice for all examples: write "
-            "cr.where(cr.less(a, b), x, y) for 'x if a < b else y', and cr.maximum for max"
-        )
+        raise TraceError(message)
 
 
 def no_grad() -> _Switched:

@@ -6,11 +6,12 @@ They take any iterable of numbers or Values, or a NumPy array of either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
-from . import primitives
+from . import modes, primitives
 from ._extension import native
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -126,6 +127,19 @@ def logsumexp(values: Iterable[Any]) -> Any:
     return primitives.logsumexp_of(*_some_terms(values, "logsumexp"))
 
 
+@dataclass(frozen=True)
+class _RowNumber:
+    """The rule that an index into a table of *count* rows keeps."""
+
+    count: int
+
+    def holds(self, index: Any) -> Any:
+        return (index >= 0) & (index < self.count) & (index % 1 == 0)
+
+    def error(self, index: Sequence[float]) -> Exception:
+        return IndexError(f"take: no row {index[0]:g} in a table of {self.count}")
+
+
 def take(table: Sequence[Any], index: Any) -> Any:
     """Return ``table[index]``: one number of a sequence, or one row of a sequence of rows.
 
@@ -141,11 +155,15 @@ def take(table: Sequence[Any], index: Any) -> Any:
     IndexError if there is no such row, which holds for every index below 0 too.
     """
     rows = list(table)
-    position = index.data if hasattr(type(index), "__chainrule__") else index
-    if position != int(position) or not 0 <= position < len(rows):
-        raise IndexError(f"take: no row {position} in a table of {len(rows)}")
-    if position is index:
+    rule = _RowNumber(len(rows))
+    symbolic = hasattr(type(index), "__chainrule__")
+    position = primitives.as_float(index.data if symbolic else index, "take: the index")
+    if not rule.holds(position):
+        raise rule.error([position])
+    if not symbolic:
         return rows[int(index)]
+    if modes.current().tracing:
+        modes.demand(rule, [index])
     if isinstance(rows[0], (list, tuple, np.ndarray)):
         return [primitives.take_entry(index, *column) for column in zip(*rows, strict=True)]
     return primitives.take_entry(index, *rows)

@@ -274,6 +274,11 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     for node in (output, *inputs):
         if not isinstance(node, Value):
             raise TypeError(f"gradients: expected Values, not {type(node).__name__}")
+    if not create_graph:
+        modes.refuse_while_tracing(
+            "gradients in a function that is compiled would be plain numbers, the same for all "
+            "examples: say create_graph=True"
+        )
     adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials)
     found = [adjoints.get(node, 0.0) for node in inputs]
     if not create_graph:

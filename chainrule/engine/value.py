@@ -11,6 +11,7 @@ an operation leaves the path of plain floats and Values.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import numbers
@@ -88,6 +89,11 @@ class Common:
         )
 
     def __float__(self: Any, *_: object) -> NoReturn:
+        modes.refuse_while_tracing(
+            "turning a Value into a plain number while a function is compiled would fix that "
+            "number for all examples: use chainrule's functions (cr.exp) where math's were called, "
+            "and cr.take(table, v) for table[int(v)]"
+        )
         raise TypeError(
             "a Value does not turn into a float by itself, because that would drop its graph: take "
             "v.data, or use chainrule's functions (cr.exp) where math's were called"
@@ -262,6 +268,13 @@ class Value(Common):
     def __abs__(self) -> Value:
         return _unary(primitives.absolute, self)
 
+    def __eq__(self, other: object) -> bool:
+        if modes.active and self is not other:
+            comparable(other)
+        return NotImplemented  # the interpreter falls back to identity
+
+    __hash__ = object.__hash__
+
     def __lt__(self, other: Any) -> bool:
         return NotImplemented if (x := comparable(other)) is None else self._primal < x
 
@@ -414,6 +427,10 @@ def observe(node: Any) -> tuple[bool, str | None]:
 
 def watch_backward(root: Any, seed: float) -> None:
     """Raise AnomalyError, if that mode is on, where *root*'s backward pass leaves the numbers."""
+    modes.refuse_while_tracing(
+        "backward() in a function that is compiled would run once, for one example: call backward "
+        "of the compiled function, or cr.gradients(y, [x], create_graph=True) inside"
+    )
     if modes.current().watching:
         watch_adjoints(pullback({root: seed}))
 
@@ -532,13 +549,12 @@ def evaluate(
 
 def comparable(other: Any) -> float | None:
     """Return the number that *other* is compared by, or None if its type shall decide."""
-    if modes.active:
-        modes.refuse_to_choose("comparing Values")
+    number: float | None = None
     if type(other) is Value:
-        return other._primal
-    if isinstance(other, np.ndarray) and other.ndim:
-        return None
-    try:
-        return as_float(other, "comparison")
-    except TypeError:
-        return None
+        number = other._primal
+    elif not isinstance(other, np.ndarray) or not other.ndim:
+        with contextlib.suppress(TypeError):
+            number = as_float(other, "comparison")
+    if modes.active and (number is not None or hasattr(type(other), "__chainrule__")):
+        modes.refuse_to_choose("comparing Values")
+    return number

@@ -14,7 +14,7 @@ from ..engine.primitives import as_float
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def count(name: str, given: Any, least: int = 1) -> int:
+def count(name: str, given: Any, least: int | None = 1) -> int:
     """Return *given* as an int; TypeError if it is none, ValueError if it is below *least*."""
     try:
         number = index(given)
@@ -22,7 +22,7 @@ def count(name: str, given: Any, least: int = 1) -> int:
         number = None
     if number is None or isinstance(given, bool):
         raise TypeError(f"{name} is {given!r:.80}: expected an int")
-    if number < least:
+    if least is not None and number < least:
         raise ValueError(f"{name} is {number}: expected {least} or more")
     return number
 

@@ -10,23 +10,74 @@ softmax, which is what a "linear" output layer gives.  They stay exact, value an
 the probability has long rounded to 0 or 1.
 
 Outputs may be numbers as well, and then the loss is a float.
+
+Targets are plain numbers, tested at once.  In a function that is compiled they may be its inputs,
+or computed from them: the same formula is recorded, and the targets of every batch that the
+compiled function is called on are tested before it is run.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Set
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..engine import modes
 from ..engine.backend import Value
-from ..engine.primitives import as_float, dot_product, logsigmoid, logsumexp_of, relu, softplus
+from ..engine.primitives import (
+    as_float,
+    damped,
+    dot_product,
+    equal,
+    logsigmoid,
+    logsumexp_of,
+    maximum,
+    relu,
+    softplus,
+)
 from ..engine.reductions import sum as sum_of
 from . import checks
 from .module import Module
 
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What each target of a loss must be: *test* says so of a number, and of an array of them."""
+
+    loss: str
+    test: Callable[[Any], Any]
+    expected: str
+
+    def holds(self, targets: Any) -> Any:
+        return self.test(targets)
+
+    def error(self, targets: Sequence[float]) -> Exception:
+        k, y = next((k, y) for k, y in enumerate(targets) if not self.test(y))
+        finite = math.isfinite(y)
+        advice = "; for targets of -1 and 1 there is hinge" * (self.loss == "logistic" and y == -1)
+        return ValueError(
+            f"{self.loss}: target {k} is {y}; expected "
+            f"{self.expected if finite else 'a finite number'}{advice}"
+        )
+
+
+def _finite(y: Any) -> Any:
+    return abs(y) < math.inf
+
+
+def _between_0_and_1(y: Any) -> Any:
+    return (y >= 0.0) & (y <= 1.0)
+
+
+def _minus_1_or_1(y: Any) -> Any:
+    return abs(y) == 1.0
 
 
 def squared_error(outputs: Any, targets: Any) -> Any:
@@ -42,7 +93,7 @@ def squared_error(outputs: Any, targets: Any) -> Any:
     The derivative carries the factor 2; :func:`half_squared_error` does without it.  Different
     numbers of outputs and targets, and targets that are not finite, raise ValueError.
     """
-    return _squared(*_pairs(outputs, targets, "squared_error"))
+    return _squared(outputs, targets, "squared_error")
 
 
 def half_squared_error(outputs: Any, targets: Any) -> Any:
@@ -53,7 +104,7 @@ def half_squared_error(outputs: Any, targets: Any) -> Any:
 
     Errors are those of :func:`squared_error`.
     """
-    return 0.5 * _squared(*_pairs(outputs, targets, "half_squared_error"))
+    return 0.5 * _squared(outputs, targets, "half_squared_error")
 
 
 def logistic(logits: Any, targets: Any) -> Any:
@@ -73,21 +124,13 @@ def logistic(logits: Any, targets: Any) -> Any:
     """
     # log h = logsigmoid(z) and log(1 - h) = -softplus(z): neither is a difference, so both keep
     # their digits in the tail where they are tiny.
-    logits, targets = _pairs(logits, targets, "logistic")
-    weights, terms = [], []
-    for k, (z, y) in enumerate(zip(logits, targets, strict=True)):
-        if not 0.0 <= y <= 1.0:
-            advice = "; for targets of -1 and 1 there is hinge" if y == -1.0 else ""
-            raise ValueError(
-                f"logistic: target {k} is {y}; expected a number between 0 and 1{advice}"
-            )
-        if y:  # a target of 0 takes no part, even where the term is infinite
-            weights.append(-y)
-            terms.append(logsigmoid(z))
-        if y != 1.0:
-            weights.append(1.0 - y)
-            terms.append(softplus(z))
-    return dot_product(*weights, *terms, 0.0)
+    rule = _Rule("logistic", _between_0_and_1, "a number between 0 and 1")
+    terms = []
+    for z, y in _pairs(logits, targets, rule):
+        for sign, weight, log in ((-1, y, logsigmoid), (1, 1.0 - y, softplus)):
+            if _counts(weight):
+                terms.append((sign, weight, log(z)))
+    return _added(terms)
 
 
 def cross_entropy(logits: Any, target: Any) -> Any:
@@ -112,19 +155,20 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             "cross_entropy of one logit: the softmax of one is always 1; use logistic, which takes "
             "one logit for two classes"
         )
-    y = _probabilities(target, len(logits))
+    total, y = _probabilities(target, len(logits))
     # With d_k = z_k - z_top the loss is sum(y) * log(sum_k exp d_k) - sum_k y_k d_k, in which no
     # term is negative: nothing cancels, however sure the network is.  Which logit is subtracted
-    # does not matter to the loss, so the choice has no derivative.
-    top = max(range(len(logits)), key=lambda k: _data(logits[k]))
-    differences = [0.0 if k == top else z - logits[top] for k, z in enumerate(logits)]
-    linked = [k for k in range(len(logits)) if k != top and y[k]]
-    return dot_product(
-        math.fsum(y),
-        *(-y[k] for k in linked),
-        logsumexp_of(*differences),
-        *(differences[k] for k in linked),
-        0.0,
+    # does not matter to the loss, so the choice has no derivative.  A graph that is recorded for
+    # other data too cannot choose, and takes the maximum as a node.
+    if modes.current().tracing:
+        top, highest = None, maximum(*logits)
+    else:
+        top = max(range(len(logits)), key=lambda k: _data(logits[k]))
+        highest = logits[top]
+    differences = [0.0 if k == top else z - highest for k, z in enumerate(logits)]
+    linked = [k for k in range(len(logits)) if k != top and _counts(y[k])]
+    return _added(
+        [(1, total, logsumexp_of(*differences)), *((-1, y[k], differences[k]) for k in linked)]
     )
 
 
@@ -136,11 +180,8 @@ def hinge(scores: Any, targets: Any) -> Any:
 
     Where a margin y s is exactly 1 the derivative is 0, as relu's is at 0.
     """
-    scores, targets = _pairs(scores, targets, "hinge")
-    for k, y in enumerate(targets):
-        if abs(y) != 1.0:
-            raise ValueError(f"hinge: target {k} is {y}; expected -1 or 1")
-    return sum_of(relu(dot_product(-y, s, 1.0)) for s, y in zip(scores, targets, strict=True))
+    rule = _Rule("hinge", _minus_1_or_1, "-1 or 1")
+    return sum_of(relu(dot_product(-y, s, 1.0)) for s, y in _pairs(scores, targets, rule))
 
 
 def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
@@ -169,9 +210,27 @@ def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
     return strength / (2 * examples) * dot_product(*values, *values, 0.0)
 
 
-def _squared(outputs: list[Any], targets: list[float]) -> Any:
-    residuals = [a - y for a, y in zip(outputs, targets, strict=True)]
+def _squared(outputs: Any, targets: Any, name: str) -> Any:
+    rule = _Rule(name, _finite, "a finite number")
+    residuals = [a - y for a, y in _pairs(outputs, targets, rule)]
     return dot_product(*residuals, *residuals, 0.0)
+
+
+def _added(terms: list[tuple[int, Any, Any]]) -> Any:
+    """Return the sum of sign times weight times term."""
+    if any(isinstance(weight, Value) for _, weight, _ in terms):  # and may turn out to be 0
+        products = [
+            (sign, damped(x, weight) if isinstance(weight, Value) else weight * x)
+            for sign, weight, x in terms
+        ]
+        return sum_of(x if sign > 0 else -x for sign, x in products)
+    weights = [sign * weight for sign, weight, _ in terms]
+    return dot_product(*weights, *(x for *_, x in terms), 0.0)
+
+
+def _counts(weight: Any) -> bool:
+    """Return whether *weight* takes part in a sum: 0 does not, even where the term is infinite."""
+    return isinstance(weight, Value) or weight != 0.0
 
 
 def _data(x: Any) -> float:
@@ -194,44 +253,88 @@ def _listed(given: Any, name: str, what: str) -> list[Any]:
     return listed
 
 
-def _numbers(given: Any, name: str) -> list[float]:
-    numbers = []
+def _numbers(given: Any, rule: _Rule) -> list[Any]:
+    """Return the targets *given*: numbers that keep *rule*, or Values of which it is demanded."""
+    name = rule.loss
+    numbers: list[Any] = []
     for k, y in enumerate(_listed(given, name, "targets")):
         if isinstance(y, Value):
-            raise TypeError(f"{name}: target {k} is a Value; expected a number, so take its .data")
-        numbers.append(as_float(y, f"{name}: target {k}"))
-        if not math.isfinite(numbers[k]):
-            raise ValueError(f"{name}: target {k} is {y}; expected a finite number")
+            if not modes.current().tracing:
+                raise TypeError(
+                    f"{name}: target {k} is a Value; expected a number, so take its .data"
+                )
+            numbers.append(y)
+        else:
+            numbers.append(as_float(y, f"{name}: target {k}"))
+            if not rule.holds(numbers[k]):
+                raise rule.error(numbers)
+    if any(isinstance(y, Value) for y in numbers):
+        modes.demand(rule, numbers)
     return numbers
 
 
-def _pairs(outputs: Any, targets: Any, name: str) -> tuple[list[Any], list[float]]:
-    listed = _listed(outputs, name, "outputs")
-    numbers = _numbers(targets, name)
+def _pairs(outputs: Any, targets: Any, rule: _Rule) -> list[tuple[Any, Any]]:
+    listed = _listed(outputs, rule.loss, "outputs")
+    numbers = _numbers(targets, rule)
     if len(listed) != len(numbers):
         raise ValueError(
-            f"{name}: {len(listed)} outputs and {len(numbers)} targets; expected as many of one as "
-            "of the other"
+            f"{rule.loss}: {len(listed)} outputs and {len(numbers)} targets; expected as many of "
+            "one as of the other"
         )
-    return listed, numbers
+    return list(zip(listed, numbers, strict=True))
 
 
-def _probabilities(target: Any, count: int) -> list[float]:
+@dataclass(frozen=True)
+class _ClassIndex:
+    """The rule that a target keeps which is the index of one of *count* classes."""
+
+    count: int
+
+    def holds(self, target: Any) -> Any:
+        return (target >= 0) & (target < self.count) & (target % 1 == 0)
+
+    def error(self, target: Sequence[float]) -> Exception:
+        (t,) = target
+        whole = "" if t % 1 == 0 else "a whole number, "
+        return ValueError(
+            f"cross_entropy: target, a class index, is {t if whole else int(t)}: expected {whole}"
+            f"0 to {self.count - 1}, for {self.count} logits"
+        )
+
+
+class _Distribution:
+    """The rule that targets keep together which are probabilities."""
+
+    def holds(self, y: Any) -> Any:
+        # Probabilities rounded to float32 must pass.
+        positive = functools.reduce(operator.and_, [t >= 0.0 for t in y])
+        return positive & (abs(sum(y) - 1.0) <= 1e-6)
+
+    def error(self, y: Sequence[float]) -> Exception:
+        return ValueError(
+            f"cross_entropy: the targets {list(y)} are no probabilities; expected numbers of 0 or "
+            "more that sum to 1, or the index of a class"
+        )
+
+
+def _probabilities(target: Any, count: int) -> tuple[Any, list[Any]]:
+    """Return the probability of every class, after their sum."""
     if not hasattr(target, "__iter__") or getattr(target, "ndim", 1) == 0:
-        t = checks.count("cross_entropy: target, a class index,", target, least=0)
-        if t >= count:
-            raise ValueError(
-                f"cross_entropy: target, a class index, is {t}: expected 0 to {count - 1}, for "
-                f"{count} logits"
-            )
-        return [float(k == t) for k in range(count)]
-    y = _numbers(target, "cross_entropy")
+        index = _ClassIndex(count)
+        if isinstance(target, Value) and modes.current().tracing:
+            modes.demand(index, [target])
+            return 1.0, [equal(target, float(k)) for k in range(count)]
+        t = checks.count("cross_entropy: target, a class index,", target, least=None)
+        if not index.holds(t):
+            raise index.error([t])
+        return 1.0, [float(k == t) for k in range(count)]
+    y = _numbers(target, _Rule("cross_entropy", _finite, "a finite number"))
     if len(y) != count:
         raise ValueError(f"cross_entropy: {count} logits and {len(y)} probabilities")
-    # Probabilities rounded to float32 must pass.
-    if min(y) < 0.0 or abs(math.fsum(y) - 1.0) > 1e-6:
-        raise ValueError(
-            f"cross_entropy: the targets {y} are no probabilities; expected numbers of 0 or more "
-            "that sum to 1, or the index of a class"
-        )
-    return y
+    distribution = _Distribution()
+    if any(isinstance(t, Value) for t in y):
+        modes.demand(distribution, y)
+        return sum_of(y), y
+    if not distribution.holds(y):
+        raise distribution.error(y)
+    return math.fsum(y), y

@@ -1,0 +1,92 @@
+"""Which numbers of a program depend on a parameter: the Values, where the rest are constants.
+
+An array may hold both, if it was put together from several.  Most rules need not know, since what
+is handed to a constant goes nowhere; but a tie of a Value with a constant has no derivative.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .program import Array, Operation, Program, addresses_of
+
+
+def dependence(program: Program, count: int) -> list[Array]:
+    """Return for each of the first *count* operations an array of bool, in its shape."""
+    found: list[Array] = []
+    for operation in program.operations[:count]:
+        args: list[Any] = [found[x] if type(x) is int else False for x in operation.args]
+        depends = _RULES.get(operation.kind, _any)(program, operation, *args)
+        found.append(np.array(np.broadcast_to(depends, operation.shape)))
+    return found
+
+
+def _any(program: Program, operation: Operation, *args: Any) -> Any:
+    depends: Any = False
+    for x in args:
+        depends = depends | x
+    return depends
+
+
+def _view(program: Program, operation: Operation, x: Array) -> Any:
+    return x.ravel()[addresses_of(operation.detail)]
+
+
+def _take(program: Program, operation: Operation, x: Array) -> Any:
+    return x.ravel()[program.constants[operation.detail]]
+
+
+def _reshape(program: Program, operation: Operation, x: Array) -> Any:
+    return x.reshape(operation.shape)
+
+
+def _pick(program: Program, operation: Operation, index: Array, table: Array) -> Any:
+    return table.any(axis=0)
+
+
+def _matmul(program: Program, operation: Operation, a: Any, b: Any) -> Any:
+    first, second, stacked = operation.detail
+    rows = a.any(axis=-2 if first else -1)
+    columns = b.any(axis=-1 if second else -2)
+    return rows[..., None] | (columns[..., None, :] if stacked else columns)
+
+
+def _sum(program: Program, operation: Operation, x: Array) -> Any:
+    return x.any(axis=operation.detail, keepdims=True)
+
+
+def _stretches(program: Program, operation: Operation, x: Array) -> Any:
+    detail = operation.detail
+    if detail is None:
+        return x.any(axis=-1, keepdims=True)
+    starts, *owners = detail if isinstance(detail, tuple) else (detail,)
+    depends = np.logical_or.reduceat(x, program.constants[starts], axis=-1)
+    if operation.kind == "softmax":  # a result for every element, and not for every stretch
+        return depends[..., program.constants[owners[0]]]
+    return depends
+
+
+def _write(program: Program, operation: Operation, target: Array, value: Array) -> Any:
+    how, detail = operation.detail
+    where = addresses_of(detail) if how == "view" else program.constants[detail]
+    target.reshape(-1)[where] = value  # in place, for all that read it later
+    return target
+
+
+_RULES: dict[str, Any] = {
+    "parameter": lambda program, operation: True,
+    "view": _view,
+    "take": _take,
+    "reshape": _reshape,
+    "pick": _pick,
+    "matmul": _matmul,
+    "sum": _sum,
+    "segment_sum": _stretches,
+    "maximum": _stretches,
+    "minimum": _stretches,
+    "logsumexp": _stretches,
+    "softmax": _stretches,
+    "store": _write,
+}
