@@ -1,79 +1,23 @@
 """``compile``: a scalar function of one example, or a graph, becomes an array program over a batch.
 
-This module is the face of the room: it records a function, runs the passes one after the other, and
-calls the program they end in.
+This module is the face of the room: it looks at what the function is called with, records it, has
+the recording lifted, and calls what comes out.
 """
 
 from __future__ import annotations
 
-import gc
 import inspect
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..engine import modes, primitives
+from ..engine import modes
 from ..engine.backend import Value
-from . import explanation, numpy_source
-from .adjoint import differentiate
-from .groups import group
-from .layout import lay_out
-from .program import Program, Symbol
-from .tape import flatten, normalise
-from .workspace import Runner, Workspace
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Shapes = tuple[tuple[int, ...], ...]
-
-_PART = 250_000  # numbers in the largest array of a part: 2 MB, and as much for every other step
-
-
-@dataclass
-class Lifted:
-    """One recording of a function, for examples of certain shapes, lifted to an array program."""
-
-    program: Program
-    parameters: tuple[Value, ...]
-    shapes: Shapes
-    """The shape of one example of every argument."""
-    result: Any
-    """The structure of the result, with the number of an output for every leaf."""
-    source: str
-    stats: dict[str, Any]
-    passes: list[tuple[str, str]]
-    """What every pass found, in words."""
-    widest: int
-    """How many numbers the largest array holds for one example."""
-    rules: Sequence[tuple[modes.Rule, slice]] = ()
-    """What the data must be: each rule, and the results of *tested* that it is about."""
-    tested: Lifted | None = None
-    """The program of the numbers that the rules are about."""
-    _runner: Runner | None = field(default=None, repr=False)
-
-    @contextmanager
-    def running(self) -> Iterator[Workspace]:
-        """Give a workspace for runs with the present data of the parameters."""
-        if self._runner is None:
-            self._runner = Runner(self.program, self.source, _without_source(self.program))
-        workspace = self._runner.workspace(self.parameters)
-        try:
-            yield workspace
-        finally:
-            self._runner.release(workspace)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_runner": None}  # made again from the source
-
-
-def _without_source(program: Program) -> dict[str, Any]:
-    """Return the array functions of a user's own primitives, which the source cannot spell out."""
-    names = {operation.detail for operation in program.operations if operation.kind == "apply"}
-    return {name: primitives.named(name).array for name in names}
+from ..engine.vectors import add_grads
+from .lifting import Lifted, Shapes, lift
+from .program import Program
+from .structures import Array, count, example, filled, floats, leaves, numbered
 
 
 class Compiled:
@@ -90,12 +34,12 @@ class Compiled:
         if function is None:
             self._name = "a compiled graph"
             outputs: list[Any] = []
-            structure = _numbered(root, outputs, "compile")
+            structure = numbered(root, outputs, "compile")
             if not outputs:
                 raise TypeError(
                     f"compile: {root!r} is no graph; expected a Value or a list of some"
                 )
-            self._latest = self._lifted[()] = _lift(outputs, [], [], (), structure)
+            self._latest = self._lifted[()] = lift(outputs, [], [], (), structure)
 
     def __call__(self, *arrays: Any) -> Any:
         """Return the result for every example, in the structure that the function returned.
@@ -103,13 +47,10 @@ class Compiled:
         Each number of it becomes an array of shape (m,); for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        size = _count(lifted.result)
-        with lifted.running() as workspace:
-            found = workspace.run("forward", batch)
-            if not batch:
-                return _filled(lifted.result, np.broadcast_to(found, (size,)).tolist())
-            table = np.array(np.broadcast_to(found, (len(batch[0]), size)).T)
-        return _filled(lifted.result, list(table))
+        table = lifted.forward(batch)
+        return filled(
+            lifted.result, list(np.ascontiguousarray(table.T)) if batch else table.tolist()
+        )
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.
@@ -118,26 +59,14 @@ class Compiled:
         function returns more than one number, ValueError if there are no examples.
         """
         lifted, batch = self._prepared(arrays)
-        program = lifted.program
-        if program.cost is None:
+        if count(lifted.result) != 1:
             raise TypeError(
                 f"the gradient of {self._name} needs one number as its result, not "
-                f"{_count(lifted.result)}"
+                f"{count(lifted.result)}"
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        mean, gradient = 0.0, np.zeros(len(lifted.parameters))
-        places = [
-            gradient[slice(*program.operations[n].detail)].reshape(program.operations[n].shape)
-            for n, _ in program.gradients
-        ]
-        with lifted.running() as workspace:
-            for rows, share in _shares(lifted, batch):
-                cost, derivatives = workspace.run("gradient", rows)
-                mean += share * np.asarray(cost).item()
-                for place, derivative in zip(places, derivatives, strict=True):
-                    place += derivative if share == 1.0 else share * derivative
-        return mean, gradient
+        return lifted.gradient(batch)
 
     def backward(self, *arrays: Any) -> float:
         """Add the gradient of the mean over the examples into the parameters' ``grad``.
@@ -145,8 +74,7 @@ class Compiled:
         Return the mean.  No parameter is touched if anything is wrong.
         """
         cost, gradient = self.value_and_grad(*arrays)
-        for value, g in zip(self.parameters, gradient.tolist(), strict=True):
-            value.grad += g
+        add_grads(self.parameters, gradient)
         return cost
 
     def record(self, *arrays: Any) -> Compiled:
@@ -181,9 +109,7 @@ class Compiled:
 
     def explain(self) -> str:
         """Return what every pass of the compiler found, and the program it ended in."""
-        lifted = self._recorded()
-        parts = [f"{title}\n{text}" for title, text in lifted.passes]
-        return "\n\n".join([*parts, "7. NumPy\n" + lifted.source])
+        return self._recorded().report()
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
@@ -219,8 +145,7 @@ class Compiled:
             lifted = self._lifted[shapes] = self._record(batch, shapes)
         self._latest = lifted
         rows = [x if x.ndim > 1 else x[:, None] for x in batch]
-        if lifted.tested and len(batch[0]):
-            _test(lifted, rows)
+        lifted.test(rows)
         return lifted, rows
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
@@ -232,7 +157,7 @@ class Compiled:
         batch = [
             given
             if type(given) is np.ndarray and given.dtype == float and given.ndim
-            else _floats(given, f"{self._name}: argument {name}")
+            else floats(given, f"{self._name}: argument {name}")
             for name, given in zip(names, arrays, strict=True)
         ]
         for name, array in zip(names, batch, strict=True):
@@ -271,7 +196,7 @@ class Compiled:
                 f"{self._name}: arguments {', '.join(names)} have examples of shapes {shapes}, but "
                 f"this program was recorded for {known}; a loaded program cannot record new ones"
             )
-        examples = [_example(x) for x in batch]
+        examples = [example(x) for x in batch]
         demands: list[modes.Demand] = []
         with modes.tracing(demands):
             try:
@@ -281,19 +206,12 @@ class Compiled:
                     raise  # another class may need other arguments than a message
                 raise type(error)(f"{error}; {self._told(batch)}") from error
         outputs: list[Any] = []
-        structure = _numbered(result, outputs, self._name)
+        structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        arguments = [_leaves(x) for x in examples]
-        lifted = _lift(outputs, arguments, names, shapes, structure)
-        if demands:
-            ends = list(itertools.accumulate(len(demand.values) for demand in demands))
-            slices = [slice(*ends) for ends in itertools.pairwise([0, *ends])]
-            lifted.rules = [(d.rule, at) for d, at in zip(demands, slices, strict=True)]
-            values = [x for demand in demands for x in demand.values]
-            lifted.tested = _lift(values, arguments, names, shapes, None)
-        return lifted
+        arguments = [leaves(x) for x in examples]
+        return lift(outputs, arguments, names, shapes, structure, demands)
 
     def _told(self, batch: list[Array]) -> str:
         """Say what the function is recorded on."""
@@ -350,185 +268,6 @@ def compile(function: Any) -> Compiled:
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
     return Compiled(function)
-
-
-# --- the passes in a row -------------------------------------------------------------------------
-
-
-def _lift(
-    outputs: Sequence[Any],
-    arguments: Sequence[Sequence[Value]],
-    names: Sequence[str],
-    shapes: Shapes,
-    structure: Any,
-) -> Lifted:
-    """Return the graph of *outputs* as an array program over batches of *arguments*."""
-    collecting = gc.isenabled()
-    gc.disable()  # millions of tuples and no cycles: the collector would look at them over and over
-    try:
-        tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
-        members = tape.arguments(arguments)
-        normalise(tape)
-        grouping = group(tape, members)
-        layout = lay_out(tape, grouping, members, shapes)
-        program = layout.program
-        program.inputs = list(names)
-        program.outputs = [_operand(layout.outputs)]
-        if len(outputs) == 1:
-            _add_gradient(layout, bool(arguments))
-        source = numpy_source.write(program)
-        return Lifted(
-            program,
-            tuple(tape.leaves[n] for n in layout.parameters),
-            shapes,
-            structure,
-            source,
-            explanation.stats(tape, program),
-            explanation.passes(tape, grouping, layout),
-            max((math.prod(x.shape) for x in program.operations if x.batched), default=1),
-        )
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _add_gradient(layout: Any, batched: bool) -> None:
-    """Add the backward program, and the mean over the examples."""
-    program, builder, output = layout.program, layout.builder, layout.outputs
-    found = differentiate(builder, output)
-    # A result that no input reaches is its own mean.
-    if batched and isinstance(output, Symbol) and output.batched:
-        count = builder.emit("count", (1.0,), (1,), False)
-        output = primitives.divide(builder.total_batch(output), count)
-        found = [(n, primitives.divide(x, count)) for n, x in found]
-    program.cost = _operand(output)
-    for n, x in found:
-        block = builder.broadcast(x, program.operations[n].shape, False)
-        program.names.setdefault(block.number, _gradient_name(program.names.get(n, "theta")))
-        program.gradients.append((n, block.number))
-
-
-def _operand(x: Any) -> int | float:
-    return x.number if isinstance(x, Symbol) else x
-
-
-def _gradient_name(name: str) -> str:
-    return name.replace("Theta", "D") if name.startswith("Theta") else f"d{name}"
-
-
-def _test(lifted: Lifted, batch: list[Array]) -> None:
-    """Raise the error of the first rule that an example of *batch* does not keep."""
-    assert lifted.tested is not None
-    shape = len(batch[0]), lifted.rules[-1][1].stop
-    with lifted.tested.running() as workspace, np.errstate(invalid="ignore"):
-        found = workspace.run("forward", batch)
-        table = found if np.shape(found) == shape else np.broadcast_to(found, shape)
-        for rule, at in lifted.rules:
-            numbers = table[:, at].T
-            kept = rule.holds(numbers)
-            if not kept.all():
-                first = int(np.reshape(kept, (-1, shape[0])).all(axis=0).argmin())
-                error = rule.error(numbers[:, first].tolist())
-                raise type(error)(f"example {first}: {error}")
-
-
-def _shares(lifted: Lifted, batch: list[Array]) -> Iterator[tuple[list[Array], float]]:
-    """Yield the batch in parts, each with its share of the mean, so that no array gets too large.
-
-    The workspace keeps an array for every step, where plain NumPy would free most of them.
-    """
-    count = len(batch[0]) if batch else 1
-    rows = max(64, _PART // lifted.widest)
-    if count <= rows:
-        yield batch, 1.0
-        return
-    parts = -(-count // rows)
-    edges = [count * i // parts for i in range(parts + 1)]
-    for start, stop in itertools.pairwise(edges):
-        yield [x[start:stop] for x in batch], (stop - start) / count
-
-
-# --- structures of arguments and results ---------------------------------------------------------
-
-
-def _floats(given: Any, what: str) -> Array:
-    """Return *given*, the *what* of a message, as an array of float whose rows are examples."""
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise ValueError(
-            f"{what} is ragged; examples must have one shape: pad them, or compile the graph of "
-            "each length"
-        ) from error
-    if array.dtype.kind == "O":
-        array = _from_objects(given, array, what)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} is an array of {array.dtype}; expected numbers")
-    if not array.ndim:
-        raise ValueError(
-            f"{what} is a single number; expected a batch, whose first axis counts the examples"
-        )
-    with np.errstate(over="ignore"):  # a long double beyond the range becomes inf, as in a Value
-        floats: Array = array.astype(float, copy=False)
-    return floats
-
-
-def _from_objects(given: Any, array: Any, what: str) -> Any:
-    """Return an array of objects that are numbers, such as fractions, as one of float."""
-    if any(isinstance(x, Value) for x in array.flat):
-        raise TypeError(
-            f"{what} holds Values; expected plain numbers: in a function of Values call the "
-            "function that was compiled, not the compiled one"
-        )
-    if not array.ndim:
-        raise TypeError(f"{what} is {given!r:.80}; expected an array, or a nested list, of numbers")
-    floats = [primitives.as_float(x, what) for x in array.flat]
-    return np.array(floats).reshape(array.shape)
-
-
-def _example(batch: Array) -> Any:
-    """Return the first example of *batch* with Values for its numbers; zeros if there is none."""
-    first = batch[0] if len(batch) else np.zeros(batch.shape[1:])
-
-    def wrapped(x: Any) -> Any:
-        return [wrapped(part) for part in x] if isinstance(x, list) else Value(x)
-
-    return wrapped(first.tolist())
-
-
-def _leaves(structure: Any) -> list[Value]:
-    if isinstance(structure, list):
-        return [leaf for part in structure for leaf in _leaves(part)]
-    return [structure]
-
-
-def _numbered(structure: Any, outputs: list[Any], name: str) -> Any:
-    """Return *structure* with numbers counted from 0 for its leaves, which go into *outputs*."""
-    if isinstance(structure, np.ndarray):
-        structure = structure.tolist()
-    if isinstance(structure, dict):
-        return {key: _numbered(part, outputs, name) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        parts = [_numbered(part, outputs, name) for part in structure]
-        return parts if isinstance(structure, list) else tuple(parts)
-    if not isinstance(structure, Value):
-        structure = primitives.as_float(structure, f"result of {name}")
-    outputs.append(structure)
-    return len(outputs) - 1
-
-
-def _filled(structure: Any, found: Sequence[Any]) -> Any:
-    if isinstance(structure, dict):
-        return {key: _filled(part, found) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(_filled(part, found) for part in structure)
-    return found[structure]
-
-
-def _count(structure: Any) -> int:
-    if isinstance(structure, dict):
-        return sum(map(_count, structure.values()))
-    return sum(map(_count, structure)) if isinstance(structure, (list, tuple)) else 1
 
 
 def _signature(function: Callable[..., Any] | None) -> inspect.Signature | None:

@@ -7,11 +7,12 @@ inside another, have one each.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..engine import primitives
 from ..engine.backend import Value
 from ..engine.vectors import read_data
 from .program import Program
@@ -25,9 +26,11 @@ _SIZES = 4  # of a batch, for which arrays are kept: those of its parts, and som
 class Runner:
     """The functions of a printed program, rewritten, and the workspaces that nobody uses."""
 
-    def __init__(self, program: Program, source: str, rows: Mapping[str, Callable[..., Any]]):
+    def __init__(self, program: Program, source: str):
         self.program = program
-        namespace: dict[str, Any] = {"rows": dict(rows)}
+        # The array functions of a user's own primitives are what the source cannot spell out.
+        names = {operation.detail for operation in program.operations if operation.kind == "apply"}
+        namespace: dict[str, Any] = {"rows": {n: primitives.named(n).array for n in names}}
         exec(source, namespace)
         self.functions = {
             node.name: rewritten(node, program.inputs, namespace)
