@@ -25,10 +25,10 @@
    Ownership, and why nodes need no cycle collector
 
    A node owns a reference to each operand that is a node, and those are older than itself: operands
-   are given when a node is made, and never change.  (A dot of a tuple of weights owns the tuple, which
-   owns them.)  Apart from them it owns plain strings (a str of
-   a subclass is copied) and rows of the table.  So references between nodes lead strictly back in
-   time and close no cycle, and reference counting alone frees a graph, at once.  The one cycle that
+   are given when a node is made, and never change.  (A dot of a tuple of weights or inputs owns the
+   tuple, which owns them.)  Apart from them it owns plain strings (a str of a subclass is copied) and
+   rows of the table.  So references between nodes lead strictly back in time and close no cycle, and
+   reference counting alone frees a graph, at once.  The one cycle that
    can be closed leads through a user's primitive whose own function holds on to a node which that
    primitive made; such a node stays as long as the program, as primitives in the table do.
 
@@ -52,12 +52,12 @@
 
    The sweep
 
-   A sweep has a number.  A node that a gradient reaches notes it, and the slab of the first such node
-   in it is put in a queue that gives the slab with the highest number first; in a slab the highest slot
-   comes first.  So every node is met after all nodes that were computed from it, in exactly the order of
-   the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory to
-   be allocated, hence nothing that could fail half-way.  Leaves pass nothing on, so they are never met:
-   see "gradients" below.
+   A sweep has a number.  A node that a gradient reaches notes it, and at the first such node in a slab
+   the slab is put in a queue that gives the one with the highest number first; in a slab the highest
+   slot comes first.  So every node is met after all nodes that were computed from it, in exactly the
+   order of the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no
+   memory to be allocated, hence nothing that could fail half-way.  Leaves pass nothing on, so they
+   are never met: see "gradients" below.
 
 
    Threads and interpreters
@@ -568,12 +568,15 @@ next_of(uint8_t mask, const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
     return i;
 }
 
-/* Whether the next eight operands are all parents, so that not each need be looked at. */
+/* Whether the next eight operands are all parents, so that each need not be looked at. */
 ALWAYS_INLINE int
 eight_parents(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
 {
-    static const uint8_t parents[8] = {3, 3, 3, 3, 3, 3, 3, 3}; /* IS_NODE | IS_PARENT */
-    return i + 8 <= n && memcmp(kind + i, parents, 8) == 0;
+    uint64_t eight = 0;
+    if (i + 8 <= n) {
+        memcpy(&eight, kind + i, 8);
+    }
+    return eight == (IS_NODE | IS_PARENT) * UINT64_C(0x0101010101010101);
 }
 
 /* Free a block whose nodes the caller has references to as well. */
@@ -1220,9 +1223,9 @@ to_block(Node *node) /* so that a computed node can have a label or an origin */
 
 /* --- gradients -------------------------------------------------------------------------------
 
-   The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of which
-   the last is added in only when the next sweep begins with it, or when it is read: so a sweep need
-   not come back to the leaves when their adjoints are complete. */
+   The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of
+   which the last is added in only when the next sweep begins with it, or when it is read: so a sweep
+   need not come back to the leaves when their adjoints are complete. */
 
 enum { BY_HAND = 1, LAST_SWEEP = UINT16_MAX }; /* in `reached`: not by a sweep; the last number */
 
@@ -1532,8 +1535,8 @@ variadic(State *state, int kernel, const Segment *segment)
 }
 
 /* The same for bias + sum_i weights[i] * inputs[i].  The partial of a weight is its input and the
-   other way round.  An owner is NULL, or the tuple whose items the weights, or the inputs, are: such a
-   tuple is then counted once, not all that is in it. */
+   other way round.  An owner is NULL, or the tuple that the weights, or the inputs, are in: it is
+   then counted once, not all its items. */
 ALWAYS_INLINE PyObject *
 dot(State *state, const Segment *weights, PyObject *owner_of_weights, const Segment *inputs,
     PyObject *owner_of_inputs, PyObject *bias)
@@ -1689,8 +1692,8 @@ kernel_of(const State *state, PyObject *row)
     return kernel == NULL ? NO_KERNEL : kernel->number;
 }
 
-/* Unlike PyObject_GetAttrString, whose fresh string for the name the type's lookup cache would keep,
-   one more at each call. */
+/* As PyObject_GetAttrString, but that one's fresh string for the name would stay in the lookup cache
+   of types, one more at each call. */
 static PyObject *
 attribute(PyObject *object, const char *name)
 {
@@ -1824,8 +1827,9 @@ dequeue(State *state) /* the newest */
     return newest;
 }
 
-/* How many slots to look for nodes in that were reached.  In those, holes were not: nodes do not die
-   during a sweep. */
+/* How many slots of a slab in the queue to look into.  Holes among them were not reached by this
+   sweep, as no node dies meanwhile, and are not listed: a node dies struck off, and slabs of leaves,
+   which may have slots that no node was in yet, are wiped when they are taken. */
 ALWAYS_INLINE int
 slots_used(const State *state, const Slab *slab)
 {
@@ -1919,7 +1923,8 @@ sweep_from(State *state, Node *root, double seed)
                 Terms terms = terms_of(node);
                 Py_ssize_t i = 0, n = terms.n;
                 while ((i = next_of(IS_PARENT, terms.kind, i, n)) < n) {
-                    for (Py_ssize_t end = i + (eight_parents(terms.kind, i, n) ? 8 : 1); i < end; i++) {
+                    Py_ssize_t end = i + (eight_parents(terms.kind, i, n) ? 8 : 1);
+                    for (; i < end; i++) {
                         flow(state, terms.operand[i].node, terms.partial[i] * adjoint, sweep,
                              &queued);
                     }
@@ -2845,7 +2850,8 @@ transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
     if (n != 2) {
         Py_RETURN_FALSE;
     }
-    if (PyObject_GetBuffer(args[1], &view, PyBUF_ND | PyBUF_FORMAT | !writing * PyBUF_WRITABLE) < 0) {
+    int flags = PyBUF_ND | PyBUF_FORMAT | (writing ? 0 : PyBUF_WRITABLE);
+    if (PyObject_GetBuffer(args[1], &view, flags) < 0) {
         PyErr_Clear();
         Py_RETURN_FALSE;
     }
