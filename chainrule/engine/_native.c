@@ -850,8 +850,9 @@ k_gelu_0(double x, double y)
 /* Of any number of arguments.  Partials are written into all terms, linked or not. */
 
 static double
-k_sum(const double *x, Py_ssize_t n)
+k_sum(const double *x, Py_ssize_t n, double *unused)
 {
+    (void)unused;
     double total = x[0];
     for (Py_ssize_t i = 1; i < n; i++) {
         total = total + x[i];
@@ -859,7 +860,11 @@ k_sum(const double *x, Py_ssize_t n)
     return total;
 }
 
-static double k_mean(const double *x, Py_ssize_t n) { return k_sum(x, n) / (double)n; }
+static double
+k_mean(const double *x, Py_ssize_t n, double *unused)
+{
+    return k_sum(x, n, unused) / (double)n;
+}
 
 static void
 all_equal(double value, Py_ssize_t n, double *partial)
@@ -883,7 +888,12 @@ k_mean_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *p
     all_equal(1.0 / (double)n, n, partial);
 }
 
-static double k_where(const double *x, Py_ssize_t n) { (void)n; return x[0] != 0.0 ? x[1] : x[2]; }
+static double
+k_where(const double *x, Py_ssize_t n, double *unused)
+{
+    (void)n, (void)unused;
+    return x[0] != 0.0 ? x[1] : x[2];
+}
 
 static int
 k_where_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
@@ -900,8 +910,9 @@ k_where_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *
 }
 
 static double
-k_maximum(const double *x, Py_ssize_t n)
+k_maximum(const double *x, Py_ssize_t n, double *unused)
 {
+    (void)unused;
     double best = x[0];
     for (Py_ssize_t i = 1; i < n; i++) {
         if (x[i] > best || x[i] != x[i]) {
@@ -918,8 +929,9 @@ k_maximum(const double *x, Py_ssize_t n)
 }
 
 static double
-k_minimum(const double *x, Py_ssize_t n)
+k_minimum(const double *x, Py_ssize_t n, double *unused)
 {
+    (void)unused;
     double best = -x[0];
     for (Py_ssize_t i = 1; i < n; i++) {
         if (-x[i] > best || x[i] != x[i]) {
@@ -954,48 +966,60 @@ k_tie_shares(const double *x, Py_ssize_t n, double y, const uint8_t *kind, doubl
 }
 
 static double
-k_logsumexp(const double *x, Py_ssize_t n)
+k_logsumexp(const double *x, Py_ssize_t n, double *weight) /* which its partials are made of */
 {
-    double top = k_maximum(x, n);
+    double top = k_maximum(x, n, NULL);
     if (!isfinite(top)) {
         return top;
     }
     double rest = 0.0;
     int skipped = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
+        weight[i] = exp(x[i] - top);
         if (!skipped && x[i] == top) {
             skipped = 1;
         }
         else {
-            rest = rest + exp(x[i] - top);
+            rest = rest + weight[i];
         }
     }
     return top + k_log1p(rest);
 }
 
 static void
+normalise(Py_ssize_t n, double *weight)
+{
+    double total = weight[0];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        total = total + weight[i];
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        weight[i] = weight[i] / total;
+    }
+}
+
+static void
 k_shares(const double *x, Py_ssize_t n, double *partial) /* the softmax of x, into the partials */
 {
-    double top = k_maximum(x, n), total = 0.0;
+    double top = k_maximum(x, n, NULL);
     if (!isfinite(top) && top != Py_HUGE_VAL) {
         all_equal(Py_NAN, n, partial);
         return;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        double weight = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
-        partial[i] = weight;
-        total = i ? total + weight : weight;
+        partial[i] = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        partial[i] = partial[i] / total;
-    }
+    normalise(n, partial);
 }
 
 static void
 k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)kind;
-    if (y == -Py_HUGE_VAL) {
+    if (isfinite(y)) {
+        normalise(n, partial); /* the weights that are there */
+    }
+    else if (y == -Py_HUGE_VAL) {
         all_equal(0.0, n, partial);
     }
     else {
@@ -1004,9 +1028,10 @@ k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, doub
 }
 
 static double
-k_softmax(const double *x, Py_ssize_t n) /* which entry, then the logits */
+k_softmax(const double *x, Py_ssize_t n, double *unused) /* which entry, then the logits */
 {
-    double top = k_maximum(x + 1, n - 1), total = 0.0, own = 0.0;
+    (void)unused;
+    double top = k_maximum(x + 1, n - 1, NULL), total = 0.0, own = 0.0;
     if (!isfinite(top) && top != Py_HUGE_VAL) {
         return Py_NAN;
     }
@@ -1058,8 +1083,8 @@ k_logaddexp_share(double a, double b, double y, int i)
 {
     double x[2] = {a, b};
     double partial[2];
-    k_logsumexp_d(x, 2, y, NULL, partial);
-    return partial[i];
+    k_shares(x, 2, partial);
+    return y == -Py_HUGE_VAL ? 0.0 : partial[i];
 }
 
 static double k_logaddexp_0(double a, double b, double y) { return k_logaddexp_share(a, b, y, 0); }
@@ -1076,7 +1101,7 @@ typedef struct {
         double (*partial[2])(double a, double b, double y);
     } binary;
     struct {
-        double (*value)(const double *x, Py_ssize_t n);
+        double (*value)(const double *x, Py_ssize_t n, double *partial); /* room to prepare them */
         void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind,
                          double *partial);
         int (*takes)(const double *x, Py_ssize_t n, const uint8_t *kind); /* NULL: any */
@@ -1519,7 +1544,7 @@ variadic(State *state, int kernel, const Segment *segment)
         result = Py_NewRef(Py_NotImplemented);
     }
     else {
-        double y = kernels[kernel].variadic.value(x, n);
+        double y = kernels[kernel].variadic.value(x, n, partials_of(block));
         kernels[kernel].variadic.partials(x, n, y, kind, partials_of(block));
         if (kernel == WHERE) {
             for (Py_ssize_t i = 0; i < n; i++) {
