@@ -734,8 +734,12 @@ def test_a_tuple_of_weights_is_counted_once_and_released_without_recursion():
     assert sys.getrefcount(w) == before - 2
     y = w
     for k in range(300_000):  # each tuple is held by the next node alone
-        y = cr.dot((y,), (1.0,)) if k % 2 else cr.dot([1.0], (y,))
-    y.backward()
+        held = (y,)
+        y = cr.dot(held, (1.0,)) if k % 2 else cr.dot([1.0], held)
+        if k % 100_000 == 0:
+            y = cr.dot(held, held)  # the tuple owned twice; y ends as w**8
+    del held
+    y.backward(2.0**-10)
     assert w.grad == 7.0
     del y
     assert sys.getrefcount(w) == before - 2

@@ -25,10 +25,10 @@
    Ownership, and why nodes need no cycle collector
 
    A node owns a reference to each operand that is a node, and those are older than itself: operands
-   are given when a node is made, and never change.  (A dot of a tuple of weights owns the tuple, which
-   owns them.)  Apart from them it owns plain strings (a str of
-   a subclass is copied) and rows of the table.  So references between nodes lead strictly back in
-   time and close no cycle, and reference counting alone frees a graph, at once.  The one cycle that
+   are given when a node is made, and never change.  (A dot of a tuple of weights or inputs owns the
+   tuple, which owns them.)  Apart from them it owns plain strings (a str of a subclass is copied) and
+   rows of the table.  So references between nodes lead strictly back in time and close no cycle, and
+   reference counting alone frees a graph, at once.  The one cycle that
    can be closed leads through a user's primitive whose own function holds on to a node which that
    primitive made; such a node stays as long as the program, as primitives in the table do.
 
@@ -52,12 +52,12 @@
 
    The sweep
 
-   A sweep has a number.  A node that a gradient reaches notes it, and the slab of the first such node
-   in it is put in a queue that gives the slab with the highest number first; in a slab the highest slot
-   comes first.  So every node is met after all nodes that were computed from it, in exactly the order of
-   the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no memory to
-   be allocated, hence nothing that could fail half-way.  Leaves pass nothing on, so they are never met:
-   see "gradients" below.
+   A sweep has a number.  A node that a gradient reaches notes it, and at the first such node in a slab
+   the slab is put in a queue that gives the one with the highest number first; in a slab the highest
+   slot comes first.  So every node is met after all nodes that were computed from it, in exactly the
+   order of the reference: by serial number, downwards.  No visited set, no sorting, no recursion, no
+   memory to be allocated, hence nothing that could fail half-way.  Leaves pass nothing on, so they
+   are never met: see "gradients" below.
 
 
    Threads and interpreters
@@ -568,12 +568,15 @@ next_of(uint8_t mask, const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
     return i;
 }
 
-/* Whether the next eight operands are all parents, so that not each need be looked at. */
+/* Whether the next eight operands are all parents, so that each need not be looked at. */
 ALWAYS_INLINE int
 eight_parents(const uint8_t *kind, Py_ssize_t i, Py_ssize_t n)
 {
-    static const uint8_t parents[8] = {3, 3, 3, 3, 3, 3, 3, 3}; /* IS_NODE | IS_PARENT */
-    return i + 8 <= n && memcmp(kind + i, parents, 8) == 0;
+    uint64_t eight = 0;
+    if (i + 8 <= n) {
+        memcpy(&eight, kind + i, 8);
+    }
+    return eight == (IS_NODE | IS_PARENT) * UINT64_C(0x0101010101010101);
 }
 
 /* Free a block whose nodes the caller has references to as well. */
@@ -847,8 +850,9 @@ k_gelu_0(double x, double y)
 /* Of any number of arguments.  Partials are written into all terms, linked or not. */
 
 static double
-k_sum(const double *x, Py_ssize_t n)
+k_sum(const double *x, Py_ssize_t n, double *unused)
 {
+    (void)unused;
     double total = x[0];
     for (Py_ssize_t i = 1; i < n; i++) {
         total = total + x[i];
@@ -856,7 +860,11 @@ k_sum(const double *x, Py_ssize_t n)
     return total;
 }
 
-static double k_mean(const double *x, Py_ssize_t n) { return k_sum(x, n) / (double)n; }
+static double
+k_mean(const double *x, Py_ssize_t n, double *unused)
+{
+    return k_sum(x, n, unused) / (double)n;
+}
 
 static void
 all_equal(double value, Py_ssize_t n, double *partial)
@@ -880,7 +888,12 @@ k_mean_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *p
     all_equal(1.0 / (double)n, n, partial);
 }
 
-static double k_where(const double *x, Py_ssize_t n) { (void)n; return x[0] != 0.0 ? x[1] : x[2]; }
+static double
+k_where(const double *x, Py_ssize_t n, double *unused)
+{
+    (void)n, (void)unused;
+    return x[0] != 0.0 ? x[1] : x[2];
+}
 
 static int
 k_where_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
@@ -897,8 +910,9 @@ k_where_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *
 }
 
 static double
-k_maximum(const double *x, Py_ssize_t n)
+k_maximum(const double *x, Py_ssize_t n, double *unused)
 {
+    (void)unused;
     double best = x[0];
     for (Py_ssize_t i = 1; i < n; i++) {
         if (x[i] > best || x[i] != x[i]) {
@@ -915,8 +929,9 @@ k_maximum(const double *x, Py_ssize_t n)
 }
 
 static double
-k_minimum(const double *x, Py_ssize_t n)
+k_minimum(const double *x, Py_ssize_t n, double *unused)
 {
+    (void)unused;
     double best = -x[0];
     for (Py_ssize_t i = 1; i < n; i++) {
         if (-x[i] > best || x[i] != x[i]) {
@@ -951,48 +966,60 @@ k_tie_shares(const double *x, Py_ssize_t n, double y, const uint8_t *kind, doubl
 }
 
 static double
-k_logsumexp(const double *x, Py_ssize_t n)
+k_logsumexp(const double *x, Py_ssize_t n, double *weight) /* which its partials are made of */
 {
-    double top = k_maximum(x, n);
+    double top = k_maximum(x, n, NULL);
     if (!isfinite(top)) {
         return top;
     }
     double rest = 0.0;
     int skipped = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
+        weight[i] = exp(x[i] - top);
         if (!skipped && x[i] == top) {
             skipped = 1;
         }
         else {
-            rest = rest + exp(x[i] - top);
+            rest = rest + weight[i];
         }
     }
     return top + k_log1p(rest);
 }
 
 static void
+normalise(Py_ssize_t n, double *weight)
+{
+    double total = weight[0];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        total = total + weight[i];
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        weight[i] = weight[i] / total;
+    }
+}
+
+static void
 k_shares(const double *x, Py_ssize_t n, double *partial) /* the softmax of x, into the partials */
 {
-    double top = k_maximum(x, n), total = 0.0;
+    double top = k_maximum(x, n, NULL);
     if (!isfinite(top) && top != Py_HUGE_VAL) {
         all_equal(Py_NAN, n, partial);
         return;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        double weight = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
-        partial[i] = weight;
-        total = i ? total + weight : weight;
+        partial[i] = top == Py_HUGE_VAL ? (double)(x[i] == top) : exp(x[i] - top);
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        partial[i] = partial[i] / total;
-    }
+    normalise(n, partial);
 }
 
 static void
 k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
 {
     (void)kind;
-    if (y == -Py_HUGE_VAL) {
+    if (isfinite(y)) {
+        normalise(n, partial); /* the weights that are there */
+    }
+    else if (y == -Py_HUGE_VAL) {
         all_equal(0.0, n, partial);
     }
     else {
@@ -1001,9 +1028,10 @@ k_logsumexp_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, doub
 }
 
 static double
-k_softmax(const double *x, Py_ssize_t n) /* which entry, then the logits */
+k_softmax(const double *x, Py_ssize_t n, double *unused) /* which entry, then the logits */
 {
-    double top = k_maximum(x + 1, n - 1), total = 0.0, own = 0.0;
+    (void)unused;
+    double top = k_maximum(x + 1, n - 1, NULL), total = 0.0, own = 0.0;
     if (!isfinite(top) && top != Py_HUGE_VAL) {
         return Py_NAN;
     }
@@ -1055,8 +1083,8 @@ k_logaddexp_share(double a, double b, double y, int i)
 {
     double x[2] = {a, b};
     double partial[2];
-    k_logsumexp_d(x, 2, y, NULL, partial);
-    return partial[i];
+    k_shares(x, 2, partial);
+    return y == -Py_HUGE_VAL ? 0.0 : partial[i];
 }
 
 static double k_logaddexp_0(double a, double b, double y) { return k_logaddexp_share(a, b, y, 0); }
@@ -1073,7 +1101,7 @@ typedef struct {
         double (*partial[2])(double a, double b, double y);
     } binary;
     struct {
-        double (*value)(const double *x, Py_ssize_t n);
+        double (*value)(const double *x, Py_ssize_t n, double *partial); /* room to prepare them */
         void (*partials)(const double *x, Py_ssize_t n, double y, const uint8_t *kind,
                          double *partial);
         int (*takes)(const double *x, Py_ssize_t n, const uint8_t *kind); /* NULL: any */
@@ -1220,9 +1248,9 @@ to_block(Node *node) /* so that a computed node can have a label or an origin */
 
 /* --- gradients -------------------------------------------------------------------------------
 
-   The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of which
-   the last is added in only when the next sweep begins with it, or when it is read: so a sweep need
-   not come back to the leaves when their adjoints are complete. */
+   The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of
+   which the last is added in only when the next sweep begins with it, or when it is read: so a sweep
+   need not come back to the leaves when their adjoints are complete. */
 
 enum { BY_HAND = 1, LAST_SWEEP = UINT16_MAX }; /* in `reached`: not by a sweep; the last number */
 
@@ -1516,7 +1544,7 @@ variadic(State *state, int kernel, const Segment *segment)
         result = Py_NewRef(Py_NotImplemented);
     }
     else {
-        double y = kernels[kernel].variadic.value(x, n);
+        double y = kernels[kernel].variadic.value(x, n, partials_of(block));
         kernels[kernel].variadic.partials(x, n, y, kind, partials_of(block));
         if (kernel == WHERE) {
             for (Py_ssize_t i = 0; i < n; i++) {
@@ -1532,8 +1560,8 @@ variadic(State *state, int kernel, const Segment *segment)
 }
 
 /* The same for bias + sum_i weights[i] * inputs[i].  The partial of a weight is its input and the
-   other way round.  An owner is NULL, or the tuple whose items the weights, or the inputs, are: such a
-   tuple is then counted once, not all that is in it. */
+   other way round.  An owner is NULL, or the tuple that the weights, or the inputs, are in: it is
+   then counted once, not all its items. */
 ALWAYS_INLINE PyObject *
 dot(State *state, const Segment *weights, PyObject *owner_of_weights, const Segment *inputs,
     PyObject *owner_of_inputs, PyObject *bias)
@@ -1689,8 +1717,8 @@ kernel_of(const State *state, PyObject *row)
     return kernel == NULL ? NO_KERNEL : kernel->number;
 }
 
-/* Unlike PyObject_GetAttrString, whose fresh string for the name the type's lookup cache would keep,
-   one more at each call. */
+/* As PyObject_GetAttrString, but that one's fresh string for the name would stay in the lookup cache
+   of types, one more at each call. */
 static PyObject *
 attribute(PyObject *object, const char *name)
 {
@@ -1824,8 +1852,9 @@ dequeue(State *state) /* the newest */
     return newest;
 }
 
-/* How many slots to look for nodes in that were reached.  In those, holes were not: nodes do not die
-   during a sweep. */
+/* How many slots of a slab in the queue to look into.  Holes among them were not reached by this
+   sweep, as no node dies meanwhile, and are not listed: a node dies struck off, and slabs of leaves,
+   which may have slots that no node was in yet, are wiped when they are taken. */
 ALWAYS_INLINE int
 slots_used(const State *state, const Slab *slab)
 {
@@ -1919,7 +1948,8 @@ sweep_from(State *state, Node *root, double seed)
                 Terms terms = terms_of(node);
                 Py_ssize_t i = 0, n = terms.n;
                 while ((i = next_of(IS_PARENT, terms.kind, i, n)) < n) {
-                    for (Py_ssize_t end = i + (eight_parents(terms.kind, i, n) ? 8 : 1); i < end; i++) {
+                    Py_ssize_t end = i + (eight_parents(terms.kind, i, n) ? 8 : 1);
+                    for (; i < end; i++) {
                         flow(state, terms.operand[i].node, terms.partial[i] * adjoint, sweep,
                              &queued);
                     }
@@ -2846,7 +2876,8 @@ transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
     if (n != 2) {
         Py_RETURN_FALSE;
     }
-    if (PyObject_GetBuffer(args[1], &view, PyBUF_ND | PyBUF_FORMAT | !writing * PyBUF_WRITABLE) < 0) {
+    int flags = PyBUF_ND | PyBUF_FORMAT | (writing ? 0 : PyBUF_WRITABLE);
+    if (PyObject_GetBuffer(args[1], &view, flags) < 0) {
         PyErr_Clear();
         Py_RETURN_FALSE;
     }

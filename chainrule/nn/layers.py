@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..engine.backend import Value
-from ..engine.primitives import as_float, dot_product
+from ..engine.primitives import as_float
+from ..engine.reductions import dot
 from ..engine.vectors import read_data, read_grads, write_data
 from . import checks
 from .activations import ELEMENTWISE, activate, check_activation, initial_weights
@@ -103,7 +104,7 @@ class Neuron(Module):
         yield ParameterArray("w", self._w, (len(self._w),), self._w)
 
     def _z(self, inputs: Sequence[Value | float]) -> Value:
-        return dot_product(*self._w, *inputs, self._b)  # type: ignore[no-any-return]
+        return dot(self._w, inputs, self._b)  # type: ignore[no-any-return]
 
     def __call__(self, x: Any) -> Value:
         """Return the activation a for the inputs *x*: numbers or Values, as many as weights."""
@@ -449,7 +450,7 @@ def _inputs(x: Any, count: int, module: Module) -> Sequence[Value | float]:
             f"{module!r} takes a sequence of {count} numbers or Values, not {type(x).__name__}"
         )
     name = type(module).__name__
-    inputs = [v if type(v) is float or type(v) is Value else as_float(v, name) for v in x]
+    inputs = tuple([v if type(v) is float or type(v) is Value else as_float(v, name) for v in x])
     if len(inputs) != count:
         raise ValueError(f"{module!r} takes {count} inputs, but {len(inputs)} were given")
     return inputs
