@@ -182,11 +182,8 @@ class Compiled:
         return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            **self.__dict__,
-            "_function": None,
-            "_signature": None,
-        }  # a lambda would not travel, the programs do
+        # A lambda would not travel; the programs do.
+        return {**self.__dict__, "_function": None, "_signature": None}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -265,7 +262,7 @@ class Compiled:
                 f"this program was recorded for {known}; a loaded program cannot record new ones"
             )
         examples = [_example(x) for x in batch]
-        demands: list[modes.Demand] = []
+        demands: modes.Demands = {}
         with modes.tracing(demands):
             try:
                 result = self._function(*examples)
@@ -281,10 +278,10 @@ class Compiled:
         arguments = [_leaves(x) for x in examples]
         lifted = _lift(outputs, arguments, names, shapes, structure)
         if demands:
-            ends = list(itertools.accumulate(len(demand.values) for demand in demands))
-            slices = [slice(*ends) for ends in itertools.pairwise([0, *ends])]
-            lifted.rules = [(d.rule, at) for d, at in zip(demands, slices, strict=True)]
-            values = [x for demand in demands for x in demand.values]
+            ends = [0, *itertools.accumulate(map(len, demands.values()))]
+            slices = [slice(*edges) for edges in itertools.pairwise(ends)]
+            lifted.rules = list(zip(demands, slices, strict=True))
+            values = [x for tested in demands.values() for x in tested]
             lifted.tested = _lift(values, arguments, names, shapes, None)
         return lifted
 
