@@ -15,7 +15,7 @@ from test_edges import EDGES, id_of
 
 import chainrule as cr
 from chainrule.compiler.dependence import dependence
-from chainrule.compiler.program import Program
+from chainrule.compiler.program import Builder, Program
 from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
 
@@ -245,3 +245,37 @@ def test_what_depends_on_a_parameter_is_known_number_by_number(which):
             assert depends.any() <= (parameter or any(s.any() for s in sources))
     (output,) = program.outputs
     assert found[output].all()
+
+
+def test_every_kind_of_operation_hands_on_what_depends_on_a_parameter():
+    builder = Builder()
+    row = builder.new((6,), False, 0.0)  # - P P - - P
+    theta = builder.emit("parameter", (), (3,), False, (0, 3))
+    builder.store(row, np.array([1, 2, 5]), theta)
+    x = builder.emit("input", (), (2, 3), False, 0)
+    y = builder.emit("input", (), (2, 2), False, 2)
+    stretches = builder.stretches(np.array([1, 3, 1, 1]))
+    matrix = builder.reshape(row, (2, 3))
+    index = builder.emit("input", (), (2,), False, 1)
+    pairs = builder.reshape(builder.at(row, np.array([0, 3, 1, 2])), (2, 2))
+    expected = [
+        (builder.emit("segment_sum", (row,), (4,), False, stretches[0]), "- P - P"),
+        (builder.emit("maximum", (row,), (4,), False, stretches[0]), "- P - P"),
+        (builder.emit("logsumexp", (row,), (4,), False, stretches), "- P - P"),
+        (builder.emit("softmax", (row,), (6,), False, stretches), "- P P P - P"),
+        (builder.emit("minimum", (matrix,), (2, 1), False, None), "P P"),
+        (builder.emit("sum", (matrix,), (1, 3), False, (-2,)), "- P P"),
+        (builder.emit("broadcast", (builder.at(row, np.array([0, 1])),), (2, 2), False), "- P - P"),
+        (builder.at(row, np.array([5, 4, 2, 0, 1, 3])), "P - P - P -"),
+        (builder.at(row, np.array([[1, 2], [3, 4]])), "P P - -"),
+        (primitives.add(matrix, x), "- P P - - P"),
+        (builder.matmul(x, matrix, (False, True)), "P P P P"),
+        (builder.matmul(y, pairs, (False, True)), "- P - P"),
+        (builder.stack(pairs, x, (False, False)), "- - - P P P"),
+        (builder.stack(x, pairs, (True, True)), "- P - P - P"),
+        (builder.emit("pick", (index, matrix), (2, 3), False), "- P P - P P"),
+    ]
+    depends = dependence(builder.program, len(builder.program.operations))
+    for symbol, told in expected:
+        found = " ".join("P" if d else "-" for d in depends[symbol.number].ravel())
+        assert found == told, symbol.operation

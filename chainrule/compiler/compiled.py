@@ -115,11 +115,8 @@ class Compiled:
         return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            **self.__dict__,
-            "_function": None,
-            "_signature": None,
-        }  # a lambda would not travel, the programs do
+        # A lambda would not travel; the programs do.
+        return {**self.__dict__, "_function": None, "_signature": None}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -197,7 +194,7 @@ class Compiled:
                 f"this program was recorded for {known}; a loaded program cannot record new ones"
             )
         examples = [example(x) for x in batch]
-        demands: list[modes.Demand] = []
+        demands: modes.Demands = {}
         with modes.tracing(demands):
             try:
                 result = self._function(*examples)

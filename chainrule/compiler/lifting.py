@@ -140,7 +140,7 @@ def lift(
     names: Sequence[str],
     shapes: Shapes,
     result: Any,
-    demands: Sequence[modes.Demand] = (),
+    demands: modes.Demands | None = None,
 ) -> Lifted:
     """Return the graph of *outputs* as an array program over batches of *arguments*.
 
@@ -175,10 +175,10 @@ def lift(
         if collecting:
             gc.enable()
     if demands:
-        ends = list(itertools.accumulate(len(demand.values) for demand in demands))
-        slices = [slice(*ends) for ends in itertools.pairwise([0, *ends])]
-        lifted.rules = [(d.rule, at) for d, at in zip(demands, slices, strict=True)]
-        values = [x for demand in demands for x in demand.values]
+        ends = [0, *itertools.accumulate(map(len, demands.values()))]
+        slices = [slice(*edges) for edges in itertools.pairwise(ends)]
+        lifted.rules = list(zip(demands, slices, strict=True))
+        values = [x for tested in demands.values() for x in tested]
         lifted.tested = lift(values, arguments, names, shapes, list(range(len(values))))
     return lifted
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ._extension import native
 
@@ -29,11 +29,8 @@ class Rule(Protocol):
         """Return what to raise for *numbers* of which it does not hold."""
 
 
-class Demand(NamedTuple):
-    """A rule that the data of some Values must keep, for whatever their graph is run on."""
-
-    rule: Rule
-    values: Sequence[Any]
+Demands = dict[Rule, list[Any]]
+"""The Values whose data must keep a rule, for whatever their graph is run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Mode:
 
     linking: bool = True
     watching: bool = False
-    demands: list[Demand] | None = None
+    demands: Demands | None = None
     """Of a graph that shall serve for other data as well: what the data must be."""
     outer: Mode | None = None
 
@@ -107,7 +104,7 @@ def suspended() -> contextlib.AbstractContextManager[None]:
     return _Switched(linking=True, watching=False)
 
 
-def tracing(demands: list[Demand]) -> _Switched:
+def tracing(demands: Demands) -> _Switched:
     """Record a graph that stands for other data as well: choosing by data raises TraceError.
 
     What the data must be is added to *demands* by whatever depends on it.
@@ -118,11 +115,12 @@ def tracing(demands: list[Demand]) -> _Switched:
 def demand(rule: Rule, values: Sequence[Any]) -> None:
     """Have *rule* tested, wherever the graph under construction is run, on the data of *values*.
 
-    Only where :func:`tracing` is on; else the numbers are at hand, and the caller tests them.
+    Only where :func:`tracing` is on; else the numbers are at hand, and the caller tests them.  Of
+    rules that are equal, all values are tested together.
     """
     demands = current().demands
     assert demands is not None
-    demands.append(Demand(rule, values))
+    demands.setdefault(rule, []).extend(values)
 
 
 def refuse_to_choose(doing: str) -> None:

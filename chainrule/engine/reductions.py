@@ -137,7 +137,8 @@ class _RowNumber:
         return (index >= 0) & (index < self.count) & (index % 1 == 0)
 
     def error(self, index: Sequence[float]) -> Exception:
-        return IndexError(f"take: no row {index[0]:g} in a table of {self.count}")
+        wrong = next(i for i in index if not self.holds(i))
+        return IndexError(f"take: no row {wrong:g} in a table of {self.count}")
 
 
 def take(table: Sequence[Any], index: Any) -> Any:

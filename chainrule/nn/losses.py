@@ -47,9 +47,12 @@ from .module import Module
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rule:
-    """What each target of a loss must be: *test* says so of a number, and of an array of them."""
+    """What each target of a loss must be: *test* says so of a number, and of an array of them.
+
+    No two are equal, since a target is told by its place among those of one loss.
+    """
 
     loss: str
     test: Callable[[Any], Any]
@@ -294,7 +297,7 @@ class _ClassIndex:
         return (target >= 0) & (target < self.count) & (target % 1 == 0)
 
     def error(self, target: Sequence[float]) -> Exception:
-        (t,) = target
+        t = next(t for t in target if not self.holds(t))
         whole = "" if t % 1 == 0 else "a whole number, "
         return ValueError(
             f"cross_entropy: target, a class index, is {t if whole else int(t)}: expected {whole}"
