@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from .groups import Group, Grouping
 from .layout import Layout
 from .program import Operation, Program
@@ -71,7 +73,7 @@ def _uneven(
 
 def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, str]]:
     """Return title and text of what each pass found."""
-    sums = len(tape.terms)
+    sums = int((np.diff(tape.term_starts) > 0).sum())
     products = [terms.product for part in grouping.groups for terms in part.terms if terms.product]
     program = layout.program
     arrays = [
@@ -82,13 +84,13 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
     ]
     return [
         (
-            "1. Flat lists",
-            f"  {tape.recorded} nodes recorded; {len(tape.rows)} numbers for them and their "
+            "1. Flat arrays",
+            f"  {tape.recorded} nodes recorded; {len(tape)} numbers for them and their "
             "constants, equal nodes sharing one",
         ),
         (
             "2. Sums of products",
-            f"  {sums} sums with {sum(map(len, tape.terms.values()))} terms are left of all adding",
+            f"  {sums} sums with {tape.terms.shape[1]} terms are left of all adding",
         ),
         ("3. Groups of alike nodes", "\n".join(map(_group_line, grouping.groups))),
         ("4. Arrays", "\n".join(arrays)),

@@ -25,14 +25,12 @@ from .groups import (
     SMALL,
     Group,
     Grouping,
-    Ids,
     Terms,
     find_products,
     is_neuron,
-    ranges,
 )
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
-from .tape import ONE, Tape
+from .tape import LEAF, ONE, Ids, Tape, ranges
 
 _UNPLACED, _CONSTANT = -1, -2
 _ACTIVATIONS = (
@@ -70,27 +68,26 @@ class _Placer:
         self.tape = tape
         self.colour = grouping.colour
         self.builder = Builder()
-        size = len(tape.rows)
+        size = len(tape)
         self.home = np.full(size, _UNPLACED, dtype=np.int64)
         self.address = np.zeros(size, dtype=np.int64)
         self.arrays: list[Symbol] = []
         self.ones: set[int] = set()  # arrays with a column of ones in front
         self.blocks: dict[int, int] = {}  # array of parameters: its start in the parameter vector
-        self.values = np.zeros(size)
-        for n, x in tape.constants.items():
-            self.home[n] = _CONSTANT
-            self.values[n] = x
+        self.values = tape.values
+        self.home[tape.constant] = _CONSTANT
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
         self.assembled: dict[bytes, Symbol] = {}  # copies of nodes from several arrays
         self.wishes = _wishes(grouping)
         self.first = INPUT + len(arguments)  # colours from here on are computed
-        alive = set(tape.outputs)
+        alive = np.zeros(size, dtype=bool)
+        alive[tape.outputs] = True
         for part in grouping.groups:
             for ids in _mentioned(part):
-                alive.update(ids.tolist())
-        argument = {n for members in arguments for n in members}
-        self.parameters = [n for n in tape.leaves if n in alive and n not in argument]
+                alive[ids] = True
+        parameters = alive & (tape.codes == LEAF) & (self.colour == PARAMETER)
+        self.parameters = np.flatnonzero(parameters).tolist()
         for i, (members, shape) in enumerate(zip(arguments, shapes, strict=True)):
             self._place_input(i, np.array(members, dtype=np.int64), shape or (1,))
         self.layers = 0  # products with parameters so far
