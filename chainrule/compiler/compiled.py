@@ -6,6 +6,7 @@ calls the program they end in.
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import itertools
@@ -24,7 +25,8 @@ from .adjoint import differentiate
 from .groups import group
 from .layout import lay_out
 from .program import Program, Symbol
-from .tape import flatten, normalise
+from .replay import Replay, largest_batch, narrow, width
+from .tape import Tape, flatten, normalise
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Shapes = tuple[tuple[int, ...], ...]
@@ -48,7 +50,17 @@ class Lifted:
     """What every pass found, in words."""
     widest: int
     """How many numbers the largest array holds for one example."""
+    replay: Replay | None = None
+    """The other way to run it, where arrays are not always the faster one."""
     _functions: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def report(self) -> str:
+        """Return what every pass found, and the program."""
+        parts = [f"{title}\n{text}" for title, text in self.passes]
+        parts.append("7. NumPy\n" + self.source)
+        if self.replay is not None:
+            parts.append(f"8. Replay\n  {self.stats['replay']}")
+        return "\n\n".join(parts)
 
     def function(self, name: str) -> Callable[..., Any]:
         """Return ``forward`` or ``gradient``, made from the printed source and nothing else."""
@@ -61,6 +73,47 @@ class Lifted:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_functions": {}}  # made again from the source
+
+
+class Narrow(Lifted):
+    """A recording without width: only replayed, and lifted when somebody asks for the program."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        members: list[list[int]],
+        names: Sequence[str],
+        shapes: Shapes,
+        result: Any,
+        order: Sequence[int],
+        replay: Replay,
+        why: str,
+    ):
+        self.tape, self.members, self.names, self.order = tape, members, names, order
+        self.shapes, self.result, self.replay = shapes, result, replay
+        self.parameters = tuple(tape.leaves[n] for n in order)
+        self.stats = explanation.replay_stats(tape, why)
+
+    @functools.cached_property
+    def whole(self) -> Lifted:
+        """The array program after all, with the parameters in the same order."""
+        return _lifted(self.tape, self.members, self.names, self.shapes, self.result, self.order)
+
+    @functools.cached_property
+    def program(self) -> Program:  # type: ignore[override]  # no less writeable than a field
+        return self.whole.program
+
+    @functools.cached_property
+    def source(self) -> str:  # type: ignore[override]
+        return self.whole.source
+
+    def report(self) -> str:
+        parts = explanation.tape_passes(self.tape)
+        parts.append(("8. Replay", f"  {self.stats['replay']}"))
+        return "\n\n".join(f"{title}\n{text}" for title, text in parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
 
 
 def _without_source(program: Program) -> dict[str, Any]:
@@ -89,7 +142,10 @@ class Compiled:
         Each number of it becomes an array of shape (m,); for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        found = lifted.function("forward")(*_thetas(lifted, "forward"), *batch)
+        if lifted.replay is not None and lifted.replay.suits(batch):
+            found: Any = lifted.replay.forward(read_data(lifted.parameters), batch)
+        else:
+            found = lifted.function("forward")(*_thetas(lifted, "forward"), *batch)
         size = _count(lifted.result)
         if not batch:
             return _filled(lifted.result, np.broadcast_to(found, (size,)).tolist())
@@ -103,14 +159,16 @@ class Compiled:
         function returns more than one number, ValueError if there are no examples.
         """
         lifted, batch = self._prepared(arrays)
-        program = lifted.program
-        if program.cost is None:
+        if _count(lifted.result) != 1:
             raise TypeError(
                 f"the gradient of {self._name} needs one number as its result, not "
                 f"{_count(lifted.result)}"
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
+        if lifted.replay is not None and lifted.replay.suits(batch):
+            return lifted.replay.gradient(read_data(lifted.parameters), batch)
+        program = lifted.program
         function, thetas = lifted.function("gradient"), _thetas(lifted, "gradient")
         places = [slice(*program.operations[number].detail) for number, _ in program.gradients]
         mean, gradient = 0.0, np.zeros(len(lifted.parameters))
@@ -163,9 +221,7 @@ class Compiled:
 
     def explain(self) -> str:
         """Return what every pass of the compiler found, and the program it ended in."""
-        lifted = self._recorded()
-        parts = [f"{title}\n{text}" for title, text in lifted.passes]
-        return "\n\n".join([*parts, "7. NumPy\n" + lifted.source])
+        return self._recorded().report()
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
@@ -310,27 +366,67 @@ def _lift(
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
         members = tape.arguments(arguments)
         normalise(tape)
-        grouping = group(tape, members)
-        layout = lay_out(tape, grouping, members, shapes)
-        program = layout.program
-        program.inputs = list(names)
-        program.outputs = [_operand(layout.outputs)]
-        if len(outputs) == 1:
-            _add_gradient(layout, bool(arguments))
-        source = numpy_source.write(program)
-        return Lifted(
-            program,
-            tuple(tape.leaves[n] for n in layout.parameters),
-            shapes,
-            structure,
-            source,
-            explanation.stats(tape, program),
-            explanation.passes(tape, grouping, layout),
-            max((math.prod(x.shape) for x in program.operations if x.batched), default=1),
-        )
+        recording = (tape, members, names, shapes, structure)
+        return _narrow(*recording, narrow(*width(tape))) or _lifted(*recording)
     finally:
         if collecting:
             gc.enable()
+
+
+def _narrow(
+    tape: Tape,
+    members: list[list[int]],
+    names: Sequence[str],
+    shapes: Shapes,
+    structure: Any,
+    why: str,
+) -> Narrow | None:
+    """Return the recording to be replayed if there is a reason *why*, and if it can be."""
+    inputs = {n for argument in members for n in argument}
+    order = [n for n in tape.leaves if n not in inputs] if why else []
+    replay = Replay.of(tape, members, order) if why else None
+    if replay is None:
+        return None
+    return Narrow(tape, members, names, shapes, structure, order, replay, why)
+
+
+def _lifted(
+    tape: Tape,
+    members: list[list[int]],
+    names: Sequence[str],
+    shapes: Shapes,
+    structure: Any,
+    order: Sequence[int] = (),
+) -> Lifted:
+    """Return a normalised *tape* as an array program; *order* is that of the parameters, if any."""
+    grouping = group(tape, members)
+    why = "" if order else narrow(tape.recorded, len(grouping.groups))
+    if found := _narrow(tape, members, names, shapes, structure, why):
+        return found
+    layout = lay_out(tape, grouping, members, shapes, order)
+    program = layout.program
+    program.inputs = list(names)
+    program.outputs = [_operand(layout.outputs)]
+    if len(tape.outputs) == 1:
+        _add_gradient(layout, bool(members))
+    source = numpy_source.write(program)
+    stats = explanation.stats(tape, program)
+    lifted = Lifted(
+        program,
+        tuple(tape.leaves[n] for n in layout.parameters),
+        shapes,
+        structure,
+        source,
+        stats,
+        explanation.passes(tape, grouping, layout),
+        max((math.prod(x.shape) for x in program.operations if x.batched), default=1),
+    )
+    most = largest_batch(tape.recorded, stats.get("gradient", stats["forward"]))
+    if most and not order:
+        lifted.replay = Replay.of(tape, members, layout.parameters, most)
+    if lifted.replay is not None:
+        stats["replay"] = f"batches of up to {most:,} are replayed by the engine"
+    return lifted
 
 
 def _add_gradient(layout: Any, batched: bool) -> None:

@@ -257,9 +257,7 @@ def _form(tape: Tape, key: Any, ids: Ids, colour: Ids) -> list[Group]:
         return _sums(tape, ids, colour, mixed=key[1] == "mixed")
     starts, counts = tape.starts[ids], tape.starts[ids + 1] - tape.starts[ids]
     if row is primitives.softmax_entry:
-        first = [0]
-        while (following := first[-1] + int(counts[first[-1]])) < len(ids):
-            first.append(following)
+        first = tape.whole(ids)
         starts, counts = starts[first], counts[first]
         return [Group(row, ids, -1, segments=tape.inputs[ranges(starts, counts)], counts=counts)]
     if row in SEGMENTED and ((key[1] == "mixed" and key[2] == 2) or isinstance(key[1], frozenset)):

@@ -64,6 +64,7 @@ class _Placer:
         grouping: Grouping,
         arguments: Sequence[Sequence[int]],
         shapes: Sequence[Shape],
+        parameters: Sequence[int],
     ):
         self.tape = tape
         self.colour = grouping.colour
@@ -86,8 +87,9 @@ class _Placer:
         for part in grouping.groups:
             for ids in _mentioned(part):
                 alive[ids] = True
-        parameters = alive & (tape.codes == LEAF) & (self.colour == PARAMETER)
-        self.parameters = np.flatnonzero(parameters).tolist()
+        alive &= (tape.codes == LEAF) & (self.colour == PARAMETER)
+        self.parameters = np.flatnonzero(alive).tolist()
+        self._place_parameters(np.array(parameters, dtype=np.int64))
         for i, (members, shape) in enumerate(zip(arguments, shapes, strict=True)):
             self._place_input(i, np.array(members, dtype=np.int64), shape or (1,))
         self.layers = 0  # products with parameters so far
@@ -716,13 +718,18 @@ _SEGMENTED = {
 
 
 def lay_out(
-    tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]], shapes: Sequence[Shape]
+    tape: Tape,
+    grouping: Grouping,
+    arguments: Sequence[Sequence[int]],
+    shapes: Sequence[Shape],
+    parameters: Sequence[int] = (),
 ) -> Layout:
     """Return the forward program.
 
     *arguments* lists the leaves of each argument, *shapes* how one example of it is shaped.
+    *parameters* that are given make up one array, in that order.
     """
-    placer = _Placer(tape, grouping, arguments, shapes)
+    placer = _Placer(tape, grouping, arguments, shapes, parameters)
     for part in grouping.groups:
         placer.compute(part)
     outputs = placer.fetch(np.array(tape.outputs, dtype=np.int64))

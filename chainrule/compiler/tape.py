@@ -101,6 +101,15 @@ class Tape:
         mask: Mask = wanted[self.codes]
         return mask
 
+    def whole(self, entries: Ids) -> Ids:
+        """Return where each softmax starts among *entries*, the numbers of whole ones in order."""
+        sizes = (self.starts[entries + 1] - self.starts[entries]).tolist()
+        first, following = [], 0
+        while following < len(sizes):
+            first.append(following)
+            following += sizes[following]
+        return np.array(first, dtype=np.int64)
+
     def arguments(self, leaves: Sequence[Sequence[Value]]) -> list[list[int]]:
         """Return the numbers of the *leaves* of every argument, used or not."""
         number = {leaf: n for n, leaf in self.leaves.items()}

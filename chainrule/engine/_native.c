@@ -2204,6 +2204,66 @@ longest_paths(PyObject *module, PyObject *given)
     Py_RETURN_NONE;
 }
 
+/* replay(rows, codes, starts, inputs, given): the operations of a tape on *given*, which has a Value or
+   a number for every entry that is not computed; a list of the results of all entries. */
+static PyObject *
+replay(PyObject *module, PyObject *arguments)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *rows, *given, *found = NULL, **args = NULL;
+    Py_buffer codes, starts, inputs;
+    if (!PyArg_ParseTuple(arguments, "O!y*y*y*O!:replay", &PyTuple_Type, &rows, &codes, &starts,
+                          &inputs, &PyList_Type, &given)) {
+        return NULL;
+    }
+    const int16_t *code = codes.buf;
+    const int64_t *start = starts.buf, *input = inputs.buf;
+    Py_ssize_t n = codes.len / (Py_ssize_t)sizeof(int16_t), room = 0;
+    int fits = starts.len / (Py_ssize_t)sizeof(int64_t) == n + 1 && start[0] == 0 &&
+               inputs.len / (Py_ssize_t)sizeof(int64_t) == start[n];
+    found = fits ? PyList_New(n) : NULL; /* nobody else knows it while it fills */
+    for (Py_ssize_t k = 0; fits && found != NULL && k < n; k++) {
+        PyObject *result;
+        if (code[k] < 0) {
+            fits = k < PyList_GET_SIZE(given);
+            result = fits ? Py_NewRef(PyList_GET_ITEM(given, k)) : NULL;
+        }
+        else {
+            Py_ssize_t count = start[k + 1] - start[k];
+            fits = code[k] < PyTuple_GET_SIZE(rows) && count > 0 && start[k + 1] <= start[n];
+            if (fits && count > room) {
+                room = count;
+                fits = enlarge(&args, room * sizeof(PyObject *)) == 0;
+            }
+            for (Py_ssize_t i = 0; fits && i < count; i++) {
+                int64_t at = input[start[k] + i];
+                fits = 0 <= at && at < k;
+                args[i] = fits ? PyList_GET_ITEM(found, at) : NULL;
+            }
+            PyObject *row = fits ? PyTuple_GET_ITEM(rows, code[k]) : NULL;
+            int kernel = fits ? kernel_of(state, row) : NO_KERNEL;
+            result = kernel != NO_KERNEL ? apply(state, kernel, args, count) : NULL;
+            if (fits && (kernel == NO_KERNEL || result == Py_NotImplemented)) {
+                Py_XDECREF(result);
+                result = PyObject_Vectorcall(row, args, count, NULL);
+            }
+        }
+        if (result == NULL) {
+            Py_CLEAR(found);
+            break;
+        }
+        PyList_SET_ITEM(found, k, result);
+    }
+    PyMem_Free(args);
+    PyBuffer_Release(&codes);
+    PyBuffer_Release(&starts);
+    PyBuffer_Release(&inputs);
+    if (!fits && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "replay: expected inputs before their users");
+    }
+    return found;
+}
+
 /* --- Value: what a node shows ---------------------------------------------------------------- */
 
 /* Return *x* as a float object, as `as_float` or its like does it; *doing* may be NULL. */
@@ -3175,6 +3235,7 @@ static PyMethodDef module_methods[] = {
     {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
     {"flatten", flatten, METH_O, "The graph below Values as a tape of the compiler."},
     {"longest_paths", longest_paths, METH_VARARGS, "How deep every entry of a tape is."},
+    {"replay", replay, METH_VARARGS, "Do again what a tape says."},
     {"topological_order", topological_order, METH_O,
      "All nodes below a list of them, parents first; None unless all are of this class."},
     {"published_dot", published_dot, METH_VARARGS, "Return the dot that users call."},
