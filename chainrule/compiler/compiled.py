@@ -25,7 +25,7 @@ from .adjoint import differentiate
 from .groups import group
 from .layout import lay_out
 from .program import Program, Symbol
-from .replay import Replay, largest_batch, narrow, width
+from .replay import LUMP, Replay, largest_batch, narrow, width
 from .tape import Tape, flatten, normalise
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -106,6 +106,9 @@ class Narrow(Lifted):
     @functools.cached_property
     def source(self) -> str:  # type: ignore[override]
         return self.whole.source
+
+    def function(self, name: str) -> Callable[..., Any]:
+        return self.whole.function(name)
 
     def report(self) -> str:
         parts = explanation.tape_passes(self.tape)
@@ -400,7 +403,8 @@ def _lifted(
 ) -> Lifted:
     """Return a normalised *tape* as an array program; *order* is that of the parameters, if any."""
     grouping = group(tape, members)
-    why = "" if order else narrow(tape.recorded, len(grouping.groups))
+    steps = sum(LUMP if part.lump else 1 for part in grouping.groups)
+    why = "" if order else narrow(tape.recorded, steps)
     if found := _narrow(tape, members, names, shapes, structure, why):
         return found
     layout = lay_out(tape, grouping, members, shapes, order)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -97,25 +98,26 @@ class _Placer:
             self._place_weights(part)
         self.pool: int | None = None  # the array that lumps are kept in
         self.pooled = np.full(size, _UNPLACED, dtype=np.int64)
-        self.small: set[int] = set()
+        self.pooling: set[int] = set()  # colours whose groups are kept there
         self.filled = 0
         self._make_pool(grouping.groups, bool(arguments))
 
     def _make_pool(self, groups: Sequence[Group], batched: bool) -> None:
         """Open an array for the nodes of an irregular graph, if there are any.
 
-        All that a lump gathers its operands from stands in this one array, large groups excepted.
+        All that a lump gathers its operands from stands in this one array, or nearly every lump
+        would copy together from many; except for groups of which few members are wanted.
         """
         lumps = [part for part in groups if part.lump]
         if not lumps:
             return
         wanted = np.unique(np.concatenate([ids for part in lumps for ids in _mentioned(part)]))
-        needed = set(self.colour[wanted].tolist())
+        asked = Counter(self.colour[wanted].tolist())
         for part in groups:
-            if part.lump or (part.colour in needed and len(part.members) < SMALL):
-                self.small.add(part.colour)
+            if part.lump or SMALL * asked[part.colour] >= len(part.members):
+                self.pooling.add(part.colour)
         leaves = wanted[self.colour[wanted] < self.first]
-        size = len(leaves) + sum(len(p.members) for p in groups if p.colour in self.small)
+        size = len(leaves) + sum(len(p.members) for p in groups if p.colour in self.pooling)
         pool = self.builder.new((size,), batched, None)
         self.builder.program.pools.add(pool.number)
         for colour in np.unique(self.colour[leaves]).tolist():
@@ -288,7 +290,7 @@ class _Placer:
 
     def keep(self, members: Ids, value: Operand, shape: Shape, name: str = "") -> None:
         """Remember that *value* holds *members*, in that order, in *shape*."""
-        if int(self.colour[members[0]]) in self.small:
+        if int(self.colour[members[0]]) in self.pooling:
             assert self.pool is not None
             self.address[members] = self._pour(self.arrays[self.pool], value, len(members))
             self.home[members] = self.pool

@@ -31,14 +31,16 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine,
 # one operation on a few numbers, and a node on arrays.
-_NODE, _OPERATION, _NODE_ON_ARRAYS = 0.05, 1.2, 20.0
+_NODE = 0.05 if native is not None else 2.5
+_OPERATION, _NODE_ON_ARRAYS = 1.2, 20.0
 _FEW = 25  # groups: so few, and the array operations that they take, are always an array program
-_WIDTH = 8  # nodes per group below which no array program is made
+_WIDTH = 8  # nodes per group below which no array program is made...
+LUMP = 4  # ...where a group of nodes that are not alike counts as so many
 _HELD = 8_000_000  # numbers that a replay on arrays may hold at a time
 
 
 def width(tape: Tape) -> tuple[int, int]:
-    """Return the number of recorded nodes, and a number of groups that they take at least.
+    """Return the number of recorded nodes, and how many groups they make at the least.
 
     Nodes of different depth or of different operations are never in one group.
     """
@@ -129,24 +131,24 @@ class Replay:
     # --- both ways to run ------------------------------------------------------------------------
 
     def forward(self, theta: Array, batch: Sequence[Array]) -> Array:
-        """Return the outputs, a row per example, for parameters *theta*."""
+        """Return the outputs for parameters *theta*: a row per example; of a graph, the one row."""
         count = len(batch[0]) if batch else 1
         if self._by_arrays(count):
-            parts = [self._values(theta, part) for part in self._parts(batch)]
-            found = np.empty((count, len(self.outputs)))
-            stop = 0
-            for values, size in parts:
-                start, stop = stop, stop + size
+            found, stop = np.empty((count, len(self.outputs))), 0
+            for part in self._parts(batch):
+                values = self._values(theta, part)
+                start, stop = stop, stop + len(part[0])
                 for k, n in enumerate(self.outputs):
                     found[start:stop, k] = values[n]
             return found
-        rows = []
+        rows: list[list[float]] = []
         with modes.suspended():
             leaves = [Value(x) for x in theta.tolist()]
             for example in _examples(batch):
                 values = self._nodes(leaves, example)
                 rows.append([getattr(values[n], "data", values[n]) for n in self.outputs])
-        return np.array(rows, dtype=float).reshape(count, len(self.outputs))
+        shape = (count, len(self.outputs)) if batch else (len(self.outputs),)
+        return np.array(rows, dtype=float).reshape(shape)
 
     def gradient(self, theta: Array, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the one output and its gradient."""
@@ -156,8 +158,8 @@ class Replay:
         if self._by_arrays(count):
             vector = np.zeros(len(theta))
             for part in self._parts(batch):
-                values, size = self._values(theta, part)
-                total += float(np.sum(np.broadcast_to(values[output], size)))
+                values, size = self._values(theta, part), len(part[0])
+                total += float(np.broadcast_to(values[output], size).sum())
                 vector += self._adjoints(values, output, size)
             return total / count, vector / count
         with modes.suspended():
@@ -210,14 +212,13 @@ class Replay:
         starts = range(0, count, most)
         return [[x[start : start + most] for x in batch] for start in starts]
 
-    def _values(self, theta: Array, batch: Sequence[Array]) -> tuple[list[Any], int]:
-        """Return for every number a float, or an array if an input reaches it; and the size."""
+    def _values(self, theta: Array, batch: Sequence[Array]) -> list[Any]:
+        """Return for every number a float, or an array if an input reaches it."""
         values: list[Any] = self.given.copy()
         for n, x in zip(self.parameters, theta.tolist(), strict=True):
             values[n] = x
         for numbers, table in zip(self.arguments, batch, strict=True):
-            columns = table.reshape(len(table), -1).T
-            for n, column in zip(numbers, columns, strict=True):
+            for n, column in zip(numbers, _flat(table).T, strict=True):
                 values[n] = np.ascontiguousarray(column)
         with np.errstate(all="ignore"):
             for n, (row, operands) in enumerate(self._steps()):
@@ -225,7 +226,7 @@ class Replay:
                     args = [values[i] for i in operands]
                     several = any(isinstance(x, np.ndarray) for x in args)
                     values[n] = row.array(*args) if several else row.scalar(*args)
-        return values, len(batch[0])
+        return values
 
     def _adjoints(self, values: Sequence[Any], output: int, size: int) -> Array:
         """Return the derivative of the sum of the outputs: the pullback, on arrays.
@@ -289,4 +290,8 @@ def _examples(batch: Sequence[Array]) -> Iterator[Sequence[Sequence[float]]]:
     if not batch:
         yield ()
         return
-    yield from zip(*[x.reshape(len(x), -1).tolist() for x in batch], strict=True)
+    yield from zip(*[_flat(x).tolist() for x in batch], strict=True)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(len(x), math.prod(x.shape[1:]))
