@@ -243,6 +243,17 @@ def test_no_nan_comes_through_from_the_branch_not_chosen():
         assert gradient == pytest.approx((0.0 + 1 / math.e - 1.0) / 3)
 
 
+@pytest.mark.parametrize("row", [cr.maximum, cr.minimum])
+def test_a_tie_with_a_constant_passes_nothing_on(row):
+    p, points = cr.Value(0.5), np.array([[0.5], [0.25], [1.0]])
+    for function in (lambda x: row(x, p, 0.5), lambda x: row(p, x)):
+        example = cr.Value(0.5)
+        replay, _ = replayed(function(example), [[example]])
+        replay._by_arrays = lambda count: True
+        _, slopes = eager(function, points.ravel().tolist(), [p])
+        assert replay.gradient(np.array([0.5]), [points])[1].tolist() == slopes.tolist()
+
+
 def test_a_large_batch_in_parts_is_the_same_mean(function, monkeypatch):
     points = np.linspace(-1.0, 1.5, 700)
     compiled = cr.compile(function).record(points)
@@ -291,6 +302,7 @@ def test_the_modes_of_the_caller_do_not_matter(function):
         assert compiled.value_and_grad(points)[1].tolist() == expected
     with cr.detect_anomaly():
         assert compiled.value_and_grad(points)[1].tolist() == expected
+        assert not np.isfinite(compiled([math.nan])).any()
 
 
 def test_user_primitives_are_replayed():
