@@ -115,7 +115,8 @@ def test_nested_sums_merge_with_their_signs(kinds, seed):
             total = cr.tanh(total)
     tape = flatten([total])
     normalise(tape)
-    assert len(tape.computed) <= 2 + 2 * kinds.count(".")
+    sums = [n for n in tape.computed.tolist() if tape.sum_of(n)]
+    assert len(sums) <= 1 + kinds.count(".")  # what is added to a sum is merged into it
     assert evaluated(tape)[tape.outputs[0]] == pytest.approx(total.data, rel=1e-12, abs=1e-13)
 
 

@@ -115,7 +115,7 @@ class Grouping:
 def group(tape: Tape, arguments: Sequence[Sequence[int]]) -> Grouping:
     """Return the nodes of a normalised *tape* in groups; *arguments* lists the leaves of each."""
     colour = np.zeros(len(tape), dtype=np.int64)
-    colour[tape.constant] = CONSTANT
+    colour[tape.constant(np.arange(len(tape)))] = CONSTANT
     colour[ONE] = UNIT
     for i, members in enumerate(arguments):
         colour[members] = INPUT + i
@@ -170,12 +170,12 @@ def _likeness(tape: Tape, n: int, colour: Ids) -> Any:
     if row is primitives.multiply:
         return (row, *sorted(colours, reverse=True))
     if row is primitives.softmax_entry or (
-        row in SEGMENTED and len(inputs) > 2 and not tape.constant[inputs].any()
+        row in SEGMENTED and len(inputs) > 2 and not tape.constant(inputs).any()
     ):
         return row, frozenset(colours)
     if row in _OPEN:
         return row, *colours
-    constant = tape.constant[inputs].tolist()
+    constant = tape.constant(inputs).tolist()
     values = tape.values[inputs].tolist()
     return row, *[(x,) if c else k for c, x, k in zip(constant, values, colours, strict=True)]
 
@@ -201,13 +201,13 @@ def _digests(tape: Tape, level: Ids, colour: Ids) -> Digests:
     of = np.repeat(np.arange(len(level)), counts)
     operand = ranges(tape.starts[level], counts)
     inputs = tape.inputs[operand]
-    constant = tape.constant[inputs]
+    constant = tape.constant(inputs)
     mark = colour[inputs].astype(np.uint64)
-    named = constant & ~tape.are(*_OPEN)[level[of]]
+    named = constant & ~tape.are(level, *_OPEN)[of]
     mark[named] = scattered(tape.values[inputs[named]].view(np.uint64))
     slot = operand - tape.starts[level[of]]
-    anyhow = tape.are(primitives.softmax_entry, primitives.multiply)[level]
-    several = tape.are(*SEGMENTED)[level] & (counts > 2)
+    anyhow = tape.are(level, primitives.softmax_entry, primitives.multiply)
+    several = tape.are(level, *SEGMENTED) & (counts > 2)
     several[of[constant]] = False
     slot[(anyhow | several)[of]] = -1
     owner.append(of)

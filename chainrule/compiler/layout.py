@@ -31,7 +31,7 @@ from .groups import (
     is_neuron,
 )
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
-from .tape import LEAF, ONE, Ids, Tape, ranges
+from .tape import CONSTANT, LEAF, ONE, Ids, Tape, ranges
 
 _UNPLACED, _CONSTANT = -1, -2
 _ACTIVATIONS = (
@@ -77,7 +77,7 @@ class _Placer:
         self.ones: set[int] = set()  # arrays with a column of ones in front
         self.blocks: dict[int, int] = {}  # array of parameters: its start in the parameter vector
         self.values = tape.values
-        self.home[tape.constant] = _CONSTANT
+        self.home[tape.codes == CONSTANT] = _CONSTANT
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
         self.assembled: dict[bytes, Symbol] = {}  # copies of nodes from several arrays
@@ -311,7 +311,8 @@ class _Placer:
 
     def _label(self, members: Ids) -> str:
         """Return the name that the labels of *members* share: Theta1 for Theta1[0,0] and so on."""
-        stems = {_stem(self.tape.labels.get(n, "")) for n in members.ravel().tolist()}
+        labels = self.tape.labels
+        stems = {_stem(labels.get(n, "")) for n in members.ravel().tolist()} if labels else {""}
         return stems.pop() if len(stems) == 1 else ""
 
     # --- computing groups ----------------------------------------------------------------------

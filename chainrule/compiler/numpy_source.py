@@ -698,7 +698,17 @@ def write(program: Program) -> str:
 
 def _literal(array: Any) -> str:
     kind = "" if array.dtype.kind == "f" else ", dtype=int"
-    text = np.array2string(
-        array, separator=", ", threshold=array.size + 1, max_line_width=100, floatmode="unique"
-    )
-    return f"np.array({text}{kind})".replace("nan", "np.nan").replace("inf", "np.inf")
+    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
+    return f"np.array({text}{kind})"
+
+
+def _rows(numbers: Any, indent: str) -> str:
+    """Return nested lists of numbers as text, in lines that are not too long."""
+    if not isinstance(numbers, list):
+        return repr(numbers)
+    parts = [_rows(part, indent + " ") for part in numbers]
+    if numbers and isinstance(numbers[0], list):
+        return "[" + f",\n{indent} ".join(parts) + "]"
+    each = max(1, (_WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
+    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
+    return "[" + f",\n{indent} ".join(lines) + "]"

@@ -92,10 +92,11 @@ class Replay:
         largest: float = math.inf,
     ) -> Replay | None:
         """Return what replays *tape*; None if it selects by an index, which is to be checked."""
-        if tape.are(primitives.take_entry).any():
+        everything = np.arange(len(tape))
+        if tape.are(everything, primitives.take_entry).any():
             return None
         # An entry of a softmax is told which one it is: constants that come before all else.
-        entries = np.flatnonzero(tape.are(primitives.softmax_entry))
+        entries = np.flatnonzero(tape.are(everything, primitives.softmax_entry))
         first = entries[tape.whole(entries)]
         sizes = tape.starts[first + 1] - tape.starts[first]
         before = int(sizes.max(initial=0))

@@ -69,12 +69,6 @@ class Tape:
     def __len__(self) -> int:
         return len(self.codes)
 
-    @property
-    def constant(self) -> Mask:
-        """For every number whether it is a constant."""
-        mask: Mask = self.codes == CONSTANT
-        return mask
-
     def row(self, n: int) -> Primitive | None:
         """Return the operation of number *n*, None for a leaf or a constant."""
         code = int(self.codes[n])
@@ -94,11 +88,16 @@ class Tape:
         """Return the place of *row* in ``rows``, a number that no node has if it is not there."""
         return next((i for i, known in enumerate(self.rows) if known is row), len(self.rows))
 
-    def are(self, *rows: Primitive) -> Mask:
-        """Return for every number whether its operation is one of *rows*."""
+    def constant(self, ids: Ids | list[int]) -> Mask:
+        """Return which of the numbers *ids* are constants."""
+        mask: Mask = self.codes[ids] == CONSTANT
+        return mask
+
+    def are(self, ids: Ids, *rows: Primitive) -> Mask:
+        """Return which of the numbers *ids* are the result of one of *rows*."""
         wanted = np.zeros(len(self.rows) + 2, dtype=bool)  # LEAF and CONSTANT count from the end
         wanted[[i for i, known in enumerate(self.rows) if known in rows]] = True
-        mask: Mask = wanted[self.codes]
+        mask: Mask = wanted[self.codes[ids]]
         return mask
 
     def whole(self, entries: Ids) -> Ids:
@@ -248,6 +247,7 @@ def normalise(tape: Tape) -> None:
     """
     size, inputs = len(tape), tape.inputs
     sums = tape.are(
+        np.arange(size),
         primitives.add,
         primitives.subtract,
         primitives.negative,
@@ -274,7 +274,7 @@ def normalise(tape: Tape) -> None:
     # a target that is 0 would make its example unlike the rest.
     start = (code == tape.code(primitives.add)) & (slot == 0)
     start |= in_dot & (slot == 2 * k) & (k > 0)
-    nothing = start & tape.constant[operand] & (tape.values[operand] == 0.0)
+    nothing = start & tape.constant(operand) & (tape.values[operand] == 0.0)
     plain = ~(nothing | (in_dot & (slot < 2 * k)))
 
     lone = plain & (uses[operand] == 1)
