@@ -1900,7 +1900,7 @@ typedef struct {
     double *value;              /* of a constant */
     int64_t *start, *input;     /* the inputs of entry n begin at start[n] */
     uint64_t *hash;             /* 0 for an entry that is not to be found again */
-    int64_t *slot;              /* the hash table: numbers of entries, or -1 */
+    int32_t *slot;              /* the hash table: numbers of entries, or -1 */
     Py_ssize_t n, room, n_inputs, input_room;
     Py_ssize_t n_slots;         /* a power of 2, twice the room or more */
 } Tape;
@@ -1918,7 +1918,7 @@ enlarge(void *array, size_t bytes) /* *array* is the address of a pointer */
 }
 
 /* Return where the entry with these contents is in the hash table, or where it would be. */
-static int64_t *
+static int32_t *
 tape_slot(const Tape *tape, uint64_t hash, int code, double value, const int64_t *input, Py_ssize_t n)
 {
     uint64_t mask = tape->n_slots - 1, at = hash & mask;
@@ -1946,6 +1946,10 @@ tape_room(Tape *tape, Py_ssize_t entries, Py_ssize_t inputs) /* make room for so
         return 0;
     }
     Py_ssize_t room = tape->n + entries + tape->n / 2;
+    if (room > INT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a graph of more than a billion nodes");
+        return -1;
+    }
     for (tape->n_slots = 1; tape->n_slots < 2 * room;) {
         tape->n_slots *= 2;
     }
@@ -1953,16 +1957,16 @@ tape_room(Tape *tape, Py_ssize_t entries, Py_ssize_t inputs) /* make room for so
         enlarge(&tape->value, room * sizeof(double)) < 0 ||
         enlarge(&tape->start, (room + 1) * sizeof(int64_t)) < 0 ||
         enlarge(&tape->hash, room * sizeof(uint64_t)) < 0 ||
-        enlarge(&tape->slot, tape->n_slots * sizeof(int64_t)) < 0) {
+        enlarge(&tape->slot, tape->n_slots * sizeof(int32_t)) < 0) {
         return -1;
     }
     tape->room = room;
-    memset(tape->slot, -1, tape->n_slots * sizeof(int64_t));
+    memset(tape->slot, -1, tape->n_slots * sizeof(int32_t));
     for (int64_t k = 0; k < tape->n; k++) {
         if (tape->hash[k] != 0) {
             int64_t start = tape->start[k];
             *tape_slot(tape, tape->hash[k], tape->code[k], tape->value[k], tape->input + start,
-                       tape->start[k + 1] - start) = k;
+                       tape->start[k + 1] - start) = (int32_t)k;
         }
     }
     return 0;
@@ -2000,9 +2004,9 @@ tape_entry(Tape *tape, int code, double value, const int64_t *input, Py_ssize_t 
     if (tape_room(tape, 1, n) < 0) {
         return -1;
     }
-    int64_t *slot = tape_slot(tape, hash, code, value, input, n);
+    int32_t *slot = tape_slot(tape, hash, code, value, input, n);
     if (*slot < 0) {
-        *slot = tape->n;
+        *slot = (int32_t)tape->n;
         return tape_append(tape, hash, code, value, input, n);
     }
     return *slot;
@@ -2061,8 +2065,8 @@ tape_node(Tape *tape, const State *state, Node *node, PyObject *rows, int64_t *i
 
 /* Where in *place* a node's place in the order stands, or would: its serial number says where to
    look, so that neighbours in the order are neighbours there. */
-ALWAYS_INLINE int64_t *
-place_of(int64_t *place, uint64_t mask, Node **order, const Node *node)
+ALWAYS_INLINE int32_t *
+place_of(int32_t *place, uint64_t mask, Node **order, const Node *node)
 {
     uint64_t at = node->serial & mask;
     while (place[at] >= 0 && order[place[at]] != node) {
@@ -2080,10 +2084,11 @@ tape_nodes(Tape *tape, const State *state, Node **order, Py_ssize_t count, int64
     while (slots < 2 * count) {
         slots *= 2;
     }
-    int64_t *place = NULL, *input = NULL;
-    int failed = enlarge(&place, slots * sizeof(int64_t)) < 0;
+    int32_t *place = NULL;
+    int64_t *input = NULL;
+    int failed = enlarge(&place, slots * sizeof(int32_t)) < 0;
     if (!failed) {
-        memset(place, -1, slots * sizeof(int64_t));
+        memset(place, -1, slots * sizeof(int32_t));
     }
     for (Py_ssize_t i = 0; !failed && i < count; i++) {
         Terms terms = terms_of(order[i]);
@@ -2099,7 +2104,7 @@ tape_nodes(Tape *tape, const State *state, Node **order, Py_ssize_t count, int64
             failed = input[k] < 0;
         }
         if (!failed) {
-            *place_of(place, slots - 1, order, order[i]) = i;
+            *place_of(place, slots - 1, order, order[i]) = (int32_t)i;
             number[i] = tape_node(tape, state, order[i], rows, input);
             failed = number[i] < 0;
         }
