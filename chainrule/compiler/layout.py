@@ -78,6 +78,7 @@ class _Placer:
         self.blocks: dict[int, int] = {}  # array of parameters: its start in the parameter vector
         self.values = tape.values
         self.home[tape.codes == CONSTANT] = _CONSTANT
+        self.matrices = 0  # blocks that are matrices
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
         self.assembled: dict[bytes, Symbol] = {}  # copies of nodes from several arrays
@@ -196,8 +197,8 @@ class _Placer:
         block = self.builder.emit("parameter", (), shape, False, (start, start + new.size))
         self.blocks[self._home(block, new, np.arange(new.size))] = start
         self.placed += new.tolist()
-        matrices = sum(len(self.arrays[home].shape) > 1 for home in self.blocks)
-        name = self._label(new) or (f"Theta{matrices}" if len(shape) > 1 else "")
+        self.matrices += len(shape) > 1
+        name = self._label(new) or (f"Theta{self.matrices}" if len(shape) > 1 else "")
         if name:
             self.builder.program.names.setdefault(block.number, name)
 
@@ -227,8 +228,9 @@ class _Placer:
         if len(different) == 1:
             return self.arrays[different[0]], addresses.reshape(ids.shape)
         if all(home in self.blocks for home in different):
-            starts = np.array([self.blocks.get(h, 0) for h in range(len(self.arrays))])
-            return self._whole(), (starts[homes] + addresses).reshape(ids.shape)
+            starts = np.array([self.blocks[home] for home in different])
+            starts = starts[np.searchsorted(different, homes)]
+            return self._whole(), (starts + addresses).reshape(ids.shape)
         parts = [(home, np.flatnonzero(homes == home)) for home in different]
         positions = np.arange(flat.size).reshape(ids.shape)
         if (known := self.assembled.get(flat.tobytes())) is not None:
@@ -371,7 +373,7 @@ class _Placer:
                 homes = self.home[ids]
                 if (homes < 0).any() or computed == bool((self.colour[ids] < self.first).any()):
                     continue
-                rank = homes * (1 + int(self.address.max())) + self.address[ids]
+                rank = homes * (1 + int(self.address[ids].max())) + self.address[ids]
                 different = len(np.unique(rank))
                 if different > most:
                     best, most = np.argsort(rank, kind="stable"), different

@@ -184,6 +184,7 @@ class Emitter:
         self.lines: list[str] = []
         self.text: dict[int, tuple[str, int]] = {}  # expression and how tightly it binds
         self.used_names: set[str] = set(program.inputs)
+        self.next_names: dict[str, int] = {}
         self.calls = 0
 
     def function(
@@ -308,9 +309,10 @@ class Emitter:
         name = self.program.names.get(n)
         if name is None or name in self.used_names:
             stem = name + "_" if name else stem
-            i = 1
+            i = self.next_names.get(stem, 1)
             while f"{stem}{i}" in self.used_names:
                 i += 1
+            self.next_names[stem] = i + 1
             name = f"{stem}{i}"
         self.used_names.add(name)
         return name
@@ -334,6 +336,7 @@ class Emitter:
     def restart(self) -> None:
         """Forget the function written last; helpers and constants are shared."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
+        self.next_names = {}
 
     # --- expressions -------------------------------------------------------------------------
 
