@@ -6,6 +6,7 @@ calls the program they end in.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import inspect
@@ -13,7 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from .adjoint import differentiate
 from .groups import group
 from .layout import lay_out
 from .program import Program, Symbol
-from .replay import LUMP, Replay, largest_batch, narrow, width
+from .replay import LUMP, Replay, endurance, largest_batch, least_groups, narrow
 from .tape import Tape, flatten, normalise
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -75,29 +76,35 @@ class Lifted:
         return {**self.__dict__, "_functions": {}}  # made again from the source
 
 
-class Narrow(Lifted):
-    """A recording without width: only replayed, and lifted when somebody asks for the program."""
+class Recording(NamedTuple):
+    """A function that was run once: its graph, up to pass 2, and what is told of it."""
 
-    def __init__(
-        self,
-        tape: Tape,
-        members: list[list[int]],
-        names: Sequence[str],
-        shapes: Shapes,
-        result: Any,
-        order: Sequence[int],
-        replay: Replay,
-        why: str,
-    ):
-        self.tape, self.members, self.names, self.order = tape, members, names, order
-        self.shapes, self.result, self.replay = shapes, result, replay
-        self.parameters = tuple(tape.leaves[n] for n in order)
-        self.stats = explanation.replay_stats(tape, why)
+    tape: Tape
+    members: list[list[int]]
+    """The numbers of the leaves of every argument."""
+    names: Sequence[str]
+    shapes: Shapes
+    result: Any
+
+
+class Narrow(Lifted):
+    """A recording without width: replayed, and lifted when somebody asks for the program."""
+
+    def __init__(self, recording: Recording, order: list[int], replay: Replay, groups: int):
+        self.recording, self.order = recording, order
+        self.replay: Replay = replay
+        self.shapes, self.result = recording.shapes, recording.result
+        self.parameters = tuple(recording.tape.leaves[n] for n in order)
+        self.stats = explanation.replay_stats(recording.tape, groups)
 
     @functools.cached_property
     def whole(self) -> Lifted:
         """The array program after all, with the parameters in the same order."""
-        return _lifted(self.tape, self.members, self.names, self.shapes, self.result, self.order)
+        lifted = _lifted(self.recording, self.order)
+        most = largest_batch(self.stats["nodes"], _operations(lifted.stats))
+        self.replay = dataclasses.replace(self.replay, largest=most, patience=0.0)
+        self.stats = {**lifted.stats, "replay": explanation.replayed_up_to(most)}
+        return lifted
 
     @functools.cached_property
     def program(self) -> Program:  # type: ignore[override]  # no less writeable than a field
@@ -107,11 +114,15 @@ class Narrow(Lifted):
     def source(self) -> str:  # type: ignore[override]
         return self.whole.source
 
+    @functools.cached_property
+    def widest(self) -> int:  # type: ignore[override]
+        return self.whole.widest
+
     def function(self, name: str) -> Callable[..., Any]:
         return self.whole.function(name)
 
     def report(self) -> str:
-        parts = explanation.tape_passes(self.tape)
+        parts = explanation.tape_passes(self.recording.tape)
         parts.append(("8. Replay", f"  {self.stats['replay']}"))
         return "\n\n".join(f"{title}\n{text}" for title, text in parts)
 
@@ -369,45 +380,32 @@ def _lift(
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
         members = tape.arguments(arguments)
         normalise(tape)
-        recording = (tape, members, names, shapes, structure)
-        return _narrow(*recording, narrow(*width(tape))) or _lifted(*recording)
+        recording = Recording(tape, members, names, shapes, structure)
+        return _narrow(recording, least_groups(tape)) or _lifted(recording)
     finally:
         if collecting:
             gc.enable()
 
 
-def _narrow(
-    tape: Tape,
-    members: list[list[int]],
-    names: Sequence[str],
-    shapes: Shapes,
-    structure: Any,
-    why: str,
-) -> Narrow | None:
-    """Return the recording to be replayed if there is a reason *why*, and if it can be."""
-    inputs = {n for argument in members for n in argument}
-    order = [n for n in tape.leaves if n not in inputs] if why else []
-    replay = Replay.of(tape, members, order) if why else None
-    if replay is None:
+def _narrow(recording: Recording, groups: int) -> Narrow | None:
+    """Return the recording to be replayed if its nodes make that many groups, and if it can be."""
+    tape, members = recording.tape, recording.members
+    if not narrow(tape.recorded, groups):
         return None
-    return Narrow(tape, members, names, shapes, structure, order, replay, why)
+    inputs = {n for argument in members for n in argument}
+    order = [n for n in tape.leaves if n not in inputs]
+    replay = Replay.of(tape, members, order, *endurance(tape.recorded, groups))
+    return None if replay is None else Narrow(recording, order, replay, groups)
 
 
-def _lifted(
-    tape: Tape,
-    members: list[list[int]],
-    names: Sequence[str],
-    shapes: Shapes,
-    structure: Any,
-    order: Sequence[int] = (),
-) -> Lifted:
-    """Return a normalised *tape* as an array program; *order* is that of the parameters, if any."""
+def _lifted(recording: Recording, order: list[int] | None = None) -> Lifted:
+    """Return a recording as an array program; with an *order* of the parameters, in any case."""
+    tape, members, names, shapes, structure = recording
     grouping = group(tape, members)
-    steps = sum(LUMP if part.lump else 1 for part in grouping.groups)
-    why = "" if order else narrow(tape.recorded, steps)
-    if found := _narrow(tape, members, names, shapes, structure, why):
+    groups = sum(LUMP if part.lump else 1 for part in grouping.groups)
+    if order is None and (found := _narrow(recording, groups)):
         return found
-    layout = lay_out(tape, grouping, members, shapes, order)
+    layout = lay_out(tape, grouping, members, shapes, order or ())
     program = layout.program
     program.inputs = list(names)
     program.outputs = [_operand(layout.outputs)]
@@ -425,12 +423,18 @@ def _lifted(
         explanation.passes(tape, grouping, layout),
         max((math.prod(x.shape) for x in program.operations if x.batched), default=1),
     )
-    most = largest_batch(tape.recorded, stats.get("gradient", stats["forward"]))
-    if most and not order:
+    most = largest_batch(tape.recorded, _operations(stats))
+    if most and order is None:
         lifted.replay = Replay.of(tape, members, layout.parameters, most)
     if lifted.replay is not None:
-        stats["replay"] = f"batches of up to {most:,} are replayed by the engine"
+        stats["replay"] = explanation.replayed_up_to(most)
     return lifted
+
+
+def _operations(stats: dict[str, Any]) -> int:
+    """Return how many array operations a run takes."""
+    count: int = stats.get("gradient", stats["forward"])
+    return count
 
 
 def _add_gradient(layout: Any, batched: bool) -> None:

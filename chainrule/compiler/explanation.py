@@ -39,12 +39,18 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
     return found
 
 
-def replay_stats(tape: Tape, why: str) -> dict[str, Any]:
+def replay_stats(tape: Tape, groups: int) -> dict[str, Any]:
     """Return the figures of a graph that is replayed, and why it is: no array operation at all."""
+    why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; replayed by the engine"
     names = ("forward", "gradient") if len(tape.outputs) == 1 else ("forward",)
     zeros = {f"{name}{what}": 0 for name in names for what in ("", " products", " gathers")}
     reason = "0 for nodes that have few alike: their operands are not gathered but replayed"
     return {"nodes": tape.recorded, **zeros, "why gathers": [reason], "replay": why}
+
+
+def replayed_up_to(most: int) -> str:
+    """Return which batches are replayed where there is an array program as well."""
+    return f"batches of up to {most:,} are replayed by the engine"
 
 
 def _reasons(program: Program) -> list[str]:

@@ -122,7 +122,10 @@ def group(tape: Tape, arguments: Sequence[Sequence[int]]) -> Grouping:
     groups: list[Group] = []
     fresh = INPUT + len(arguments)
     for level in levels(tape):
-        for key, alike in _lumped(_buckets(tape, level, colour)).items():
+        buckets = _buckets(tape, level, colour)
+        if not arguments:  # over a batch few alike nodes are wide enough, and gathers cost more
+            buckets = _lumped(buckets)
+        for key, alike in buckets.items():
             for part in _form(tape, key, np.sort(np.concatenate(alike)), colour):
                 part.colour = fresh
                 part.lump = "mixed" in key

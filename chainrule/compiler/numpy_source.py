@@ -374,8 +374,6 @@ class Emitter:
         if row.name == "**" and args[1] == 0.5:
             self.helper("root")
             return f"root({texts[0]})", _ATOM
-        if row.name == "**":
-            return f"np.power({', '.join(texts)})", _ATOM
         if row.name == "where":
             condition = self._condition(args[0])
             return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM

@@ -3,11 +3,10 @@
 An array operation costs about a microsecond however little it does, and the engine a twentieth of
 that per node.  So the array program wins where its groups are wide or the batch is large, and a
 chain of single nodes is better replayed: its operations are called again, in C where there is C, on
-Values that are made anew for every run, and the engine differentiates.  A large batch is replayed
-on arrays of a number per example, by the array forms and the partials in the table.
+Values that are made anew for every run, and the engine differentiates.
 
-Which of the two it is to be is decided here, by :func:`narrow` before there is a program, and by
-:func:`largest_batch` when there is one.
+Which of the two it is to be is decided here: by :func:`narrow` before there is a program, by
+:func:`largest_batch` when there is one, and at every run by :func:`Replay.suits`.
 """
 
 from __future__ import annotations
@@ -29,31 +28,29 @@ from .tape import CONSTANT, Ids, Tape, depths
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-# Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine,
-# one operation on a few numbers, and a node on arrays.
+# Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine, an
+# array operation on a few numbers, and making a program of a node that is like no other.
 _NODE = 0.05 if native is not None else 2.5
-_OPERATION, _NODE_ON_ARRAYS = 1.2, 20.0
+_OPERATION, _COMPILING = 1.2, 1000.0
+_PER_GROUP = 6  # array operations, forward and backward
 _FEW = 25  # groups: so few, and the array operations that they take, are always an array program
 _WIDTH = 8  # nodes per group below which no array program is made...
 LUMP = 4  # ...where a group of nodes that are not alike counts as so many
-_HELD = 8_000_000  # numbers that a replay on arrays may hold at a time
 
 
-def width(tape: Tape) -> tuple[int, int]:
-    """Return the number of recorded nodes, and how many groups they make at the least.
+def least_groups(tape: Tape) -> int:
+    """Return how many groups the nodes make at the least, without making them.
 
     Nodes of different depth or of different operations are never in one group.
     """
     codes = tape.codes[tape.computed].astype(np.int64)
-    codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1
-    return tape.recorded, len(np.unique(depths(tape)[tape.computed] * len(tape.rows) + codes))
+    codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1  # all sums are one operation
+    return len(np.unique(depths(tape)[tape.computed] * len(tape.rows) + codes))
 
 
-def narrow(nodes: int, groups: int) -> str:
-    """Return why a graph should be replayed, "" if it should be lifted to an array program."""
-    if groups <= _FEW or nodes >= _WIDTH * groups:
-        return ""
-    return f"no width: {nodes:,} nodes in {groups:,} groups; replayed by the engine"
+def narrow(nodes: int, groups: int) -> bool:
+    """Return whether a graph has so little width that no array program should be made."""
+    return groups > _FEW and nodes < _WIDTH * groups
 
 
 def largest_batch(nodes: int, operations: int) -> int:
@@ -64,6 +61,11 @@ def largest_batch(nodes: int, operations: int) -> int:
     if operations <= 4 * _FEW:
         return 0
     return int(operations * _OPERATION / (2.0 * _NODE * nodes))
+
+
+def endurance(nodes: int, groups: int) -> tuple[int, float]:
+    """Return the largest batch, as far as can be told without a program, and the patience."""
+    return largest_batch(nodes, _PER_GROUP * groups), _COMPILING / _NODE
 
 
 @dataclass
@@ -79,8 +81,10 @@ class Replay:
     parameters: list[int]
     arguments: list[list[int]]
     outputs: list[int]
-    largest: float = math.inf
+    largest: int
     """The largest batch for which this is the better way."""
+    patience: float = 0.0
+    """How many examples of larger batches are replayed before an array program has paid."""
     _calls: list[tuple[Primitive | None, list[int]]] = field(default_factory=list, repr=False)
 
     @classmethod
@@ -89,7 +93,8 @@ class Replay:
         tape: Tape,
         arguments: Sequence[Sequence[int]],
         parameters: Sequence[int],
-        largest: float = math.inf,
+        largest: int,
+        patience: float = 0.0,
     ) -> Replay | None:
         """Return what replays *tape*; None if it selects by an index, which is to be checked."""
         everything = np.arange(len(tape))
@@ -120,63 +125,49 @@ class Replay:
             [[n + before for n in members] for members in arguments],
             [n + before for n in tape.outputs],
             largest,
+            patience,
         )
 
     def suits(self, batch: Sequence[Array]) -> bool:
-        """Return whether the examples of *batch* should be replayed."""
-        return (len(batch[0]) if batch else 1) <= self.largest
+        """Return whether the examples of *batch* should be replayed.
+
+        Where there is no array program yet, a large batch is replayed until the replays of large
+        batches have taken as long as compiling takes: so neither way is ever much too long.
+        """
+        count = len(batch[0]) if batch else 1
+        if count > self.largest:
+            self.patience -= count
+        return count <= self.largest or self.patience >= 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_calls": []}
 
-    # --- both ways to run ------------------------------------------------------------------------
+    # --- running ---------------------------------------------------------------------------------
 
     def forward(self, theta: Array, batch: Sequence[Array]) -> Array:
         """Return the outputs for parameters *theta*: a row per example; of a graph, the one row."""
-        count = len(batch[0]) if batch else 1
-        if self._by_arrays(count):
-            found, stop = np.empty((count, len(self.outputs))), 0
-            for part in self._parts(batch):
-                values = self._values(theta, part)
-                start, stop = stop, stop + len(part[0])
-                for k, n in enumerate(self.outputs):
-                    found[start:stop, k] = values[n]
-            return found
         rows: list[list[float]] = []
         with modes.suspended():
             leaves = [Value(x) for x in theta.tolist()]
             for example in _examples(batch):
                 values = self._nodes(leaves, example)
                 rows.append([getattr(values[n], "data", values[n]) for n in self.outputs])
-        shape = (count, len(self.outputs)) if batch else (len(self.outputs),)
+        shape = (len(rows), len(self.outputs)) if batch else (len(self.outputs),)
         return np.array(rows, dtype=float).reshape(shape)
 
     def gradient(self, theta: Array, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the one output and its gradient."""
-        count = len(batch[0]) if batch else 1
         (output,) = self.outputs
-        total = 0.0
-        if self._by_arrays(count):
-            vector = np.zeros(len(theta))
-            for part in self._parts(batch):
-                values, size = self._values(theta, part), len(part[0])
-                total += float(np.broadcast_to(values[output], size).sum())
-                vector += self._adjoints(values, output, size)
-            return total / count, vector / count
+        total, count = 0.0, 0
         with modes.suspended():
             leaves = [Value(x) for x in theta.tolist()]
-            for example in _examples(batch):
+            for count, example in enumerate(_examples(batch), 1):  # noqa: B007 (read below)
                 y = self._nodes(leaves, example)[output]
                 if isinstance(y, Value):
-                    y.backward()
+                    y.backward()  # leaves accumulate
                     y = y.data
                 total += y
         return total / count, read_grads(leaves) / count
-
-    def _by_arrays(self, count: int) -> bool:
-        return count > _NODE_ON_ARRAYS / _NODE
-
-    # --- by the engine ---------------------------------------------------------------------------
 
     def _nodes(self, leaves: Sequence[Value], example: Sequence[Sequence[float]]) -> list[Any]:
         """Return what every number of the tape is for one example."""
@@ -205,94 +196,11 @@ class Replay:
             ]
         return self._calls
 
-    # --- by arrays -------------------------------------------------------------------------------
-
-    def _parts(self, batch: Sequence[Array]) -> list[list[Array]]:
-        """Return the batch in parts for which all numbers of the tape can be held."""
-        count, most = len(batch[0]), max(256, _HELD // len(self.codes))
-        starts = range(0, count, most)
-        return [[x[start : start + most] for x in batch] for start in starts]
-
-    def _values(self, theta: Array, batch: Sequence[Array]) -> list[Any]:
-        """Return for every number a float, or an array if an input reaches it."""
-        values: list[Any] = self.given.copy()
-        for n, x in zip(self.parameters, theta.tolist(), strict=True):
-            values[n] = x
-        for numbers, table in zip(self.arguments, batch, strict=True):
-            for n, column in zip(numbers, _flat(table).T, strict=True):
-                values[n] = np.ascontiguousarray(column)
-        with np.errstate(all="ignore"):
-            for n, (row, operands) in enumerate(self._steps()):
-                if row is not None:
-                    args = [values[i] for i in operands]
-                    several = any(isinstance(x, np.ndarray) for x in args)
-                    values[n] = row.array(*args) if several else row.scalar(*args)
-        return values
-
-    def _adjoints(self, values: Sequence[Any], output: int, size: int) -> Array:
-        """Return the derivative of the sum of the outputs: the pullback, on arrays.
-
-        The adjoint of what no input reaches is one number, the sum over the examples.
-        """
-        steps = self._steps()
-        active = bytearray(len(values))  # what a parameter reaches
-        for n in self.parameters:
-            active[n] = 1
-        for n, (row, operands) in enumerate(steps):
-            if row is not None:
-                active[n] = any(active[i] for i in operands)
-        shaded = bytearray(len(values))  # below what was not chosen: there an adjoint of 0 wins
-        adjoints: list[Any] = [None] * len(values)
-        many = isinstance(values[output], np.ndarray)
-        adjoints[output] = np.ones(size) if many else float(size)
-        with np.errstate(all="ignore"):
-            for n in range(len(values) - 1, -1, -1):
-                row, operands = steps[n]
-                if row is None or not active[n] or adjoints[n] is None:
-                    continue
-                many = isinstance(values[n], np.ndarray)
-                for k, term in self._terms(n, values, adjoints[n], bool(shaded[n])):
-                    i = operands[k]
-                    if not active[i]:
-                        continue
-                    if many and not isinstance(values[i], np.ndarray):
-                        term = float(term.sum())
-                    adjoints[i] = term if adjoints[i] is None else adjoints[i] + term
-                    shaded[i] |= shaded[n] or row.selects is not None
-                adjoints[n] = None
-        return np.array([adjoints[n] or 0.0 for n in self.parameters], dtype=float)
-
-    def _terms(
-        self, n: int, values: Sequence[Any], adjoint: Any, shaded: bool
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield what number *n* hands on: position of the operand, and the adjoint's share."""
-        row, operands = self._steps()[n]
-        assert row is not None
-        args = [values[i] for i in operands]
-        if row.selects is not None:
-            if row is primitives.where:
-                chosen = np.where(args[0], 1, 2)
-            else:
-                chosen = np.asarray(np.frompyfunc(row.selects, len(args), 1)(*args), dtype=int)
-            for k in range(len(args)):
-                yield k, np.where(chosen == k, adjoint, 0.0)
-            return
-        linked = [k for k, i in enumerate(operands) if self.codes[i] != CONSTANT]
-        linked = list(row.linked(args, linked))
-        for k, partial in zip(linked, row.partial_values(args, values[n], linked), strict=True):
-            if type(partial) is float and partial == 1.0:
-                yield k, adjoint
-            else:
-                yield k, primitives.damped(partial, adjoint) if shaded else partial * adjoint
-
 
 def _examples(batch: Sequence[Array]) -> Iterator[Sequence[Sequence[float]]]:
     """Yield the numbers of every example, a list per argument; of a graph, one empty example."""
     if not batch:
         yield ()
         return
-    yield from zip(*[_flat(x).tolist() for x in batch], strict=True)
-
-
-def _flat(x: Array) -> Array:
-    return x.reshape(len(x), math.prod(x.shape[1:]))
+    rows = [x.reshape(len(x), math.prod(x.shape[1:])).tolist() for x in batch]
+    yield from zip(*rows, strict=True)

@@ -664,15 +664,8 @@ def _power_by_exponent(x: Any, p: Any, y: Any) -> Any:
     return where(flat, 0.0, y * log(x))
 
 
-def _power_array(x: Any, p: Any) -> Any:
-    if np.ndim(p) == 0 and p == 0.5:  # NumPy takes that for sqrt(x), which is nan at -inf
-        return np.where(x == -inf, inf, np.sqrt(x + 0.0))
-    return np.power(x, p)
-
-
 power = primitive(
-    "**", _power, (_power_by_base, _power_by_exponent), array=_power_array,
-    analytic=_power_analytic,
+    "**", _power, (_power_by_base, _power_by_exponent), array=np.power, analytic=_power_analytic,
     latex="{0}^{{{1}}}", precedence=4, binds=(5, 0), domain=((0.1, 3.0), (-3.0, 3.0)),
 )  # fmt: skip
 square = primitive(
