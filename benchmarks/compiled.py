@@ -15,6 +15,7 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_paralleli
 
 # ruff: noqa: E402
 import argparse
+import functools
 import importlib.util
 import itertools
 import platform
@@ -305,6 +306,80 @@ def compiling(sizes):
         print(line)
 
 
+# --- graphs without width ------------------------------------------------------------------------
+
+
+def chain(x, w, steps):
+    for _ in range(steps // 4):
+        x = w[0] * cr.sin(x) + w[1]
+    return x
+
+
+def newton(x, w, steps):
+    root = x
+    for _ in range(steps // 5):
+        root = 0.5 * (root + x / root) + w[0]
+    return root
+
+
+def recurrence(x, w, steps):
+    h = c = x
+    for _ in range(steps // 10):
+        h, c = cr.tanh(w[0] * h + w[1] * c + w[2]), cr.sigmoid(w[3] * h + w[4] * c + w[5])
+    return h * c
+
+
+CHOICES = [
+    lambda a, b: cr.tanh(a + b),
+    lambda a, b: cr.sin(a * b),
+    lambda a, b: a - cr.sigmoid(b),
+    lambda a, b: a / (b * b + 1.0),
+]
+
+
+@functools.cache
+def plan(steps):
+    rng = random.Random(0)
+    return [(rng.choice(CHOICES), rng.randint(1, 50), rng.randint(1, 50)) for _ in range(steps)]
+
+
+def tangle(x, w, steps):
+    pool = [x, *w] * 8
+    for choice, i, j in plan(steps // 3):
+        pool.append(choice(pool[-i], pool[-j]))
+    return cr.sum(pool[-20:])
+
+
+def irregular(sizes):
+    print("\nGraphs without width: compiling and running, in nanoseconds per node and example;")
+    print("eager is building the graph and backward, by the engine")
+    print(
+        f"{'':12} {'nodes':>7} {'compiling':>9} {'eager':>7} {'graph':>7} "
+        f"{'batch 1':>7} {'30':>7} {'1,000':>7}"
+    )
+    w = [cr.Value(0.1 * k + 0.2) for k in range(6)]
+    for build, steps in itertools.product((chain, newton, recurrence, tangle), sizes):
+        eager = best(lambda b=build, n=steps: b(cr.Value(0.5), w, n).backward(), 0.1, 3)
+        root = build(cr.Value(0.5), w, steps)
+        start = time.perf_counter()
+        compiled = cr.compile(root)
+        took = time.perf_counter() - start
+        nodes = compiled.stats["nodes"]
+        function = cr.compile(lambda x, b=build, n=steps: b(x, w, n))
+        X = np.linspace(0.4, 0.6, 1000)
+        times = [
+            eager,
+            best(compiled.value_and_grad, 0.1, 3),
+            best(lambda f=function, X=X: f.value_and_grad(X[:1]), 0.1, 3),
+            best(lambda f=function, X=X: f.value_and_grad(X[:30]), 0.1, 3) / 30.0,
+        ]
+        _ = function.source  # or the large batches would still be replayed
+        times.append(best(lambda f=function, X=X: f.value_and_grad(X), 0.1, 3) / len(X))
+        each = " ".join(f"{t * 1e3 / nodes:7.1f}" for t in times)
+        print(f"{build.__name__:12} {nodes:7} {took * 1e9 / nodes:8.0f}  {each}")
+    print(compiled.stats["replay"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes only")
@@ -313,6 +388,7 @@ def main() -> None:
     networks((1, 32) if quick else (1, 32, 256, 1797))
     attention()
     compiling((20,) if quick else (100, 1000, 7500))
+    irregular((500,) if quick else (1000, 10_000))
 
 
 if __name__ == "__main__":

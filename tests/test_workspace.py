@@ -162,5 +162,5 @@ def test_arrays_are_kept_for_a_few_sizes_of_batch_only():
     compiled = cr.compile(lambda x: cr.exp(cr.dot(w, x)))
     for m in range(1, 30):
         compiled.value_and_grad(batch(m, 2))
-    with compiled._recorded()._running() as workspace:
+    with compiled._recorded().arrays._running() as workspace:
         assert len(workspace.slots) <= 4

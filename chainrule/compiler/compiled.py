@@ -95,12 +95,12 @@ class Compiled:
     @property
     def program(self) -> Program:
         """The array program of the latest recording, as plain data."""
-        return self._recorded().program
+        return self._recorded().arrays.program
 
     @property
     def source(self) -> str:
         """The program as a NumPy module: what is run, and runs anywhere."""
-        return self._recorded().source
+        return self._recorded().arrays.source
 
     @property
     def stats(self) -> dict[str, Any]:

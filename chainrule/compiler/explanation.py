@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from .groups import Group, Grouping
 from .layout import Layout
 from .program import Operation, Program
@@ -33,7 +35,22 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
         found[f"{name} products"] = kinds["matmul"]
         found[f"{name} gathers"] = kinds["take"]
     found["why gathers"] = _reasons(program)
+    found["replay"] = ""
     return found
+
+
+def replay_stats(tape: Tape, groups: int) -> dict[str, Any]:
+    """Return the figures of a graph that is replayed, and why it is: no array operation at all."""
+    why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; replayed by the engine"
+    names = ("forward", "gradient") if len(tape.outputs) == 1 else ("forward",)
+    zeros = {f"{name}{what}": 0 for name in names for what in ("", " products", " gathers")}
+    reason = "0 for nodes that have few alike: their operands are not gathered but replayed"
+    return {"nodes": tape.recorded, **zeros, "why gathers": [reason], "replay": why}
+
+
+def replayed_up_to(most: int) -> str:
+    """Return which batches are replayed where there is an array program as well."""
+    return f"batches of up to {most:,} are replayed by the engine"
 
 
 def _reasons(program: Program) -> list[str]:
@@ -71,7 +88,6 @@ def _uneven(
 
 def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, str]]:
     """Return title and text of what each pass found."""
-    sums = len(tape.terms)
     products = [terms.product for part in grouping.groups for terms in part.terms if terms.product]
     program = layout.program
     arrays = [
@@ -81,15 +97,7 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
         if n in program.names or operation.kind == "parameter"
     ]
     return [
-        (
-            "1. Flat lists",
-            f"  {tape.recorded} nodes recorded; {len(tape.rows)} numbers for them and their "
-            "constants, equal nodes sharing one",
-        ),
-        (
-            "2. Sums of products",
-            f"  {sums} sums with {sum(map(len, tape.terms.values()))} terms are left of all adding",
-        ),
+        *tape_passes(tape),
         ("3. Groups of alike nodes", "\n".join(map(_group_line, grouping.groups))),
         ("4. Arrays", "\n".join(arrays)),
         (
@@ -103,6 +111,22 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
             "6. Backward",
             f"  {len(program.operations)} operations, forward and backward; a derivative for "
             f"{len(program.gradients)} arrays of parameters",
+        ),
+    ]
+
+
+def tape_passes(tape: Tape) -> list[tuple[str, str]]:
+    """Return title and text of what the first two passes found."""
+    sums = int((np.diff(tape.term_starts) > 0).sum())
+    return [
+        (
+            "1. Flat arrays",
+            f"  {tape.recorded} nodes recorded; {len(tape)} numbers for them and their "
+            "constants, equal nodes sharing one",
+        ),
+        (
+            "2. Sums of products",
+            f"  {sums} sums with {tape.terms.shape[1]} terms are left of all adding",
         ),
     ]
 

@@ -22,10 +22,9 @@ import numpy as np
 
 from ..engine import primitives
 from ..engine.primitives import Primitive
-from .tape import ONE, Tape, needed
+from .tape import ONE, Ids, Tape, depths, ranges
 
-Ids = np.ndarray[Any, np.dtype[np.int64]]
-"""Numbers of nodes."""
+Digests = np.ndarray[Any, np.dtype[np.uint64]]
 
 UNIT, PARAMETER, CONSTANT, INPUT = -1, 0, 1, 2
 """The colours of ONE and of leaves; input i has colour ``INPUT + i``, computed nodes come after."""
@@ -50,6 +49,7 @@ _OPEN = {
 }
 _WHOLE = (primitives.softmax_entry, primitives.take_entry)  # never mixed with others
 _FEW = 4  # sizes of products, or numbers of terms, for which a group is split up
+_MANY = 32  # kinds of terms, each of which takes array operations of its own
 SMALL = 8  # fewer alike nodes than this are not worth an array operation of their own
 
 
@@ -114,157 +114,187 @@ class Grouping:
 
 def group(tape: Tape, arguments: Sequence[Sequence[int]]) -> Grouping:
     """Return the nodes of a normalised *tape* in groups; *arguments* lists the leaves of each."""
-    alive = needed(tape)
-    size = len(tape.rows)
-    colour = np.zeros(size, dtype=np.int64)
-    for n in tape.constants:
-        colour[n] = CONSTANT
+    colour = np.zeros(len(tape), dtype=np.int64)
+    colour[tape.constant(np.arange(len(tape)))] = CONSTANT
     colour[ONE] = UNIT
     for i, members in enumerate(arguments):
         colour[members] = INPUT + i
-    fresh = INPUT + len(arguments)
-    colours: list[int] = colour.tolist()
     groups: list[Group] = []
-    for level in _levels(tape, alive):
-        for key, alike in _buckets(tape, level, colours).items():
-            for part in _form(tape, key, alike, colour):
+    fresh = INPUT + len(arguments)
+    for level in levels(tape):
+        buckets = _buckets(tape, level, colour)
+        if not arguments:  # over a batch few alike nodes are wide enough, and gathers cost more
+            buckets = _lumped(buckets)
+        for key, alike in buckets.items():
+            for part in _form(tape, key, np.sort(np.concatenate(alike)), colour):
                 part.colour = fresh
                 part.lump = "mixed" in key
                 colour[part.members] = fresh
-                for n in part.members.tolist():
-                    colours[n] = fresh
                 groups.append(part)
                 fresh += 1
     return Grouping(groups, colour)
 
 
-def _levels(tape: Tape, alive: list[int]) -> list[list[int]]:
+def levels(tape: Tape) -> list[Ids]:
     """Return the computed nodes by depth: a node is one deeper than its deepest operand."""
-    depth = [0] * len(tape.rows)
-    levels: list[list[int]] = []
-    rows, operands, terms = tape.rows, tape.operands, tape.terms
-    for n in alive:
-        if rows[n] is None:
-            continue
-        found = terms.get(n)
-        if found is None:
-            d = max([depth[x] for x in operands[n]])
-        else:
-            d = max([max(depth[a], depth[b]) for _, a, b in found])
-        depth[n] = d + 1
-        if d == len(levels):
-            levels.append([])
-        levels[d].append(n)
-    return levels
+    if not len(tape.computed):
+        return []
+    depth = depths(tape)[tape.computed]
+    order = np.argsort(depth, kind="stable")
+    return np.split(tape.computed[order], np.cumsum(np.bincount(depth)[1:])[:-1])
 
 
-def _buckets(tape: Tape, level: list[int], colours: list[int]) -> dict[Any, list[int]]:
+def _buckets(tape: Tape, level: Ids, colour: Ids) -> dict[Any, list[Ids]]:
     """Return the nodes of one depth by what makes them alike."""
-    rows, operands, terms, constants = tape.rows, tape.operands, tape.terms, tape.constants
-    found: dict[Any, list[int]] = {}
-    key: Any
-    for n in level:
-        row = rows[n]
-        assert row is not None
-        if n in terms:
-            kinds = set()
-            for s, a, b in terms[n]:
-                p, q = colours[a], colours[b]
-                kinds.add((s, p, q) if p >= q else (s, q, p))
-            key = (None, frozenset(kinds))
-        else:
-            inputs = operands[n]
-            if row is primitives.multiply:
-                a, b = inputs
-                p, q = colours[a], colours[b]
-                key = (row, p, q) if p >= q else (row, q, p)
-            elif row is primitives.softmax_entry or (
-                row in SEGMENTED and len(inputs) > 2 and not any(x in constants for x in inputs)
-            ):
-                key = (row, frozenset([colours[x] for x in inputs]))
-            elif row in _OPEN:
-                key = (row, *[colours[x] for x in inputs])
-            else:
-                key = (row, *[(constants[x],) if x in constants else colours[x] for x in inputs])
-        members = found.get(key)
-        if members is None:
-            found[key] = [n]
-        else:
-            members.append(n)
-    return _lumped(found)
+    if len(level) > 1:
+        _, first, which = np.unique(
+            _digests(tape, level, colour), return_index=True, return_inverse=True
+        )
+        order = np.argsort(which, kind="stable")
+        parts = np.split(level[order], np.cumsum(np.bincount(which))[:-1])
+        parts = [parts[i] for i in np.argsort(first)]
+    else:
+        parts = [level]
+    found: dict[Any, list[Ids]] = {}
+    for alike in parts:
+        found.setdefault(_likeness(tape, int(alike[0]), colour), []).append(alike)
+    return found
 
 
-def _lumped(found: dict[Any, list[int]]) -> dict[Any, list[int]]:
+def _likeness(tape: Tape, n: int, colour: Ids) -> Any:
+    """Return what a node has to share with node *n* in order to be like it."""
+    terms = tape.terms[:, tape.term_starts[n] : tape.term_starts[n + 1]]
+    if terms.size:
+        p, q = colour[terms[1]], colour[terms[2]]
+        kinds = np.stack([terms[0], np.maximum(p, q), np.minimum(p, q)], axis=1)
+        return None, frozenset(map(tuple, kinds.tolist()))
+    row, inputs = tape.row(n), tape.operands(n)
+    colours = colour[inputs].tolist()
+    if row is primitives.multiply:
+        return (row, *sorted(colours, reverse=True))
+    if row is primitives.softmax_entry or (
+        row in SEGMENTED and len(inputs) > 2 and not tape.constant(inputs).any()
+    ):
+        return row, frozenset(colours)
+    if row in _OPEN:
+        return row, *colours
+    constant = tape.constant(inputs).tolist()
+    values = tape.values[inputs].tolist()
+    return row, *[(x,) if c else k for c, x, k in zip(constant, values, colours, strict=True)]
+
+
+def _digests(tape: Tape, level: Ids, colour: Ids) -> Digests:
+    """Return for every node of a *level* a number that stands for its likeness.
+
+    It is a sum over a list that each node has, of numbers that are as good as random: of the kinds
+    of its terms or operands, each once, or of its operands and their places.
+    """
+    rows = tape.codes[level].astype(np.int64)
+    counts = tape.term_starts[level + 1] - tape.term_starts[level]
+    sums = counts > 0
+    rows[sums] = -1  # + and dot are alike once they are sums
+    term = ranges(tape.term_starts[level], counts)
+    sign, left, right = tape.terms[:, term]
+    p, q = colour[left], colour[right]
+    kinds = scattered(scattered(np.maximum(p, q)) + scattered(np.minimum(p, q)) * np.uint64(3))
+    owner = [np.repeat(np.arange(len(level)), counts)]
+    marks = [kinds + sign.astype(np.uint64)]
+
+    counts = np.where(sums, 0, tape.starts[level + 1] - tape.starts[level])
+    of = np.repeat(np.arange(len(level)), counts)
+    operand = ranges(tape.starts[level], counts)
+    inputs = tape.inputs[operand]
+    constant = tape.constant(inputs)
+    mark = colour[inputs].astype(np.uint64)
+    named = constant & ~tape.are(level, *_OPEN)[of]
+    mark[named] = scattered(tape.values[inputs[named]].view(np.uint64))
+    slot = operand - tape.starts[level[of]]
+    anyhow = tape.are(level, primitives.softmax_entry, primitives.multiply)
+    several = tape.are(level, *SEGMENTED) & (counts > 2)
+    several[of[constant]] = False
+    slot[(anyhow | several)[of]] = -1
+    owner.append(of)
+    marks.append(scattered(mark + scattered(slot)))
+
+    owners, mark = np.concatenate(owner), scattered(np.concatenate(marks))
+    order = np.lexsort((mark, owners))
+    owners, mark = owners[order], mark[order]
+    first = np.append(True, owners[1:] != owners[:-1])
+    mark[~first & np.append(False, mark[1:] == mark[:-1])] = 0
+    total: Digests = np.add.reduceat(mark, np.flatnonzero(first)) + scattered(rows)
+    return total
+
+
+def scattered(x: Ids | Digests) -> Digests:
+    """Return for equal integers equal numbers below 2**64, for others numbers far apart."""
+    mixed: Digests = x.astype(np.uint64)  # and then the last step of splitmix64
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def _lumped(found: dict[Any, list[Ids]]) -> dict[Any, list[Ids]]:
     """Return the buckets with those of a few members merged, where an operation has many of them.
 
     Irregular graphs would otherwise need an array operation per node.
     """
-    if len(found) < 2:
-        return found
     small: dict[Any, list[Any]] = {}
-    for key, members in found.items():
-        if len(members) < SMALL and key[0] not in _WHOLE:
-            shape = 2 if len(key) == 2 and isinstance(key[1], frozenset) else len(key)
+    for key, parts in found.items():
+        kinds = key[1] if len(key) == 2 and isinstance(key[1], frozenset) else ()
+        if (sum(map(len, parts)) < SMALL or len(kinds) > _MANY) and key[0] not in _WHOLE:
+            shape = 2 if isinstance(kinds, frozenset) else len(key)
             fixed = tuple(part if isinstance(part, tuple) else None for part in key[1:])
             small.setdefault((key[0], shape, fixed), []).append(key)
     for (row, shape, fixed), keys in small.items():
-        if len(keys) >= _FEW:
-            lump = sorted(chain.from_iterable(found.pop(key) for key in keys))
+        if len(keys) >= _FEW or any(len(key[1]) > _MANY for key in keys if row is None):
+            lump = list(chain.from_iterable(found.pop(key) for key in keys))
             found[(row, "mixed", shape, fixed)] = lump
     return found
 
 
-def _form(tape: Tape, key: Any, members: list[int], colour: Ids) -> list[Group]:
-    """Return the alike nodes *members* as a group, or as several where that gives products."""
-    ids = np.array(members, dtype=np.int64)
+def _form(tape: Tape, key: Any, ids: Ids, colour: Ids) -> list[Group]:
+    """Return the alike nodes *ids* as a group, or as several where that gives products."""
     row = key[0]
     if row is None:
         return _sums(tape, ids, colour, mixed=key[1] == "mixed")
-    operands = [tape.operands[n] for n in members]
+    starts, counts = tape.starts[ids], tape.starts[ids + 1] - tape.starts[ids]
     if row is primitives.softmax_entry:
-        firsts = [n for i, n in enumerate(members) if i == 0 or operands[i] is not operands[i - 1]]
-        logits = [tape.operands[n] for n in firsts]
-        return [_segmented(row, ids, logits)]
+        first = tape.whole(ids)
+        starts, counts = starts[first], counts[first]
+        return [Group(row, ids, -1, segments=tape.inputs[ranges(starts, counts)], counts=counts)]
     if row in SEGMENTED and ((key[1] == "mixed" and key[2] == 2) or isinstance(key[1], frozenset)):
-        return [_segmented(row, ids, operands)]
-    columns = np.array(operands, dtype=np.int64).T
+        return [Group(row, ids, -1, segments=tape.inputs[ranges(starts, counts)], counts=counts)]
+    columns = [tape.inputs[starts + i] for i in range(counts[0])]
     if row is primitives.multiply and key[1] != "mixed":
         turned = colour[columns[0]] < colour[columns[1]]
-        columns = np.where(turned, columns[::-1], columns)
-    return [Group(row, ids, -1, operands=list(columns))]
-
-
-def _segmented(row: Primitive, ids: Ids, operands: Sequence[tuple[int, ...]]) -> Group:
-    counts = np.array([len(x) for x in operands], dtype=np.int64)
-    flat = np.fromiter(chain.from_iterable(operands), dtype=np.int64, count=int(counts.sum()))
-    return Group(row, ids, -1, segments=flat, counts=counts)
+        columns = [np.where(turned, b, a) for a, b in (columns, columns[::-1])]
+    return [Group(row, ids, -1, operands=columns)]
 
 
 # --- sums ----------------------------------------------------------------------------------------
 
 
 def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
-    lists = [tape.terms[n] for n in ids.tolist()]
-    counts = np.array([len(x) for x in lists], dtype=np.int64)
-    flat = np.array(list(chain.from_iterable(lists)), dtype=np.int64).reshape(-1, 3)
-    sign, left, right = flat.T
+    counts = tape.term_starts[ids + 1] - tape.term_starts[ids]
+    sign, left, right = tape.terms[:, ranges(tape.term_starts[ids], counts)]
     owner = np.repeat(np.arange(len(ids)), counts)
-    first, second = colour[left], colour[right]
-    turned = first < second
+    turned = colour[left] < colour[right]
     left, right = np.where(turned, right, left), np.where(turned, left, right)
     if mixed:
         plain = left == ONE
         left, right = np.where(plain, right, left), np.where(plain, left, right)
         signs = None if (sign == 1).all() else sign
         return [Group(None, ids, -1, terms=[Terms(1, left, right, counts, signs)])]
-    kind = np.stack([sign, colour[left], colour[right]])
-    kinds, which = np.unique(kind, axis=1, return_inverse=True)
-    which = which.ravel()
+    first, second = colour[left] - UNIT, colour[right] - UNIT
+    size = 1 + int(first.max())
+    kinds = ((sign > 0) * size + first) * size + second
+    order = np.argsort(kinds, kind="stable")
+    ends = np.cumsum(np.unique(kinds, return_counts=True)[1])
     classes: list[Terms] = []
-    for i in range(kinds.shape[1]):
-        of_kind = which == i
-        number = np.bincount(owner[of_kind], minlength=len(ids))
-        classes.append(Terms(int(kinds[0, i]), left[of_kind], right[of_kind], number))
+    for at in np.split(order, ends[:-1]):
+        number = np.bincount(owner[at], minlength=len(ids))
+        classes.append(Terms(int(sign[at[0]]), left[at], right[at], number))
     whole = Group(None, ids, -1, terms=classes)
     parts = []
     for part in _by_counts(whole):
@@ -289,18 +319,6 @@ def _subset(whole: Group, chosen: Ids) -> Group:
         take = ranges(starts[chosen], terms.counts[chosen])
         parts.append(Terms(terms.sign, terms.left[take], terms.right[take], terms.counts[chosen]))
     return Group(None, whole.members[chosen], -1, terms=parts)
-
-
-def ranges(starts: Ids, counts: Ids) -> Ids:
-    """Return starts[0], starts[0] + 1, ... counts[0] numbers in all, then those from starts[1]...
-
-    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
-    [5, 6, 0, 1, 2]
-    """
-    ends = np.cumsum(counts)
-    shift = np.repeat(starts - (ends - counts), counts)
-    steps: Ids = np.arange(len(shift)) + shift
-    return steps
 
 
 def is_neuron(terms: Terms, colour: Ids) -> bool:
@@ -372,7 +390,7 @@ def unique_rows(rows: Ids) -> tuple[Ids, Ids]:
     ([0, 1], [0, 1, 0])
     """
     # A sum with odd weights modulo 2**64 stands for the row; the comparison makes it certain.
-    weights = np.random.default_rng(1).integers(2**62, size=rows.shape[1], dtype=np.uint64) * 2 + 1
+    weights = scattered(np.arange(1, 1 + rows.shape[1])) | np.uint64(1)
     digest = rows.astype(np.uint64) @ weights
     _, first, which = np.unique(digest, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,14 +26,12 @@ from .groups import (
     SMALL,
     Group,
     Grouping,
-    Ids,
     Terms,
     find_products,
     is_neuron,
-    ranges,
 )
 from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
-from .tape import ONE, Tape
+from .tape import CONSTANT, LEAF, ONE, Ids, Tape, ranges
 
 _UNPLACED, _CONSTANT = -1, -2
 _ACTIVATIONS = (
@@ -66,31 +65,33 @@ class _Placer:
         grouping: Grouping,
         arguments: Sequence[Sequence[int]],
         shapes: Sequence[Shape],
+        parameters: Sequence[int],
     ):
         self.tape = tape
         self.colour = grouping.colour
         self.builder = Builder()
-        size = len(tape.rows)
+        size = len(tape)
         self.home = np.full(size, _UNPLACED, dtype=np.int64)
         self.address = np.zeros(size, dtype=np.int64)
         self.arrays: list[Symbol] = []
         self.ones: set[int] = set()  # arrays with a column of ones in front
         self.blocks: dict[int, int] = {}  # array of parameters: its start in the parameter vector
-        self.values = np.zeros(size)
-        for n, x in tape.constants.items():
-            self.home[n] = _CONSTANT
-            self.values[n] = x
+        self.values = tape.values
+        self.home[tape.codes == CONSTANT] = _CONSTANT
+        self.matrices = 0  # blocks that are matrices
         self.placed: list[int] = []  # parameters in the order of their vector
         self.theta: Symbol | None = None
         self.assembled: dict[bytes, Symbol] = {}  # copies of nodes from several arrays
         self.wishes = _wishes(grouping)
         self.first = INPUT + len(arguments)  # colours from here on are computed
-        alive = set(tape.outputs)
+        alive = np.zeros(size, dtype=bool)
+        alive[tape.outputs] = True
         for part in grouping.groups:
             for ids in _mentioned(part):
-                alive.update(ids.tolist())
-        argument = {n for members in arguments for n in members}
-        self.parameters = [n for n in tape.leaves if n in alive and n not in argument]
+                alive[ids] = True
+        alive &= (tape.codes == LEAF) & (self.colour == PARAMETER)
+        self.parameters = np.flatnonzero(alive).tolist()
+        self._place_parameters(np.array(parameters, dtype=np.int64))
         for i, (members, shape) in enumerate(zip(arguments, shapes, strict=True)):
             self._place_input(i, np.array(members, dtype=np.int64), shape or (1,))
         self.layers = 0  # products with parameters so far
@@ -98,25 +99,26 @@ class _Placer:
             self._place_weights(part)
         self.pool: int | None = None  # the array that lumps are kept in
         self.pooled = np.full(size, _UNPLACED, dtype=np.int64)
-        self.small: set[int] = set()
+        self.pooling: set[int] = set()  # colours whose groups are kept there
         self.filled = 0
         self._make_pool(grouping.groups, bool(arguments))
 
     def _make_pool(self, groups: Sequence[Group], batched: bool) -> None:
         """Open an array for the nodes of an irregular graph, if there are any.
 
-        All that a lump gathers its operands from stands in this one array, large groups excepted.
+        All that a lump gathers its operands from stands in this one array, or nearly every lump
+        would copy together from many; except for groups of which few members are wanted.
         """
         lumps = [part for part in groups if part.lump]
         if not lumps:
             return
         wanted = np.unique(np.concatenate([ids for part in lumps for ids in _mentioned(part)]))
-        needed = set(self.colour[wanted].tolist())
+        asked = Counter(self.colour[wanted].tolist())
         for part in groups:
-            if part.lump or (part.colour in needed and len(part.members) < SMALL):
-                self.small.add(part.colour)
+            if part.lump or SMALL * asked[part.colour] >= len(part.members):
+                self.pooling.add(part.colour)
         leaves = wanted[self.colour[wanted] < self.first]
-        size = len(leaves) + sum(len(p.members) for p in groups if p.colour in self.small)
+        size = len(leaves) + sum(len(p.members) for p in groups if p.colour in self.pooling)
         pool = self.builder.new((size,), batched, None)
         self.builder.program.pools.add(pool.number)
         for colour in np.unique(self.colour[leaves]).tolist():
@@ -195,8 +197,8 @@ class _Placer:
         block = self.builder.emit("parameter", (), shape, False, (start, start + new.size))
         self.blocks[self._home(block, new, np.arange(new.size))] = start
         self.placed += new.tolist()
-        matrices = sum(len(self.arrays[home].shape) > 1 for home in self.blocks)
-        name = self._label(new) or (f"Theta{matrices}" if len(shape) > 1 else "")
+        self.matrices += len(shape) > 1
+        name = self._label(new) or (f"Theta{self.matrices}" if len(shape) > 1 else "")
         if name:
             self.builder.program.names.setdefault(block.number, name)
 
@@ -226,8 +228,9 @@ class _Placer:
         if len(different) == 1:
             return self.arrays[different[0]], addresses.reshape(ids.shape)
         if all(home in self.blocks for home in different):
-            starts = np.array([self.blocks.get(h, 0) for h in range(len(self.arrays))])
-            return self._whole(), (starts[homes] + addresses).reshape(ids.shape)
+            starts = np.array([self.blocks[home] for home in different])
+            starts = starts[np.searchsorted(different, homes)]
+            return self._whole(), (starts + addresses).reshape(ids.shape)
         parts = [(home, np.flatnonzero(homes == home)) for home in different]
         positions = np.arange(flat.size).reshape(ids.shape)
         if (known := self.assembled.get(flat.tobytes())) is not None:
@@ -289,7 +292,7 @@ class _Placer:
 
     def keep(self, members: Ids, value: Operand, shape: Shape, name: str = "") -> None:
         """Remember that *value* holds *members*, in that order, in *shape*."""
-        if int(self.colour[members[0]]) in self.small:
+        if int(self.colour[members[0]]) in self.pooling:
             assert self.pool is not None
             self.address[members] = self._pour(self.arrays[self.pool], value, len(members))
             self.home[members] = self.pool
@@ -310,7 +313,8 @@ class _Placer:
 
     def _label(self, members: Ids) -> str:
         """Return the name that the labels of *members* share: Theta1 for Theta1[0,0] and so on."""
-        stems = {_stem(self.tape.labels.get(n, "")) for n in members.ravel().tolist()}
+        labels = self.tape.labels
+        stems = {_stem(labels.get(n, "")) for n in members.ravel().tolist()} if labels else {""}
         return stems.pop() if len(stems) == 1 else ""
 
     # --- computing groups ----------------------------------------------------------------------
@@ -369,7 +373,7 @@ class _Placer:
                 homes = self.home[ids]
                 if (homes < 0).any() or computed == bool((self.colour[ids] < self.first).any()):
                     continue
-                rank = homes * (1 + int(self.address.max())) + self.address[ids]
+                rank = homes * (1 + int(self.address[ids].max())) + self.address[ids]
                 different = len(np.unique(rank))
                 if different > most:
                     best, most = np.argsort(rank, kind="stable"), different
@@ -719,13 +723,18 @@ _SEGMENTED = {
 
 
 def lay_out(
-    tape: Tape, grouping: Grouping, arguments: Sequence[Sequence[int]], shapes: Sequence[Shape]
+    tape: Tape,
+    grouping: Grouping,
+    arguments: Sequence[Sequence[int]],
+    shapes: Sequence[Shape],
+    parameters: Sequence[int] = (),
 ) -> Layout:
     """Return the forward program.
 
     *arguments* lists the leaves of each argument, *shapes* how one example of it is shaped.
+    *parameters* that are given make up one array, in that order.
     """
-    placer = _Placer(tape, grouping, arguments, shapes)
+    placer = _Placer(tape, grouping, arguments, shapes, parameters)
     for part in grouping.groups:
         placer.compute(part)
     outputs = placer.fetch(np.array(tape.outputs, dtype=np.int64))

@@ -1,82 +1,78 @@
-"""The passes in a row: from a recorded graph to an array program that can be called.
+"""The passes in a row: from a recorded graph to a program that can be called.
 
-A :class:`Lifted` is what becomes of one recording.  It runs its program in a workspace, and tests
-first what the recorded code demanded of its data.
+A :class:`Lifted` is what becomes of one recording: an array program, or where there is no width a
+replay of the recording, or both, for batches of different sizes.  It tests first what the recorded
+code demanded of its data.
 """
 
 from __future__ import annotations
 
-import functools
 import gc
 import itertools
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine import modes, primitives
 from ..engine.backend import Value
+from ..engine.vectors import read_data
 from . import explanation, numpy_source
 from .adjoint import differentiate
-from .groups import group
+from .groups import Grouping, group
 from .layout import lay_out
-from .program import Program, Symbol
+from .program import Symbol
+from .replay import LUMP, Replay, endurance, largest_batch, least_groups, narrow
 from .structures import Array, count
-from .tape import flatten, normalise
-from .workspace import Runner, Workspace
+from .tape import Tape, flatten, normalise
+from .workspace import ArrayProgram
 
 Shapes = tuple[tuple[int, ...], ...]
+Passes = list[tuple[str, str]]
 
-_PART = 250_000  # numbers in the largest array of a part: 2 MB, and as much for every other step
+
+class Recording(NamedTuple):
+    """A function that was run once: its graph after pass 2, and what is known of its arguments."""
+
+    tape: Tape
+    members: list[list[int]]
+    """The numbers of the leaves of every argument."""
+    names: Sequence[str]
+    shapes: Shapes
 
 
 @dataclass
 class Lifted:
-    """One recording of a function, for examples of certain shapes, lifted to an array program."""
+    """One recording of a function, for examples of certain shapes, in a form that can be called."""
 
-    program: Program
+    recording: Recording | None
+    """What the array program is made of when it is asked for, None when it is there."""
     parameters: tuple[Value, ...]
-    shapes: Shapes
-    """The shape of one example of every argument."""
     result: Any
     """The structure of the result, with the number of an output for every leaf."""
-    source: str
     stats: dict[str, Any]
-    passes: list[tuple[str, str]]
+    passes: Passes
     """What every pass found, in words."""
-    widest: int
-    """How many numbers the largest array holds for one example."""
+    replay: Replay | None
+    """The way without arrays, where it is the faster one for some batches."""
+    _arrays: ArrayProgram | None
     rules: Sequence[tuple[modes.Rule, slice]] = ()
     """What the data must be: each rule, and the results of *tested* that it is about."""
     tested: Lifted | None = None
     """The program of the numbers that the rules are about."""
-    _runner: Runner | None = field(default=None, repr=False)
 
     def forward(self, batch: Sequence[Array]) -> Array:
         """Return the outputs, a row per example; of a graph, the one row."""
-        size = count(self.result)
-        found = np.empty((len(batch[0]), size) if batch else (1, size))
-        stop = 0
-        with self._running() as workspace:
-            for rows, _ in self._shares(batch):
-                start, stop = stop, stop + (len(rows[0]) if batch else 1)
-                found[start:stop] = workspace.run("forward", rows)
-        return found if batch else found[0]
+        if self.replay is not None and self.replay.suits(batch):
+            return self.replay.forward(read_data(self.parameters), batch)
+        return self.arrays.forward(batch, count(self.result))
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the one output over the examples, and its gradient."""
-        mean, gradient = 0.0, np.zeros(len(self.parameters))
-        places = [gradient[at].reshape(shape) for at, shape in self._places]
-        with self._running() as workspace:
-            for rows, share in self._shares(batch):
-                cost, derivatives = workspace.run("gradient", rows)
-                mean += share * np.asarray(cost).item()
-                for place, derivative in zip(places, derivatives, strict=True):
-                    place += derivative if share == 1.0 else share * derivative
-        return mean, gradient
+        if self.replay is not None and self.replay.suits(batch):
+            return self.replay.gradient(read_data(self.parameters), batch)
+        return self.arrays.gradient(batch)
 
     def test(self, batch: Sequence[Array]) -> None:
         """Raise the error of the first rule that an example of *batch* does not keep."""
@@ -92,46 +88,29 @@ class Lifted:
                     error = rule.error(numbers[:, first].tolist())
                     raise type(error)(f"example {first}: {error}")
 
+    @property
+    def arrays(self) -> ArrayProgram:
+        """The array program, made now if there was none: with the parameters in the same order."""
+        if self._arrays is None:
+            assert self.recording is not None
+            tape, replay = self.recording.tape, self.replay
+            assert replay is not None
+            grouping = group(tape, self.recording.members)
+            order = _order(self.recording)
+            self._arrays, stats, self.passes = _arrays(self.recording, grouping, order)
+            replay.largest, replay.patience = largest_batch(tape.recorded, _operations(stats)), 0.0
+            self.stats = {**stats, "replay": explanation.replayed_up_to(replay.largest)}
+            self.recording = None
+        return self._arrays
+
     def report(self) -> str:
-        """Return what every pass found, and the program."""
+        """Return what every pass found, and the program if there is one."""
         parts = [f"{title}\n{text}" for title, text in self.passes]
-        return "\n\n".join([*parts, "7. NumPy\n" + self.source])
-
-    @functools.cached_property
-    def _places(self) -> list[tuple[slice, tuple[int, ...]]]:
-        """Where in the gradient each derivative goes, and its shape."""
-        found = [self.program.operations[n] for n, _ in self.program.gradients]
-        return [(slice(*operation.detail), operation.shape) for operation in found]
-
-    def _shares(self, batch: Sequence[Array]) -> Iterator[tuple[Sequence[Array], float]]:
-        """Yield the batch in parts, each with its share of the mean.
-
-        Without parts, large batches would make arrays that are too large: the workspace keeps one
-        for every step, where plain NumPy would free most of them.
-        """
-        total = len(batch[0]) if batch else 1
-        rows = max(64, _PART // self.widest)
-        if total <= rows:
-            yield batch, 1.0
-            return
-        parts = -(-total // rows)
-        edges = [total * i // parts for i in range(parts + 1)]
-        for start, stop in itertools.pairwise(edges):
-            yield [x[start:stop] for x in batch], (stop - start) / total
-
-    @contextmanager
-    def _running(self) -> Iterator[Workspace]:
-        """Give a workspace for runs with the present data of the parameters."""
-        if self._runner is None:
-            self._runner = Runner(self.program, self.source)
-        workspace = self._runner.workspace(self.parameters)
-        try:
-            yield workspace
-        finally:
-            self._runner.release(workspace)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_runner": None}  # made again from the source
+        if self._arrays is not None:
+            parts.append("7. NumPy\n" + self._arrays.source)
+        if self.replay is not None:
+            parts.append(f"9. Replay\n  {self.stats['replay']}")
+        return "\n\n".join(parts)
 
 
 def lift(
@@ -142,7 +121,7 @@ def lift(
     result: Any,
     demands: modes.Demands | None = None,
 ) -> Lifted:
-    """Return the graph of *outputs* as an array program over batches of *arguments*.
+    """Return the graph of *outputs* as a program over batches of *arguments*.
 
     *names* are those of the arguments and *shapes* how one example of each is shaped, *result* is
     the structure of the outputs, and *demands* what the data must be.
@@ -153,24 +132,7 @@ def lift(
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
         members = tape.arguments(arguments)
         normalise(tape)
-        grouping = group(tape, members)
-        layout = lay_out(tape, grouping, members, shapes)
-        program = layout.program
-        program.inputs = list(names)
-        program.outputs = [_operand(layout.outputs)]
-        if len(outputs) == 1:
-            _add_gradient(layout, bool(arguments))
-        source = numpy_source.write(program)
-        lifted = Lifted(
-            program,
-            tuple(tape.leaves[n] for n in layout.parameters),
-            shapes,
-            result,
-            source,
-            explanation.stats(tape, program),
-            explanation.passes(tape, grouping, layout),
-            max((math.prod(x.shape) for x in program.operations if x.batched), default=1),
-        )
+        lifted = _lifted(Recording(tape, members, names, shapes), result)
     finally:
         if collecting:
             gc.enable()
@@ -181,6 +143,68 @@ def lift(
         values = [x for tested in demands.values() for x in tested]
         lifted.tested = lift(values, arguments, names, shapes, list(range(len(values))))
     return lifted
+
+
+def _lifted(recording: Recording, result: Any) -> Lifted:
+    """Return *recording* as an array program, or to be replayed if it has no width."""
+    tape = recording.tape
+    if found := _narrow(recording, result, least_groups(tape)):
+        return found
+    grouping = group(tape, recording.members)
+    groups = sum(LUMP if part.lump else 1 for part in grouping.groups)
+    if found := _narrow(recording, result, groups):
+        return found
+    arrays, stats, passes = _arrays(recording, grouping)
+    most, replay = largest_batch(tape.recorded, _operations(stats)), None
+    if most:
+        number = {leaf: n for n, leaf in tape.leaves.items()}
+        order = [number[leaf] for leaf in arrays.parameters]
+        replay = Replay.of(tape, recording.members, order, most)
+    if replay is not None:
+        stats["replay"] = explanation.replayed_up_to(most)
+    return Lifted(None, arrays.parameters, result, stats, passes, replay, arrays)
+
+
+def _narrow(recording: Recording, result: Any, groups: int) -> Lifted | None:
+    """Return *recording* to be replayed if its nodes make that many groups, and if it can be."""
+    tape = recording.tape
+    if not narrow(tape.recorded, groups):
+        return None
+    order = _order(recording)
+    replay = Replay.of(tape, recording.members, order, *endurance(tape.recorded, groups))
+    if replay is None:
+        return None
+    stats, passes = explanation.replay_stats(tape, groups), explanation.tape_passes(tape)
+    parameters = tuple(tape.leaves[n] for n in order)
+    return Lifted(recording, parameters, result, stats, passes, replay, None)
+
+
+def _order(recording: Recording) -> list[int]:
+    """Return the numbers of the parameters in the order in which a replay has them."""
+    inputs = {n for argument in recording.members for n in argument}
+    return [n for n in recording.tape.leaves if n not in inputs]
+
+
+def _arrays(
+    recording: Recording, grouping: Grouping, order: Sequence[int] = ()
+) -> tuple[ArrayProgram, dict[str, Any], Passes]:
+    """Return *recording* as an array program, with an *order* of the parameters if one is given."""
+    tape, members, names, shapes = recording
+    layout = lay_out(tape, grouping, members, shapes, order)
+    program = layout.program
+    program.inputs = list(names)
+    program.outputs = [_operand(layout.outputs)]
+    if len(tape.outputs) == 1:
+        _add_gradient(layout, bool(members))
+    parameters = tuple(tape.leaves[n] for n in layout.parameters)
+    arrays = ArrayProgram(program, numpy_source.write(program), parameters)
+    return arrays, explanation.stats(tape, program), explanation.passes(tape, grouping, layout)
+
+
+def _operations(stats: dict[str, Any]) -> int:
+    """Return how many array operations a run takes."""
+    number: int = stats.get("gradient", stats["forward"])
+    return number
 
 
 def _add_gradient(layout: Any, batched: bool) -> None:

@@ -201,6 +201,7 @@ class Emitter:
         self.lines: list[str] = []
         self.text: dict[int, tuple[str, int]] = {}  # expression and how tightly it binds
         self.used_names: set[str] = set(program.inputs)
+        self.next_names: dict[str, int] = {}
         self.calls = 0
 
     def function(
@@ -350,9 +351,10 @@ class Emitter:
         name = self.program.names.get(n)
         if name is None or name in self.used_names:
             stem = name + "_" if name else stem
-            i = 1
+            i = self.next_names.get(stem, 1)
             while f"{stem}{i}" in self.used_names:
                 i += 1
+            self.next_names[stem] = i + 1
             name = f"{stem}{i}"
         self.used_names.add(name)
         return name
@@ -376,6 +378,7 @@ class Emitter:
     def restart(self) -> None:
         """Forget the function written last; helpers and constants are shared."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
+        self.next_names = {}
 
     # --- expressions -------------------------------------------------------------------------
 
@@ -739,7 +742,17 @@ def write(program: Program) -> str:
 
 def _literal(array: Any) -> str:
     kind = "" if array.dtype.kind == "f" else ", dtype=int"
-    text = np.array2string(
-        array, separator=", ", threshold=array.size + 1, max_line_width=100, floatmode="unique"
-    )
-    return f"np.array({text}{kind})".replace("nan", "np.nan").replace("inf", "np.inf")
+    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
+    return f"np.array({text}{kind})"
+
+
+def _rows(numbers: Any, indent: str) -> str:
+    """Return nested lists of numbers as text, in lines that are not too long."""
+    if not isinstance(numbers, list):
+        return repr(numbers)
+    parts = [_rows(part, indent + " ") for part in numbers]
+    if numbers and isinstance(numbers[0], list):
+        return "[" + f",\n{indent} ".join(parts) + "]"
+    each = max(1, (_WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
+    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
+    return "[" + f",\n{indent} ".join(lines) + "]"

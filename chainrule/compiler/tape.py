@@ -1,71 +1,147 @@
-"""Passes 1 and 2: from the graph of Values to flat lists, and on to sums of products.
+"""Passes 1 and 2: from the graph of Values to flat arrays, and on to sums of products.
 
 Pass 1 (*flatten*) walks the graph from its outputs, so that what no output needs is left behind,
 and numbers every node; equal nodes, the same operation on the same operands, get one number.
 Pass 2 (*normal form*) writes all the ways of adding up in one way, as a list of terms
 ``sign * a * b``: ``cr.dot``, ``cr.sum``, Python's ``sum`` and chains of ``+``, ``-`` and ``*`` come
 out alike, whatever the order of the operands.
+
+A graph may have millions of nodes, so a tape holds integers in arrays, and from pass 2 on no
+statement is run once per node.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from ..engine import primitives
+from ..engine._extension import native
 from ..engine.backend import Value
 from ..engine.primitives import Primitive
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+"""Numbers of nodes."""
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+"""One truth value per number."""
 
 ONE = 0
 """The number of the constant 1.0, the bias unit: a term without a second factor is one times it."""
 
-Term = tuple[int, int, int]  # sign, factor, factor
+LEAF, CONSTANT = -1, -2
+"""The codes of what is not computed."""
 
 
 @dataclass
 class Tape:
-    """A graph as flat lists, one entry per number; every operand comes before its users.
+    """A graph as flat arrays with a place for every number; operands come before their users.
 
-    ``rows[n]`` is the operation, None for a leaf or a constant; ``operands[n]`` are numbers.  An
-    entry of a softmax has the logits as its operands; the entries of one follow one another, the
-    first of each listed in ``softmaxes``.
+    An entry of a softmax has the logits as its operands; the entries of one follow one another.
     """
 
-    rows: list[Primitive | None] = field(default_factory=list)
-    operands: list[tuple[int, ...]] = field(default_factory=list)
-    constants: dict[int, float] = field(default_factory=dict)
-    leaves: dict[int, Value] = field(default_factory=dict)
-    labels: dict[int, str] = field(default_factory=dict)
-    outputs: list[int] = field(default_factory=list)
-    terms: dict[int, list[Term]] = field(default_factory=dict)
-    softmaxes: list[int] = field(default_factory=list)
-    recorded: int = 0
+    rows: list[Primitive]
+    """The operations that occur."""
+    codes: np.ndarray[Any, np.dtype[np.int16]]
+    """For every number its operation, a place in ``rows``, or LEAF or CONSTANT."""
+    values: np.ndarray[Any, np.dtype[np.float64]]
+    """The constants; 0 for what is none."""
+    starts: Ids
+    """Where the operands of every number start in ``inputs``; one more at the end."""
+    inputs: Ids
+    leaves: dict[int, Value]
+    labels: dict[int, str]
+    outputs: list[int]
+    recorded: int
     """How many nodes the recorded graph had."""
+    term_starts: Ids = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    """Where the terms of every number start in ``terms``; what has none is no sum."""
+    terms: Ids = field(default_factory=lambda: np.zeros((3, 0), dtype=np.int64))
+    """Rows of signs, of first and of second factors, written by :func:`normalise`."""
+    computed: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """The numbers that are left to compute after :func:`normalise`."""
 
-    def append(self, row: Primitive | None, inputs: tuple[int, ...]) -> int:
-        """Add an entry and return its number."""
-        self.rows.append(row)
-        self.operands.append(inputs)
-        return len(self.rows) - 1
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def row(self, n: int) -> Primitive | None:
+        """Return the operation of number *n*, None for a leaf or a constant."""
+        code = int(self.codes[n])
+        return self.rows[code] if code >= 0 else None
+
+    def operands(self, n: int) -> list[int]:
+        """Return the operands of number *n*."""
+        found: list[int] = self.inputs[self.starts[n] : self.starts[n + 1]].tolist()
+        return found
+
+    def sum_of(self, n: int) -> list[tuple[int, int, int]]:
+        """Return the terms of number *n*, each a sign and two factors; none if it is no sum."""
+        terms = self.terms[:, self.term_starts[n] : self.term_starts[n + 1]]
+        return [(s, a, b) for s, a, b in terms.T.tolist()]
+
+    def code(self, row: Primitive) -> int:
+        """Return the place of *row* in ``rows``, a number that no node has if it is not there."""
+        return next((i for i, known in enumerate(self.rows) if known is row), len(self.rows))
+
+    def constant(self, ids: Ids | list[int]) -> Mask:
+        """Return which of the numbers *ids* are constants."""
+        mask: Mask = self.codes[ids] == CONSTANT
+        return mask
+
+    def are(self, ids: Ids, *rows: Primitive) -> Mask:
+        """Return which of the numbers *ids* are the result of one of *rows*."""
+        wanted = np.zeros(len(self.rows) + 2, dtype=bool)  # LEAF and CONSTANT count from the end
+        wanted[[i for i, known in enumerate(self.rows) if known in rows]] = True
+        mask: Mask = wanted[self.codes[ids]]
+        return mask
+
+    def whole(self, entries: Ids) -> Ids:
+        """Return where each softmax starts among *entries*, the numbers of whole ones in order."""
+        sizes = (self.starts[entries + 1] - self.starts[entries]).tolist()
+        first, following = [], 0
+        while following < len(sizes):
+            first.append(following)
+            following += sizes[following]
+        return np.array(first, dtype=np.int64)
 
     def arguments(self, leaves: Sequence[Sequence[Value]]) -> list[list[int]]:
         """Return the numbers of the *leaves* of every argument, used or not."""
         number = {leaf: n for n, leaf in self.leaves.items()}
-        found = []
-        for argument in leaves:
-            members = []
-            for leaf in argument:
-                n = number.get(leaf)
-                if n is None:
-                    n = self.append(None, ())
-                    self.leaves[n] = leaf
-                members.append(n)
-            found.append(members)
-        return found
+        unused = [leaf for argument in leaves for leaf in argument if leaf not in number]
+        number.update(zip(unused, itertools.count(len(self)), strict=False))
+        self.leaves.update((number[leaf], leaf) for leaf in unused)
+        self.codes = np.append(self.codes, np.full(len(unused), LEAF, dtype=np.int16))
+        self.values = np.append(self.values, np.zeros(len(unused)))
+        self.starts = np.append(self.starts, np.full(len(unused), self.starts[-1]))
+        return [[number[leaf] for leaf in argument] for argument in leaves]
+
+
+# --- pass 1: flat arrays -------------------------------------------------------------------------
+
+
+def flatten(outputs: Sequence[Value]) -> Tape:
+    """Return the graph under *outputs* as a tape in which equal nodes have one number."""
+    if native is None or (found := native.flatten(list(outputs))) is None:
+        return recorded(outputs)
+    rows, leaves, numbers, count, codes, values, starts, inputs = found
+    codes = np.frombuffer(codes, dtype=np.int16)
+    where = np.flatnonzero(codes == LEAF).tolist()
+    return Tape(
+        rows,
+        codes,
+        np.frombuffer(values),
+        np.frombuffer(starts, dtype=np.int64),
+        np.frombuffer(inputs, dtype=np.int64),
+        dict(zip(where, leaves, strict=True)),
+        {n: leaf.label for n, leaf in zip(where, leaves, strict=True) if leaf.label},
+        numbers,
+        count,
+    )
 
 
 def reachable(outputs: Sequence[Value]) -> list[Value]:
@@ -85,170 +161,196 @@ def reachable(outputs: Sequence[Value]) -> list[Value]:
     return order
 
 
-class _Numbers(dict[Any, int]):
-    """The number of every Value and every constant; a constant that is new gets the next one."""
+class _Entries(dict[Any, int]):
+    """The number of every Value, constant and operation; a constant that is new gets the next."""
 
-    def __init__(self, tape: Tape):
+    def __init__(self) -> None:
         super().__init__()
-        self.tape = tape
-        self.zeros: dict[float, int] = {}
+        self.rows: dict[Primitive, int] = {}
+        self.codes: list[int] = []
+        self.constants: list[float] = []
+        self.operands: list[tuple[int, ...]] = []
+        self.odd: dict[tuple[bool, float], int] = {}
+        self.append(CONSTANT, (), 1.0)  # ONE, apart from any 1.0 in the user's code
+
+    def append(self, code: int, operands: tuple[int, ...], value: float = 0.0) -> int:
+        self.codes.append(code)
+        self.constants.append(value)
+        self.operands.append(operands)
+        return len(self.codes) - 1
 
     def __missing__(self, x: float) -> int:
-        if x == 0.0:  # the two zeros are equal, but they are not alike
-            sign = math.copysign(1.0, x)
-            if sign not in self.zeros:
-                self.zeros[sign] = self.new(x)
-            return self.zeros[sign]
-        n = self[x] = self.new(x)
+        if x == 0.0 or x != x:  # zeros are equal but not alike, a nan is alike but not equal
+            key = (x != x, math.copysign(1.0, x))
+            if key not in self.odd:
+                self.odd[key] = self.append(CONSTANT, (), x)
+            return self.odd[key]
+        n = self[x] = self.append(CONSTANT, (), x)
         return n
 
-    def new(self, x: float) -> int:
-        n = self.tape.append(None, ())
-        self.tape.constants[n] = x
+    def code(self, row: Primitive) -> int:
+        return self.rows.setdefault(row, len(self.rows))
+
+    def made(self, row: Primitive, operands: tuple[int, ...], copies: int = 1) -> int:
+        """Return the number of *row* of *operands*, the first of *copies* new ones if it is new."""
+        key = row, operands
+        n = self.get(key)
+        if n is None:
+            n = self[key] = len(self.codes)
+            for _ in range(copies):
+                self.append(self.code(row), operands)
         return n
 
 
-def flatten(outputs: Sequence[Value]) -> Tape:
-    """Return the graph under *outputs* as a tape in which equal nodes have one number."""
-    tape = Tape()
-    rows, operands = tape.rows, tape.operands
-    number = _Numbers(tape)
-    number.new(1.0)  # ONE, apart from any 1.0 in the user's code
-    of = number.__getitem__
-    known: defaultdict[Primitive, dict[tuple[int, ...], int]] = defaultdict(dict)
-
-    def made(row: Primitive, inputs: tuple[int, ...]) -> int:
-        """Return the number of *row* applied to *inputs*, a new one if there is none."""
-        n = known[row].setdefault(inputs, len(rows))
-        if n == len(rows):
-            tape.append(row, inputs)
-        return n
-
+def recorded(outputs: Sequence[Value]) -> Tape:
+    """Return what :func:`flatten` does, node by node: the reference, and the way without C."""
+    entries = _Entries()
+    of = entries.__getitem__
+    leaves: dict[int, Value] = {}
     order = reachable(outputs)
     for node in order:
         row = node.primitive
         if row is None:
-            n = tape.append(None, ())
-            tape.leaves[n] = node
-            if node.label:
-                tape.labels[n] = node.label
+            n = entries.append(LEAF, ())
+            leaves[n] = node
         elif row is primitives.softmax_entry:
             which, *logits = node.operands
-            n = _softmax(tape, known[row], tuple(map(of, logits))) + int(which)
+            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)
         elif row is primitives.mean_of:
             terms = tuple(map(of, node.operands))
-            n = made(primitives.divide, (made(primitives.add_up, terms), of(float(len(terms)))))
-        else:  # made(), written out for speed
-            inputs = tuple(map(of, node.operands))
-            size = len(rows)
-            n = known[row].setdefault(inputs, size)
-            if n == size:
-                rows.append(row)
-                operands.append(inputs)
-        number[node] = n
-    tape.outputs = [number[node] for node in outputs]
-    tape.recorded = len(order)
-    return tape
+            total = entries.made(primitives.add_up, terms)
+            n = entries.made(primitives.divide, (total, of(float(len(terms)))))
+        else:
+            n = entries.made(row, tuple(map(of, node.operands)))
+        entries[node] = n
+    counts = list(map(len, entries.operands))
+    return Tape(
+        list(entries.rows),
+        np.array(entries.codes, dtype=np.int16),
+        np.array(entries.constants),
+        starts_of(counts),
+        np.fromiter(itertools.chain.from_iterable(entries.operands), np.int64, sum(counts)),
+        leaves,
+        {n: leaf.label for n, leaf in leaves.items() if leaf.label},
+        [entries[node] for node in outputs],
+        len(order),
+    )
 
 
-def _softmax(tape: Tape, known: dict[tuple[int, ...], int], logits: tuple[int, ...]) -> int:
-    """Return the number of the first entry of the softmax of *logits*."""
-    first = known.get(logits)
-    if first is None:
-        first = known[logits] = len(tape.rows)
-        for _ in logits:
-            tape.append(primitives.softmax_entry, logits)
-        tape.softmaxes.append(first)
-    return first
+# --- pass 2: sums of products --------------------------------------------------------------------
 
 
 def normalise(tape: Tape) -> None:
-    """Fill in ``tape.terms``: every addition as terms, those used once merged into their user."""
-    rows, operands, terms = tape.rows, tape.operands, tape.terms
-    constants = tape.constants
-    uses = [0] * len(rows)
-    for inputs in operands:
-        for n in inputs:
-            uses[n] += 1
-    for n in tape.outputs:
-        uses[n] += 2  # an output is wanted for itself, so it is never merged away
+    """Fill in the terms: every addition as a sum, those used once merged into their user.
 
-    add, subtract, negative = primitives.add, primitives.subtract, primitives.negative
-    add_up, dot, multiply = primitives.add_up, primitives.dot_product, primitives.multiply
+    The terms of a sum stand in the order in which they were written.
+    """
+    size, inputs = len(tape), tape.inputs
+    sums = tape.are(
+        np.arange(size),
+        primitives.add,
+        primitives.subtract,
+        primitives.negative,
+        primitives.add_up,
+        primitives.dot_product,
+    )
+    counts = np.diff(tape.starts)
+    uses = np.bincount(inputs, minlength=size)
+    uses[tape.outputs] += 2  # an output is wanted for itself, so it is never merged away
+
+    # A place is one operand of a sum.
+    place = np.flatnonzero(np.repeat(sums, counts))
+    owner = np.repeat(np.arange(size), counts)[place]
+    code, slot, operand = tape.codes[owner], place - tape.starts[owner], inputs[place]
+    turned = (code == tape.code(primitives.negative)) | (
+        (code == tape.code(primitives.subtract)) & (slot == 1)
+    )
+    sign = np.where(turned, -1, 1)
+    # The operands of a dot: k weights, k inputs, a bias.
+    in_dot = code == tape.code(primitives.dot_product)
+    k = counts[owner] // 2
+    weight = in_dot & (slot < k)
     # Python's sum() starts from 0, and dot has a bias of 0: these are no terms.  Any other 0 is, or
     # a target that is 0 would make its example unlike the rest.
-    zero = {n for n, x in constants.items() if x == 0.0}
+    start = (code == tape.code(primitives.add)) & (slot == 0)
+    start |= in_dot & (slot == 2 * k) & (k > 0)
+    nothing = start & tape.constant(operand) & (tape.values[operand] == 0.0)
+    plain = ~(nothing | (in_dot & (slot < 2 * k)))
 
-    def gather(into: list[Term], sign: int, n: int) -> list[Term]:
-        """Return *into* with the terms of *sign* times node *n* added."""
-        if uses[n] == 1:
-            if n in terms:
-                inner = terms[n]
-                if sign == 1:
-                    del terms[n]
-                    if len(inner) > len(into):
-                        inner[:0] = into  # the chain grows by its short end
-                        return inner
-                    into += inner
-                    return into
-                if (
-                    len(inner) <= 64
-                ):  # a sign is turned once per level: long chains stay as they are
-                    del terms[n]
-                    into += [(-s, a, b) for s, a, b in inner]
-                    return into
-            elif rows[n] is multiply:
-                a, b = operands[n]
-                into.append((sign, a, b))
-                return into
-        into.append((sign, n, ONE))
-        return into
+    lone = plain & (uses[operand] == 1)
+    inner = lone & sums[operand]  # sums that become part of another
+    factors = lone & (tape.codes[operand] == tape.code(primitives.multiply))
+    merged = operand[inner]
+    root, turn = np.arange(size), np.ones(size, dtype=np.int64)
+    root[merged], turn[merged] = owner[inner], sign[inner]
+    while len(merged):  # twice as far up in every round
+        above = root[merged]
+        merged, above = merged[root[above] != above], above[root[above] != above]
+        turn[merged] *= turn[above]
+        root[merged] = root[above]
 
-    for n, row in enumerate(rows):
-        if row is add:
-            a, b = operands[n]
-            found = gather([], 1, b) if a in zero else gather(gather([], 1, a), 1, b)
-        elif row is subtract:
-            a, b = operands[n]
-            found = gather(gather([], 1, a), -1, b)
-        elif row is negative:
-            found = gather([], -1, operands[n][0])
-        elif row is add_up:
-            found = []
-            for x in operands[n]:
-                found = gather(found, 1, x)
-        elif row is dot:
-            inputs = operands[n]
-            k = len(inputs) // 2
-            found = [
-                (1, a, b)
-                for a, b in zip(inputs[:k], inputs[k:-1])  # noqa: B905 (the hot loop)
-            ]
-            if inputs[-1] not in zero or not found:
-                found = gather(found, 1, inputs[-1])
-        else:
-            continue
-        terms[n] = found
+    left, right = operand.copy(), np.full(len(place), ONE)
+    right[weight] = inputs[place[weight] + k[weight]]
+    first = tape.starts[operand[factors]]
+    left[factors], right[factors] = inputs[first], inputs[first + 1]
+
+    term = np.flatnonzero((plain & ~inner) | weight)
+    total = root[owner[term]]
+    order = np.argsort(total, kind="stable")
+    term = term[order]
+    tape.terms = np.stack([sign[term] * turn[owner[term]], left[term], right[term]])
+    tape.term_starts = starts_of(np.bincount(total, minlength=size))
+    left_over = tape.codes >= 0
+    left_over[operand[inner | factors]] = False
+    tape.computed = np.flatnonzero(left_over)
 
 
-def needed(tape: Tape) -> list[int]:
-    """Return the numbers that the outputs still depend on after :func:`normalise`, in order."""
-    operands, terms = tape.operands, tape.terms
-    alive = bytearray(len(tape.rows))
-    for n in tape.outputs:
-        alive[n] = 1
-    for n in range(len(alive) - 1, -1, -1):
-        if not alive[n]:
-            continue
-        found = terms.get(n)
-        if found is None:
-            for x in operands[n]:
-                alive[x] = 1
-        else:
-            for _, a, b in found:
-                alive[a] = alive[b] = 1
-    for first in tape.softmaxes:  # a softmax is computed whole
-        last = first + len(operands[first])
-        if any(alive[first:last]):
-            alive[first:last] = b"\x01" * (last - first)
-    return [n for n, living in enumerate(alive) if living]
+def depths(tape: Tape) -> Ids:
+    """Return for every number how many computed nodes are stacked below it, itself included.
+
+    A node that :func:`normalise` merged into another counts as a leaf.
+    """
+    size = len(tape)
+    counts = np.zeros(size, dtype=np.int64)
+    counts[tape.computed] = np.diff(tape.starts)[tape.computed]
+    terms = np.diff(tape.term_starts)
+    sums = terms > 0
+    counts[sums] = 2 * terms[sums]
+    inputs = np.empty(counts.sum(), dtype=np.int64)
+    in_sum = np.repeat(sums, counts)
+    inputs[in_sum] = tape.terms[1:].T.ravel()
+    inputs[~in_sum] = tape.inputs[np.repeat(~sums & (counts > 0), np.diff(tape.starts))]
+    starts, depth = starts_of(counts), np.zeros(size, dtype=np.int64)
+    if native is not None:
+        native.longest_paths(starts, inputs, depth)
+        return depth
+    below, found = inputs.tolist(), depth.tolist()
+    for n, (start, stop) in enumerate(itertools.pairwise(starts.tolist())):
+        if start < stop:
+            found[n] = 1 + max([found[x] for x in below[start:stop]])
+    return np.array(found)
+
+
+# --- lists of different lengths in one array -----------------------------------------------------
+
+
+def starts_of(counts: Iterable[int]) -> Ids:
+    """Return where lists of *counts* elements start if they follow one another, and where they end.
+
+    >>> starts_of([2, 0, 3]).tolist()
+    [0, 2, 2, 5]
+    """
+    found: Ids = np.cumsum(np.concatenate([[0], np.asarray(counts, dtype=np.int64)]))
+    return found
+
+
+def ranges(starts: Ids, counts: Ids) -> Ids:
+    """Return starts[0], starts[0] + 1, ... counts[0] numbers in all, then those from starts[1]...
+
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(counts)
+    shift = np.repeat(starts - (ends - counts), counts)
+    steps: Ids = np.arange(len(shift)) + shift
+    return steps

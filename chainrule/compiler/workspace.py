@@ -1,4 +1,4 @@
-"""How a printed program is run: with arrays that are kept from one run to the next.
+"""How an array program is run: with arrays that are kept from one run to the next.
 
 All that is kept for one run is a :class:`Workspace`.  Runs at the same time, in threads or one
 inside another, have one each.
@@ -7,7 +7,12 @@ inside another, have one each.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +25,7 @@ from .rewriting import rewritten
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
+_PART = 250_000  # numbers in the largest array of a part: 2 MB, and as much for every other step
 _SIZES = 4  # of a batch, for which arrays are kept: those of its parts, and some more
 
 
@@ -84,3 +90,76 @@ class Workspace:
                 del self.slots[next(iter(self.slots))]
             slots = self.slots[key] = [None] * rewritten.slots
         return rewritten.function(slots, *self.thetas[name], *rows)
+
+
+@dataclass
+class ArrayProgram:
+    """A program with its source and its parameters, to be called."""
+
+    program: Program
+    source: str
+    parameters: tuple[Value, ...]
+    _runner: Runner | None = field(default=None, repr=False)
+
+    def forward(self, batch: Sequence[Array], size: int) -> Array:
+        """Return the *size* outputs, a row per example; of a graph, the one row."""
+        found = np.empty((len(batch[0]), size) if batch else (1, size))
+        stop = 0
+        with self._running() as workspace:
+            for rows, _ in self._shares(batch):
+                start, stop = stop, stop + (len(rows[0]) if batch else 1)
+                found[start:stop] = workspace.run("forward", rows)
+        return found if batch else found[0]
+
+    def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
+        """Return the mean of the one output over the examples, and its gradient."""
+        mean, gradient = 0.0, np.zeros(len(self.parameters))
+        places = [gradient[at].reshape(shape) for at, shape in self._places]
+        with self._running() as workspace:
+            for rows, share in self._shares(batch):
+                cost, derivatives = workspace.run("gradient", rows)
+                mean += share * np.asarray(cost).item()
+                for place, derivative in zip(places, derivatives, strict=True):
+                    place += derivative if share == 1.0 else share * derivative
+        return mean, gradient
+
+    @functools.cached_property
+    def _places(self) -> list[tuple[slice, tuple[int, ...]]]:
+        """Where in the gradient each derivative goes, and its shape."""
+        found = [self.program.operations[n] for n, _ in self.program.gradients]
+        return [(slice(*operation.detail), operation.shape) for operation in found]
+
+    @functools.cached_property
+    def _widest(self) -> int:
+        """How many numbers the largest array holds for one example."""
+        return max((math.prod(x.shape) for x in self.program.operations if x.batched), default=1)
+
+    def _shares(self, batch: Sequence[Array]) -> Iterator[tuple[Sequence[Array], float]]:
+        """Yield the batch in parts, each with its share of the mean.
+
+        Without parts, large batches would make arrays that are too large: the workspace keeps one
+        for every step, where plain NumPy would free most of them.
+        """
+        total = len(batch[0]) if batch else 1
+        rows = max(64, _PART // self._widest)
+        if total <= rows:
+            yield batch, 1.0
+            return
+        parts = -(-total // rows)
+        edges = [total * i // parts for i in range(parts + 1)]
+        for start, stop in itertools.pairwise(edges):
+            yield [x[start:stop] for x in batch], (stop - start) / total
+
+    @contextmanager
+    def _running(self) -> Iterator[Workspace]:
+        """Give a workspace for runs with the present data of the parameters."""
+        if self._runner is None:
+            self._runner = Runner(self.program, self.source)
+        workspace = self._runner.workspace(self.parameters)
+        try:
+            yield workspace
+        finally:
+            self._runner.release(workspace)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runner": None}  # made again from the source

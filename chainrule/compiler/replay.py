@@ -1,0 +1,206 @@
+"""Graphs without width: the tape is done again by the engine, rather than lifted to arrays.
+
+An array operation costs about a microsecond however little it does, and the engine a twentieth of
+that per node.  So the array program wins where its groups are wide or the batch is large, and a
+chain of single nodes is better replayed: its operations are called again, in C where there is C, on
+Values that are made anew for every run, and the engine differentiates.
+
+Which of the two it is to be is decided here: by :func:`narrow` before there is a program, by
+:func:`largest_batch` when there is one, and at every run by :func:`Replay.suits`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..engine import modes, primitives
+from ..engine._extension import native
+from ..engine.backend import Value
+from ..engine.primitives import Primitive
+from ..engine.vectors import read_grads
+from .tape import CONSTANT, Ids, Tape, depths
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+# Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine, an
+# array operation on a few numbers, and making a program of a node that is like no other.
+_NODE = 0.05 if native is not None else 2.5
+_OPERATION, _COMPILING = 1.2, 1000.0
+_PER_GROUP = 6  # array operations, forward and backward
+_FEW = 25  # groups: so few, and the array operations that they take, are always an array program
+_WIDTH = 8  # nodes per group below which no array program is made...
+LUMP = 4  # ...where a group of nodes that are not alike counts as so many
+
+
+def least_groups(tape: Tape) -> int:
+    """Return how many groups the nodes make at the least, without making them.
+
+    Nodes of different depth or of different operations are never in one group.
+    """
+    codes = tape.codes[tape.computed].astype(np.int64)
+    codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1  # all sums are one operation
+    return len(np.unique(depths(tape)[tape.computed] * len(tape.rows) + codes))
+
+
+def narrow(nodes: int, groups: int) -> bool:
+    """Return whether a graph has so little width that no array program should be made."""
+    return groups > _FEW and nodes < _WIDTH * groups
+
+
+def largest_batch(nodes: int, operations: int) -> int:
+    """Return for how many examples a replay is twice as fast as so many array operations, or more.
+
+    0 if there is none, or if the operations are few anyway.
+    """
+    if operations <= 4 * _FEW:
+        return 0
+    return int(operations * _OPERATION / (2.0 * _NODE * nodes))
+
+
+def endurance(nodes: int, groups: int) -> tuple[int, float]:
+    """Return the largest batch, as far as can be told without a program, and the patience."""
+    return largest_batch(nodes, _PER_GROUP * groups), _COMPILING / _NODE
+
+
+@dataclass
+class Replay:
+    """The operations of a tape, as plain data."""
+
+    rows: tuple[Primitive, ...]
+    codes: np.ndarray[Any, np.dtype[np.int16]]
+    starts: Ids
+    inputs: Ids
+    given: list[float | None]
+    """The constants; None for what is computed or read."""
+    parameters: list[int]
+    arguments: list[list[int]]
+    outputs: list[int]
+    largest: int
+    """The largest batch for which this is the better way."""
+    patience: float = 0.0
+    """How many examples of larger batches are replayed before an array program has paid."""
+    _calls: list[tuple[Primitive | None, list[int]]] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        tape: Tape,
+        arguments: Sequence[Sequence[int]],
+        parameters: Sequence[int],
+        largest: int,
+        patience: float = 0.0,
+    ) -> Replay | None:
+        """Return what replays *tape*; None if it selects by an index, which is to be checked."""
+        everything = np.arange(len(tape))
+        if tape.are(everything, primitives.take_entry).any():
+            return None
+        # An entry of a softmax is told which one it is: constants that come before all else.
+        entries = np.flatnonzero(tape.are(everything, primitives.softmax_entry))
+        first = entries[tape.whole(entries)]
+        sizes = tape.starts[first + 1] - tape.starts[first]
+        before = int(sizes.max(initial=0))
+        is_entry = np.zeros(len(tape), dtype=np.int64)
+        is_entry[entries] = 1
+        starts = tape.starts + np.concatenate([[0], np.cumsum(is_entry)])
+        inputs = np.empty(starts[-1], dtype=np.int64)
+        told = np.zeros(starts[-1], dtype=bool)
+        told[starts[entries]] = True
+        inputs[told] = entries - np.repeat(first, sizes)
+        inputs[~told] = tape.inputs + before
+        codes = np.append(np.full(before, CONSTANT, dtype=np.int16), tape.codes)
+        values = [*map(float, range(before)), *tape.values.tolist()]
+        return cls(
+            tuple(tape.rows),
+            codes,
+            np.append(np.zeros(before, dtype=np.int64), starts),
+            inputs,
+            [x if code == CONSTANT else None for x, code in zip(values, codes, strict=True)],
+            [n + before for n in parameters],
+            [[n + before for n in members] for members in arguments],
+            [n + before for n in tape.outputs],
+            largest,
+            patience,
+        )
+
+    def suits(self, batch: Sequence[Array]) -> bool:
+        """Return whether the examples of *batch* should be replayed.
+
+        Where there is no array program yet, a large batch is replayed until the replays of large
+        batches have taken as long as compiling takes: so neither way is ever much too long.
+        """
+        count = len(batch[0]) if batch else 1
+        if count > self.largest:
+            self.patience -= count
+        return count <= self.largest or self.patience >= 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_calls": []}
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def forward(self, theta: Array, batch: Sequence[Array]) -> Array:
+        """Return the outputs for parameters *theta*: a row per example; of a graph, the one row."""
+        rows: list[list[float]] = []
+        with modes.suspended():
+            leaves = [Value(x) for x in theta.tolist()]
+            for example in _examples(batch):
+                values = self._nodes(leaves, example)
+                rows.append([getattr(values[n], "data", values[n]) for n in self.outputs])
+        shape = (len(rows), len(self.outputs)) if batch else (len(self.outputs),)
+        return np.array(rows, dtype=float).reshape(shape)
+
+    def gradient(self, theta: Array, batch: Sequence[Array]) -> tuple[float, Array]:
+        """Return the mean of the one output and its gradient."""
+        (output,) = self.outputs
+        total, count = 0.0, 0
+        with modes.suspended():
+            leaves = [Value(x) for x in theta.tolist()]
+            for count, example in enumerate(_examples(batch), 1):  # noqa: B007 (read below)
+                y = self._nodes(leaves, example)[output]
+                if isinstance(y, Value):
+                    y.backward()  # leaves accumulate
+                    y = y.data
+                total += y
+        return total / count, read_grads(leaves) / count
+
+    def _nodes(self, leaves: Sequence[Value], example: Sequence[Sequence[float]]) -> list[Any]:
+        """Return what every number of the tape is for one example."""
+        given: list[Any] = self.given.copy()
+        for n, leaf in zip(self.parameters, leaves, strict=True):
+            given[n] = leaf
+        for numbers, inputs in zip(self.arguments, example, strict=True):
+            for n, x in zip(numbers, inputs, strict=True):
+                given[n] = Value(x)
+        if native is not None:
+            found: list[Any] = native.replay(self.rows, self.codes, self.starts, self.inputs, given)
+            return found
+        for n, (row, operands) in enumerate(self._steps()):
+            if row is not None:
+                given[n] = row(*[given[i] for i in operands])
+        return given
+
+    def _steps(self) -> list[tuple[Primitive | None, list[int]]]:
+        """Return operation and operands of every number; None for what is not computed."""
+        if not self._calls:
+            inputs = self.inputs.tolist()
+            ends = itertools.pairwise(self.starts.tolist())
+            self._calls = [
+                (self.rows[code] if code >= 0 else None, inputs[start:stop])
+                for code, (start, stop) in zip(self.codes.tolist(), ends, strict=True)
+            ]
+        return self._calls
+
+
+def _examples(batch: Sequence[Array]) -> Iterator[Sequence[Sequence[float]]]:
+    """Yield the numbers of every example, a list per argument; of a graph, one empty example."""
+    if not batch:
+        yield ()
+        return
+    rows = [x.reshape(len(x), math.prod(x.shape[1:])).tolist() for x in batch]
+    yield from zip(*rows, strict=True)
