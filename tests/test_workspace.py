@@ -39,8 +39,10 @@ def assert_runs_as_printed(compiled, *batches):
     for arrays in itertools.chain(batches, batches):
         for p in compiled.parameters:
             p.data = rng.gauss(0.0, 1.0)
-        equal(np.ravel(compiled(*arrays)), np.ravel(printed(compiled, "forward", arrays)))
-        cost, gradient = compiled.value_and_grad(*arrays)
+        lifted, rows = compiled._prepared(arrays)
+        outputs = lifted.arrays.forward(rows, 1)
+        equal(np.ravel(outputs), np.ravel(printed(compiled, "forward", arrays)))
+        cost, gradient = lifted.arrays.gradient(rows)
         expected, derivatives = printed(compiled, "gradient", arrays)
         equal(cost, np.ravel(expected)[0])
         entries = np.zeros(len(compiled.parameters))

@@ -176,7 +176,7 @@ class Replay:
             given[n] = leaf
         for numbers, inputs in zip(self.arguments, example, strict=True):
             for n, x in zip(numbers, inputs, strict=True):
-                given[n] = Value(x)
+                given[n] = x
         if native is not None:
             found: list[Any] = native.replay(self.rows, self.codes, self.starts, self.inputs, given)
             return found
