@@ -45,7 +45,7 @@ def least_groups(tape: Tape) -> int:
     """
     codes = tape.codes[tape.computed].astype(np.int64)
     codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1  # all sums are one operation
-    return len(np.unique(depths(tape)[tape.computed] * len(tape.rows) + codes))
+    return len(np.unique(depths(tape)[tape.computed] * (len(tape.rows) + 1) + codes))
 
 
 def narrow(nodes: int, groups: int) -> bool:

@@ -2091,12 +2091,14 @@ typedef struct {
 static int
 enlarge(void *array, size_t bytes) /* *array* is the address of a pointer */
 {
-    void *more = PyMem_Realloc(*(void **)array, bytes);
+    void *more;
+    memcpy(&more, array, sizeof(more)); /* the pointer is of any type */
+    more = PyMem_Realloc(more, bytes);
     if (more == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    *(void **)array = more;
+    memcpy(array, &more, sizeof(more));
     return 0;
 }
 
@@ -2109,7 +2111,7 @@ tape_slot(const Tape *tape, uint64_t hash, int code, double value, const int64_t
         if (tape->hash[k] == hash && tape->code[k] == code &&
             tape->start[k + 1] - tape->start[k] == n &&
             memcmp(&tape->value[k], &value, sizeof(value)) == 0 &&
-            memcmp(tape->input + tape->start[k], input, n * sizeof(int64_t)) == 0) {
+            (n == 0 || memcmp(tape->input + tape->start[k], input, n * sizeof(*input)) == 0)) {
             break;
         }
     }
