@@ -61,6 +61,13 @@ def points(row):
     return st.tuples(*(st.floats(low, high) for low, high in row.domain))
 
 
+def test_a_slope_that_is_clear_only_at_the_scale_of_the_arguments_is_found():
+    tiny = 1.99e-159
+    assert check_gradients(cr.hypot, tiny, tiny, order=2)
+    partials = [lambda a, b, y: 1.01 * a / y, lambda a, b, y: b / y]
+    refused(cr.primitive("not_hypot", math.hypot, partials), tiny, tiny, order=2)
+
+
 @pytest.mark.parametrize("name", TABLE)
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())

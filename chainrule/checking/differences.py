@@ -160,8 +160,12 @@ def _verdict(rungs: Sequence[_Rung], i: int) -> tuple[Kind, _Rung]:
         apart = [rung for rung in apart if rung.step > best.step]
         if not apart or apart[-1].disagreement[i] > _SIGNIFICANT * best.noise[i]:
             return "smooth", best
+        last = apart[-1]
+        change = abs(best.value[i] - last.value[i])
+        if change > _SIGNIFICANT * (best.noise[i] + last.disagreement[i]):
+            return "smooth", best  # at its own, smaller scale it has another slope, and a clear one
         # Rounding would hide it if the slopes still differed as before.
-        best = min(best, apart[-1], key=lambda rung: rung.disagreement[i] + rung.noise[i])
+        best = min(best, last, key=lambda rung: rung.disagreement[i] + rung.noise[i])
         if len(apart) < 2:
             return "smooth", best
     else:
