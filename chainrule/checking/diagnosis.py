@@ -5,7 +5,7 @@ In this order:
 - the call, if there is a function to call: it may raise, write to its arguments, answer differently
   each time;
 - the shape: how the arrays are laid out, see ``layouts``;
-- the replay: every mistake of the table, alone, in one layer, two at a time, see ``matching``;
+- the replay: every mistake of the table, alone, in some layers, two at a time, see ``matching``;
 - least squares in each layer, theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b (N is the
   data gradient, Theta~ the weights without the biases, Theta_b the biases alone, 1_b ones in their
   column), for several wrong factors at once, and as evidence for a single one: right is
@@ -79,8 +79,9 @@ def diagnose(
     what was found. ``ValueError`` and ``TypeError`` are for a network that makes no sense; whatever
     is wrong with *theirs*, from a wrong shape to an exception, is a finding.
 
-    The surprise: a gradient in another layout, or that of the other squared error, is right. The
-    report mentions it under ``conventions``.
+    The surprise: a gradient in another layout is right, and where no loss was stated so is that of
+    any of them. The report mentions it under ``conventions``. Of a stated loss every factor counts:
+    twice the gradient of the half squared error is a mistake.
     """
     problems = problems_for(
         thetas,
@@ -262,7 +263,7 @@ class _Diagnosis:
                 report = search(read, tolerance, by_call)
                 if report is not None:
                     return report
-        for search in (self._pair, self._factors, self._one_more):
+        for search in (self._pair, self._step, self._factors, self._one_more):
             for tolerance in tolerances:
                 report = search(read, tolerance, by_call)
                 if report is not None:
@@ -278,14 +279,6 @@ class _Diagnosis:
                 for index, replays in enumerate(self.catalogues)
                 if replays.error(reading.gradients) <= tolerance
             ]
-            if not fits and len(self.problems) == 1:
-                other = _other_square(self.problems[0])
-                if other is None or catalogue(other).error(reading.gradients) > tolerance:
-                    continue
-                says = f"this is the gradient of the {other.loss} loss, not {self.problems[0].loss}"
-                told = _Diagnosis([other], self.name, self.call)
-                found = told._report(0, reading, tuple(by_call), tolerance)
-                return replace(found, conventions=(*found.conventions, Convention("loss", says)))
             if fits:
                 return self._report(fits[0], reading, tuple(by_call), tolerance, fits=fits)
         return None
@@ -346,13 +339,21 @@ class _Diagnosis:
         evidence = [
             f"The algorithm replayed with {together} gives your gradient, to {short(match.error)}."
         ]
-        if match.rate is not None:
+        if match.rate is not None and "update.rate-inside" in match.codes:
+            evidence.append(f"The factor is {number(match.rate)}.")
+        elif match.rate is not None:
             evidence.append(f"The learning rate of the update was {number(match.rate)}.")
+        other = _other_square(problem)
+        if other is not None and catalogue(other).error(reading.gradients) <= tolerance:
+            evidence.append(
+                f"It is the gradient of the {other.loss} loss, not of {problem.loss}: if that is "
+                "the cost you want, state it."
+            )
         evidence += least_squares.evidence(problem, reading.gradients, tolerance)
         found = []
         for made in sorted(match.made, key=lambda made: _upstream(made.mistake.code)):
             row = made.mistake
-            layer, unit, column = _entry_for(problem, reading, row.code, made.layer)
+            layer, unit, column = _entry_for(problem, reading, row.code, made.layers)
             rule = rule_for(row.rule, problem)
             here = Worked(problem).here(rule, layer, unit, column)
             yours = number(float(reading.gradients[layer][unit, column]))
@@ -360,7 +361,7 @@ class _Diagnosis:
             found.append(
                 Finding(
                     row.code,
-                    None if made.layer is None else made.layer + 1,
+                    made.layers[0] + 1 if len(made.layers) == 1 else None,
                     row.says,
                     row.fix,
                     rule,
@@ -370,9 +371,19 @@ class _Diagnosis:
                     "\n".join(evidence),
                     "one of several" if alternatives else "certain",
                     alternatives,
+                    tuple(layer + 1 for layer in made.layers) if len(made.layers) > 1 else (),
                 )
             )
         return found
+
+    def _step(self, read: list[Reading], tolerance: float, by_call: list[Finding]) -> Report | None:
+        """Look for a step of gradient descent made of the gradient, or of one mistake's."""
+        for reading in read:
+            for index, replays in enumerate(self.catalogues):
+                matches = _best(replays.step(reading.gradients, tolerance))
+                if matches:
+                    return self._matched(index, reading, matches, by_call, tolerance)
+        return None
 
     def _factors(
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
@@ -561,8 +572,8 @@ def _plain_finding(code: str, evidence: str) -> Finding:
 
 def _with_rule(finding: Finding, problem: Problem, reading: Reading) -> Finding:
     """Add the formula that is broken, with this network's numbers."""
-    layer = None if finding.layer is None else finding.layer - 1
-    layer, unit, column = _entry_for(problem, reading, finding.code, layer)
+    layers = () if finding.layer is None else (finding.layer - 1,)
+    layer, unit, column = _entry_for(problem, reading, finding.code, layers)
     rule = rule_for(BY_CODE[finding.code].rule, problem)
     here = Worked(problem).here(rule, layer, unit, column)
     return replace(finding, rule=rule, formula=rule_text(rule), here=here)
@@ -580,7 +591,7 @@ def _upstream(code: str) -> int:
     """Sort findings as the gradient flows: what happens at the output comes first."""
     order = (
         "examples", "forward", "output", "sign", "factor", "hidden", "sum", "bias", "mean",
-        "penalty", "layout",
+        "penalty", "layout", "update",
     )  # fmt: skip
     return order.index(code.partition(".")[0])
 
@@ -614,13 +625,11 @@ def _wrong_entries(
 
 
 def _entry_for(
-    problem: Problem, reading: Reading, code: str, layer: int | None
+    problem: Problem, reading: Reading, code: str, made_in: tuple[int, ...]
 ) -> tuple[int, int, int]:
     """Return the entry at which to show a finding: where its formula acts, and furthest off."""
-    layers = range(problem.last + 1)
-    if layer is not None:
-        layers = range(layer, layer + 1)
-    elif code.startswith("hidden.") and problem.last:
+    layers: Sequence[int] = made_in or range(problem.last + 1)
+    if not made_in and code.startswith("hidden.") and problem.last:
         layers = range(problem.last)
     wrong = [one for one in layers if _off(problem, reading, one).max() > TOLERANCE]
     chosen = max(wrong or layers)

@@ -40,6 +40,9 @@ def facts_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("code", finding["code"]))
     if finding["layer"] is not None:
         facts.append(("where", f"the layer of {symbol('Θ', finding['layer'])}"))
+    if finding["layers"]:
+        where = " and ".join(symbol("Θ", layer) for layer in finding["layers"])
+        facts.append(("where", f"the layers of {where}"))
     if finding.get("formula"):
         facts.append(("rule", f"{finding['rule']}: {finding['formula']}"))
     for key in ("here", "evidence", "confidence", "fix"):
