@@ -10,8 +10,9 @@ In this order:
   data gradient, Theta~ the weights without the biases, Theta_b the biases alone, 1_b ones in their
   column), for several wrong factors at once, and as evidence for a single one: right is
   (1, lambda/m, 0, 0);
-- the probe with one example and no penalty, where a gradient is delta a^T and, since a_0 = 1,
-  column 0 is their delta: it shows the first wrong delta when nothing else explains the numbers.
+- probes with one example, or without a penalty, when nothing else explains the numbers: they show
+  whether it is the penalty, or the mean; and with one example a gradient is delta a^T, so that,
+  since a_0 = 1, column 0 is their delta, and the first wrong delta can be told.
 
 The replay comes before least squares, because a named mistake says more than four numbers; where
 both apply they agree, as the numbers of the one are evidence for the other.
@@ -20,7 +21,7 @@ both apply they agree, as the numbers of the one are evidence for the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32:
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
 TOLERANCE = 1e-7
 """The same for float64: wide of rounding, and far below what any mistake makes."""
+EXAMPLES_ALONE = 3
+"""How many examples are tried alone: a mistake must explain them all, as one may be a coincidence."""
 
 
 def diagnose(
@@ -273,6 +276,9 @@ class _Diagnosis:
     def _right(
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
     ) -> Report | None:
+        if len({problem.loss for problem in self.problems}) > 1:
+            # No loss was stated: then a mean over the outputs is as good a cost as a sum.
+            read = [*read, *(_times_outputs(reading, self.problems[0]) for reading in read)]
         for reading in read:
             fits = [
                 index
@@ -421,74 +427,99 @@ class _Diagnosis:
         wrong = _wrong_layers(problem, reading, tolerance)
         layer = wrong[0] - 1
         unit, column = _worst(problem, reading, layer)
-        evidence = self._one_example()
+        known = self._by_probes(reading, tolerance)
         entry = symbol("D", layer + 1, unit + 1, column)
         yours = number(float(reading.gradients[layer][unit, column]))
         right = number(float(problem.truth.D[layer][unit, column]))
+        row = BY_CODE[known.code]
         chain = Worked(problem).chain(layer, unit, column)
-        finding = Finding(
-            "unknown.deltas",
-            layer + 1,
-            BY_CODE["unknown.deltas"].says,
-            BY_CODE["unknown.deltas"].fix,
-            BY_CODE["unknown.deltas"].rule,
-            rule_text(BY_CODE["unknown.deltas"].rule),
-            "\n".join([f"yours: {entry} = {yours}; right: {right}", *chain]),
-            "\n".join(text for _, text in evidence),
-            "partial",
-        )
-        partly = [one for one, _ in evidence if one is not None]
+        shown = len(chain) if row.code == "unknown.deltas" else 1
+        partly = known.partly
         matches = _best(self.catalogues[0].from_output(reading.gradients, layer, tolerance))
-        if matches and not partly:
+        if matches and not partly and row.code == "unknown.deltas":
             so_far = f"It explains the layers from {symbol('Θ', layer + 1)} to the output."
             partly = [
                 replace(one, evidence=so_far, confidence="partial")
                 for one in self._findings(0, reading, matches[0], (), tolerance)
             ]
+        finding = Finding(
+            row.code,
+            # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
+            layer + 1 if row.code == "unknown.deltas" or len(wrong) == 1 else None,
+            "There is another mistake as well, one that is not in the list." if partly else row.says,
+            row.fix,
+            row.rule,
+            rule_text(row.rule),
+            "\n".join([f"yours: {entry} = {yours}; right: {right}", *chain[:shown]]),
+            "\n".join(known.evidence),
+            "partial",
+        )
         report = self._report(0, reading, (*by_call, *partly, finding), tolerance)
+        if row.code != "unknown.deltas":
+            return report
         # The bias unit is 1 and its weight has no penalty, so column 0 adds up the deltas.
         deltas = [(number + 1, row) for number, row, column in report.wrong_entries if not column]
         return replace(report, wrong_deltas=tuple(deltas))
 
-    def _one_example(self) -> list[tuple[Finding | None, str]]:
-        """Look at their deltas: one example, no penalty, column 0 of the gradient."""
-        if self.call is None:
-            return []
-        problem = single(self.problems[0])
-        tree = self.call([problem])[0].tree
-        read = [] if tree is None or not finite(tree) else readings(tree, problem)
-        if not read:
-            return []
-        replays, reading = catalogue(problem), read[0]
-        found: list[tuple[Finding | None, str]] = []
-        for matches in (
-            replays.single(reading.gradients, TOLERANCE),
-            replays.pair(reading.gradients, TOLERANCE),
+    def _by_probes(self, reading: Reading, tolerance: float) -> _Known:
+        """Call the function on single examples and without a penalty: what does that exclude?"""
+        problem = self.problems[0]
+        alone = [single(problem, t) for t in range(min(problem.m, EXAMPLES_ALONE))]
+        together = replace(problem, lam=0.0, name=f"{problem.name}, lambda = 0")
+        read = self._read_again([*alone, together], reading)
+        columns = _which_columns(problem, reading, tolerance)
+        if read is None:
+            code = "unknown.products" if columns.startswith("Column 0 is") else "unknown.deltas"
+            return _Known(code, [columns] if columns else [])
+        *each, all_of_them = read
+        if not any(
+            _wrong_layers(one, its, tolerance) for one, its in zip(alone, each, strict=True)
         ):
-            if matches:
-                told = _Diagnosis([problem], self.name)
-                for finding in told._findings(0, reading, _best(matches)[0], (), TOLERANCE):
-                    evidence = f"With one example and lambda = 0. {finding.evidence}"
-                    found.append((replace(finding, evidence=evidence, confidence="partial"), ""))
-                break
-        for layer in reversed(range(len(problem.thetas))):
-            theirs, truth = reading.gradients[layer][:, 0], problem.truth.delta[layer][0]
-            off = np.abs(theirs - truth)
-            delta = symbol("δ", layer + 2)
-            if off.max() <= TOLERANCE * problem.scales[layer]:
-                text = f"With one example and lambda = 0 your {delta} is right."
-                found.append((None, text))
-                continue
-            unit = int(np.argmax(off))
-            found.append(
-                (
-                    None,
-                    f"With one example and lambda = 0 your {symbol('δ', layer + 2, unit + 1)} is "
-                    f"{number(float(theirs[unit]))}; right is {number(float(truth[unit]))}.",
-                )
+            if not _wrong_layers(together, all_of_them, tolerance):
+                return _Known("penalty.other", ["With lambda = 0 your gradient is right."])
+            says = (
+                f"With lambda = 0 each of the first {len(alone)} examples alone is right; all "
+                f"{problem.m} together are not."
             )
-            break
-        return found
+            return _Known("mean.other", [says, columns] if columns else [says])
+        evidence, deltas_right = _deltas_alone(alone[0], each[0], tolerance)
+        code = "unknown.products" if deltas_right else "unknown.deltas"
+        return _Known(code, evidence, self._named_alone(alone, each, tolerance))
+
+    def _read_again(self, problems: list[Problem], like: Reading) -> list[Reading] | None:
+        """Call the function with each problem; read what comes back as it was read before."""
+        outcomes = [] if self.call is None else self.call(problems)
+        found = []
+        for problem, outcome in zip(problems, outcomes, strict=False):
+            if outcome.tree is not None and finite(outcome.tree):
+                possible = readings(outcome.tree, problem)
+                same = [one for one in possible if one.convention == like.convention]
+                found += (same or possible)[:1]
+        return found if len(found) == len(problems) else None
+
+    def _named_alone(
+        self, alone: list[Problem], each: list[Reading], tolerance: float
+    ) -> list[Finding]:
+        """Return the findings that explain every one of the single examples, if there are any."""
+        kept: dict[tuple[str, ...], Match] = {}
+        for count, (problem, reading) in enumerate(zip(alone, each, strict=True)):
+            replays = catalogue(problem)
+            matches = replays.single(reading.gradients, tolerance)
+            matches = matches or replays.pair(reading.gradients, tolerance)
+            here = {match.codes: match for match in _best(matches)}
+            kept = {codes: kept.get(codes, match) for codes, match in here.items()
+                    if not count or codes in kept}  # fmt: skip
+        if not kept:
+            return []
+        told = _Diagnosis([alone[0]], self.name)
+        return [
+            replace(
+                finding,
+                evidence=f"With one example and lambda = 0. {finding.evidence}",
+                confidence="partial",
+            )
+            for finding in told._findings(0, each[0], next(iter(kept.values())), (), tolerance)
+        ]
 
     # The report.
 
@@ -559,10 +590,100 @@ class _Diagnosis:
             yield Convention(what, says)
 
 
+def _times_outputs(reading: Reading, problem: Problem) -> Reading:
+    """Read what may be the gradient of a mean over the outputs as that of the sum."""
+    base = catalogue(problem).base
+    gradients = []
+    for layer, D in enumerate(reading.gradients):
+        decay = base.decay(layer)
+        gradients.append((D - decay) * problem.K + decay)
+    says = "the cost is a mean over the outputs as well as over the examples, as np.mean makes it"
+    names = [name for name in (reading.convention, "mean-over-outputs") if name]
+    texts = [text for text in (reading.says, says) if text]
+    return Reading("+".join(names), "; ".join(texts), gradients, reading.mistakes)
+
+
 def _other_square(problem: Problem) -> Problem | None:
     pair = {"squared_error": "half_squared_error", "half_squared_error": "squared_error"}
     other = pair.get(problem.loss)
     return None if other is None else replace(problem, loss=other)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a gradient that nothing explains."""
+
+    code: str
+    evidence: list[str]
+    partly: list[Finding] = field(default_factory=list)
+    """What explains single examples."""
+
+
+def _which_columns(problem: Problem, reading: Reading, tolerance: float) -> str:
+    """Say if the biases alone are wrong, or the weights alone: what the one column shows."""
+    columns = {column > 0 for _, _, column in _wrong_entries(problem, reading, tolerance)}
+    if columns == {False}:
+        return "Only the gradient of the biases, column 0, is wrong."
+    if columns == {True}:
+        return (
+            "Column 0 is right in every layer. It adds up the deltas and has no penalty: so it is "
+            "the activations that the deltas are multiplied by, or the penalty."
+        )
+    return ""
+
+
+def _deltas_alone(
+    problem: Problem, reading: Reading, tolerance: float
+) -> tuple[list[str], bool]:
+    """Say which deltas are right, and whether all are: one example's gradient is delta a^T.
+
+    As a_0 is 1, column 0 is a delta, and the other columns are the same delta times the
+    activations: where they contradict each other, the gradient of the biases or the product is
+    wrong.
+    """
+    lines: list[str] = []
+    for layer in reversed(range(problem.last + 1)):
+        D, true = reading.gradients[layer], problem.truth.D[layer]
+        a = problem.truth.a[layer][0]
+        close = np.abs(D - true) <= tolerance * (problem.scales[layer] or 1.0)
+        biases, weights = close[:, 0].all(), close[:, 1:].all()
+        delta = symbol("δ", layer + 2)
+        if biases and weights:
+            lines.append(f"With one example and lambda = 0 your {delta} is right.")
+            continue
+        if weights and np.abs(a).max() > 0:
+            unit = int(np.argmax(np.abs(D - true)[:, 0]))
+            lines.append(
+                f"With one example and lambda = 0 your {delta} is right, for the gradient of the "
+                f"weights is; that of the biases is not: {symbol('D', layer + 1, unit + 1, 0)} is "
+                f"{number(float(D[unit, 0]))}; right is {number(float(true[unit, 0]))}."
+            )
+            continue
+        if biases:
+            unit, column = np.unravel_index(int(np.argmax(np.abs(D - true))), D.shape)
+            entry = symbol("D", layer + 1, int(unit) + 1, int(column))
+            lines.append(
+                f"With one example and lambda = 0 your {delta} is right, for the gradient of the "
+                f"biases is; its product with the activations is not: {entry} is "
+                f"{number(float(D[unit, column]))}; right is {number(float(true[unit, column]))}."
+            )
+            continue
+        unit = int(np.argmax(np.abs(D - true)[:, 0]))
+        size = np.abs(D).max()
+        if np.abs(D[:, 1:] - np.outer(D[:, 0], a)).max() <= tolerance * size:
+            lines.append(
+                f"With one example and lambda = 0 your {symbol('δ', layer + 2, unit + 1)} is "
+                f"{number(float(D[unit, 0]))}; right is {number(float(true[unit, 0]))}."
+            )
+        else:
+            lines.append(
+                f"With one example and lambda = 0 your gradient by "
+                f"{symbol('Θ', layer + 1)} is no delta times the activations: column 0 has "
+                f"{number(float(D[unit, 0]))} where {symbol('δ', layer + 2, unit + 1)} = "
+                f"{number(float(true[unit, 0]))} belongs, and the other columns do not go with it."
+            )
+        return lines, False
+    return lines, True
 
 
 def _plain_finding(code: str, evidence: str) -> Finding:

@@ -39,7 +39,7 @@ CATEGORIES = MappingProxyType(
         "examples": "which examples and targets are used",
         "layout": "the order of the entries",
         "call": "how the function behaves when called",
-        "unknown": "what the list of mistakes does not have",
+        "unknown": "not in the list of mistakes",
     }
 )
 """What the first half of a code stands for; a hint of level "category" says this much."""
@@ -468,6 +468,13 @@ TABLE: tuple[Mistake, ...] = (
         _mean,
     ),
     Mistake(
+        "mean.other",
+        "B9",
+        "Each example alone is right, but what is made of all of them is not, in a way that is not "
+        "in the list.",
+        "Look at how the examples are added up, and at what the sum is divided by.",
+    ),
+    Mistake(
         "mean.not-wanted",
         "B9",
         "The sum over the examples is divided by m, but the stated cost is a sum.",
@@ -587,6 +594,12 @@ TABLE: tuple[Mistake, ...] = (
         "lambda/m itself is added to the gradient of the weights.",
         "Multiply it by Theta: the term is (lambda/m) Theta.",
         (_decay_of(lambda theta: (theta != 0).astype(float)),),
+    ),
+    Mistake(
+        "penalty.other",
+        "B10",
+        "The regularisation term is wrong in a way that is not in the list; all else is right.",
+        "Add (lambda/m) Theta to D, except in the bias column.",
     ),
     # The delta of the output layer.
     Mistake(
@@ -1090,17 +1103,10 @@ TABLE: tuple[Mistake, ...] = (
         "Compare each factor with D = (1/m) Delta + (lambda/m) Theta.",
     ),
     Mistake(
-        "unknown.penalty",
+        "unknown.products",
         "B10",
-        "The penalty is wrong, in a way that is not in the list; all the rest is right.",
-        "Compare the term that lambda brings in with (lambda/m) Theta, column 0 left out.",
-    ),
-    Mistake(
-        "unknown.sum",
-        "B9",
-        "Each example alone is right, but not what is made of all of them, in a way that is not "
-        "in the list.",
-        "Look at how the examples are added up and divided by m; add delta a^T of each example.",
+        "The deltas are right; no mistake in the list explains what is made of them.",
+        "Look at the product delta a^T, at the column of the biases, and at the penalty.",
     ),
     Mistake(
         "unknown.deltas",
