@@ -43,7 +43,7 @@ TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32:
 TOLERANCE = 1e-7
 """The same for float64: wide of rounding, and far below what any mistake makes."""
 EXAMPLES_ALONE = 3
-"""How many examples are tried alone: a mistake must explain them all, as one may be a coincidence."""
+"""How many examples are tried alone; a mistake must explain them all: one may be a coincidence."""
 
 
 def diagnose(
@@ -446,7 +446,9 @@ class _Diagnosis:
             row.code,
             # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
             layer + 1 if row.code == "unknown.deltas" or len(wrong) == 1 else None,
-            "There is another mistake as well, one that is not in the list." if partly else row.says,
+            "There is another mistake as well, one that is not in the list."
+            if partly
+            else row.says,
             row.fix,
             row.rule,
             rule_text(row.rule),
@@ -462,7 +464,7 @@ class _Diagnosis:
         return replace(report, wrong_deltas=tuple(deltas))
 
     def _by_probes(self, reading: Reading, tolerance: float) -> _Known:
-        """Call the function on single examples and without a penalty: what does that exclude?"""
+        """Call the function on single examples and without a penalty, to see what that excludes."""
         problem = self.problems[0]
         alone = [single(problem, t) for t in range(min(problem.m, EXAMPLES_ALONE))]
         together = replace(problem, lam=0.0, name=f"{problem.name}, lambda = 0")
@@ -501,14 +503,16 @@ class _Diagnosis:
         self, alone: list[Problem], each: list[Reading], tolerance: float
     ) -> list[Finding]:
         """Return the findings that explain every one of the single examples, if there are any."""
-        kept: dict[tuple[str, ...], Match] = {}
-        for count, (problem, reading) in enumerate(zip(alone, each, strict=True)):
-            replays = catalogue(problem)
-            matches = replays.single(reading.gradients, tolerance)
-            matches = matches or replays.pair(reading.gradients, tolerance)
-            here = {match.codes: match for match in _best(matches)}
-            kept = {codes: kept.get(codes, match) for codes, match in here.items()
-                    if not count or codes in kept}  # fmt: skip
+        replays, gradients = catalogue(alone[0]), each[0].gradients
+        matches = replays.single(gradients, tolerance) or replays.pair(gradients, tolerance)
+        kept = [
+            match
+            for match in _best(matches)
+            if all(
+                catalogue(problem).explains(match, reading.gradients, tolerance)
+                for problem, reading in zip(alone[1:], each[1:], strict=True)
+            )
+        ]
         if not kept:
             return []
         told = _Diagnosis([alone[0]], self.name)
@@ -518,7 +522,7 @@ class _Diagnosis:
                 evidence=f"With one example and lambda = 0. {finding.evidence}",
                 confidence="partial",
             )
-            for finding in told._findings(0, each[0], next(iter(kept.values())), (), tolerance)
+            for finding in told._findings(0, each[0], kept[0], (), tolerance)
         ]
 
     # The report.
@@ -632,9 +636,7 @@ def _which_columns(problem: Problem, reading: Reading, tolerance: float) -> str:
     return ""
 
 
-def _deltas_alone(
-    problem: Problem, reading: Reading, tolerance: float
-) -> tuple[list[str], bool]:
+def _deltas_alone(problem: Problem, reading: Reading, tolerance: float) -> tuple[list[str], bool]:
     """Say which deltas are right, and whether all are: one example's gradient is delta a^T.
 
     As a_0 is 1, column 0 is a delta, and the other columns are the same delta times the
@@ -660,8 +662,8 @@ def _deltas_alone(
             )
             continue
         if biases:
-            unit, column = np.unravel_index(int(np.argmax(np.abs(D - true))), D.shape)
-            entry = symbol("D", layer + 1, int(unit) + 1, int(column))
+            unit, column = divmod(int(np.argmax(np.abs(D - true))), D.shape[1])
+            entry = symbol("D", layer + 1, unit + 1, column)
             lines.append(
                 f"With one example and lambda = 0 your {delta} is right, for the gradient of the "
                 f"biases is; its product with the activations is not: {entry} is "

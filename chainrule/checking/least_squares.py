@@ -16,7 +16,6 @@ import numpy as np
 from .problem import Array, Problem
 from .worked import number, symbol
 
-
 LETTERS = MappingProxyType(
     {
         "N": "the right gradient without penalty",

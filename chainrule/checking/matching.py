@@ -113,6 +113,12 @@ class Catalogue:
         with np.errstate(all="ignore"):
             return self.vector(Run(self.problem, changes, rate, self.base).gradients())
 
+    def explains(self, match: Match, gradients: Sequence[Array], tolerance: float) -> bool:
+        """Return whether what was found to match elsewhere gives *gradients* here."""
+        replayed, wanted = self.replay(match.made, match.rate or 0.0), self.vector(gradients)
+        size = max(1.0, float(np.abs(replayed).max()))
+        return bool(np.abs(replayed - wanted).max() <= tolerance * size)
+
     def wrong_deltas(self, match: Match) -> list[tuple[int, int]]:
         """Return (l, unit) of each delta^(l) that these mistakes make wrong in some example."""
         changes = [made.changes for made in match.made]
@@ -277,7 +283,13 @@ class Catalogue:
             for (made,) in reversed(self.singles[0])
             if made.mistake.category in ("mean", "sign", "factor", "penalty")
         }
-        explanations, vectors = self._stack(list(permutations(one_way.values(), 3)))
+        triples = [
+            triple
+            for triple in permutations(one_way.values(), 3)
+            # Of two wrong counts at once one is enough to tell.
+            if sum(made.mistake.category == "mean" for made in triple) < 2
+        ]
+        explanations, vectors = self._stack(triples)
         return self._matches(explanations, vectors, self.vector(gradients), tolerance)
 
     def from_output(self, gradients: Sequence[Array], layer: int, tolerance: float) -> list[Match]:

@@ -233,7 +233,7 @@ def _leaking(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
 
 
 def _slope_of_neighbour(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-    """g' at [1, z] with its last entry dropped, where its first belongs dropped."""
+    """The slopes at [1, z], the last of them dropped where the first should be."""
     shifted = backprop.with_bias(run.z(layer))[:, :-1]
     return backprop.derivative(run.activation(layer), shifted)
 
@@ -524,8 +524,8 @@ TABLE: tuple[Mistake, ...] = (
         "penalty.not-divided",
         "B10",
         "The regularisation term is not divided by m.",
-        "Add (lambda/m) Theta, not lambda Theta. (A cost with the penalty lambda/2 times the "
-        "squares, not divided by m, has this gradient; it is another cost than the stated one.)",
+        "Add (lambda/m) Theta, not lambda Theta: the penalty is lambda/2m times the squares. "
+        "With lambda/2 times them, as some courses have it, it is another cost.",
         ({"decay": _scaled(_count)},),
         _mean,
     ),
@@ -762,13 +762,7 @@ TABLE: tuple[Mistake, ...] = (
         "B5",
         "The hidden deltas are the mean over the units that a hidden unit feeds, not the sum.",
         "Add up over all units of the next layer: Theta^T delta.",
-        (
-            {
-                "blame": lambda run, usual, layer: (
-                    usual(layer) / len(run.problem.thetas[layer + 1])
-                )
-            },
-        ),
+        ({"blame": lambda run, usual, layer: usual(layer) / len(run.problem.thetas[layer + 1])},),
     ),
     Mistake(
         "hidden.slope-is-a",
@@ -900,8 +894,8 @@ TABLE: tuple[Mistake, ...] = (
         "update.weights-returned",
         "B10",
         "The weights come back, not their gradient.",
-        "Return the gradient, and update the weights outside. (Of weights that are chainrule "
-        "Values or tensors return .grad.)",
+        "Return the gradient, and update the weights outside. Where the weights are "
+        "Values or tensors, return the .grad of each.",
         ({"gradient": _stepped},),
         solves_rate=True,
     ),
