@@ -562,6 +562,7 @@ def test_a_partial_finding_must_hold_for_more_than_one_example():
 
     report = diagnose(by_luck, loss="logistic")
     assert report.codes == ("unknown.deltas",)
+    assert report.findings[0].rule == "B8"
 
 
 @pytest.mark.parametrize("hints", ["category", "fix"])

@@ -432,6 +432,8 @@ class _Diagnosis:
         yours = number(float(reading.gradients[layer][unit, column]))
         right = number(float(problem.truth.D[layer][unit, column]))
         row = BY_CODE[known.code]
+        at_output = row.code == "unknown.deltas" and layer == problem.last
+        rule = rule_for("B8" if at_output else row.rule, problem)
         chain = Worked(problem).chain(layer, unit, column)
         shown = len(chain) if row.code == "unknown.deltas" else 1
         partly = known.partly
@@ -450,8 +452,8 @@ class _Diagnosis:
             if partly
             else row.says,
             row.fix,
-            row.rule,
-            rule_text(row.rule),
+            rule,
+            rule_text(rule),
             "\n".join([f"yours: {entry} = {yours}; right: {right}", *chain[:shown]]),
             "\n".join(known.evidence),
             "partial",

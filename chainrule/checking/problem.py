@@ -33,7 +33,7 @@ class Problem:
     """Weights, a batch, a lambda, and what the cost is made of; *truth* has its gradient.
 
     >>> probe().truth.D[2].shape
-    (2, 4)
+    (3, 5)
     """
 
     thetas: tuple[Array, ...]
