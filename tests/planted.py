@@ -248,7 +248,7 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         if "mean.on-hidden-delta:sum" in bugs and i < n - 1:
             data = data / m
         if "mean.m-minus-1" in bugs:
-            data = data * m / (m - 1)
+            data = data * m / max(m - 1, 1)
         for bug, wrong_count in (
             ("mean.number-of-features", len(X)),
             ("mean.number-of-outputs", len(Y)),
@@ -314,7 +314,7 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         for bug, factor in (
             ("mean.missing-everywhere", m),
             ("mean.twice:all", 1 / m),
-            ("mean.m-minus-1:all", m / (m - 1)),
+            ("mean.m-minus-1:all", m / max(m - 1, 1)),
             ("sign.everything", -1),
             ("factor.two:all", 2),
             ("factor.half:all", 0.5),

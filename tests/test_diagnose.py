@@ -354,6 +354,28 @@ def test_a_layout_is_a_convention_and_no_mistake(layout):
     assert len(report.conventions) == (layout not in ("thetas", "tuple"))
 
 
+def test_what_a_dictionary_has_beside_gradients_is_left_alone():
+    given = {}
+    for i in (3, 2, 1):  # in the order of a backward pass, as course exercises fill it
+        D = PROBE.truth.D[i - 1]
+        given |= {
+            f"dA{i - 1}": PROBE.X,
+            f"dZ{i}": PROBE.Y.T,
+            f"dW{i}": D[:, 1:],
+            f"db{i}": D[:, :1],
+        }
+    given["dA2"] = None
+    assert report_on(given).ok
+    given["dW3"] = -given["dW3"]
+    given["db3"] = -given["db3"]
+    assert report_on(given).first_wrong_layer == 3
+
+
+def test_arrays_of_values_are_read_as_their_data():
+    values = [np.array([[cr.Value(d) for d in row] for row in D]) for D in PROBE.truth.D]
+    assert report_on(values).ok
+
+
 @pytest.mark.parametrize("layout", correct.LAYOUTS)
 def test_mistakes_are_named_in_every_layout(layout):
     report = report_on(correct.laid_out(layout, made("hidden.slope-missing")))
@@ -555,14 +577,26 @@ def report_on_arrays(gradients):
     return diagnose(gradients, PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam, loss="logistic")
 
 
-def test_a_partial_finding_must_hold_for_more_than_one_example():
+def test_what_one_example_shows_by_luck_is_not_told():
     def by_luck(thetas, X, Y, lam):
-        gradients = right(thetas, X, Y, lam)
-        return [D * (1 + X[-1, 0]) + 0.01 * D**3 for D in gradients]
+        if len(X) == 1 and X[0, 0] == PROBE.X[0, 0]:
+            return planted.backprop("hidden.slope-missing")(thetas, X, Y, lam)
+        return [np.sin(D) for D in right(thetas, X, Y, lam)]
 
     report = diagnose(by_luck, loss="logistic")
     assert report.codes == ("unknown.deltas",)
-    assert report.findings[0].rule == "B8"
+    assert report.findings[0].rule == "B8"  # it begins at the output
+
+
+def test_what_every_example_shows_is_told_beside_what_nothing_explains():
+    def strange(thetas, X, Y, lam):
+        D = planted.backprop("hidden.slope-missing")(thetas, X, Y, lam)
+        return D if len(X) == 1 else [np.sin(one) for one in D]
+
+    report = diagnose(strange, loss="logistic")
+    assert report.codes == ("hidden.slope-missing", "unknown.deltas")
+    assert report.findings[0].confidence == "partial"
+    assert report.findings[1].says.startswith("There is another mistake as well")
 
 
 @pytest.mark.parametrize("hints", ["category", "fix"])

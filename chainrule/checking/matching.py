@@ -56,7 +56,7 @@ class Match:
 MOST_ENTRIES = 4096
 """How many entries of a gradient are compared with each replay; of more, a sample."""
 MOST_FOR_PAIRS = 200_000
-"""Up to which size of a problem thousands of pairs are replayed."""
+"""Up to which size of a problem pairs, thousands of them, and choices of layers are replayed."""
 MOST_FOR_CHOICES = 4
 """Up to how many Thetas every choice of them is tried."""
 
@@ -193,6 +193,8 @@ class Catalogue:
     def _some_layers(self) -> list[tuple[int, ...]]:
         """Every choice of layers but all, few first; of a deep network the runs at either end."""
         every = tuple(range(self.problem.last + 1))
+        if self.problem.size > MOST_FOR_PAIRS:
+            return [(layer,) for layer in every if self.problem.last]
         if len(every) <= MOST_FOR_CHOICES:
             return [chosen for size in every[1:] for chosen in combinations(every, size)]
         ends = [part for i in every[1:] for part in (every[:i], every[i:]) if len(part) > 1]
@@ -257,7 +259,8 @@ class Catalogue:
         """Return what a step of gradient descent made of the gradient, or of one mistake's."""
         wanted = self.vector(gradients)
         alone: list[Explanation] = [(made,) for made in self._steps]
-        others = [(*one, made) for made in self._steps for one in self.singles[0]]
+        ones = self.singles[0] if self.problem.size <= MOST_FOR_PAIRS else []
+        others = [(*one, made) for made in self._steps for one in ones]
         for explanations in (alone, others):
             found = []
             for explanation in explanations:
