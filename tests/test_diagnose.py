@@ -543,7 +543,7 @@ def test_a_wrong_mean_of_no_known_kind_is_found_by_exclusion():
 
     report = diagnose(median, loss="logistic")
     assert report.codes == ("mean.other",)
-    assert "each of the first 3 examples alone is right" in report.findings[0].evidence
+    assert "each of the 8 examples alone is right" in report.findings[0].evidence
 
 
 def test_a_wrong_column_of_biases_is_no_wrong_delta():
@@ -586,6 +586,20 @@ def test_what_one_example_shows_by_luck_is_not_told():
     report = diagnose(by_luck, loss="logistic")
     assert report.codes == ("unknown.deltas",)
     assert report.findings[0].rule == "B8"  # it begins at the output
+
+
+def test_a_delta_that_is_wrong_in_a_later_example_alone_is_found_there():
+    def strange(thetas, X, Y, lam):
+        found = backprop.gradients(thetas, X, Y, lam)
+        odd = X[:, :1] == PROBE.X[4, 0]  # the fifth example, wherever it is
+        delta = np.where(odd, found.delta[-1] ** 3, found.delta[-1])
+        Delta = backprop.accumulate(delta, found.a[-2])
+        last = backprop.regularise(Delta, thetas[-1], lam, len(X))
+        return [*found.D[:-1], last]
+
+    report = diagnose(strange, loss="logistic")
+    assert report.codes == ("unknown.deltas",)
+    assert "With example 5 alone and lambda = 0 your δ" in report.findings[0].evidence
 
 
 def test_what_every_example_shows_is_told_beside_what_nothing_explains():

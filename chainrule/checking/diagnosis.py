@@ -30,8 +30,8 @@ from .. import backprop
 from . import least_squares
 from .calls import Caller, Outcome, caller, finite, habits
 from .comparison import compare
-from .layouts import Reading, Tree, misfit, precision, readings, tidy
-from .matching import Match, catalogue, separating_probe
+from .layouts import Reading, Tree, also, misfit, precision, readings, tidy
+from .matching import Catalogue, Match, catalogue, separating_probe
 from .mistakes import BY_CODE
 from .problem import Array, Problem, probe, single, square
 from .report import Alternative, Convention, Finding, Report
@@ -42,7 +42,7 @@ TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32:
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
 TOLERANCE = 1e-7
 """The same for float64: wide of rounding, and far below what any mistake makes."""
-EXAMPLES_ALONE = 3
+EXAMPLES_ALONE = 8
 """How many examples are tried alone; a mistake must explain them all: one may be a coincidence."""
 
 
@@ -476,17 +476,19 @@ class _Diagnosis:
             code = "unknown.products" if columns.startswith("Column 0 is") else "unknown.deltas"
             return _Known(code, [columns] if columns else [])
         *each, all_of_them = read
-        if not any(
-            _wrong_layers(one, its, tolerance) for one, its in zip(alone, each, strict=True)
-        ):
+        wrong = [
+            t
+            for t, (one, its) in enumerate(zip(alone, each, strict=True))
+            if _wrong_layers(one, its, tolerance)
+        ]
+        if not wrong:
             if not _wrong_layers(together, all_of_them, tolerance):
                 return _Known("penalty.other", ["With lambda = 0 your gradient is right."])
-            says = (
-                f"With lambda = 0 each of the first {len(alone)} examples alone is right; all "
-                f"{problem.m} together are not."
-            )
+            which = f"each of the {'first ' * (len(alone) < problem.m)}{len(alone)} examples"
+            says = f"With lambda = 0 {which} alone is right; all {problem.m} together are not."
             return _Known("mean.other", [says, columns] if columns else [says])
-        evidence, deltas_right = _deltas_alone(alone[0], each[0], tolerance)
+        t = wrong[0]
+        evidence, deltas_right = _deltas_alone(t, alone[t], each[t], tolerance)
         code = "unknown.products" if deltas_right else "unknown.deltas"
         return _Known(code, evidence, self._named_alone(alone, each, tolerance))
 
@@ -511,7 +513,7 @@ class _Diagnosis:
             match
             for match in _best(matches)
             if all(
-                catalogue(problem).explains(match, reading.gradients, tolerance)
+                Catalogue(problem).explains(match, reading.gradients, tolerance)
                 for problem, reading in zip(alone[1:], each[1:], strict=True)
             )
         ]
@@ -604,9 +606,7 @@ def _times_outputs(reading: Reading, problem: Problem) -> Reading:
         decay = base.decay(layer)
         gradients.append((D - decay) * problem.K + decay)
     says = "the cost is a mean over the outputs as well as over the examples, as np.mean makes it"
-    names = [name for name in (reading.convention, "mean-over-outputs") if name]
-    texts = [text for text in (reading.says, says) if text]
-    return Reading("+".join(names), "; ".join(texts), gradients, reading.mistakes)
+    return replace(also(reading, "mean-over-outputs", says), gradients=gradients)
 
 
 def _other_square(problem: Problem) -> Problem | None:
@@ -638,7 +638,9 @@ def _which_columns(problem: Problem, reading: Reading, tolerance: float) -> str:
     return ""
 
 
-def _deltas_alone(problem: Problem, reading: Reading, tolerance: float) -> tuple[list[str], bool]:
+def _deltas_alone(
+    t: int, problem: Problem, reading: Reading, tolerance: float
+) -> tuple[list[str], bool]:
     """Say which deltas are right, and whether all are: one example's gradient is delta a^T.
 
     As a_0 is 1, column 0 is a delta, and the other columns are the same delta times the
@@ -646,6 +648,7 @@ def _deltas_alone(problem: Problem, reading: Reading, tolerance: float) -> tuple
     wrong.
     """
     lines: list[str] = []
+    alone = f"With example {t + 1} alone and lambda = 0"
     for layer in reversed(range(problem.last + 1)):
         D, true = reading.gradients[layer], problem.truth.D[layer]
         a = problem.truth.a[layer][0]
@@ -653,12 +656,12 @@ def _deltas_alone(problem: Problem, reading: Reading, tolerance: float) -> tuple
         biases, weights = close[:, 0].all(), close[:, 1:].all()
         delta = symbol("δ", layer + 2)
         if biases and weights:
-            lines.append(f"With one example and lambda = 0 your {delta} is right.")
+            lines.append(f"{alone} your {delta} is right.")
             continue
         if weights and np.abs(a).max() > 0:
             unit = int(np.argmax(np.abs(D - true)[:, 0]))
             lines.append(
-                f"With one example and lambda = 0 your {delta} is right, for the gradient of the "
+                f"{alone} your {delta} is right, for the gradient of the "
                 f"weights is; that of the biases is not: {symbol('D', layer + 1, unit + 1, 0)} is "
                 f"{number(float(D[unit, 0]))}; right is {number(float(true[unit, 0]))}."
             )
@@ -667,7 +670,7 @@ def _deltas_alone(problem: Problem, reading: Reading, tolerance: float) -> tuple
             unit, column = divmod(int(np.argmax(np.abs(D - true))), D.shape[1])
             entry = symbol("D", layer + 1, unit + 1, column)
             lines.append(
-                f"With one example and lambda = 0 your {delta} is right, for the gradient of the "
+                f"{alone} your {delta} is right, for the gradient of the "
                 f"biases is; its product with the activations is not: {entry} is "
                 f"{number(float(D[unit, column]))}; right is {number(float(true[unit, column]))}."
             )
@@ -676,12 +679,12 @@ def _deltas_alone(problem: Problem, reading: Reading, tolerance: float) -> tuple
         size = np.abs(D).max()
         if np.abs(D[:, 1:] - np.outer(D[:, 0], a)).max() <= tolerance * size:
             lines.append(
-                f"With one example and lambda = 0 your {symbol('δ', layer + 2, unit + 1)} is "
+                f"{alone} your {symbol('δ', layer + 2, unit + 1)} is "
                 f"{number(float(D[unit, 0]))}; right is {number(float(true[unit, 0]))}."
             )
         else:
             lines.append(
-                f"With one example and lambda = 0 your gradient by "
+                f"{alone} your gradient by "
                 f"{symbol('Θ', layer + 1)} is no delta times the activations: column 0 has "
                 f"{number(float(D[unit, 0]))} where {symbol('δ', layer + 2, unit + 1)} = "
                 f"{number(float(true[unit, 0]))} belongs, and the other columns do not go with it."

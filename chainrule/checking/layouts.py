@@ -145,7 +145,7 @@ def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
     if len(arrays) == len(tree) - 1:
         rest = arrays[0] if len(arrays) == 1 else arrays
         for reading in _readings(rest, problem):
-            yield _also(reading, "with-cost", "the cost comes with the gradient")
+            yield also(reading, "with-cost", "the cost comes with the gradient")
         return
     if len(tree) == 1:
         yield from _readings(tree[0], problem)
@@ -155,7 +155,8 @@ def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
     yield from _split(tree, problem)
 
 
-def _also(reading: Reading, convention: str, says: str) -> Reading:
+def also(reading: Reading, convention: str, says: str) -> Reading:
+    """Return *reading* with one more convention."""
     names = [name for name in (reading.convention, convention) if name]
     texts = [text for text in (reading.says, says) if text]
     return Reading("+".join(names), "; ".join(texts), reading.gradients, reading.mistakes)
@@ -176,7 +177,7 @@ def _listed(arrays: Sequence[np.ndarray[Any, Any]], problem: Problem) -> Iterato
             if order == 1:
                 yield reading
             else:
-                yield _also(reading, "output-first", "the layers come in order from the output")
+                yield also(reading, "output-first", "the layers come in order from the output")
 
 
 def _matrices(arrays: list[Array], shapes: list[tuple[int, int]]) -> Iterator[Reading]:
@@ -217,7 +218,7 @@ def _split(tree: list[Any], problem: Problem) -> Iterator[Reading]:
                 if order == 1:
                     yield reading
                 else:
-                    yield _also(reading, "output-first", "the layers come in order from the output")
+                    yield also(reading, "output-first", "the layers come in order from the output")
 
 
 def _countable(item: Any) -> bool:
