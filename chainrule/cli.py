@@ -11,6 +11,7 @@ import importlib
 import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a ? where a terminal has no Greek
     try:
         given = sys.argv[1:] if argv is None else list(argv)
-        arguments = _parser(given).parse_args(given)
+        arguments = _parser(given).parse_args(_with_minus(given))
         status = arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
@@ -65,8 +66,25 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
+def _with_minus(given: Sequence[str]) -> list[str]:
+    """Let the expression of ``draw`` begin with a minus sign, which argparse takes for an option.
+
+    After a space it does not; the options that begin with the same letter keep their meaning.
+    """
+    if given[:1] != ["draw"]:
+        return list(given)
+    option = re.compile(r"-(-.*|[oh].*|$)")
+    return [f" {text}" if text[:1] == "-" and not option.match(text) else text for text in given]
+
+
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are one line, and name the command they belong to."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and " " in self.prog:  # a command, not the whole
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -101,7 +119,6 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "draw",
         help="draw an expression as a graph, with its gradients",
         description="Evaluate an expression, print its gradients, and draw its graph.",
-        epilog="An expression that begins with a minus sign goes in parentheses.",
     )
     draw.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
     draw.add_argument(
@@ -178,6 +195,9 @@ def _demo(arguments: argparse.Namespace) -> None:
     }
     for option in given.keys() - inspect.signature(demo).parameters:
         raise _RequestError(f"the demo {name} has no option --{option}")
+    if arguments.markdown is not None:
+        with arguments.markdown.open("a"):
+            pass  # a file that cannot be written is better known before the work than after it
     demo(**given)
 
 
@@ -198,20 +218,21 @@ def _draw(arguments: argparse.Namespace) -> None:
     from .engine.backend import Value
     from .expressions import ExpressionError, evaluate
 
+    text = arguments.expression.strip()
     leaves = {name: Value(number, name) for name, number in _values(arguments.at).items()}
     try:
-        root = evaluate(arguments.expression, leaves)
+        root = evaluate(text, leaves)
     except ExpressionError as error:
         raise _RequestError(str(error)) from None
     if not isinstance(root, Value):
-        raise _RequestError(f"{arguments.expression} = {root} has no names, so no derivatives")
+        raise _RequestError(f"{text} = {root} has no names, so no derivatives")
     root.backward()
     if arguments.output is not None:
-        _save(root, arguments.output, arguments.expression)
+        _save(root, arguments.output, text)
 
     # Where the drawing is on standard output it stands there alone, to be piped on.
     report = sys.stderr if arguments.output == "-" else sys.stdout
-    print(f"{arguments.expression} = {root.data}", file=report)
+    print(f"{text} = {root.data}", file=report)
     for name, leaf in leaves.items():
         print(f"d/d{name} = {leaf.grad}", file=report)
     if arguments.output not in (None, "-"):
@@ -227,8 +248,11 @@ def _save(root: Any, output: str, title: str) -> None:
             sys.stdout.buffer.write(drawing.svg.encode())
         else:
             drawing.save(output)
+    except OSError as error:  # a full disk does not say which file
+        raise OSError(error.errno, error.strerror, output) from error
     except ValueError as error:  # too large, or a suffix that is none
-        raise _RequestError(str(error)) from None
+        says = str(error).removeprefix(f"Drawing.save({output!r}): ")
+        raise _RequestError(f"-o {output}: {says}") from None
     except viz.GraphvizError as error:
         raise _FailureError(str(error)) from None
 
@@ -238,7 +262,7 @@ def _values(given: Sequence[str]) -> dict[str, float]:
     values: dict[str, float] = {}
     for item in ",".join(given).split(",") if given else ():
         name, equals, number = (part.strip() for part in item.partition("="))
-        if not (name and equals):
+        if not (name.isidentifier() and equals):
             raise _RequestError(f"--at {item!r}: expected NAME=NUMBER, such as x=2")
         if name in values:
             raise _RequestError(f"--at gives {name!r} twice")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 import operator
 import unicodedata
 import warnings
@@ -31,6 +32,15 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Pow: primitives.power,
     ast.USub: primitives.negative,
     ast.UAdd: operator.pos,
+}
+
+
+_OF_A_LIST = ("sum", "mean", "logsumexp")
+_CONSTANTS = {"pi": math.pi, "e": math.e, "tau": math.tau}
+"""Names that a reader of formulas expects to have a value; here they are names like any other."""
+_OTHER_NAMES = {
+    "ln": "did you mean log?",
+    "softmax": "it would have several results, an expression has one: exp(x)/(exp(x) + exp(y))",
 }
 
 
@@ -94,10 +104,13 @@ def _names(tree: ast.expr) -> list[str]:
 
 
 def _match(names: Iterable[str], values: Mapping[str, Any]) -> None:
-    if missing := [name for name in names if name not in values]:
-        raise ExpressionError(f"no value for {', '.join(missing)}")
-    if extra := sorted(set(values).difference(names)):
-        raise ExpressionError(f"a value for {_short(', '.join(extra))}, not in the expression")
+    missing = [name for name in names if name not in values]
+    extra = sorted(set(values).difference(names))
+    found = [f"no value for {', '.join(missing)}"] if missing else []
+    found += [f"a value for {_short(', '.join(extra))}, not in the expression"] if extra else []
+    found += [f"{name} is {_CONSTANTS[name]!r}" for name in missing if name in _CONSTANTS]
+    if found:
+        raise ExpressionError("; ".join(found))
 
 
 class _Walk(ast.NodeVisitor):
@@ -128,10 +141,20 @@ class _Walk(ast.NodeVisitor):
             self.generic_visit(node)
         name = node.func.id
         if name not in self.functions:
-            close = difflib.get_close_matches(name, self.functions, n=1, cutoff=0.5)
-            known = f"did you mean {close[0]}?" if close else ", ".join(sorted(self.functions))
-            raise ExpressionError(f"no function is named {name!r}: {known}")
+            raise ExpressionError(f"no function is named {name!r}: {self._known(name)}")
+        if name in _OF_A_LIST and not (len(node.args) == 1 and isinstance(node.args[0], ast.List)):
+            inside = ", ".join(ast.unparse(argument) for argument in node.args) or "x, y"
+            raise ExpressionError(
+                f"{self.source(node)}: {name} takes one list: {_short(f'{name}([{inside}])')}"
+            )
         return self.apply(node, self.functions[name], node.args)
+
+    def _known(self, name: str) -> str:
+        """Say which function is meant, or which there are."""
+        if name in _OTHER_NAMES:
+            return _OTHER_NAMES[name]
+        close = difflib.get_close_matches(name, self.functions, n=1, cutoff=0.5)
+        return f"did you mean {close[0]}?" if close else ", ".join(sorted(self.functions))
 
     def apply(
         self, node: ast.expr, function: Callable[..., Any] | None, operands: list[ast.expr]
@@ -146,6 +169,10 @@ class _Walk(ast.NodeVisitor):
 
     def generic_visit(self, node: ast.AST) -> NoReturn:
         hint = "; a power is written **" if isinstance(getattr(node, "op", 0), ast.BitXor) else ""
+        if isinstance(node, ast.Compare):
+            hint = "; a comparison is a function, 1 or 0: less(a, b) for a < b"
+        if isinstance(node, ast.IfExp):
+            hint = "; a choice is where(condition, a, b)"
         raise ExpressionError(
             f"{self.source(node)} is not understood: an expression is made of numbers, names, "
             f"+ - * / **, lists and functions{hint}"

@@ -47,18 +47,29 @@ OTHER_OUTPUT = {"sigmoid": "softmax", "softmax": "sigmoid"}
 EVERY = (
     "mean.missing", "mean.missing-everywhere", "mean.twice", "mean.twice:all",
     "mean.on-hidden-delta", "mean.on-hidden-delta:sum", "mean.m-minus-1", "mean.m-minus-1:all",
+    "mean.number-of-features", "mean.number-of-features:all", "mean.number-of-outputs",
+    "mean.number-of-outputs:all", "mean.over-outputs", "mean.over-outputs:all",
+    "mean.entries-of-x", "mean.entries-of-x:all", "mean.missing-in-weights",
     "sign.error", "sign.everything", "factor.two", "factor.two:all", "factor.half",
     "factor.half:all",
     "penalty.missing", "penalty.not-divided", "penalty.divided-by-2m", "penalty.doubled",
-    "penalty.wrong-sign", "penalty.on-bias", "penalty.ones-in-bias",
+    "penalty.wrong-sign", "penalty.on-bias", "penalty.ones-in-bias", "penalty.skips-wrong-entries",
+    "penalty.skips-wrong-entries:column", "penalty.not-differentiated",
+    "penalty.not-differentiated:doubled", "penalty.of-absolute-values", "penalty.without-theta",
     "output.slope-doubled", "output.slope-missing", "output.half-of-cost",
     "output.half-of-cost:zeros", "output.z-for-a", "output.wrong-activation",
+    "output.not-differentiated", "output.not-differentiated:absolute", "output.thresholded",
+    "output.softmax-along-wrong-axis", "output.softmax-along-wrong-axis:all",
     "hidden.slope-missing", "hidden.slope-at-a", "hidden.slope-formula-of-z",
-    "hidden.slope-of-wrong-activation", "hidden.slope-is-a", "hidden.slope-is-1-minus-a",
+    "hidden.slope-of-wrong-activation", "hidden.slope-of-wrong-activation:a", "hidden.slope-is-a",
+    "hidden.slope-is-1-minus-a", "hidden.slope-squared", "hidden.slope-of-neighbour",
+    "hidden.relu-mask-of-delta", "hidden.slope-leaks", "hidden.averaged",
     "hidden.theta-not-transposed", "hidden.bias-dropped-at-wrong-end", "hidden.overwritten",
     "hidden.overwritten:graph", "hidden.too-early", "hidden.updated-weights",
-    "hidden.updated-weights:data",
-    "forward.wrong-activation", "sum.z-for-a",
+    "hidden.updated-weights:data", "hidden.updated-weights:each",
+    "forward.wrong-activation", "forward.no-bias", "forward.ones-last", "forward.ones-last:back",
+    "forward.ones-last:all", "sum.z-for-a", "sum.ones-last", "sum.all-zero",
+    "update.weights-returned", "update.rate-inside", "update.rate-inside:minus",
     "bias.zero", "bias.not-summed", "bias.not-summed:first", "bias.times-m", "bias.divided-by-m",
     "bias.one-total", "bias.row-sum",
     "examples.last-only", "examples.last-only:undivided", "examples.first-skipped",
@@ -70,10 +81,13 @@ EVERY = (
 
 def possible(bug, loss, activation):
     """Whether the mistake can be made at all, and shows, with this loss and activation."""
-    squares = loss in ("squared_error", "half_squared_error")
     code = bug.partition(":")[0]
-    if code == "output.slope-missing":
-        return squares
+    if code == "output.softmax-along-wrong-axis":
+        return loss == "cross_entropy"
+    if code in ("hidden.relu-mask-of-delta", "hidden.slope-leaks"):
+        return activation == "relu"
+    if code == "hidden.slope-squared":
+        return activation != "relu"  # 0 and 1 are their own squares
     if code == "output.half-of-cost":
         return loss == "logistic"
     if code in ("hidden.slope-at-a", "hidden.slope-formula-of-z"):
@@ -104,7 +118,12 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
     # Forward.
     A, Z = [X], []
     for i, theta in enumerate(thetas):
-        Z.append(theta[:, :1] + theta[:, 1:] @ A[-1])
+        weights, biases = theta[:, 1:], theta[:, :1]
+        if any(bug.startswith("forward.ones-last") for bug in bugs):
+            weights, biases = theta[:, :-1], theta[:, -1:]
+        if "forward.no-bias" in bugs:
+            biases = 0
+        Z.append(biases + weights @ A[-1])
         A.append(G[output if i == n - 1 else used](Z[-1]))
 
     # The delta of the output.
@@ -113,7 +132,19 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
     if "output.wrong-activation" in bugs:
         other = "tanh" if squares else OTHER_OUTPUT[output]
         h, slope = G[other](z), SLOPE[other](z)
+    if "output.softmax-along-wrong-axis" in bugs:
+        h = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    if "output.softmax-along-wrong-axis:all" in bugs:
+        h = np.exp(z) / np.exp(z).sum()
+    if "output.thresholded" in bugs:
+        h = (h == h.max(axis=0)) * 1.0 if output == "softmax" else (h > 0.5) * 1.0
     error = (z if "output.z-for-a" in bugs else h) - Y
+    if "output.not-differentiated" in bugs:
+        error = error**2
+    if "output.not-differentiated:absolute" in bugs:
+        error = abs(error)
+    if "output.slope-missing" in bugs and not squares:
+        error = -Y / h if output == "softmax" else (1 - Y) / (1 - h) - Y / h
     if "output.half-of-cost" in bugs:
         error = -Y * (1.0 - h)
     if "output.half-of-cost:zeros" in bugs:
@@ -153,7 +184,10 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
                 if weights.shape[0] == weights.shape[1]:
                     blame = weights
                 blame = blame @ delta
-            elif "hidden.bias-dropped-at-wrong-end" in bugs:
+            elif (
+                bugs & {"hidden.bias-dropped-at-wrong-end", "forward.ones-last:back",
+                        "forward.ones-last:all"}
+            ):  # fmt: skip
                 blame = (back.T @ delta)[:-1]
             elif bugs & {"hidden.overwritten", "hidden.overwritten:graph", "hidden.too-early"}:
                 blame = np.zeros_like(Z[i])
@@ -163,7 +197,23 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
                         blame[k] = weights[j, k] * delta[j]
             else:
                 blame = weights.T @ delta
+            if "hidden.averaged" in bugs:
+                blame = blame / len(delta)
+            if "hidden.updated-weights:each" in bugs:
+                for t in range(m):
+                    late = weights - rate * np.outer(delta[:, t], A[i + 1][:, t])
+                    blame[:, t] = late.T @ delta[:, t]
             g_prime = SLOPE[used](Z[i])
+            if "hidden.slope-of-neighbour" in bugs:
+                g_prime = SLOPE[used](np.vstack([np.ones(m), Z[i][:-1]]))
+            if "hidden.slope-of-wrong-activation:a" in bugs:
+                g_prime = SLOPE_FROM_A[OTHER[activation]](A[i + 1])
+            if "hidden.slope-squared" in bugs:
+                g_prime = g_prime**2
+            if "hidden.relu-mask-of-delta" in bugs:
+                g_prime = (blame > 0) * 1.0
+            if "hidden.slope-leaks" in bugs:
+                g_prime = np.where(Z[i] > 0, 1.0, 0.01)
             if "hidden.slope-missing" in bugs:
                 g_prime = 1.0
             if "hidden.slope-at-a" in bugs:
@@ -186,6 +236,9 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
                 Delta[j, 0] += delta[j, t]
                 Delta[j, 1:] += delta[j, t] * inputs[:, t]
 
+        if "sum.ones-last" in bugs or any(bug.startswith("forward.ones-last") for bug in bugs):
+            Delta = np.hstack([Delta[:, 1:], Delta[:, :1]])
+
         # From Delta to the gradient.
         data = Delta / count
         if "mean.missing" in bugs:
@@ -195,7 +248,17 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         if "mean.on-hidden-delta:sum" in bugs and i < n - 1:
             data = data / m
         if "mean.m-minus-1" in bugs:
-            data = data * m / (m - 1)
+            data = data * m / max(m - 1, 1)
+        for bug, wrong_count in (
+            ("mean.number-of-features", len(X)),
+            ("mean.number-of-outputs", len(Y)),
+            ("mean.over-outputs", Y.size),
+            ("mean.entries-of-x", X.size),
+        ):
+            if bug in bugs:
+                data = data * m / wrong_count
+        if "mean.missing-in-weights" in bugs:
+            data[:, 1:] *= m
         if "sign.error" in bugs:
             data = -data
         if "factor.two" in bugs:
@@ -223,6 +286,20 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             decay[:, 0] = lam / count
         elif "penalty.on-bias" not in bugs:
             decay[:, 0] = 0
+        if "penalty.skips-wrong-entries" in bugs:
+            decay = lam / count * theta
+            decay[0] = 0
+        if bugs & {"penalty.skips-wrong-entries:column", "forward.ones-last:all"}:
+            decay = lam / count * theta
+            decay[:, -1] = 0
+        if "penalty.not-differentiated" in bugs:
+            decay = decay * theta / 2
+        if "penalty.not-differentiated:doubled" in bugs:
+            decay = decay * theta
+        if "penalty.of-absolute-values" in bugs:
+            decay = decay / abs(theta)
+        if "penalty.without-theta" in bugs:
+            decay = decay / theta
         if "penalty.missing" in bugs:
             decay = 0 * decay
         if "penalty.not-divided" in bugs:
@@ -237,10 +314,17 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         for bug, factor in (
             ("mean.missing-everywhere", m),
             ("mean.twice:all", 1 / m),
-            ("mean.m-minus-1:all", m / (m - 1)),
+            ("mean.m-minus-1:all", m / max(m - 1, 1)),
             ("sign.everything", -1),
             ("factor.two:all", 2),
             ("factor.half:all", 0.5),
+            ("mean.number-of-features:all", m / len(X)),
+            ("mean.number-of-outputs:all", m / len(Y)),
+            ("mean.over-outputs:all", 1 / len(Y)),
+            ("mean.entries-of-x:all", 1 / len(X)),
+            ("update.rate-inside", 0.01),
+            ("update.rate-inside:minus", -0.3),
+            ("sum.all-zero", 0),
         ):
             if bug in bugs:
                 D = D * factor
@@ -249,4 +333,6 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         if "layout.unrolled-in-wrong-order" in bugs:
             D = D.ravel(order="F").reshape(D.shape)
         result[i] = D
+    if "update.weights-returned" in bugs:
+        return [theta - rate * D for theta, D in zip(thetas, result, strict=True)]
     return result

@@ -164,6 +164,19 @@ def test_draw_puts_nothing_but_the_drawing_on_standard_output():
     assert done.stderr.splitlines()[0] == "tanh(w*x + b) = 0.7064193203972353"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        (["-x", "--at", "x=2"], "-x = -2.0"),
+        (["--at", "x=2", "-2*x + 1"], "-2*x + 1 = -3.0"),
+        (["-x", "--at=x=2"], "-x = -2.0"),
+    ],
+)
+def test_an_expression_may_begin_with_a_minus_sign(capsys, arguments, first):
+    assert cli.main(["draw", *arguments]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == first
+
+
 def test_values_may_be_given_in_several_options(capsys):
     assert cli.main(["draw", "w*x", "--at", "w=2", "--at", " x = 3e0 "]) == 0
     assert "w*x = 6.0" in capsys.readouterr().out
@@ -173,6 +186,15 @@ def test_values_may_be_given_in_several_options(capsys):
     ("arguments", "says"),
     [
         (["x*y", "--at", "x=1"], "no value for y"),
+        (["x*y", "--at", "x=1,z=2"], "no value for y; a value for 'z', not in the expression"),
+        (["x", "--at", "1x=2"], "--at '1x=2': expected NAME=NUMBER"),
+        (["sum(x, y)", "--at", "x=1,y=2"], "sum takes one list: 'sum([x, y])'"),
+        (["mean()"], "mean takes one list: 'mean([x, y])'"),
+        (["softmax(x, y)", "--at", "x=1,y=2"], "exp(x)/(exp(x) + exp(y))"),
+        (["ln(x)", "--at", "x=1"], "did you mean log?"),
+        (["where(x > 1, x, 2)", "--at", "x=1"], "less(a, b)"),
+        (["x if x else 2", "--at", "x=1"], "where(condition, a, b)"),
+        (["pi*x", "--at", "x=1"], "no value for pi; pi is 3.14159"),
         (["w*y + x"], "no value for w, y, x"),
         (["x", "--at", "x=1,y=2"], "'y'"),
         (["x", "--at", "x=one"], "'one' is not a number"),
@@ -187,7 +209,7 @@ def test_values_may_be_given_in_several_options(capsys):
         (["tanh(x, x)", "--at", "x=1"], "takes 1 argument (2 given)"),
         (["1 + 1"], "no names"),
         (["x", "--at", "x=1", "-o", "/nowhere/at/all/x.svg"], "/nowhere/at/all/x.svg"),
-        (["x", "--at", "x=1", "-o", "x.gif"], ".svg"),
+        (["x", "--at", "x=1", "-o", "x.gif"], "chainrule: -o x.gif: the suffix '.gif'"),
         (["+".join(f"({a}*{b})" for a in "abcdefghijklmnop" for b in "qrstuvwxyz"), "--at",
           ",".join(f"{c}=1" for c in "abcdefghijklmnopqrstuvwxyz"), "-o", "x.svg"], "nodes"),
         ([], "required"),
@@ -228,6 +250,8 @@ def test_version_names_the_version_and_the_backend():
         (["demo", "nonsense"], "no demo is named 'nonsense'"),
         (["demo", "chain", "--epochs", "3"], "the demo chain has no option --epochs"),
         (["demo", "mazur", "--out", "x"], "the demo mazur has no option --out"),
+        (["demo", "moons", "xor"], "chainrule demo: unrecognized arguments: xor"),
+        (["demo", "notes", "--markdown", "/nowhere/x.md"], "/nowhere/x.md"),
         (["demo", "--epochs", "0"], "--epochs"),
         (["demo", "--seed", "-1"], "--seed"),
         (["demo", "--seed", "1.5"], "'1.5' is not a whole number from 0 on"),

@@ -19,16 +19,18 @@ import numpy as np
 import planted
 import pytest
 
+import chainrule as cr
 from chainrule import backprop
 from chainrule.checking import diagnose, diagnose_step, probe
 from chainrule.checking.calls import Outcome, caller
 from chainrule.checking.diagnosis import assert_gradients_close, diagnose_calls
 from chainrule.checking.layouts import tidy
+from chainrule.checking.matching import Catalogue
 from chainrule.checking.mistakes import BY_CODE, CATEGORIES, TABLE
 from chainrule.checking.problem import build, mazur, ng, single, square
 from chainrule.checking.steps import Run
 from chainrule.checking.telling import HINTS
-from chainrule.checking.worked import Worked, rule_text
+from chainrule.checking.worked import Worked, rule_text, symbol
 
 PROBE = probe()
 
@@ -63,6 +65,7 @@ def test_codes_are_stable_names_of_known_categories_and_rules():
 
 def test_every_mistake_that_a_gradient_shows_is_planted_in_a_test():
     tested = {code(bug) for bug in planted.EVERY} | {"mean.not-wanted", "sum.missing"}
+    assert {code(bug) for bug in planted.EVERY} <= set(BY_CODE)
     assert {row.code for row in TABLE if row.ways} == tested
 
 
@@ -87,14 +90,10 @@ PLANTED = [
     for bug in planted.EVERY
     if planted.possible(bug, loss, activation)
 ]
-# Of the two squared errors one is twice the other: a convention, tested below.
-CONVENTIONS = {("factor.two", "half_squared_error"), ("factor.half", "squared_error")}
 
 
 @pytest.mark.parametrize(("bug", "loss", "activation"), PLANTED)
 def test_a_planted_mistake_is_named_alone_and_first(bug, loss, activation):
-    if (bug, loss) in CONVENTIONS:
-        return
     problem = probe(loss, activation)
     gradients = made(bug, problem=problem, activation=activation)
     report = report_on(gradients, problem)
@@ -121,11 +120,62 @@ def test_on_the_probe_only_mistakes_that_are_one_program_are_alternatives():
     assert found == {}
 
 
+@pytest.mark.parametrize("loss", backprop.LOSSES)
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_no_two_mistakes_make_the_same_gradient_of_the_probe(loss, activation):
+    explanations, replays = Catalogue(probe(loss, activation)).singles
+    for (one, first), (two, second) in itertools.combinations(
+        zip(explanations, replays, strict=True), 2
+    ):
+        if one[0].mistake.code != two[0].mistake.code:
+            off = np.abs(first - second).max() / max(1, np.abs(first).max(), np.abs(second).max())
+            assert off > 1e-4, (one[0].mistake.code, two[0].mistake.code)
+
+
+def test_no_factor_of_a_wrong_count_is_another_factor_of_the_probe():
+    m, n, K = PROBE.m, PROBE.sizes[0], PROBE.K
+    factors = {
+        "1/m missing": m, "1/m twice": 1 / m, "m - 1": m / (m - 1), "m + 1": m / (m + 1),
+        "features": m / n, "outputs": m / K, "over outputs": 1 / K, "entries of X": 1 / n,
+        "two": 2, "half": 1 / 2, "times K": K, "times n": n, "lambda": PROBE.lam,
+        "1/lambda": 1 / PROBE.lam, "lambda/2": PROBE.lam / 2, "four": 4, "quarter": 1 / 4,
+    }  # fmt: skip
+    for (one, first), (two, second) in itertools.combinations(factors.items(), 2):
+        assert abs(first / second - 1) > 0.01, (one, two)
+    # Nor is one the product of two others that are made in different ways, which is how division
+    # by 3 features was once taken for m - 1 and a factor 2. What is a product by its nature, m/K
+    # of a mean that is missing and one over the outputs, is left out.
+    alone = ("1/m missing", "m - 1", "over outputs", "entries of X", "two")
+    basic = {name: factors[name] for name in alone}
+    for name in ("m - 1", "features", "outputs", "over outputs", "entries of X", "two", "half"):
+        for (one, first), (two, second) in itertools.permutations(basic.items(), 2):
+            by_nature = {name, one, two} in (
+                {"features", "1/m missing", "entries of X"},
+                {"outputs", "1/m missing", "over outputs"},
+            )
+            if name not in (one, two) and not by_nature:
+                for product in (first * second, first / second, 1 / first / second):
+                    assert abs(product / factors[name] - 1) > 0.01, (name, one, two)
+
+
+def test_a_wrong_count_is_named_at_every_lambda():
+    for lam in (0.0, 0.5, 1.3):
+        problem = probe(lam=lam)
+        for count, named in (
+            (problem.sizes[0], "mean.number-of-features"),
+            (problem.K, "mean.number-of-outputs"),
+            (problem.Y.size, "mean.over-outputs"),
+            (problem.X.size, "mean.entries-of-x"),
+        ):
+            D = [D * problem.m / count for D in problem.truth.D]
+            assert report_on(D, problem).codes == (named,), (lam, count)
+
+
 def test_mistakes_that_only_a_sum_can_have():
     problem = probe(reduction="sum")
     mean = [D / problem.m for D in problem.truth.D]
     assert report_on(mean, problem).codes == ("mean.not-wanted",)
-    penalty_alone = [theta * 1.3 / 7 for theta in PROBE.thetas]
+    penalty_alone = [theta * 1.3 / PROBE.m for theta in PROBE.thetas]
     for D in penalty_alone:
         D[:, 0] = 0
     assert report_on(penalty_alone).codes == ("sum.missing",)
@@ -137,6 +187,72 @@ def test_a_mistake_in_one_layer_is_named_with_its_layer():
     assert report.codes == ("penalty.on-bias",)
     assert report.findings[0].layer == 2
     assert report.wrong_layers == (2,)
+
+
+@pytest.mark.parametrize("layers", [(1, 2), (1, 3), (2, 3)])
+@pytest.mark.parametrize("bug", ["bias.zero", "penalty.missing", "mean.missing-in-weights"])
+def test_a_mistake_in_some_layers_is_named_with_them(bug, layers):
+    wrong = made(bug)
+    mixed = [wrong[i] if i + 1 in layers else D for i, D in enumerate(PROBE.truth.D)]
+    report = report_on(mixed)
+    assert report.codes == (bug,)
+    assert report.findings[0].layers == layers
+    assert report.findings[0].layer is None
+    assert report.json().count('"layers"') == 2
+    where = " and ".join(symbol("Θ", layer) for layer in layers)
+    assert f"the layers of {where}" in report.text()
+
+
+@pytest.mark.parametrize("bug", ["hidden.slope-missing", "hidden.slope-of-wrong-activation:a"])
+def test_a_wrong_slope_in_one_hidden_layer_is_named_with_it(bug):
+    problem = probe("logistic", "tanh")
+    both, delta = made(bug, problem=problem, activation="tanh"), problem.truth.delta
+    # Layer 2 alone: behind the right delta of layer 3.
+    a = problem.truth.a[1]
+    slope = 1.0 if bug == "hidden.slope-missing" else a * (1 - a)
+    wrong = delta[1] @ problem.thetas[1][:, 1:] * slope
+    data = wrong.T @ np.c_[np.ones(problem.m), problem.X] / problem.m
+    decay = problem.lam / problem.m * np.c_[np.zeros(6), problem.thetas[0][:, 1:]]
+    report = report_on([data + decay, *problem.truth.D[1:]], problem)
+    assert (report.codes, report.findings[0].layer) == ((code(bug),), 1)
+    assert report_on(both, problem).findings[0].layer is None
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.1, 2.5])
+def test_a_step_of_gradient_descent_is_named_with_its_rate(rate):
+    stepped = [theta - rate * D for theta, D in zip(PROBE.thetas, PROBE.truth.D, strict=True)]
+    report = report_on(stepped)
+    assert report.codes == ("update.weights-returned",)
+    assert f"The learning rate of the update was {rate:g}." in report.findings[0].evidence
+    negative = report_on([-rate * 1.01 * D for D in PROBE.truth.D])
+    assert negative.codes == ("update.rate-inside",)
+    assert f"The factor is {-rate * 1.01:g}." in negative.findings[0].evidence
+
+
+def test_weights_that_come_back_as_they_were_are_no_gradient():
+    report = report_on(list(PROBE.thetas))
+    assert report.codes == ("update.weights-returned",)
+    values = [np.array([[cr.Value(w) for w in row] for row in theta]) for theta in PROBE.thetas]
+    report = report_on(values)
+    assert report.codes == ("update.weights-returned",)
+    assert ".grad" in report.findings[0].fix
+
+
+def test_a_mistake_is_named_behind_a_step_of_gradient_descent():
+    wrong = made("penalty.on-bias")
+    stepped = [theta - 0.1 * D for theta, D in zip(PROBE.thetas, wrong, strict=True)]
+    assert set(report_on(stepped).codes) == {"update.weights-returned", "penalty.on-bias"}
+
+
+def test_with_one_output_and_one_example_a_factor_is_no_learning_rate():
+    # There any mistake in the only delta is a factor of everything.
+    problem = build((3, 2, 1), 1, 0.0)
+    assert "update.rate-inside" not in report_on([0.7 * D for D in problem.truth.D], problem).codes
+
+
+def test_a_gradient_of_zeros_is_one_finding():
+    report = report_on([0 * D for D in PROBE.truth.D])
+    assert report.codes == ("sum.all-zero",)
 
 
 def test_a_gradient_transposed_in_one_layer_is_seen_by_its_shape():
@@ -168,7 +284,7 @@ def test_pairs_are_both_named_or_the_first_wrong_layer_is():
     pairs = [pair for pair in itertools.combinations(bugs, 2) if code(pair[0]) != code(pair[1])]
     alone = {bug: made(bug) for bug in bugs}
     tried = both = 0
-    for pair in pairs[::19]:
+    for pair in pairs[::47]:
         gradients = made(*pair)
         if any(_same(gradients, other) for other in (*(alone[b] for b in pair), PROBE.truth.D)):
             continue  # one hides the other
@@ -238,18 +354,68 @@ def test_a_layout_is_a_convention_and_no_mistake(layout):
     assert len(report.conventions) == (layout not in ("thetas", "tuple"))
 
 
+def test_what_a_dictionary_has_beside_gradients_is_left_alone():
+    given = {}
+    for i in (3, 2, 1):  # in the order of a backward pass, as course exercises fill it
+        D = PROBE.truth.D[i - 1]
+        given |= {
+            f"dA{i - 1}": PROBE.X,
+            f"dZ{i}": PROBE.Y.T,
+            f"dW{i}": D[:, 1:],
+            f"db{i}": D[:, :1],
+        }
+    given["dA2"] = None
+    assert report_on(given).ok
+    given["dW3"] = -given["dW3"]
+    given["db3"] = -given["db3"]
+    assert report_on(given).first_wrong_layer == 3
+
+
+def test_arrays_of_values_are_read_as_their_data():
+    values = [np.array([[cr.Value(d) for d in row] for row in D]) for D in PROBE.truth.D]
+    assert report_on(values).ok
+
+
 @pytest.mark.parametrize("layout", correct.LAYOUTS)
 def test_mistakes_are_named_in_every_layout(layout):
     report = report_on(correct.laid_out(layout, made("hidden.slope-missing")))
     assert report.codes == ("hidden.slope-missing",)
 
 
-def test_the_other_squared_error_is_a_convention():
-    stated, other = probe("squared_error"), probe("half_squared_error")
-    report = report_on(other.truth.D, stated)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_other_squared_error_is_a_mistake_where_the_loss_is_stated(reduction):
+    stated = probe("squared_error", reduction=reduction)
+    other = probe("half_squared_error", reduction=reduction)
+    for one, two, factor in ((other, stated, "factor.half"), (stated, other, "factor.two")):
+        report = report_on(one.truth.D, two)
+        assert report.codes == (factor,)
+        assert f"It is the gradient of the {one.loss} loss" in report.findings[0].evidence
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "half_squared_error"])
+def test_either_squared_error_is_a_convention_where_no_loss_is_stated(loss):
+    given = probe(loss)
+    report = diagnose(given.truth.D, given.thetas, given.X, given.Y, given.lam)
     assert report.ok
-    assert "half_squared_error" in report.conventions[0].says
-    assert report_on(stated.truth.D, other).ok
+    assert report.problem.loss == loss
+
+
+def mean_over_outputs(problem):
+    """The gradient of np.mean of the losses, the penalty as it was."""
+    return [
+        Delta / problem.Y.size + problem.lam / problem.m * np.c_[np.zeros(len(theta)), theta[:, 1:]]
+        for Delta, theta in zip(problem.truth.Delta, problem.thetas, strict=True)
+    ]
+
+
+def test_a_mean_over_the_outputs_is_a_mistake_only_where_the_loss_is_stated():
+    gradients = mean_over_outputs(PROBE)
+    assert report_on(gradients).codes == ("mean.over-outputs",)
+    report = diagnose(gradients, PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
+    assert report.ok
+    assert "a mean over the outputs as well" in " ".join(c.says for c in report.conventions)
+    everything = [D / PROBE.K for D in PROBE.truth.D]  # the penalty too: nobody's cost
+    assert not diagnose(everything, PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam).ok
 
 
 def test_what_is_not_stated_is_found_out_and_said():
@@ -328,7 +494,7 @@ def test_with_one_example_a_sum_and_a_mean_are_one():
 def test_an_unknown_mistake_shows_the_first_wrong_delta_and_the_chain_to_it():
     def strange(thetas, X, Y, lam):
         right = backprop.gradients(thetas, X, Y, lam)
-        delta = right.delta[1] * [1.0, 1.1, 1.0]  # one unit of layer 3 is off
+        delta = right.delta[1] * [1.0, 1.1, 1.0, 1.0]  # one unit of layer 3 is off
         D2 = backprop.regularise(backprop.accumulate(delta, right.a[1]), thetas[1], lam, len(X))
         below = backprop.delta_hidden(thetas[1], delta, right.z[0])
         D1 = backprop.regularise(backprop.accumulate(below, right.a[0]), thetas[0], lam, len(X))
@@ -347,6 +513,119 @@ def test_an_unknown_mistake_shows_the_first_wrong_delta_and_the_chain_to_it():
     assert "yours: D₂" in finding.here
     for part in ("δ₂⁽³⁾ = g'(z₂⁽³⁾)", "⁽⁴⁾ = a"):
         assert part in finding.here
+
+
+def right(thetas, X, Y, lam):
+    return [D.copy() for D in backprop.gradients(thetas, X, Y, lam).D]
+
+
+def test_a_wrong_penalty_of_no_known_kind_is_found_by_exclusion():
+    def strange(thetas, X, Y, lam):
+        gradients = right(thetas, X, Y, 0.0)
+        for D, theta in zip(gradients, thetas, strict=True):
+            D[:, 1:] += lam / len(X) * np.sin(theta[:, 1:])
+        return gradients
+
+    report = diagnose(strange, loss="logistic")
+    assert report.codes == ("penalty.other",)
+    assert report.findings[0].evidence == "With lambda = 0 your gradient is right."
+    assert report.findings[0].layer is None
+    assert "There is a mistake in regularisation." in report.text("category")
+
+
+def test_a_wrong_mean_of_no_known_kind_is_found_by_exclusion():
+    def median(thetas, X, Y, lam):
+        each = [right(thetas, X[t : t + 1], Y[t : t + 1], 0.0) for t in range(len(X))]
+        return [
+            np.median(D, axis=0) + lam / len(X) * np.c_[np.zeros(len(theta)), theta[:, 1:]]
+            for D, theta in zip(zip(*each, strict=True), thetas, strict=True)
+        ]
+
+    report = diagnose(median, loss="logistic")
+    assert report.codes == ("mean.other",)
+    assert "each of the 8 examples alone is right" in report.findings[0].evidence
+
+
+def test_a_wrong_column_of_biases_is_no_wrong_delta():
+    def strange(thetas, X, Y, lam):
+        gradients = right(thetas, X, Y, lam)
+        gradients[1][:, 0] **= 2
+        return gradients
+
+    report = diagnose(strange, loss="logistic")
+    assert report.codes == ("unknown.products",)
+    evidence = report.findings[0].evidence
+    for delta in ("δ⁽⁴⁾", "δ⁽³⁾", "δ⁽²⁾"):
+        assert f"your {delta} is right" in evidence
+    assert "that of the biases is not: D" in evidence
+    true = single(PROBE).truth.D[1][:, 0]
+    unit = int(np.argmax(np.abs(true**2 - true)))
+    assert f"is {true[unit] ** 2:.6g}; right is {true[unit]:.6g}." in evidence
+
+
+def test_what_saved_arrays_show_is_told_by_their_columns():
+    weights = [D + 0.1 * np.c_[np.zeros(len(D)), D[:, 1:] ** 2] for D in PROBE.truth.D]
+    report = report_on_arrays(weights)
+    assert report.codes == ("unknown.products",)
+    assert "Column 0 is right in every layer." in report.findings[0].evidence
+    biases = [np.c_[D[:, 0] ** 2, D[:, 1:]] for D in PROBE.truth.D]
+    evidence = report_on_arrays(biases).findings[0].evidence
+    assert evidence == "Only the gradient of the biases, column 0, is wrong."
+
+
+def report_on_arrays(gradients):
+    return diagnose(gradients, PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam, loss="logistic")
+
+
+def test_what_one_example_shows_by_luck_is_not_told():
+    def by_luck(thetas, X, Y, lam):
+        if len(X) == 1 and X[0, 0] == PROBE.X[0, 0]:
+            return planted.backprop("hidden.slope-missing")(thetas, X, Y, lam)
+        return [np.sin(D) for D in right(thetas, X, Y, lam)]
+
+    report = diagnose(by_luck, loss="logistic")
+    assert report.codes == ("unknown.deltas",)
+    assert report.findings[0].rule == "B8"  # it begins at the output
+
+
+def test_a_delta_that_is_wrong_in_a_later_example_alone_is_found_there():
+    def strange(thetas, X, Y, lam):
+        found = backprop.gradients(thetas, X, Y, lam)
+        odd = X[:, :1] == PROBE.X[4, 0]  # the fifth example, wherever it is
+        delta = np.where(odd, found.delta[-1] ** 3, found.delta[-1])
+        Delta = backprop.accumulate(delta, found.a[-2])
+        last = backprop.regularise(Delta, thetas[-1], lam, len(X))
+        return [*found.D[:-1], last]
+
+    report = diagnose(strange, loss="logistic")
+    assert report.codes == ("unknown.deltas",)
+    assert "With example 5 alone and lambda = 0 your δ" in report.findings[0].evidence
+
+
+def test_what_every_example_shows_is_told_beside_what_nothing_explains():
+    def strange(thetas, X, Y, lam):
+        D = planted.backprop("hidden.slope-missing")(thetas, X, Y, lam)
+        return D if len(X) == 1 else [np.sin(one) for one in D]
+
+    report = diagnose(strange, loss="logistic")
+    assert report.codes == ("hidden.slope-missing", "unknown.deltas")
+    assert report.findings[0].confidence == "partial"
+    assert report.findings[1].says.startswith("There is another mistake as well")
+
+
+@pytest.mark.parametrize("hints", ["category", "fix"])
+def test_an_unknown_mistake_is_told_in_a_sentence(hints):
+    report = report_on([np.sin(D) for D in PROBE.truth.D])
+    assert "mistake in not" not in report.text(hints)
+    if hints == "category":
+        assert "There is a mistake that is not in the list of mistakes." in report.text(hints)
+
+
+def test_the_letters_of_the_evidence_are_explained():
+    report = report_on([0.9 * theta - 0.1 * D for theta, D in
+                        zip(PROBE.thetas, PROBE.truth.D, strict=True)])  # fmt: skip
+    for words in ("N is the right gradient", "Θ~ is Θ with zeros", "Θ_b is the biases alone"):
+        assert words in report.findings[0].evidence
 
 
 @pytest.mark.parametrize("loss", backprop.LOSSES)
@@ -437,7 +716,7 @@ def _right(thetas, X, Y, lam):
     ("function", "expected", "evidence"),
     [
         (lambda *args: 1 / 0, "call.raises", "ZeroDivisionError"),
-        (lambda: None, "call.raises", "takes 0 positional arguments"),
+        (lambda: None, "call.wrong-arguments", "<lambda>(thetas, X, Y, lam)"),
         (lambda *args: exit(3), "call.dies", "exit(3)"),
         (lambda *args: None, "call.no-numbers", "None"),
         (lambda *args: "gradient", "call.no-numbers", "gradient"),
@@ -578,7 +857,7 @@ def test_the_page_is_self_contained_and_marks_the_wrong_deltas():
     assert page.links == []
     assert not any(tag in ("script", "link", "img") for tag, _ in page.seen)
     crosses = sum(attributes.get("class") == "cross" for _, attributes in page.seen)
-    assert crosses == 4 + 3  # the hidden units; the output deltas are right
+    assert crosses == 6 + 4  # the hidden units; the output deltas are right
     assert "http" not in WRONG.html()
 
 

@@ -119,6 +119,12 @@ def nan(thetas, X, Y, lam):
 def raises(*args):
     raise RuntimeError("no idea")
 
+def three_arguments(thetas, X, Y):
+    return backprop(thetas, X, Y, 0.0)
+
+def lam_by_name(thetas, X, Y, *, lam):
+    return backprop(thetas, X, Y, lam)
+
 class Gradient:
     def __array__(self, *args, **kwargs):
         raise KeyError("cannot")
@@ -154,7 +160,13 @@ def report_on(student, function, **limits):
         ("nan", "call.not-finite", "nan"),
         ("raises", "call.raises", 'in raises: raise RuntimeError("no idea")'),
         ("hostile_object", "call.no-numbers", "cannot"),
-        ("not_there", "call.raises", "student.py has no function not_there"),
+        ("not_there", "call.not-loaded", "student.py has no function named 'not_there'"),
+        ("three_arguments", "call.wrong-arguments", "called as three_arguments(thetas, X, Y, lam)"),
+        (
+            "lam_by_name",
+            "call.wrong-arguments",
+            "it is defined as lam_by_name(thetas, X, Y, *, lam)",
+        ),
         pytest.param("crashes", "call.dies", "SIGSEGV", marks=posix),
     ],
 )
@@ -191,18 +203,63 @@ def test_children_do_not_outlive_the_check(student):
 @pytest.mark.parametrize(
     ("text", "evidence"),
     [
-        ("def backprop(:", "SyntaxError"),
-        ("import no_such_module", "ModuleNotFoundError"),
-        ("raise SystemExit(1)", "exit(1)"),
-        ("x = 1", "has no function"),
+        ("def backprop(:", "student.py, line 1: invalid syntax: def backprop(:"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'; line 1"),
+        ("raise SystemExit(1)", "student.py calls exit(1) when it is imported"),
+        ("x = 1", "student.py has no function named 'backprop': it has none"),
+        ("def backprob(): pass", "did you mean 'backprob'?"),
+        ("backprop = 3", "backprop in student.py is no function: 3"),
     ],
 )
-def test_a_file_that_cannot_be_imported_is_a_finding(tmp_path, text, evidence):
+def test_a_function_that_cannot_be_loaded_is_a_request_that_makes_no_sense(
+    tmp_path, text, evidence, capsys
+):
     path = tmp_path / "student.py"
     path.write_text(text)
     report = report_on(path, "backprop")
-    assert not report.ok
-    assert evidence in report.findings[0].evidence
+    assert report.codes == ("call.not-loaded",)
+    status, printed = run(capsys, f"{path}:backprop")
+    assert (status, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert evidence in printed.err
+
+
+def test_a_program_that_asked_for_a_form_gets_it_even_if_nothing_could_be_loaded(tmp_path, capsys):
+    # A grader that finds no results.json blames itself, not the file.
+    path = tmp_path / "student.py"
+    path.write_text("def backprop(:")
+    status, printed = run(capsys, f"{path}:backprop", "--format", "gradescope")
+    assert status == 2
+    told = json.loads(printed.out)
+    assert told["score"] == 0.0
+    assert "invalid syntax" in told["tests"][0]["output"]
+
+
+@linux
+def test_a_memory_limit_below_pythons_own_is_refused_and_blames_nobody(student, capsys):
+    status, printed = run(capsys, f"{student}:backprop", "--memory-limit", 20)
+    assert status == 2
+    assert "a memory limit of 20 MiB: Python and NumPy alone take" in printed.err
+
+
+@linux
+def test_a_full_disk_is_named(student, capsys):
+    status, printed = run(capsys, f"{student}:backprop", "-o", "/dev/full")
+    assert (status, printed.err.count("\n")) == (2, 1)
+    assert printed.err.startswith("chainrule: /dev/full: ")
+
+
+def test_a_stated_loss_is_enforced(tmp_path, capsys):
+    (tmp_path / "student.py").write_text(
+        "from chainrule import backprop\n"
+        "def f(*args):\n"
+        "    return backprop.gradients(*args, loss='squared_error').D\n"
+    )
+    target = f"{tmp_path / 'student.py'}:f"
+    status, printed = run(capsys, target, "--loss", "half_squared_error")
+    assert status == 1
+    assert "factor.two" in printed.out
+    assert run(capsys, target, "--loss", "squared_error")[0] == 0
+    assert run(capsys, target)[0] == 0
 
 
 def test_a_file_may_have_the_name_of_a_module_and_import_its_neighbours(tmp_path):
@@ -288,6 +345,8 @@ def test_every_format_can_be_written_to_a_file(student, tmp_path, form):
         ["nothing.npz"],
         ["student.txt"],
         ["{student}"],
+        ["{student}:"],
+        ["{student}:Network.backprop"],
         ["{student}:backprop", "--lam", "nan"],
         ["{student}:backprop", "--lam", "-1"],
         ["{student}:backprop", "--time-limit", "0"],
@@ -301,6 +360,23 @@ def test_requests_that_make_no_sense_are_refused_in_one_line(student, arguments,
     assert printed.out == ""
     assert printed.err.count("\n") == 1
     assert "Traceback" not in printed.err
+
+
+def test_junk_and_pickles_are_no_arrays(tmp_path, capsys):
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    np.save(tmp_path / "objects.npy", np.array([None]), allow_pickle=True)
+    for name in ("junk.npz", "objects.npy"):
+        status, printed = run(capsys, tmp_path / name)
+        assert status == 2
+        assert "expected a file that numpy.save or numpy.savez wrote" in printed.err
+        assert "allow_pickle" not in printed.err
+
+
+def test_arrays_saved_by_name_are_read_by_name(tmp_path, capsys):
+    gradient = {f"dW{i}": D[:, 1:] for i, D in enumerate(probe().truth.D, start=1)}
+    gradient |= {f"db{i}": D[:, 0] for i, D in enumerate(probe().truth.D, start=1)}
+    np.savez(tmp_path / "cache.npz", dA0=probe().X, **gradient)
+    assert run(capsys, tmp_path / "cache.npz", "--loss", "logistic")[0] == 0
 
 
 def test_check_takes_what_is_known_of_the_cost(student):

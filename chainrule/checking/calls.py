@@ -6,6 +6,7 @@ result that is no gradient. The function gets copies of everything, each time an
 
 from __future__ import annotations
 
+import inspect
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from .layouts import Tree, tidy
 from .problem import Problem
 from .worked import number
 
+ARGUMENTS = ("thetas", "X", "Y", "lam")
+"""What the function is called with."""
 _NOT_THEIRS = ("<frozen", str(Path(__file__).parent), *sysconfig.get_paths().values())
 
 
@@ -58,10 +61,13 @@ def call(function: Callable[..., Any], problem: Problem) -> Outcome:
     thetas = [theta.copy() for theta in problem.thetas]
     X, Y = problem.X.copy(), problem.Y.copy()
     given = list(thetas)
+    refused = _refused(function)
+    if refused:
+        return Outcome(None, "call.wrong-arguments", refused)
     try:
         returned = function(thetas, X, Y, problem.lam)
     except Exception as error:
-        return Outcome(None, "call.raises", _told(error))
+        return Outcome(None, "call.raises", told(error))
     except SystemExit as error:
         return Outcome(None, "call.dies", f"It called exit({error.code!r}).")
     before = [*problem.thetas, problem.X, problem.Y]
@@ -84,7 +90,24 @@ def _copied(tree: Tree) -> Tree:
     return [_copied(item) for item in tree] if isinstance(tree, list) else np.array(tree)
 
 
-def _told(error: Exception) -> str:
+def _refused(function: Callable[..., Any]) -> str:
+    """Say why *function* cannot be called as it has to be; "" if it can, for all one can see."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        signature.bind(*ARGUMENTS)
+    except TypeError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        return (
+            f"It is called as {name}({', '.join(ARGUMENTS)}), by position; it is defined as "
+            f"{name}{signature}: {error}."
+        )
+    return ""
+
+
+def told(error: Exception) -> str:
     """Say what was raised, and the last line of the author's own that led there."""
     frames = [
         frame

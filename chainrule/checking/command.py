@@ -50,6 +50,11 @@ def check(
         stated["lam"] = given.lam if stated.get("lam") is None else stated["lam"]
     path, colon, function = target.rpartition(":")
     if colon and path.endswith(".py"):
+        if not function.isidentifier():
+            raise ValueError(
+                f"{target}: expected file.py:function, the name of a function at the top level of "
+                "the file; a method or an expression goes into a function there"
+            )
         with Path(path).open("rb"):
             pass  # a file that is not there is the caller's mistake, not the author's
         call = caller_of_file(Path(path), function, time_limit, memory_limit)
@@ -65,9 +70,12 @@ def _saved(path: Path) -> Any:
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded as arrays:
-            return [arrays[name] for name in arrays.files]
+            return {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: no arrays can be read from it: {error}") from error
+        raise ValueError(
+            f"{path}: no arrays of numbers can be read from it: expected a file that numpy.save or "
+            "numpy.savez wrote"
+        ) from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +110,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out the command, and return 0 if the gradient is right, 1 if it is not."""
+    """Carry out the command, and return 0 if the gradient is right, 1 if it is not.
+
+    2 if there was no function to call: a person is told so in a line, by the ``ValueError`` that
+    all senseless requests raise; a program gets the report in the form that it asked for.
+    """
     stated = {
         "loss": _stated(arguments.loss),
         "activation": _stated(arguments.activation),
@@ -123,12 +135,18 @@ def run(arguments: argparse.Namespace) -> int:
         memory_limit=arguments.memory_limit,
         **stated,
     )
+    not_loaded = "call.not-loaded" in report.codes
+    if not_loaded and arguments.format == "text":
+        raise ValueError("; ".join(report.findings[0].evidence.splitlines()))
     text = FORMATS[arguments.format](report, arguments.hints).rstrip("\n") + "\n"
     if arguments.output is None:
         sys.stdout.write(text)
     else:
-        arguments.output.write_text(text, encoding="utf-8")
-    return 0 if report.ok else 1
+        try:
+            arguments.output.write_text(text, encoding="utf-8")
+        except OSError as error:  # a full disk does not say which file
+            raise OSError(error.errno, error.strerror, str(arguments.output)) from error
+    return 2 if not_loaded else int(not report.ok)
 
 
 def _stated(choice: str) -> str | None:

@@ -5,13 +5,14 @@ In this order:
 - the call, if there is a function to call: it may raise, write to its arguments, answer differently
   each time;
 - the shape: how the arrays are laid out, see ``layouts``;
-- the replay: every mistake of the table, alone, in one layer, two at a time, see ``matching``;
+- the replay: every mistake of the table, alone, in some layers, two at a time, see ``matching``;
 - least squares in each layer, theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b (N is the
   data gradient, Theta~ the weights without the biases, Theta_b the biases alone, 1_b ones in their
   column), for several wrong factors at once, and as evidence for a single one: right is
   (1, lambda/m, 0, 0);
-- the probe with one example and no penalty, where a gradient is delta a^T and, since a_0 = 1,
-  column 0 is their delta: it shows the first wrong delta when nothing else explains the numbers.
+- probes with one example, or without a penalty, when nothing else explains the numbers: they show
+  whether it is the penalty, or the mean; and with one example a gradient is delta a^T, so that,
+  since a_0 = 1, column 0 is their delta, and the first wrong delta can be told.
 
 The replay comes before least squares, because a named mistake says more than four numbers; where
 both apply they agree, as the numbers of the one are evidence for the other.
@@ -20,7 +21,7 @@ both apply they agree, as the numbers of the one are evidence for the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ from .. import backprop
 from . import least_squares
 from .calls import Caller, Outcome, caller, finite, habits
 from .comparison import compare
-from .layouts import Reading, Tree, misfit, precision, readings, tidy
-from .matching import Match, catalogue, separating_probe
+from .layouts import Reading, Tree, also, misfit, precision, readings, tidy
+from .matching import Catalogue, Match, catalogue, separating_probe
 from .mistakes import BY_CODE
 from .problem import Array, Problem, probe, single, square
 from .report import Alternative, Convention, Finding, Report
@@ -41,6 +42,8 @@ TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32:
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
 TOLERANCE = 1e-7
 """The same for float64: wide of rounding, and far below what any mistake makes."""
+EXAMPLES_ALONE = 8
+"""How many examples are tried alone; a mistake must explain them all: one may be a coincidence."""
 
 
 def diagnose(
@@ -79,8 +82,9 @@ def diagnose(
     what was found. ``ValueError`` and ``TypeError`` are for a network that makes no sense; whatever
     is wrong with *theirs*, from a wrong shape to an exception, is a finding.
 
-    The surprise: a gradient in another layout, or that of the other squared error, is right. The
-    report mentions it under ``conventions``.
+    The surprise: a gradient in another layout is right, and where no loss was stated so is that of
+    any of them. The report mentions it under ``conventions``. Of a stated loss every factor counts:
+    twice the gradient of the half squared error is a mistake.
     """
     problems = problems_for(
         thetas,
@@ -262,7 +266,7 @@ class _Diagnosis:
                 report = search(read, tolerance, by_call)
                 if report is not None:
                     return report
-        for search in (self._pair, self._factors, self._one_more):
+        for search in (self._pair, self._step, self._factors, self._one_more):
             for tolerance in tolerances:
                 report = search(read, tolerance, by_call)
                 if report is not None:
@@ -272,20 +276,15 @@ class _Diagnosis:
     def _right(
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
     ) -> Report | None:
+        if len({problem.loss for problem in self.problems}) > 1:
+            # No loss was stated: then a mean over the outputs is as good a cost as a sum.
+            read = [*read, *(_times_outputs(reading, self.problems[0]) for reading in read)]
         for reading in read:
             fits = [
                 index
                 for index, replays in enumerate(self.catalogues)
                 if replays.error(reading.gradients) <= tolerance
             ]
-            if not fits and len(self.problems) == 1:
-                other = _other_square(self.problems[0])
-                if other is None or catalogue(other).error(reading.gradients) > tolerance:
-                    continue
-                says = f"this is the gradient of the {other.loss} loss, not {self.problems[0].loss}"
-                told = _Diagnosis([other], self.name, self.call)
-                found = told._report(0, reading, tuple(by_call), tolerance)
-                return replace(found, conventions=(*found.conventions, Convention("loss", says)))
             if fits:
                 return self._report(fits[0], reading, tuple(by_call), tolerance, fits=fits)
         return None
@@ -346,13 +345,21 @@ class _Diagnosis:
         evidence = [
             f"The algorithm replayed with {together} gives your gradient, to {short(match.error)}."
         ]
-        if match.rate is not None:
+        if match.rate is not None and "update.rate-inside" in match.codes:
+            evidence.append(f"The factor is {number(match.rate)}.")
+        elif match.rate is not None:
             evidence.append(f"The learning rate of the update was {number(match.rate)}.")
+        other = _other_square(problem)
+        if other is not None and catalogue(other).error(reading.gradients) <= tolerance:
+            evidence.append(
+                f"It is the gradient of the {other.loss} loss, not of {problem.loss}: if that is "
+                "the cost you want, state it."
+            )
         evidence += least_squares.evidence(problem, reading.gradients, tolerance)
         found = []
         for made in sorted(match.made, key=lambda made: _upstream(made.mistake.code)):
             row = made.mistake
-            layer, unit, column = _entry_for(problem, reading, row.code, made.layer)
+            layer, unit, column = _entry_for(problem, reading, row.code, made.layers)
             rule = rule_for(row.rule, problem)
             here = Worked(problem).here(rule, layer, unit, column)
             yours = number(float(reading.gradients[layer][unit, column]))
@@ -360,7 +367,7 @@ class _Diagnosis:
             found.append(
                 Finding(
                     row.code,
-                    None if made.layer is None else made.layer + 1,
+                    made.layers[0] + 1 if len(made.layers) == 1 else None,
                     row.says,
                     row.fix,
                     rule,
@@ -370,9 +377,19 @@ class _Diagnosis:
                     "\n".join(evidence),
                     "one of several" if alternatives else "certain",
                     alternatives,
+                    tuple(layer + 1 for layer in made.layers) if len(made.layers) > 1 else (),
                 )
             )
         return found
+
+    def _step(self, read: list[Reading], tolerance: float, by_call: list[Finding]) -> Report | None:
+        """Look for a step of gradient descent made of the gradient, or of one mistake's."""
+        for reading in read:
+            for index, replays in enumerate(self.catalogues):
+                matches = _best(replays.step(reading.gradients, tolerance))
+                if matches:
+                    return self._matched(index, reading, matches, by_call, tolerance)
+        return None
 
     def _factors(
         self, read: list[Reading], tolerance: float, by_call: list[Finding]
@@ -410,74 +427,107 @@ class _Diagnosis:
         wrong = _wrong_layers(problem, reading, tolerance)
         layer = wrong[0] - 1
         unit, column = _worst(problem, reading, layer)
-        evidence = self._one_example()
+        known = self._by_probes(reading, tolerance)
         entry = symbol("D", layer + 1, unit + 1, column)
         yours = number(float(reading.gradients[layer][unit, column]))
         right = number(float(problem.truth.D[layer][unit, column]))
+        row = BY_CODE[known.code]
+        at_output = row.code == "unknown.deltas" and layer == problem.last
+        rule = rule_for("B8" if at_output else row.rule, problem)
         chain = Worked(problem).chain(layer, unit, column)
-        finding = Finding(
-            "unknown.deltas",
-            layer + 1,
-            BY_CODE["unknown.deltas"].says,
-            BY_CODE["unknown.deltas"].fix,
-            BY_CODE["unknown.deltas"].rule,
-            rule_text(BY_CODE["unknown.deltas"].rule),
-            "\n".join([f"yours: {entry} = {yours}; right: {right}", *chain]),
-            "\n".join(text for _, text in evidence),
-            "partial",
-        )
-        partly = [one for one, _ in evidence if one is not None]
+        shown = len(chain) if row.code == "unknown.deltas" else 1
+        partly = known.partly
         matches = _best(self.catalogues[0].from_output(reading.gradients, layer, tolerance))
-        if matches and not partly:
+        if matches and not partly and row.code == "unknown.deltas":
             so_far = f"It explains the layers from {symbol('Θ', layer + 1)} to the output."
             partly = [
                 replace(one, evidence=so_far, confidence="partial")
                 for one in self._findings(0, reading, matches[0], (), tolerance)
             ]
+        finding = Finding(
+            row.code,
+            # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
+            layer + 1 if row.code == "unknown.deltas" or len(wrong) == 1 else None,
+            "There is another mistake as well, one that is not in the list."
+            if partly
+            else row.says,
+            row.fix,
+            rule,
+            rule_text(rule),
+            "\n".join([f"yours: {entry} = {yours}; right: {right}", *chain[:shown]]),
+            "\n".join(known.evidence),
+            "partial",
+        )
         report = self._report(0, reading, (*by_call, *partly, finding), tolerance)
+        if row.code != "unknown.deltas":
+            return report
         # The bias unit is 1 and its weight has no penalty, so column 0 adds up the deltas.
         deltas = [(number + 1, row) for number, row, column in report.wrong_entries if not column]
         return replace(report, wrong_deltas=tuple(deltas))
 
-    def _one_example(self) -> list[tuple[Finding | None, str]]:
-        """Look at their deltas: one example, no penalty, column 0 of the gradient."""
-        if self.call is None:
-            return []
-        problem = single(self.problems[0])
-        tree = self.call([problem])[0].tree
-        read = [] if tree is None or not finite(tree) else readings(tree, problem)
-        if not read:
-            return []
-        replays, reading = catalogue(problem), read[0]
-        found: list[tuple[Finding | None, str]] = []
-        for matches in (
-            replays.single(reading.gradients, TOLERANCE),
-            replays.pair(reading.gradients, TOLERANCE),
-        ):
-            if matches:
-                told = _Diagnosis([problem], self.name)
-                for finding in told._findings(0, reading, _best(matches)[0], (), TOLERANCE):
-                    evidence = f"With one example and lambda = 0. {finding.evidence}"
-                    found.append((replace(finding, evidence=evidence, confidence="partial"), ""))
-                break
-        for layer in reversed(range(len(problem.thetas))):
-            theirs, truth = reading.gradients[layer][:, 0], problem.truth.delta[layer][0]
-            off = np.abs(theirs - truth)
-            delta = symbol("δ", layer + 2)
-            if off.max() <= TOLERANCE * problem.scales[layer]:
-                text = f"With one example and lambda = 0 your {delta} is right."
-                found.append((None, text))
-                continue
-            unit = int(np.argmax(off))
-            found.append(
-                (
-                    None,
-                    f"With one example and lambda = 0 your {symbol('δ', layer + 2, unit + 1)} is "
-                    f"{number(float(theirs[unit]))}; right is {number(float(truth[unit]))}.",
-                )
+    def _by_probes(self, reading: Reading, tolerance: float) -> _Known:
+        """Call the function on single examples and without a penalty, to see what that excludes."""
+        problem = self.problems[0]
+        alone = [single(problem, t) for t in range(min(problem.m, EXAMPLES_ALONE))]
+        together = replace(problem, lam=0.0, name=f"{problem.name}, lambda = 0")
+        read = self._read_again([*alone, together], reading)
+        columns = _which_columns(problem, reading, tolerance)
+        if read is None:
+            code = "unknown.products" if columns.startswith("Column 0 is") else "unknown.deltas"
+            return _Known(code, [columns] if columns else [])
+        *each, all_of_them = read
+        wrong = [
+            t
+            for t, (one, its) in enumerate(zip(alone, each, strict=True))
+            if _wrong_layers(one, its, tolerance)
+        ]
+        if not wrong:
+            if not _wrong_layers(together, all_of_them, tolerance):
+                return _Known("penalty.other", ["With lambda = 0 your gradient is right."])
+            which = f"each of the {'first ' * (len(alone) < problem.m)}{len(alone)} examples"
+            says = f"With lambda = 0 {which} alone is right; all {problem.m} together are not."
+            return _Known("mean.other", [says, columns] if columns else [says])
+        t = wrong[0]
+        evidence, deltas_right = _deltas_alone(t, alone[t], each[t], tolerance)
+        code = "unknown.products" if deltas_right else "unknown.deltas"
+        return _Known(code, evidence, self._named_alone(alone, each, tolerance))
+
+    def _read_again(self, problems: list[Problem], like: Reading) -> list[Reading] | None:
+        """Call the function with each problem; read what comes back as it was read before."""
+        outcomes = [] if self.call is None else self.call(problems)
+        found = []
+        for problem, outcome in zip(problems, outcomes, strict=False):
+            if outcome.tree is not None and finite(outcome.tree):
+                possible = readings(outcome.tree, problem)
+                same = [one for one in possible if one.convention == like.convention]
+                found += (same or possible)[:1]
+        return found if len(found) == len(problems) else None
+
+    def _named_alone(
+        self, alone: list[Problem], each: list[Reading], tolerance: float
+    ) -> list[Finding]:
+        """Return the findings that explain every one of the single examples, if there are any."""
+        replays, gradients = catalogue(alone[0]), each[0].gradients
+        matches = replays.single(gradients, tolerance) or replays.pair(gradients, tolerance)
+        kept = [
+            match
+            for match in _best(matches)
+            if all(
+                Catalogue(problem).explains(match, reading.gradients, tolerance)
+                for problem, reading in zip(alone[1:], each[1:], strict=True)
             )
-            break
-        return found
+        ]
+        if not kept:
+            return []
+        told = _Diagnosis([alone[0]], self.name)
+        return [
+            replace(
+                finding,
+                evidence=f"With one example and lambda = 0. {finding.evidence}",
+                confidence="partial",
+            )
+            for finding in told._findings(0, each[0], kept[0], (), tolerance)
+        ]
 
     # The report.
 
@@ -548,10 +598,99 @@ class _Diagnosis:
             yield Convention(what, says)
 
 
+def _times_outputs(reading: Reading, problem: Problem) -> Reading:
+    """Read what may be the gradient of a mean over the outputs as that of the sum."""
+    base = catalogue(problem).base
+    gradients = []
+    for layer, D in enumerate(reading.gradients):
+        decay = base.decay(layer)
+        gradients.append((D - decay) * problem.K + decay)
+    says = "the cost is a mean over the outputs as well as over the examples, as np.mean makes it"
+    return replace(also(reading, "mean-over-outputs", says), gradients=gradients)
+
+
 def _other_square(problem: Problem) -> Problem | None:
     pair = {"squared_error": "half_squared_error", "half_squared_error": "squared_error"}
     other = pair.get(problem.loss)
     return None if other is None else replace(problem, loss=other)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a gradient that nothing explains."""
+
+    code: str
+    evidence: list[str]
+    partly: list[Finding] = field(default_factory=list)
+    """What explains single examples."""
+
+
+def _which_columns(problem: Problem, reading: Reading, tolerance: float) -> str:
+    """Say if the biases alone are wrong, or the weights alone: what the one column shows."""
+    columns = {column > 0 for _, _, column in _wrong_entries(problem, reading, tolerance)}
+    if columns == {False}:
+        return "Only the gradient of the biases, column 0, is wrong."
+    if columns == {True}:
+        return (
+            "Column 0 is right in every layer. It adds up the deltas and has no penalty: so it is "
+            "the activations that the deltas are multiplied by, or the penalty."
+        )
+    return ""
+
+
+def _deltas_alone(
+    t: int, problem: Problem, reading: Reading, tolerance: float
+) -> tuple[list[str], bool]:
+    """Say which deltas are right, and whether all are: one example's gradient is delta a^T.
+
+    As a_0 is 1, column 0 is a delta, and the other columns are the same delta times the
+    activations: where they contradict each other, the gradient of the biases or the product is
+    wrong.
+    """
+    lines: list[str] = []
+    alone = f"With example {t + 1} alone and lambda = 0"
+    for layer in reversed(range(problem.last + 1)):
+        D, true = reading.gradients[layer], problem.truth.D[layer]
+        a = problem.truth.a[layer][0]
+        close = np.abs(D - true) <= tolerance * (problem.scales[layer] or 1.0)
+        biases, weights = close[:, 0].all(), close[:, 1:].all()
+        delta = symbol("δ", layer + 2)
+        if biases and weights:
+            lines.append(f"{alone} your {delta} is right.")
+            continue
+        if weights and np.abs(a).max() > 0:
+            unit = int(np.argmax(np.abs(D - true)[:, 0]))
+            lines.append(
+                f"{alone} your {delta} is right, for the gradient of the "
+                f"weights is; that of the biases is not: {symbol('D', layer + 1, unit + 1, 0)} is "
+                f"{number(float(D[unit, 0]))}; right is {number(float(true[unit, 0]))}."
+            )
+            continue
+        if biases:
+            unit, column = divmod(int(np.argmax(np.abs(D - true))), D.shape[1])
+            entry = symbol("D", layer + 1, unit + 1, column)
+            lines.append(
+                f"{alone} your {delta} is right, for the gradient of the "
+                f"biases is; its product with the activations is not: {entry} is "
+                f"{number(float(D[unit, column]))}; right is {number(float(true[unit, column]))}."
+            )
+            continue
+        unit = int(np.argmax(np.abs(D - true)[:, 0]))
+        size = np.abs(D).max()
+        if np.abs(D[:, 1:] - np.outer(D[:, 0], a)).max() <= tolerance * size:
+            lines.append(
+                f"{alone} your {symbol('δ', layer + 2, unit + 1)} is "
+                f"{number(float(D[unit, 0]))}; right is {number(float(true[unit, 0]))}."
+            )
+        else:
+            lines.append(
+                f"{alone} your gradient by "
+                f"{symbol('Θ', layer + 1)} is no delta times the activations: column 0 has "
+                f"{number(float(D[unit, 0]))} where {symbol('δ', layer + 2, unit + 1)} = "
+                f"{number(float(true[unit, 0]))} belongs, and the other columns do not go with it."
+            )
+        return lines, False
+    return lines, True
 
 
 def _plain_finding(code: str, evidence: str) -> Finding:
@@ -561,8 +700,8 @@ def _plain_finding(code: str, evidence: str) -> Finding:
 
 def _with_rule(finding: Finding, problem: Problem, reading: Reading) -> Finding:
     """Add the formula that is broken, with this network's numbers."""
-    layer = None if finding.layer is None else finding.layer - 1
-    layer, unit, column = _entry_for(problem, reading, finding.code, layer)
+    layers = () if finding.layer is None else (finding.layer - 1,)
+    layer, unit, column = _entry_for(problem, reading, finding.code, layers)
     rule = rule_for(BY_CODE[finding.code].rule, problem)
     here = Worked(problem).here(rule, layer, unit, column)
     return replace(finding, rule=rule, formula=rule_text(rule), here=here)
@@ -580,7 +719,7 @@ def _upstream(code: str) -> int:
     """Sort findings as the gradient flows: what happens at the output comes first."""
     order = (
         "examples", "forward", "output", "sign", "factor", "hidden", "sum", "bias", "mean",
-        "penalty", "layout",
+        "penalty", "layout", "update",
     )  # fmt: skip
     return order.index(code.partition(".")[0])
 
@@ -614,13 +753,11 @@ def _wrong_entries(
 
 
 def _entry_for(
-    problem: Problem, reading: Reading, code: str, layer: int | None
+    problem: Problem, reading: Reading, code: str, made_in: tuple[int, ...]
 ) -> tuple[int, int, int]:
     """Return the entry at which to show a finding: where its formula acts, and furthest off."""
-    layers = range(problem.last + 1)
-    if layer is not None:
-        layers = range(layer, layer + 1)
-    elif code.startswith("hidden.") and problem.last:
+    layers: Sequence[int] = made_in or range(problem.last + 1)
+    if not made_in and code.startswith("hidden.") and problem.last:
         layers = range(problem.last)
     wrong = [one for one in layers if _off(problem, reading, one).max() > TOLERANCE]
     chosen = max(wrong or layers)

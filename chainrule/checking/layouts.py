@@ -7,6 +7,7 @@ several are, the numbers must decide, so :func:`readings` returns all of them, t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -21,6 +22,8 @@ Tree: TypeAlias = "np.ndarray[Any, Any] | list[Any]"
 
 MOST_ENTRIES = 10_000_000
 DEEPEST = 6
+_GRADIENT_NAME = re.compile(r"(d|grad)?_?(w|weights?|b|bias(es)?|thetas?)_?\d*", re.IGNORECASE)
+"""How people call the gradient of a layer in a dictionary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,9 @@ class Reading:
 def tidy(value: Any, depth: int = DEEPEST) -> Tree:
     """Return *value*, whatever it is, as arrays of real numbers in nested lists.
 
-    Dictionaries give their values in order, Values their data, nested sequences of numbers an
-    array. Anything else raises ``TypeError`` or ``ValueError`` with what it was.
+    Dictionaries give their values in order, without what is stored beside gradients (``dA1`` beside
+    ``dW1``); Values their data; nested sequences of numbers an array. Anything else raises
+    ``TypeError`` or ``ValueError`` with what it was.
 
     >>> tidy({"W1": [[1, 2], [3, 4]], "b1": (5, 6)})
     [array([[1, 2],
@@ -52,13 +56,13 @@ def tidy(value: Any, depth: int = DEEPEST) -> Tree:
     if isinstance(value, (str, bytes)) or value is None:
         raise TypeError(f"{type(value).__name__} {str(value)[:60]!r}" if value else repr(value))
     if isinstance(value, Mapping):
-        value = list(value.values())
+        value = _gradients_of(value)
     elif hasattr(value, "data") and isinstance(value.data, float):
         value = value.data
     elif hasattr(value, "detach") and hasattr(value, "numpy"):
         value = value.detach().numpy()
     if isinstance(value, np.ndarray) and value.dtype == object:
-        value = list(value) if value.ndim else value.item()
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         if len(value) > MOST_ENTRIES:
             raise ValueError(f"a list of {len(value)} items")
@@ -67,6 +71,12 @@ def tidy(value: Any, depth: int = DEEPEST) -> Tree:
     if array.dtype == object:
         raise TypeError(f"an object of type {type(value).__name__}")
     return _real(array)
+
+
+def _gradients_of(named: Mapping[Any, Any]) -> list[Any]:
+    """Return the values; if some are named as gradients of weights and biases, those alone."""
+    chosen = [value for name, value in named.items() if _GRADIENT_NAME.fullmatch(str(name))]
+    return chosen or list(named.values())
 
 
 def _real(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -135,7 +145,7 @@ def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
     if len(arrays) == len(tree) - 1:
         rest = arrays[0] if len(arrays) == 1 else arrays
         for reading in _readings(rest, problem):
-            yield _also(reading, "with-cost", "the cost comes with the gradient")
+            yield also(reading, "with-cost", "the cost comes with the gradient")
         return
     if len(tree) == 1:
         yield from _readings(tree[0], problem)
@@ -145,7 +155,8 @@ def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
     yield from _split(tree, problem)
 
 
-def _also(reading: Reading, convention: str, says: str) -> Reading:
+def also(reading: Reading, convention: str, says: str) -> Reading:
+    """Return *reading* with one more convention."""
     names = [name for name in (reading.convention, convention) if name]
     texts = [text for text in (reading.says, says) if text]
     return Reading("+".join(names), "; ".join(texts), reading.gradients, reading.mistakes)
@@ -166,7 +177,7 @@ def _listed(arrays: Sequence[np.ndarray[Any, Any]], problem: Problem) -> Iterato
             if order == 1:
                 yield reading
             else:
-                yield _also(reading, "output-first", "the layers come in order from the output")
+                yield also(reading, "output-first", "the layers come in order from the output")
 
 
 def _matrices(arrays: list[Array], shapes: list[tuple[int, int]]) -> Iterator[Reading]:
@@ -207,7 +218,7 @@ def _split(tree: list[Any], problem: Problem) -> Iterator[Reading]:
                 if order == 1:
                     yield reading
                 else:
-                    yield _also(reading, "output-first", "the layers come in order from the output")
+                    yield also(reading, "output-first", "the layers come in order from the output")
 
 
 def _countable(item: Any) -> bool:

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from .problem import Array, Problem
 from .worked import number, symbol
+
+LETTERS = MappingProxyType(
+    {
+        "N": "the right gradient without penalty",
+        "Θ~": "Θ with zeros for the biases",
+        "Θ_b": "the biases alone, with zeros for the weights",
+        "1_b": "ones for the biases, zeros for the weights",
+    }
+)
+"""What the four letters stand for, in words."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Fit:
         return any(abs(a - b) > 1e-5 * max(1.0, abs(a), abs(b)) for a, b in pairs)
 
     def __str__(self) -> str:
-        terms = zip(self.coefficients, ("N", "Θ~", "Θ_b", "1_b"), strict=True)
+        terms = zip(self.coefficients, LETTERS, strict=True)
         shown = [f"{number(c)} {matrix}" for c, matrix in terms if abs(c) > 1e-9]
         return " + ".join(shown) or "0"
 
@@ -59,7 +70,7 @@ def fitted(problem: Problem, gradients: Sequence[Array], tolerance: float) -> li
 
     >>> from chainrule.checking.problem import probe
     >>> print(*fitted(probe(), [-2 * D for D in probe().truth.D], 1e-7), sep="; ")
-    -2 N + -0.371429 Θ~; -2 N + -0.371429 Θ~; -2 N + -0.371429 Θ~
+    -2 N + -0.325 Θ~; -2 N + -0.325 Θ~; -2 N + -0.325 Θ~
     """
     fits = [Fit.of(gradient, problem, layer, tolerance) for layer, gradient in enumerate(gradients)]
     found = [fit for fit in fits if fit is not None]
@@ -73,9 +84,12 @@ def evidence(problem: Problem, gradients: Sequence[Array], tolerance: float) -> 
     if fits is None or not any(fit.differs(right) for fit in fits):
         return []
     if not any(fit.differs(fits[0]) for fit in fits):
-        return [f"In every layer yours = {fits[0]}; right is {right}."]
-    return [
-        f"{symbol('Θ', layer)}: yours = {fit}; right is {right}."
-        for layer, fit in enumerate(fits, start=1)
-        if fit.differs(right)
-    ]
+        found = [f"In every layer yours = {fits[0]}; right is {right}."]
+    else:
+        found = [
+            f"{symbol('Θ', layer)}: yours = {fit}; right is {right}."
+            for layer, fit in enumerate(fits, start=1)
+            if fit.differs(right)
+        ]
+    letters = [f"{letter} is {LETTERS[letter]}" for letter in LETTERS if letter in " ".join(found)]
+    return [*found, f"({'; '.join(letters)}.)"]

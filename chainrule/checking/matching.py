@@ -1,7 +1,7 @@
 """What each mistake would have returned, and which of them returned what is at hand.
 
-A :class:`Catalogue` belongs to one problem. It replays the mistakes of the table, alone, in one
-layer only, and two at a time, and compares each replay with a gradient. The replays do not depend
+A :class:`Catalogue` belongs to one problem. It replays the mistakes of the table, alone, in some of
+the layers, and two at a time, and compares each replay with a gradient. The replays do not depend
 on the gradient, so they are computed once.
 """
 
@@ -16,23 +16,23 @@ from typing import Any
 import numpy as np
 
 from .mistakes import TABLE, Mistake
-from .problem import Array, Problem, build, probe
+from .problem import PROBE_EXAMPLES, Array, Problem, build, probe
 from .steps import Changes, Run, only
 
 
 @dataclass(frozen=True)
 class Made:
-    """A mistake as it is made: one row of the table, one of its ways, in all layers or in one."""
+    """A mistake as it is made: one row of the table, one of its ways, in all layers or in some."""
 
     mistake: Mistake
     way: int = 0
-    layer: int | None = None
-    """The index of the only Theta concerned; None for all of them."""
+    layers: tuple[int, ...] = ()
+    """The indices of the Thetas concerned; empty for all of them."""
 
     @property
     def changes(self) -> Changes:
         changes = self.mistake.ways[self.way]
-        return changes if self.layer is None else only(changes, self.layer)
+        return only(changes, self.layers) if self.layers else changes
 
 
 Explanation = tuple[Made, ...]
@@ -56,7 +56,9 @@ class Match:
 MOST_ENTRIES = 4096
 """How many entries of a gradient are compared with each replay; of more, a sample."""
 MOST_FOR_PAIRS = 200_000
-"""Up to which size of a problem two thousand pairs are replayed."""
+"""Up to which size of a problem pairs, thousands of them, and choices of layers are replayed."""
+MOST_FOR_CHOICES = 4
+"""Up to how many Thetas every choice of them is tried."""
 
 
 @lru_cache(maxsize=16)
@@ -111,6 +113,12 @@ class Catalogue:
         with np.errstate(all="ignore"):
             return self.vector(Run(self.problem, changes, rate, self.base).gradients())
 
+    def explains(self, match: Match, gradients: Sequence[Array], tolerance: float) -> bool:
+        """Return whether what was found to match elsewhere gives *gradients* here."""
+        replayed, wanted = self.replay(match.made, match.rate or 0.0), self.vector(gradients)
+        size = max(1.0, float(np.abs(replayed).max()))
+        return bool(np.abs(replayed - wanted).max() <= tolerance * size)
+
     def wrong_deltas(self, match: Match) -> list[tuple[int, int]]:
         """Return (l, unit) of each delta^(l) that these mistakes make wrong in some example."""
         changes = [made.changes for made in match.made]
@@ -131,9 +139,19 @@ class Catalogue:
 
     @cached_property
     def _with_rate(self) -> list[Made]:
-        rows = [row for row in TABLE if row.applies(self.problem) and row.solves_rate]
+        """Those in which updated weights lead back to the hidden layers."""
         hidden = self.problem.last > 0
-        return [Made(row, way) for row in rows for way in range(len(row.ways)) if hidden]
+        return [made for made in self._solving if "gradient" not in made.changes and hidden]
+
+    @cached_property
+    def _steps(self) -> list[Made]:
+        """Those that make a step of gradient descent of what would be returned."""
+        return [made for made in self._solving if "gradient" in made.changes]
+
+    @cached_property
+    def _solving(self) -> list[Made]:
+        rows = [row for row in TABLE if row.applies(self.problem) and row.solves_rate]
+        return [Made(row, way) for row in rows for way in range(len(row.ways))]
 
     def _stack(self, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Array]:
         """Replay them all; leave out what overflows and what gives the right gradient."""
@@ -152,15 +170,14 @@ class Catalogue:
         return self._stack([(made,) for made in self._ways])
 
     @cached_property
-    def in_one_layer(self) -> tuple[list[Explanation], Array]:
-        """Each mistake in one layer alone, if it is another gradient then."""
-        layers = range(self.problem.last + 1)
+    def in_some_layers(self) -> tuple[list[Explanation], Array]:
+        """Each mistake in some of the layers, if it is another gradient then."""
         explanations, vectors = self._stack(
             [
-                (replace(made, layer=layer),)
+                (replace(made, layers=layers),)
+                for layers in self._some_layers()
                 for made in self._ways
                 if Run.WHOLE.isdisjoint(made.changes)
-                for layer in layers
             ]
         )
         everywhere = dict(zip(*self.singles, strict=True))
@@ -172,6 +189,16 @@ class Catalogue:
             for one, vector in zip(explanations, vectors, strict=True)
         ]
         return [one for one, keep in zip(explanations, new, strict=True) if keep], vectors[new]
+
+    def _some_layers(self) -> list[tuple[int, ...]]:
+        """Every choice of layers but all, few first; of a deep network the runs at either end."""
+        every = tuple(range(self.problem.last + 1))
+        if self.problem.size > MOST_FOR_PAIRS:
+            return [(layer,) for layer in every if self.problem.last]
+        if len(every) <= MOST_FOR_CHOICES:
+            return [chosen for size in every[1:] for chosen in combinations(every, size)]
+        ends = [part for i in every[1:] for part in (every[:i], every[i:]) if len(part) > 1]
+        return [(layer,) for layer in every] + ends
 
     @cached_property
     def pairs(self) -> tuple[list[Explanation], Array]:
@@ -202,18 +229,18 @@ class Catalogue:
     def unseen(self) -> list[str]:
         """The codes of the mistakes that leave this problem's gradient as it is."""
         seen = {one[0].mistake.code for one in self.singles[0]}
-        seen |= {made.mistake.code for made in self._with_rate}
+        seen |= {made.mistake.code for made in (*self._with_rate, *self._steps)}
         possible = [row.code for row in TABLE if row.ways and row.applies(self.problem)]
         return [code for code in dict.fromkeys(possible) if code not in seen]
 
     # Which of them is it?
 
     def single(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
-        """Return the single mistakes that give *gradients*, in all layers or else in one."""
+        """Return the single mistakes that give *gradients*, in all layers or else in some."""
         wanted = self.vector(gradients)
         matches = self._matches(*self.singles, wanted, tolerance)
         matches += self._solved([(made,) for made in self._with_rate], wanted, tolerance)
-        return matches or self._matches(*self.in_one_layer, wanted, tolerance)
+        return matches or self._matches(*self.in_some_layers, wanted, tolerance)
 
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the pairs of mistakes that give *gradients*."""
@@ -228,6 +255,30 @@ class Catalogue:
         matches = self._matches(*self.pairs, wanted, tolerance)
         return matches or self._solved(candidates, wanted, tolerance)
 
+    def step(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return what a step of gradient descent made of the gradient, or of one mistake's."""
+        wanted = self.vector(gradients)
+        alone: list[Explanation] = [(made,) for made in self._steps]
+        ones = self.singles[0] if self.problem.size <= MOST_FOR_PAIRS else []
+        others = [(*one, made) for made in self._steps for one in ones]
+        for explanations in (alone, others):
+            found = []
+            for explanation in explanations:
+                # What comes back is affine in the rate.
+                start = self.replay(explanation, 0.0)
+                move = self.replay(explanation, 1.0) - start
+                length = float(move @ move)
+                if not 0.0 < length < np.inf:
+                    continue
+                rate = float(move @ (wanted - start)) / length
+                size = max(1.0, float(np.abs(wanted).max()))
+                error = float(np.abs(start + rate * move - wanted).max()) / size
+                if error <= tolerance:
+                    found.append(Match(explanation, error, rate))
+            if found:
+                return _one_for_each_code(found)
+        return []
+
     def factors(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return three wrong factors at once that give *gradients*."""
         one_way = {
@@ -235,7 +286,13 @@ class Catalogue:
             for (made,) in reversed(self.singles[0])
             if made.mistake.category in ("mean", "sign", "factor", "penalty")
         }
-        explanations, vectors = self._stack(list(permutations(one_way.values(), 3)))
+        triples = [
+            triple
+            for triple in permutations(one_way.values(), 3)
+            # Of two wrong counts at once one is enough to tell.
+            if sum(made.mistake.category == "mean" for made in triple) < 2
+        ]
+        explanations, vectors = self._stack(triples)
         return self._matches(explanations, vectors, self.vector(gradients), tolerance)
 
     def from_output(self, gradients: Sequence[Array], layer: int, tolerance: float) -> list[Match]:
@@ -332,8 +389,8 @@ def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> st
     others = [
         ("lambda = 1.3", replace(problem, lam=lam)),
         ("other weights and data, of order 1", build(sizes, problem.m, problem.lam, **options)),
-        ("seven examples", build(sizes, 7, problem.lam, **options)),
-        ("seven examples and lambda = 1.3", build(sizes, 7, lam, **options)),
+        ("eight examples", build(sizes, PROBE_EXAMPLES, problem.lam, **options)),
+        ("eight examples and lambda = 1.3", build(sizes, PROBE_EXAMPLES, lam, **options)),
         (
             "the probe network",
             probe(
@@ -345,7 +402,7 @@ def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> st
         ),
     ]
     for says, other in others:
-        if all(made.layer is None or made.layer <= other.last for made in (*one, *two)):
+        if all(layer <= other.last for made in (*one, *two) for layer in made.layers):
             replays = catalogue(other)
             if not _equal(replays.replay(one, 0.5), replays.replay(two, 0.5)):
                 return says

@@ -35,6 +35,7 @@ CATEGORIES = MappingProxyType(
         "forward": "the forward pass",
         "sum": "the product of delta and activations",
         "bias": "the gradient of the biases",
+        "update": "a step of gradient descent inside the function",
         "examples": "which examples and targets are used",
         "layout": "the order of the entries",
         "call": "how the function behaves when called",
@@ -72,6 +73,25 @@ def _scaled(factor: Callable[[Run], float]) -> Callable[..., Any]:
     return lambda run, usual, *layer: factor(run) * usual(*layer)
 
 
+def _both(factor: Callable[[Problem], float]) -> tuple[Changes, ...]:
+    """A factor before the data alone, and before the penalty too."""
+    scaled = _scaled(lambda run: factor(run.problem))
+    return {"data": scaled}, {"gradient": scaled}
+
+
+def _decay_of(what: Callable[[Array], Array]) -> Changes:
+    """Make the penalty (lambda/m) what(Theta~) in place of (lambda/m) Theta~."""
+
+    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+        theta = what(_with_column_0(run.problem.thetas[layer], 0.0))
+        biases = np.zeros((len(theta), 1))  # regularise leaves column 0 out: hide all behind one
+        covered = np.hstack([biases, theta])
+        zeros = np.zeros_like(covered)
+        return backprop.regularise(zeros, covered, run.problem.lam, run.count())[:, 1:]
+
+    return {"decay": change}
+
+
 def _with_column_0(matrix: Array, column: Array | float) -> Array:
     changed: Array = matrix.copy()
     changed[:, 0] = column
@@ -107,6 +127,34 @@ def _residual(run: Run, outputs: Array) -> Array:
     """Outputs - y, with the factor that the loss puts before it."""
     loss = "half_squared_error" if _takes_logarithms(run.problem) else run.problem.loss
     return backprop.delta_output(outputs, run.targets(), loss=loss, output_activation="linear")
+
+
+def _slope_missing_at_the_logarithms(run: Run, usual: Callable[[], Array]) -> Array:
+    """The derivative of the cost by a, where delta, that by z, belongs."""
+    h, y = run.a(run.last + 1), run.targets()
+    slope: Array = -y / h if run.problem.output == "softmax" else usual() / _output_slope(run)
+    return slope
+
+
+def _thresholded(run: Run, usual: Callable[[], Array]) -> Array:
+    """The prediction, 0 or 1, where the output belongs."""
+    h = run.a(run.last + 1)
+    if run.problem.output == "softmax":
+        predicted = (h == h.max(axis=1, keepdims=True)).astype(float)
+    else:
+        predicted = (h > 0.5).astype(float)
+    residual = _residual(run, predicted)
+    return residual if _takes_logarithms(run.problem) else residual * _output_slope(run)
+
+
+def _softmax_along(axis: int | None) -> Changes:
+    def change(run: Run, usual: Callable[[], Array]) -> Array:
+        z = run.z(run.last)
+        e = np.exp(z - z.max())
+        wrong: Array = e / e.sum(axis=axis, keepdims=True) - run.targets()
+        return wrong
+
+    return {"output_delta": change}
 
 
 def _takes_logarithms(problem: Problem) -> bool:
@@ -158,6 +206,42 @@ def _slope_formula(argument: Callable[[Run, int], Array]) -> Callable[..., Any]:
     return change
 
 
+def _formula_of(name: str) -> Changes:
+    """Another activation's formula of g' in terms of a, with this layer's a in it."""
+    formulas: dict[str, Callable[[Array], Array]] = {
+        "sigmoid": lambda a: a * (1.0 - a),
+        "tanh": lambda a: 1.0 - a * a,
+    }
+    return {
+        "slope": lambda run, usual, layer: (
+            usual(layer) if run.activation(layer) == name else formulas[name](run.a(layer + 1))
+        )
+    }
+
+
+def _masked_by_blame(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    if run.activation(layer) != "relu":
+        return usual(layer)
+    mask: Array = (run.blame(layer) > 0).astype(float)
+    return mask
+
+
+def _leaking(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    if run.activation(layer) != "relu":
+        return usual(layer)
+    return np.where(run.z(layer) > 0, 1.0, 0.01)
+
+
+def _slope_of_neighbour(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    """The slopes at [1, z], the last of them dropped where the first should be."""
+    shifted = backprop.with_bias(run.z(layer))[:, :-1]
+    return backprop.derivative(run.activation(layer), shifted)
+
+
+def _uses_relu(problem: Problem) -> bool:
+    return "relu" in problem.activations
+
+
 def _theta_not_transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
     theta = usual(layer)
     weights = theta[:, 1:]
@@ -179,6 +263,31 @@ def _consumer(index: int) -> Callable[..., Any]:
         return one
 
     return change
+
+
+def _updated_by_each_example(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    # (Theta - r delta a^T)^T delta = Theta^T delta - r |delta|^2 a, for each example.
+    squares = np.square(run.delta(layer + 1)).sum(axis=1, keepdims=True)
+    blame: Array = usual(layer) - run.rate * squares * run.a(layer + 1)
+    return blame
+
+
+def _ones_last_forward(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    z: Array = _ones_last(run.a(layer)) @ run.problem.thetas[layer].T
+    return z
+
+
+def _ones_last(a: Array) -> Array:
+    return np.roll(backprop.with_bias(a), -1, axis=1)
+
+
+def _columns_rolled(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    return np.roll(usual(layer), -1, axis=1)
+
+
+def _no_bias(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    z: Array = run.a(layer) @ run.problem.thetas[layer][:, 1:].T
+    return z
 
 
 def _updated(gradient: str) -> Changes:
@@ -230,6 +339,22 @@ def _on_the_bias_too(run: Run, usual: Callable[[int], Array], layer: int) -> Arr
     biases = np.hstack([np.zeros((len(theta), 1)), theta[:, :1]])
     column = backprop.regularise(np.zeros_like(biases), biases, run.problem.lam, run.count())
     return _with_column_0(usual(layer), column[:, 1])
+
+
+def _skipping(entries: tuple[int | slice, int | slice]) -> Callable[..., Any]:
+    """The penalty with these entries left out in place of column 0."""
+
+    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+        decay = _on_the_bias_too(run, usual, layer)
+        decay[entries] = 0.0
+        return decay
+
+    return change
+
+
+def _stepped(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    updated: Array = run.problem.thetas[layer] - run.rate * usual(layer)
+    return updated
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -296,6 +421,60 @@ TABLE: tuple[Mistake, ...] = (
         lambda problem: _mean(problem) and problem.m > 1,
     ),
     Mistake(
+        "mean.number-of-features",
+        "B9",
+        "The sum over the examples is divided by the number of features, not of examples.",
+        "m is the number of rows of X: X.shape[0], or len(X), not X.shape[1].",
+        _both(lambda problem: problem.m / problem.sizes[0]),
+        _mean,
+    ),
+    Mistake(
+        "mean.number-of-outputs",
+        "B9",
+        "The sum over the examples is divided by the number of outputs, not of examples.",
+        "m is the number of rows of Y: Y.shape[0], or len(Y), not Y.shape[1].",
+        _both(lambda problem: problem.m / problem.K),
+        _mean,
+    ),
+    Mistake(
+        "mean.over-outputs",
+        "B9",
+        "The gradient is divided by the number of outputs as well as by m.",
+        "The cost adds up the outputs and is a mean over the examples: divide by m = Y.shape[0], "
+        "not by Y.size; np.sum(...) / m, not np.mean(...).",
+        _both(lambda problem: 1 / problem.K),
+        lambda problem: problem.K > 1,
+    ),
+    Mistake(
+        "mean.entries-of-x",
+        "B9",
+        "The sum over the examples is divided by the number of entries of X.",
+        "m is the number of rows of X: X.shape[0], or len(X), not X.size.",
+        _both(lambda problem: 1 / problem.sizes[0]),
+        _mean,
+    ),
+    Mistake(
+        "mean.missing-in-weights",
+        "B9",
+        "The gradient of the weights is not divided by m; that of the biases is.",
+        "Divide all of Delta by m.",
+        (
+            {
+                "data": lambda run, usual, layer: _with_column_0(
+                    usual(layer) * run.m, usual(layer)[:, 0]
+                )
+            },
+        ),
+        _mean,
+    ),
+    Mistake(
+        "mean.other",
+        "B9",
+        "Each example alone is right, but what is made of all of them is not, in a way that is not "
+        "in the list.",
+        "Look at how the examples are added up, and at what the sum is divided by.",
+    ),
+    Mistake(
         "mean.not-wanted",
         "B9",
         "The sum over the examples is divided by m, but the stated cost is a sum.",
@@ -320,7 +499,7 @@ TABLE: tuple[Mistake, ...] = (
     ),
     Mistake(
         "factor.two",
-        "A2",
+        "B8",
         "There is a factor 2 too many.",
         "Compare the cost with its derivative: 2 comes from a square without 1/2, and belongs to "
         "no other loss.",
@@ -328,7 +507,7 @@ TABLE: tuple[Mistake, ...] = (
     ),
     Mistake(
         "factor.half",
-        "C1",
+        "B8",
         "There is a factor 1/2 too many.",
         "The 1/2 of a half squared error cancels when it is differentiated; no other loss has one.",
         ({"data": _scaled(lambda run: 0.5)}, {"gradient": _scaled(lambda run: 0.5)}),
@@ -345,7 +524,8 @@ TABLE: tuple[Mistake, ...] = (
         "penalty.not-divided",
         "B10",
         "The regularisation term is not divided by m.",
-        "Add (lambda/m) Theta, not lambda Theta.",
+        "Add (lambda/m) Theta, not lambda Theta: the penalty is lambda/2m times the squares. "
+        "With lambda/2 times them, as some courses have it, it is another cost.",
         ({"decay": _scaled(_count)},),
         _mean,
     ),
@@ -384,6 +564,43 @@ TABLE: tuple[Mistake, ...] = (
         "Set column 0 of the matrix that is multiplied by lambda to 0.",
         ({"decay": _ones_in_the_bias},),
     ),
+    Mistake(
+        "penalty.skips-wrong-entries",
+        "B10",
+        "The penalty leaves out other entries than the biases: row 0, or the last column.",
+        "Set column 0 of Theta to 0 in the penalty: Theta[:, 0], not Theta[0, :] or Theta[:, -1].",
+        (
+            {"decay": _skipping((0, slice(None)))},
+            {"decay": _skipping((slice(None), -1))},
+        ),
+    ),
+    Mistake(
+        "penalty.not-differentiated",
+        "A1",
+        "The squares of the weights are added: the penalty itself, not its derivative.",
+        "The derivative of (lambda/2m) Theta^2 is (lambda/m) Theta.",
+        (_decay_of(lambda theta: theta**2 / 2), _decay_of(np.square)),
+    ),
+    Mistake(
+        "penalty.of-absolute-values",
+        "A1",
+        "The penalty is that of absolute values: it adds the sign of Theta, not Theta.",
+        "The cost has squares, whose derivative is (lambda/m) Theta.",
+        (_decay_of(np.sign), _decay_of(lambda theta: np.sign(theta) / 2)),
+    ),
+    Mistake(
+        "penalty.without-theta",
+        "A1",
+        "lambda/m itself is added to the gradient of the weights.",
+        "Multiply it by Theta: the term is (lambda/m) Theta.",
+        (_decay_of(lambda theta: (theta != 0).astype(float)),),
+    ),
+    Mistake(
+        "penalty.other",
+        "B10",
+        "The regularisation term is wrong in a way that is not in the list; all else is right.",
+        "Add (lambda/m) Theta to D, except in the bias column.",
+    ),
     # The delta of the output layer.
     Mistake(
         "output.slope-doubled",
@@ -399,6 +616,14 @@ TABLE: tuple[Mistake, ...] = (
         "For squared errors delta = -(y - a) g'(z).",
         ({"output_delta": lambda run, usual: _residual(run, run.a(run.last + 1))},),
         _squares,
+    ),
+    Mistake(
+        "output.slope-missing",
+        "B11",
+        "The factor g'(z) is missing in the output delta: it is the derivative by a, not by z.",
+        "Multiply by g'(z): the denominators cancel, and a - y is left.",
+        ({"output_delta": _slope_missing_at_the_logarithms},),
+        _takes_logarithms,
     ),
     Mistake(
         "output.half-of-cost",
@@ -434,6 +659,36 @@ TABLE: tuple[Mistake, ...] = (
         tuple(_output_of(name) for name in backprop.ACTIVATIONS),
         _squares,
     ),
+    Mistake(
+        "output.not-differentiated",
+        "B8",
+        "The output delta has the square or the absolute value of the error, not the error.",
+        "delta is made of a - y with its sign: the cost is differentiated already.",
+        (
+            {"output_delta": lambda run, usual: usual() * (run.a(run.last + 1) - run.targets())},
+            {
+                "output_delta": lambda run, usual: (
+                    usual() * np.sign(run.a(run.last + 1) - run.targets())
+                )
+            },
+        ),
+    ),
+    Mistake(
+        "output.thresholded",
+        "B8",
+        "The output delta is made with predictions, 0 or 1, where the outputs belong.",
+        "Subtract the targets from the activations, before anything is rounded or thresholded.",
+        ({"output_delta": _thresholded},),
+        lambda problem: problem.output in ("sigmoid", "softmax"),
+    ),
+    Mistake(
+        "output.softmax-along-wrong-axis",
+        "B7",
+        "The softmax is normalised over the examples, or over everything at once.",
+        "Each example's outputs add up to 1: sum over the classes of one example.",
+        (_softmax_along(0), _softmax_along(None)),
+        lambda problem: problem.output == "softmax" and problem.m > 1,
+    ),
     # The deltas of the hidden layers.
     Mistake(
         "hidden.slope-missing",
@@ -467,7 +722,47 @@ TABLE: tuple[Mistake, ...] = (
         "C8",
         "The hidden deltas have the derivative of another activation.",
         "Use the derivative of the activation that the forward pass uses.",
-        tuple(_slope_of(name) for name in ("sigmoid", "tanh", "relu")),
+        (
+            *(_slope_of(name) for name in ("sigmoid", "tanh", "relu")),
+            *(_formula_of(name) for name in ("sigmoid", "tanh")),
+        ),
+    ),
+    Mistake(
+        "hidden.relu-mask-of-delta",
+        "C8",
+        "The ReLU's mask is taken where the incoming gradient is positive, not where z is.",
+        "The derivative of the ReLU depends on z: let the gradient through where z > 0.",
+        ({"slope": _masked_by_blame},),
+        _uses_relu,
+    ),
+    Mistake(
+        "hidden.slope-leaks",
+        "C8",
+        "The hidden deltas have the slope 0.01 of a leaky ReLU where z is negative.",
+        "Use the derivative of the activation that the forward pass uses: 0 where z < 0.",
+        ({"slope": _leaking},),
+        _uses_relu,
+    ),
+    Mistake(
+        "hidden.slope-squared",
+        "B5",
+        "The hidden deltas are multiplied by g'(z) twice.",
+        "Multiply Theta^T delta by g'(z) once.",
+        ({"slope": lambda run, usual, layer: usual(layer) ** 2},),
+    ),
+    Mistake(
+        "hidden.slope-of-neighbour",
+        "B5",
+        "Each hidden delta is multiplied by the slope of the unit before it.",
+        "If the bias unit is put in front of z, drop entry 0 of the slopes again, not the last.",
+        ({"slope": _slope_of_neighbour},),
+    ),
+    Mistake(
+        "hidden.averaged",
+        "B5",
+        "The hidden deltas are the mean over the units that a hidden unit feeds, not the sum.",
+        "Add up over all units of the next layer: Theta^T delta.",
+        ({"blame": lambda run, usual, layer: usual(layer) / len(run.problem.thetas[layer + 1])},),
     ),
     Mistake(
         "hidden.slope-is-a",
@@ -522,7 +817,7 @@ TABLE: tuple[Mistake, ...] = (
         "B5",
         "The weights were updated before the hidden delta was computed from them.",
         "Compute all gradients first, at one and the same point; update afterwards.",
-        (_updated("gradient"), _updated("data")),
+        (_updated("gradient"), _updated("data"), {"blame": _updated_by_each_example}),
         solves_rate=True,
     ),
     # Forward.
@@ -533,7 +828,38 @@ TABLE: tuple[Mistake, ...] = (
         "Use the stated activation, forwards and backwards.",
         tuple({"activation": _named(name)} for name in backprop.ACTIVATIONS),
     ),
+    Mistake(
+        "forward.no-bias",
+        "A7",
+        "The biases are left out of the forward pass.",
+        "z = Theta [1; a]: put the bias unit in front of the activations of every layer.",
+        ({"z": _no_bias}, {"z": _no_bias, "data": _bias(lambda run, layer, data: 0.0)["data"]}),
+    ),
+    Mistake(
+        "forward.ones-last",
+        "A7",
+        "The bias unit stands behind the activations; Theta has the biases in column 0.",
+        "Put the column of ones first: np.c_[np.ones(m), a].",
+        (
+            {"z": _ones_last_forward, "sums": _columns_rolled},
+            {"z": _ones_last_forward, "sums": _columns_rolled, "blame": _last_unit_dropped},
+            {
+                "z": _ones_last_forward,
+                "sums": _columns_rolled,
+                "blame": _last_unit_dropped,
+                "decay": _skipping((slice(None), -1)),
+            },
+            {"z": _ones_last_forward},
+        ),
+    ),
     # The sum over the examples of delta a^T.
+    Mistake(
+        "sum.ones-last",
+        "B9",
+        "The gradient of the biases is in the last column; Theta has the biases in column 0.",
+        "Put the column of ones first here too: delta [1; a]^T.",
+        ({"sums": _columns_rolled},),
+    ),
     Mistake(
         "sum.z-for-a",
         "B9",
@@ -556,17 +882,44 @@ TABLE: tuple[Mistake, ...] = (
         "Add up delta a^T over the examples, and return that sum.",
         ({"data": _scaled(lambda run: 0)},),
     ),
+    Mistake(
+        "sum.all-zero",
+        "B10",
+        "Every entry is 0.",
+        "Return the arrays that the loop fills, not those that were made for them.",
+        ({"gradient": _scaled(lambda run: 0)},),
+    ),
+    # A step of gradient descent.
+    Mistake(
+        "update.weights-returned",
+        "B10",
+        "The weights come back, not their gradient.",
+        "Return the gradient, and update the weights outside. Where the weights are "
+        "Values or tensors, return the .grad of each.",
+        ({"gradient": _stepped},),
+        solves_rate=True,
+    ),
+    Mistake(
+        "update.rate-inside",
+        "B10",
+        "Everything is multiplied by one factor, such as a learning rate.",
+        "Return the gradient alone, and multiply by the learning rate in the update.",
+        ({"gradient": lambda run, usual, layer: run.rate * usual(layer)},),
+        # One delta for one output and one example: any mistake in it is such a factor.
+        lambda problem: problem.m * problem.K > 1,
+        solves_rate=True,
+    ),
     # The biases.
     Mistake(
         "bias.zero",
-        "C3",
+        "B9",
         "The gradient of the biases is zero.",
         "A bias is the weight of a unit that is always 1: its gradient is delta.",
         (_bias(lambda run, layer, data: 0.0),),
     ),
     Mistake(
         "bias.not-summed",
-        "C3",
+        "B9",
         "The gradient of the biases is not summed over the batch.",
         "Add up the deltas of all examples.",
         (
@@ -578,7 +931,7 @@ TABLE: tuple[Mistake, ...] = (
     ),
     Mistake(
         "bias.times-m",
-        "C2",
+        "B9",
         "The gradient of the biases is summed over the batch, but not divided by m.",
         "Biases are averaged like weights: divide their sum by m too.",
         (_bias(lambda run, layer, data: data[:, 0] * run.m),),
@@ -586,21 +939,21 @@ TABLE: tuple[Mistake, ...] = (
     ),
     Mistake(
         "bias.divided-by-m",
-        "C2",
+        "B9",
         "The gradient of the biases is divided by m once too often.",
         "Average the deltas once.",
         (_bias(lambda run, layer, data: data[:, 0] / run.m),),
     ),
     Mistake(
         "bias.one-total",
-        "C3",
+        "B9",
         "All biases of a layer get one total: the deltas are summed over the units too.",
         "Sum over the examples only: axis=0 if rows are examples.",
         (_bias(lambda run, layer, data: data[:, 0].sum()),),
     ),
     Mistake(
         "bias.row-sum",
-        "C3",
+        "B9",
         "The gradient of a bias is the row sum of the weights' gradient.",
         "It is the sum of the deltas: no activation enters it.",
         (_bias(lambda run, layer, data: data[:, 1:].sum(axis=1)),),
@@ -690,6 +1043,18 @@ TABLE: tuple[Mistake, ...] = (
         "Work on copies; update the weights outside.",
     ),
     Mistake(
+        "call.not-loaded",
+        "B10",
+        "The function cannot be loaded.",
+        "Correct the file, or the name of the function.",
+    ),
+    Mistake(
+        "call.wrong-arguments",
+        "B10",
+        "The function does not take the four arguments that it is called with.",
+        "Define it as FUNCTION(thetas, X, Y, lam), even if it does not need them all.",
+    ),
+    Mistake(
         "call.raises",
         "B10",
         "The function raises an exception.",
@@ -730,6 +1095,12 @@ TABLE: tuple[Mistake, ...] = (
         "B10",
         "The data gradient and the weights are all there, with wrong factors before them.",
         "Compare each factor with D = (1/m) Delta + (lambda/m) Theta.",
+    ),
+    Mistake(
+        "unknown.products",
+        "B10",
+        "The deltas are right; no mistake in the list explains what is made of them.",
+        "Look at the product delta a^T, at the column of the biases, and at the penalty.",
     ),
     Mistake(
         "unknown.deltas",

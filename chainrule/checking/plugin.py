@@ -27,7 +27,7 @@ def assert_gradients_close() -> Callable[..., None]:
 
 @pytest.fixture
 def probe_network() -> Problem:
-    """Return the probe network: 3-4-3-2, seven examples, lambda 1.3, the logistic loss."""
+    """Return the probe network: 5-6-4-3, eight examples, lambda 1.3, the logistic loss."""
     from .problem import probe
 
     return probe()

@@ -11,7 +11,9 @@ Run as a program (``python -m chainrule.checking.process``) this module is the o
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -26,12 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from .calls import Caller, Outcome, until_failure
+from .calls import Caller, Outcome, told, until_failure
 from .layouts import MOST_ENTRIES, Tree
 from .problem import Problem
 
 _MOST_BYTES = 16 * MOST_ENTRIES
 _MOST_TEXT = 4000
+_REFUSED = "memory-limit-too-small"
+"""The name of a file that the other side writes when it cannot even start."""
+_ROOM = 32
+"""How many MiB a function must have beside what Python and NumPy take."""
 
 
 def caller_of_file(
@@ -41,7 +47,8 @@ def caller_of_file(
 
     *time_limit*, in seconds, is for all calls of a sequence together, starting Python and importing
     the file included; *memory_limit*, in MiB, holds where the system can limit memory (not on
-    Windows or macOS). ``ValueError`` if they are not above 0.
+    Windows or macOS). ``ValueError`` if they are not above 0, and, at the call, if Python itself
+    needs more memory. A file that cannot be imported, or lacks the function, is an outcome.
     """
     if not 0 < time_limit < 1e6 or not memory_limit > 0:
         raise ValueError(
@@ -55,6 +62,11 @@ def caller_of_file(
             for i, problem in enumerate(problems):
                 write_problem(folder / f"problem-{i}.npz", problem)
             end = _run(folder, path, function, len(problems), time_limit, memory_limit)
+            if (folder / _REFUSED).exists():
+                raise ValueError(
+                    f"a memory limit of {memory_limit} MiB: Python and NumPy alone take "
+                    f"{(folder / _REFUSED).read_text()} MiB here"
+                )
             outcomes = []
             for i in range(len(problems)):
                 outcomes.append(_read_outcome(folder / f"outcome-{i}.npz", end))
@@ -197,6 +209,35 @@ def _limit(seconds: float, mebibytes: int) -> None:
             resource.setrlimit(getattr(resource, name), (limit, limit))
 
 
+def _taken() -> int:
+    """Return the MiB of address space that this process has taken; 0 if the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def _loaded(path: Path, name: str) -> Any:
+    """Return the function, or the outcome that there is none."""
+    try:
+        return _function(path, name)
+    except SyntaxError as error:
+        where = "" if error.lineno is None else f", line {error.lineno}"
+        line = " ".join((error.text or "").split())
+        says = f"{path.name}{where}: {error.msg}{': ' if line else ''}{line}"
+    except _NoFunctionError as error:
+        says = str(error)
+    except SystemExit as error:
+        says = (
+            f"{path.name} calls exit({error.code!r}) when it is imported: put that under "
+            "if __name__ == '__main__':"
+        )
+    except Exception as error:
+        says = f"{path.name} cannot be imported: {told(error)}"
+    return Outcome(None, "call.not-loaded", says)
+
+
 def _function(path: Path, name: str) -> Any:
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -206,21 +247,27 @@ def _function(path: Path, name: str) -> Any:
     # dataclasses and pickle look a module up; a file called json.py must not replace json.
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
-    found = getattr(module, name, None)
+    if not hasattr(module, name):
+        own = [key for key, value in vars(module).items() if inspect.isfunction(value)
+               and value.__module__ == module.__name__]  # fmt: skip
+        close = difflib.get_close_matches(name, own, n=1)
+        there = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(own[:8]) or 'none'}"
+        raise _NoFunctionError(f"{path.name} has no function named {name!r}: {there}")
+    found = getattr(module, name)
     if not callable(found):
-        raise ImportError(f"{path.name} has no function {name}")
+        raise _NoFunctionError(f"{name} in {path.name} is no function: {found!r:.60}")
     return found
 
 
+class _NoFunctionError(Exception):
+    """The file was imported, and has no such function."""
+
+
 def _serve(folder: Path, path: Path, name: str, count: int) -> None:
-    loaded: list[Any] = []
-
-    def function(*arguments: Any) -> Any:
-        # Inside the call, so that a file that cannot be imported is a finding too.
-        if not loaded:
-            loaded.append(_function(path, name))
-        return loaded[0](*arguments)
-
+    function = _loaded(path, name)
+    if isinstance(function, Outcome):
+        _write_outcome(folder / "outcome-0.npz", function)
+        return
     problems = (read_problem(folder / f"problem-{i}.npz") for i in range(count))
     for i, outcome in enumerate(until_failure(function, problems)):
         _write_outcome(folder / f"outcome-{i}.npz", outcome)
@@ -228,6 +275,9 @@ def _serve(folder: Path, path: Path, name: str, count: int) -> None:
 
 def _main(arguments: Sequence[str]) -> None:
     folder, path, name, count, seconds, mebibytes = arguments
+    if _taken() + _ROOM > int(mebibytes):
+        (Path(folder) / _REFUSED).write_text(str(_taken() + _ROOM))
+        return
     _limit(float(seconds), int(mebibytes))
     _serve(Path(folder), Path(path), name, int(count))
     # Threads and exit handlers of the file do not get to delay the end.

@@ -40,7 +40,7 @@ class Finding:
     code: str
     """The stable code of its row in the table of mistakes."""
     layer: int | None
-    """l of the Theta^(l) it was made in; None if in all of them."""
+    """l of the Theta^(l) it was made in; None if in all of them, or in several."""
     says: str
     fix: str
     rule: str = ""
@@ -53,6 +53,8 @@ class Finding:
     confidence: str = "certain"
     """"certain", "one of several" if there are alternatives, or "partial" if it may not be all."""
     alternatives: tuple[Alternative, ...] = ()
+    layers: tuple[int, ...] = ()
+    """l of each Theta^(l) it was made in, if it was made in several but not in all of them."""
 
     @property
     def category(self) -> str:
@@ -174,6 +176,7 @@ class Report:
             "category": finding.category,
             "about": CATEGORIES[finding.category],
             "layer": finding.layer,
+            "layers": list(finding.layers),
         }
         if finding.category == "call":
             told |= {"code": finding.code, "says": finding.says, "evidence": finding.evidence}

@@ -8,7 +8,7 @@ replacements, the second around the first, so pairs need nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -184,12 +184,12 @@ def _reachable(name: str, seen: set[str]) -> set[str]:
 _ALL_NEEDS = {name: frozenset(_reachable(name, set())) for name in Run.NEEDS}
 
 
-def only(changes: Changes, layer: int) -> Changes:
-    """Return *changes* restricted to one layer."""
+def only(changes: Changes, layers: Collection[int]) -> Changes:
+    """Return *changes* restricted to some layers."""
 
     def restricted(change: Change) -> Change:
         def maybe(run: Run, usual: Callable[..., Any], at: int) -> Any:
-            return change(run, usual, at) if at == layer else usual(at)
+            return change(run, usual, at) if at in layers else usual(at)
 
         return maybe
 

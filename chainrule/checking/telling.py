@@ -34,12 +34,16 @@ def unseen(told: dict[str, Any]) -> str:
 
 def facts_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what is told of a finding as pairs of a label and a text, its headline first."""
-    head = finding.get("says") or f"There is a mistake in {finding['about']}."
+    about = "that is" if finding["category"] == "unknown" else "in"
+    head = finding.get("says") or f"There is a mistake {about} {finding['about']}."
     facts = [("finding", head)]
     if "code" in finding:
         facts.append(("code", finding["code"]))
     if finding["layer"] is not None:
         facts.append(("where", f"the layer of {symbol('Θ', finding['layer'])}"))
+    if finding["layers"]:
+        where = " and ".join(symbol("Θ", layer) for layer in finding["layers"])
+        facts.append(("where", f"the layers of {where}"))
     if finding.get("formula"):
         facts.append(("rule", f"{finding['rule']}: {finding['formula']}"))
     for key in ("here", "evidence", "confidence", "fix"):
