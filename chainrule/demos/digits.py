@@ -188,7 +188,8 @@ def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
     """Return its entries at *positions* by finite differences of the loss."""
     centre = loss_of(model, batch).data
     entries = []
-    for parameter in np.array(model.parameters())[positions]:
+    unrolled = [p for array in model.parameter_arrays() for p in array.values]
+    for parameter in np.array(unrolled)[positions]:
 
         def moved(x: float, parameter: cr.Value = parameter) -> list[float]:
             parameter.data = x
