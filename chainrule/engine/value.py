@@ -317,7 +317,10 @@ class Value(Common):
     # --- hooks -------------------------------------------------------------------------------
 
     def __init_subclass__(cls) -> NoReturn:
-        raise TypeError("Value cannot be subclassed: write functions of Values, or nn modules")
+        raise TypeError(
+            "Value cannot be subclassed: write functions of Values, or nn modules, and keep what "
+            "belongs to a Value in a dictionary with the Value for its key"
+        )
 
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
