@@ -44,6 +44,14 @@ left its domain. The same in reverse, forward and higher-order mode.
 | `logaddexp(-inf, -inf)`, `hypot(0, 0)` | (0, 0) |
 | `atan2(0, 0)` | nan |
 | `where` | only the chosen branch is linked: no nan leaks from the other |
+
+## With NumPy
+
+The functions take arrays of numbers or of Values, element by element. So do NumPy's own of the same
+purpose: `np.exp(A)`, `np.hypot(A, B)`, `np.mean(A)`, `np.std(A)`, `A @ B`. Two of NumPy's never ask
+the Values in an array: `np.maximum(A, 0)` compares and keeps one of the two, so that a plain 0 may
+stand in the result and a tie has no subgradient, and `np.logaddexp(A, B)` is refused.
+`cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
 """
 
 

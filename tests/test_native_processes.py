@@ -203,8 +203,8 @@ table = {{name: Row() for name in names}}
 for name, row in table.items():
     row.name = name
 refuse = lambda *args: (_ for _ in ()).throw(TypeError(args))
-asked = ("as_float leaf_data checked_label refuse_write coerced comparable evaluate observe "
-         "watch_backward").split()
+asked = ("as_float leaf_data checked_label checked_grad refuse_arguments refuse_attribute "
+         "refuse_write coerced comparable evaluate observe watch_backward").split()
 value = types.SimpleNamespace(**dict.fromkeys(asked, refuse))
 value.checked_label = str
 native.connect(types.SimpleNamespace(TABLE=table), value)

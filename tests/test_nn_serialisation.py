@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
 import stat
 import struct
 import sys
@@ -199,9 +201,9 @@ def test_places_that_cannot_be_written(model, tmp_path):
     ("call", "error", "message"),
     [
         (lambda p: nn.save(p, nn.MLP(1, [1])), TypeError, "a Module, then a path"),
-        (lambda p: nn.save(nn.MLP(1, [1]), None), TypeError, "NoneType"),
+        (lambda p: nn.save(nn.MLP(1, [1]), None), TypeError, "save: the path is None"),
         (lambda p: nn.save(nn.Module(), p), ValueError, "has no parameters"),
-        (lambda p: nn.load(3), TypeError, "int"),
+        (lambda p: nn.load(3), TypeError, "load: the path is 3"),
         (lambda p: nn.load(p, into={}), TypeError, "into is {}; expected a Module"),
     ],
 )
@@ -488,3 +490,47 @@ def test_a_file_saved_again_keeps_its_permissions(tmp_path):
     path.chmod(0o600)
     nn.save(nn.MLP(1, [1]), path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("", FileNotFoundError, "the path is empty; expected the name of a file: ''"),
+        ("a\0b", FileNotFoundError, "the path has a null character"),
+        ("loop", OSError, "'loop'$"),
+        ("loop/weights.npz", OSError, "'loop/weights.npz'$"),
+        ("folder", IsADirectoryError, "Is a directory: 'folder'$"),
+        ("nowhere/weights.npz", FileNotFoundError, "'nowhere/weights.npz'$"),
+        ("file/weights.npz", OSError, "'file/weights.npz'$"),
+        ("x" * 300, OSError, "too long: 'x{300}'$"),
+        (3, TypeError, "the path is 3; expected a str or a pathlib.Path"),
+        (b"weights.npz", TypeError, "expected a str or a pathlib.Path"),
+        (None, TypeError, "the path is None"),
+    ],
+)
+def test_a_path_that_cannot_be_is_named_as_it_was_given(
+    path, error, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(error, match=message):
+        nn.save(nn.MLP(1, [1], seed=0), path)
+    with pytest.raises(error, match=message):
+        nn.load(path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "loop").is_symlink()
+
+
+def test_a_failure_to_write_names_the_file_and_not_the_one_beside_it(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "weights.npz"
+    with pytest.raises(OSError, match=re.escape(str(path))):
+        nn.save(nn.MLP(1, [1], seed=0), path)
+    assert not list(tmp_path.iterdir())

@@ -120,6 +120,31 @@ def test_numpys_functions_of_two_arguments_likewise(ufunc):
     assert [type(x) for x in array] == [Value, Value]
 
 
+@pytest.mark.parametrize("ufunc", [np.hypot, np.arctan2])
+def test_numpys_functions_of_two_arrays_of_values_likewise(ufunc):
+    a, b = np.array([Value(0.7), Value(-2.0)]), np.array([Value(1.5), Value(0.5)])
+    for other in (b, 1.5):
+        array = ufunc(a, other)
+        assert [type(y) for y in array] == [Value, Value]
+        assert array[0].data == pytest.approx(float(ufunc(0.7, 1.5)), rel=1e-15)
+        assert array[0].parents[0] is a[0]
+
+
+def test_variance_and_standard_deviation_of_an_array_of_values_are_differentiable():
+    numbers = np.array([1.0, -2.0, 4.0, 0.5])
+    values = np.array([Value(x) for x in numbers])
+    for function in (np.var, np.std):
+        for v in values:
+            v.grad = 0.0
+        y = function(values)
+        y.backward()
+        assert y.data == pytest.approx(function(numbers), rel=1e-14)
+        slope = 2 * (numbers - numbers.mean()) / 4
+        if function is np.std:
+            slope /= 2 * np.std(numbers)
+        assert [v.grad for v in values] == pytest.approx(slope, rel=1e-13)
+
+
 @pytest.mark.parametrize(
     "ufunc", [np.log2, np.arcsin, np.isnan, np.floor, np.cbrt, np.floor_divide]
 )

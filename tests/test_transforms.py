@@ -479,3 +479,18 @@ def test_grad_is_linear_and_obeys_product_and_chain_rule(point, a, b):
     np.testing.assert_allclose(product, df * g(*point) + dg * f(*point), **close)
     chained = gradient(lambda *x: cr.sin(f(*x)))
     np.testing.assert_allclose(chained, df * math.cos(f(*point)), **close)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        cr.grad, cr.value_and_grad, cr.jacobian, cr.hessian, lambda f: cr.vjp(f, 1.0),
+        lambda f: cr.jvp(f, (1.0,), (1.0,)), lambda f: cr.hvp(f, (1.0,), (1.0,)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("thing", [3, None, cr.Value(2.0)])
+def test_what_is_no_function_is_refused_at_once(transform, thing):
+    with pytest.raises(
+        TypeError, match=r"expected a function to differentiate, not .*backward\(\)"
+    ):
+        transform(thing)

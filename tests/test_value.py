@@ -6,6 +6,7 @@ import contextlib
 import gc
 import math
 import operator
+import re
 import weakref
 from decimal import Decimal
 from fractions import Fraction
@@ -585,3 +586,54 @@ def test_a_failed_pass_leaves_nothing_behind(no_collector):
         y.backward()
     del y
     assert ref() is None
+
+
+# ---------------------------------------------------------------- what other classes allow
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: Value(math.sin(x.data), (x,), "sin"),
+        lambda x: Value(math.sin(x.data), (x,)),
+        lambda x: Value(math.sin(x.data), _children=(x,), _op="sin"),
+        lambda x: Value(math.sin(x.data), (x,), (math.cos(x.data),)),
+        lambda x: setattr(x * 2.0, "_backward", lambda: None),
+    ],
+)
+def test_a_node_made_by_hand_is_refused_with_the_way_to_an_operation_of_ones_own(make):
+    with pytest.raises(
+        (TypeError, AttributeError), match="derivatives come from the table"
+    ) as info:
+        make(Value(0.5))
+    shape = re.search(r"cr\.primitive\(.*\]\)(?=, and)", str(info.value)).group()
+    x = Value(0.5)
+    y = eval(shape, {"cr": cr, "math": math})(x)
+    y.backward()
+    assert (y.data, x.grad) == (math.sin(1.5), pytest.approx(3 * math.cos(1.5), rel=1e-15))
+
+
+def test_an_attribute_of_ones_own_is_refused_with_another_place_for_it():
+    v = Value(1.0)
+    with pytest.raises(AttributeError, match="'Value' object has no attribute 'momentum'") as info:
+        v.momentum = 0.0
+    if cr.backend == "native":
+        assert "in a dictionary, momentum = {v: ...}" in str(info.value)
+    with pytest.raises(AttributeError, match="relu"):
+        v.relu = None
+
+
+def test_a_gradient_of_none_is_refused_with_the_way_to_reset_it():
+    v = Value(1.0)
+    v.grad = 2.0
+    with pytest.raises(TypeError, match=r"expected 0\.0, which resets it, as does zero_grad"):
+        v.grad = None
+    assert v.grad == 2.0
+
+
+def test_the_names_microgpt_gives_to_parents_and_partials_are_there():
+    x, y = Value(2.0), Value(3.0)
+    z = x * y
+    assert z._children == (x, y)
+    assert z._local_grads == (3.0, 2.0)
+    assert (x._children, x._local_grads) == ((), ())

@@ -94,7 +94,8 @@ def compare(theirs: Any, truth: Any, rtol: float | None = None) -> Comparison:
 
     *theirs* and *truth* are lists of arrays, dicts of named arrays, or one array; a layer may be a
     pair (W, b) as well.  A Value stands for its gradient, so that ``model.parameters()`` can be
-    given after a backward pass.
+    given after a backward pass (they are listed in another order than the entries of
+    ``model.theta_grads``, which are arranged as the closed form's are).
 
     >>> ours = [np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, -6.0]])]
     >>> check = compare([ours[0], np.array([[5.0, 6.0]])], ours)

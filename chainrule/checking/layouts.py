@@ -272,6 +272,11 @@ def _vectors(tree: np.ndarray[Any, Any], problem: Problem) -> Iterator[Reading]:
     for order, says in (("C", "row by row"), ("F", "column by column")):
         unrolled = list(backprop.roll(vector, shapes, order=order))  # type: ignore[arg-type]
         yield Reading(f"unrolled-{order}", f"one vector, each matrix {says}", unrolled)
+    yield Reading(
+        "unrolled+bias-last",
+        "one vector, of each unit first the weights, then the bias",
+        [np.roll(rows, 1, axis=1) for rows in backprop.roll(vector, shapes)],
+    )
     for order in ("C", "F"):
         joined, start = [], 0
         for units, columns in shapes:

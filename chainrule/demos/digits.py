@@ -229,7 +229,8 @@ def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
     loss = on_batches(loss_of(model), batch.X, batch.labels)
     centre = np.mean(loss(batch.X, batch.labels))
     entries = []
-    for parameter in np.array(model.parameters())[positions]:
+    unrolled = [p for array in model.parameter_arrays() for p in array.values]
+    for parameter in np.array(unrolled)[positions]:
 
         def moved(x: float, parameter: cr.Value = parameter) -> list[float]:
             parameter.data = x

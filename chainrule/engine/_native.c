@@ -172,6 +172,7 @@ typedef struct Arena {
 /* The functions of value.py and primitives.py that are asked where C does not know better. */
 typedef struct {
     PyObject *as_float, *leaf_data, *checked_label, *refuse_write, *coerced, *comparable;
+    PyObject *checked_grad, *refuse_arguments, *refuse_attribute;
     PyObject *evaluate, *observe, *watch_backward;
 } Asked;
 
@@ -2553,7 +2554,7 @@ set_grad(PyObject *self, PyObject *grad, void *closure)
     if (grad == NULL) {
         return refuse_to_delete("grad");
     }
-    if (number_by(arena_of(node)->state->asked.as_float, grad, "Value.grad", &number) < 0) {
+    if (number_by(arena_of(node)->state->asked.checked_grad, grad, NULL, &number) < 0) {
         return -1;
     }
     assign_grad(node, number);
@@ -2667,6 +2668,26 @@ get_origin(PyObject *self, void *closure)
     return Py_NewRef(origin ? origin : Py_None);
 }
 
+static int
+node_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    int done = PyObject_GenericSetAttr(self, name, value);
+    if (done < 0 && value != NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyObject *kind, *error, *traceback;
+        PyErr_Fetch(&kind, &error, &traceback);
+        if (PyObject_HasAttr((PyObject *)Py_TYPE(self), name)) {
+            PyErr_Restore(kind, error, traceback);
+            return done;
+        }
+        Py_XDECREF(kind);
+        Py_XDECREF(error);
+        Py_XDECREF(traceback);
+        Py_XDECREF(
+            PyObject_CallOneArg(arena_of((Node *)self)->state->asked.refuse_attribute, name));
+    }
+    return done;
+}
+
 static PyGetSetDef node_getset[] = {
     {"data", get_data, set_data, "The number.  Writable on a leaf only.", NULL},
     {"grad", get_grad, set_grad,
@@ -2704,12 +2725,31 @@ labelled_leaf(State *state, PyObject *data, PyObject *label)
     return (PyObject *)node;
 }
 
+/* Where more is given than data and label, say how an operation of one's own is made, in place of
+   the error that is set. */
+static void
+refuse_more(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    Py_ssize_t known = 0;
+    if (kwargs != NULL) {
+        known += PyDict_GetItemString(kwargs, "data") != NULL;
+        known += PyDict_GetItemString(kwargs, "label") != NULL;
+    }
+    if (type->tp_dealloc == node_dealloc &&
+        (PyTuple_GET_SIZE(args) > 2 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > known))) {
+        State *state = PyType_GetModuleState(type);
+        PyErr_Clear();
+        Py_XDECREF(PyObject_CallOneArg(state->asked.refuse_arguments, kwargs ? kwargs : Py_None));
+    }
+}
+
 static PyObject *
 node_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"data", "label", NULL};
     PyObject *data, *label = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Value", names, &data, &label)) {
+        refuse_more(type, args, kwargs);
         return NULL;
     }
     if (type->tp_dealloc != node_dealloc) { /* a class caught before __init_subclass__ refused it */
@@ -2980,6 +3020,7 @@ static PyType_Slot node_slots[] = {
     {Py_tp_methods, node_methods},
     {Py_tp_members, node_members},
     {Py_tp_getset, node_getset},
+    {Py_tp_setattro, node_setattro},
     {Py_tp_richcompare, richcompare},
     {Py_tp_hash, hash_of},
     {Py_nb_add, node_add},
@@ -3412,6 +3453,9 @@ connect(PyObject *module, PyObject *args)
         {&state->asked.as_float, "as_float"},
         {&state->asked.leaf_data, "leaf_data"},
         {&state->asked.checked_label, "checked_label"},
+        {&state->asked.checked_grad, "checked_grad"},
+        {&state->asked.refuse_arguments, "refuse_arguments"},
+        {&state->asked.refuse_attribute, "refuse_attribute"},
         {&state->asked.refuse_write, "refuse_write"},
         {&state->asked.coerced, "coerced"},
         {&state->asked.comparable, "comparable"},
@@ -3508,6 +3552,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->asked.as_float);
     Py_VISIT(state->asked.leaf_data);
     Py_VISIT(state->asked.checked_label);
+    Py_VISIT(state->asked.checked_grad);
+    Py_VISIT(state->asked.refuse_arguments);
+    Py_VISIT(state->asked.refuse_attribute);
     Py_VISIT(state->asked.refuse_write);
     Py_VISIT(state->asked.coerced);
     Py_VISIT(state->asked.comparable);
@@ -3534,6 +3581,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->asked.as_float);
     Py_CLEAR(state->asked.leaf_data);
     Py_CLEAR(state->asked.checked_label);
+    Py_CLEAR(state->asked.checked_grad);
+    Py_CLEAR(state->asked.refuse_arguments);
+    Py_CLEAR(state->asked.refuse_attribute);
     Py_CLEAR(state->asked.refuse_write);
     Py_CLEAR(state->asked.coerced);
     Py_CLEAR(state->asked.comparable);

@@ -71,6 +71,14 @@ def _array(leaves: list[Any], shape: tuple[int, ...]) -> Any:
     return array.reshape(shape)
 
 
+def _check(function: Any) -> None:
+    if not callable(function):
+        raise TypeError(
+            f"expected a function to differentiate, not {function!r:.80}; for a graph that is "
+            "there already call backward(), or gradients(output, inputs)"
+        )
+
+
 # --- one differentiation ---------------------------------------------------------------------
 
 
@@ -84,6 +92,7 @@ class _Run:
         argnums: Sequence[int],
         kwargs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        _check(function)
         name = getattr(function, "__name__", "function")
         self.primals = [args[i] for i in argnums]
         given = _leaves(self.primals)
@@ -223,6 +232,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Func
     >>> cr.value_and_grad(lambda x: x**3)(2.0)
     (8.0, 12.0)
     """
+    _check(function)
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         run = _Run(function, args, _positions(argnums, args), kwargs)
@@ -335,6 +345,7 @@ def jacobian(function: Function) -> Function:
 
     By forward or by reverse mode, whichever needs fewer sweeps.
     """
+    _check(function)
 
     def matrix(*point: Any) -> Any:
         run = _Run(function, point, range(len(point)))
@@ -360,6 +371,7 @@ def hessian(function: Function) -> Function:
     Its shape is that of the point twice over: ``(n, n)`` for n arguments or one sequence of n, and
     a plain number for a function of one number.
     """
+    _check(function)
 
     def gradient(*point: Any) -> Any:
         run = _Run(function, point, range(len(point)))

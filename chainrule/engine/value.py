@@ -12,12 +12,13 @@ an operation leaves the path of plain floats and Values.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import numbers
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, SupportsFloat
 
@@ -38,6 +39,18 @@ def _boxed(x: Any) -> Any:
     """Return *x* as an array of Python objects, none of them a NumPy number that asks us again."""
     array = np.asarray(x)
     return (array.astype(float) if array.dtype.kind == "f" else array).astype(object)
+
+
+_OWN_OPERATION = (
+    "derivatives come from the table of primitives, not from children and closures; add a row with "
+    'cr.primitive, as in sin3 = cr.primitive("sin3", lambda x: math.sin(3 * x), '
+    "[lambda x, y: 3 * cr.cos(3 * x)]), and call it: sin3(v)"
+)
+
+
+def _send_back(node: Any) -> None:
+    for parent, partial in zip(node.parents, node.partials, strict=True):
+        parent.grad += partial * node.grad
 
 
 class Common:
@@ -65,19 +78,42 @@ class Common:
     def leaky_relu(self: Any, slope: Any = 0.01) -> Any:
         return primitives.leaky_relu(self, slope)
 
-    # --- the names by which scripts for micrograd look into a node ---------------------------
+    # --- the names by which scripts for micrograd and microgpt look into a node ---------------
 
     @property
     def _prev(self: Any) -> set[Any]:
         return set(self.parents)
 
     @property
+    def _children(self: Any) -> tuple[Any, ...]:
+        return self.parents  # type: ignore[no-any-return]
+
+    @property
+    def _local_grads(self: Any) -> tuple[float, ...]:
+        return self.partials  # type: ignore[no-any-return]
+
+    @property
     def _op(self: Any) -> str:
         return self.op  # type: ignore[no-any-return]
 
-    def _backward(self: Any) -> None:
-        for parent, partial in zip(self.parents, self.partials, strict=True):
-            parent.grad += partial * self.grad
+    @property
+    def _backward(self: Any) -> Callable[[], None]:
+        return functools.partial(_send_back, self)
+
+    @_backward.setter
+    def _backward(self: Any, function: object) -> NoReturn:
+        raise AttributeError(f"Value._backward cannot be set: {_OWN_OPERATION}")
+
+    # --- and those that NumPy calls on what stands in an array of objects ---------------------
+
+    def conjugate(self: Any) -> Any:
+        return self
+
+    def hypot(self: Any, other: Any) -> Any:
+        return primitives.hypot(self, other)
+
+    def arctan2(self: Any, other: Any) -> Any:
+        return primitives.atan2(self, other)
 
     # --- what must not happen silently -------------------------------------------------------
 
@@ -161,7 +197,11 @@ class Value(Common):
     origin: str | None
     """Where in the source the node was made, if ``detect_anomaly`` was on."""
 
-    def __init__(self, data: SupportsFloat, label: str = "") -> None:
+    def __init__(
+        self, data: SupportsFloat, label: str = "", *children: NoReturn, **others: NoReturn
+    ) -> None:
+        if children or others:
+            refuse_arguments(others)
         self._primal = leaf_data(data)
         self.label = label
         self._grad: float | None = None
@@ -193,7 +233,7 @@ class Value(Common):
 
     @grad.setter
     def grad(self, grad: SupportsFloat) -> None:
-        number = as_float(grad, "Value.grad")
+        number = checked_grad(grad)
         self._grad = None if number == 0.0 else number
 
     @property
@@ -290,7 +330,10 @@ class Value(Common):
     # --- hooks -------------------------------------------------------------------------------
 
     def __init_subclass__(cls) -> NoReturn:
-        raise TypeError("Value cannot be subclassed: write functions of Values, or nn modules")
+        raise TypeError(
+            "Value cannot be subclassed: write functions of Values, or nn modules, and keep what "
+            "belongs to a Value in a dictionary with the Value for its key"
+        )
 
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
@@ -386,7 +429,7 @@ def make_node(
     return node
 
 
-# The next five, and as_float, are asked by _native.c too.
+# The next eight, and as_float, are asked by _native.c too.
 
 
 def leaf_data(data: Any) -> float:
@@ -399,8 +442,37 @@ def leaf_data(data: Any) -> float:
 def checked_label(label: Any) -> str:
     """Return *label* as a plain str: one of a subclass could refer back to its node."""
     if not isinstance(label, str):
-        raise TypeError(f"Value.label: expected a str, not {type(label).__name__}")
+        advice = f"; {_OWN_OPERATION}" if isinstance(label, (tuple, list, set)) else ""
+        raise TypeError(f"Value.label: expected a str, not {type(label).__name__}{advice}")
     return str.__str__(label)
+
+
+def checked_grad(grad: Any) -> float:
+    """Return the number that ``v.grad = grad`` writes."""
+    if grad is None:
+        raise TypeError(
+            "Value.grad: NoneType is not a real number; expected 0.0, which resets it, as does "
+            "zero_grad() of a module or an optimiser"
+        )
+    return as_float(grad, "Value.grad")
+
+
+def refuse_arguments(keywords: Mapping[str, Any] | None) -> NoReturn:
+    """Raise the TypeError of more arguments to ``Value`` than data and label."""
+    others = [name for name in keywords or () if name not in ("data", "label")]
+    what = f"argument {others[0]!r}" if others else "third argument"
+    raise TypeError(f"Value(data, label) takes no {what}: {_OWN_OPERATION}")
+
+
+def refuse_attribute(name: str) -> NoReturn:
+    """Raise the AttributeError of setting an attribute that no Value has.
+
+    Only _native.c asks: the class here would need a ``__setattr__``, at a tenth of its speed.
+    """
+    raise AttributeError(
+        f"'Value' object has no attribute {name!r}, and takes no new ones: keep what belongs to a "
+        f"Value in a dictionary, {name} = {{v: ...}}"
+    )
 
 
 def refuse_write(node: Any) -> NoReturn:

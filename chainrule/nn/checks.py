@@ -36,6 +36,17 @@ def real(name: str, given: Any, below: float = math.inf) -> float:
     return number
 
 
+def generator(name: str, seed: Any) -> np.random.Generator:
+    """Return the Generator to draw from for *seed*; TypeError or ValueError for what is none."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"{name}: seed is {seed!r:.80}; expected an int, 0 or more, a NumPy Generator, or None"
+        ) from None
+
+
 def real_array(name: str, given: Any, shape: tuple[int, ...]) -> Array:
     """Return *given* as a new float64 array of exactly *shape*, or raise an error that says *name*.
 

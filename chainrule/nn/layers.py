@@ -11,10 +11,11 @@ The parameter at ``model.thetas[0][2, 1]`` is named, and labelled in drawings, `
 
 from __future__ import annotations
 
+import functools
 import numbers
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,9 +31,27 @@ from .module import Module, ParameterArray
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_PARAMETERS = 10_000_000
 """More are refused: each is a Python object of some 250 bytes."""
+
+
+def _also_called(**names: str) -> Callable[[F], F]:
+    """Let a function take the keywords *names*, micrograd's, for those of ours they stand for."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def renaming(*args: Any, **keywords: Any) -> Any:
+            for theirs in names.keys() & keywords.keys():
+                if names[theirs] in keywords:
+                    raise TypeError(f"{theirs} and {names[theirs]} are the same argument")
+                keywords[names[theirs]] = keywords.pop(theirs)
+            return function(*args, **keywords)
+
+        return renaming  # type: ignore[return-value]
+
+    return decorate
 
 
 class Neuron(Module):
@@ -48,24 +67,33 @@ class Neuron(Module):
     >>> out = neuron([2, 0])
     >>> out.backward()
     >>> round(out.data, 4), [round(p.grad, 4) for p in neuron.parameters()]
-    (0.7071, [0.5, 1.0, 0.0])
+    (0.7071, [1.0, 0.0, 0.5])
 
-    The bias comes first wherever a neuron's parameters are listed, as a_0 = 1 does.
+    ``parameters()`` are the weights and then the bias, as micrograd lists them; ``theta`` begins
+    with the bias, because a_0 = 1 stands before the inputs.
     """
 
+    @_also_called(nin="n_inputs")
     def __init__(
-        self, n_inputs: int, activation: str = "relu", seed: Seed = None, *, nonlin: bool = True
+        self,
+        n_inputs: int,
+        activation: str | bool = "relu",
+        seed: Seed = None,
+        *,
+        nonlin: bool = True,
     ) -> None:
         n_inputs = checks.count("Neuron: n_inputs", n_inputs)
         _check_count([n_inputs, 1])
+        if isinstance(activation, bool):  # micrograd's second argument is nonlin
+            activation = "relu" if activation else "linear"
         activation = check_activation(activation if nonlin else "linear", ELEMENTWISE)
-        weights = initial_weights(activation, n_inputs, 1, np.random.default_rng(seed))
+        weights = initial_weights(activation, n_inputs, 1, checks.generator("Neuron", seed))
         self._set_up(activation, weights[0])
         self._label_parameters()
 
     def _set_up(self, activation: str, weights: Array) -> None:
         self._activation = activation
-        self._w = tuple(map(Value, weights.tolist()))
+        self._w = [Value(w) for w in weights.tolist()]
         self._b = Value(0.0)
 
     @classmethod
@@ -75,14 +103,24 @@ class Neuron(Module):
         return neuron
 
     @property
-    def w(self) -> tuple[Value, ...]:
-        """The weights, one for each input."""
+    def w(self) -> list[Value]:
+        """The weights, one for each input: the list itself, which may be changed or replaced."""
         return self._w
+
+    @w.setter
+    def w(self, w: Iterable[Value]) -> None:
+        self._w = _members(Value, "Neuron.w", w)
 
     @property
     def b(self) -> Value:
         """The bias."""
         return self._b
+
+    @b.setter
+    def b(self, b: Value) -> None:
+        if type(b) is not Value:
+            raise TypeError(f"Neuron.b is {b!r:.80}: expected a Value")
+        self._b = b
 
     @property
     def activation(self) -> str:
@@ -90,25 +128,40 @@ class Neuron(Module):
         return self._activation
 
     @property
+    def nonlin(self) -> bool:
+        """Whether g is another than linear.  Setting it to True makes a linear g relu."""
+        return self._activation != "linear"
+
+    @nonlin.setter
+    def nonlin(self, nonlin: bool) -> None:
+        if bool(nonlin) != self.nonlin:
+            self._activation = "relu" if nonlin else "linear"
+
+    @property
     def theta(self) -> Array:
         """The bias and then the weights, shape (1 + s,).  Assign a whole new one to change them."""
-        return _frozen(read_data((self._b, *self._w)))
+        return _frozen(read_data(self._row()))
 
     @theta.setter
     def theta(self, theta: Any) -> None:
-        parameters = (self._b, *self._w)
+        parameters = self._row()
         write_data(parameters, checks.real_array("theta", theta, (len(parameters),)))
 
-    def _own_arrays(self) -> Iterable[ParameterArray]:
-        yield ParameterArray("b", (self._b,), (), ())
-        yield ParameterArray("w", self._w, (len(self._w),), self._w)
+    def _row(self) -> tuple[Value, ...]:
+        """Return the parameters in the order of a row of Theta."""
+        if not self._w or not {Value}.issuperset(map(type, self._w)):
+            _members(Value, "Neuron.w", self._w)  # says which is none
+        return (self._b, *self._w)
 
-    def _z(self, inputs: Sequence[Value | float]) -> Value:
-        return dot(self._w, inputs, self._b)  # type: ignore[no-any-return]
+    def _own_arrays(self) -> Iterable[ParameterArray]:
+        bias, *weights = self._row()
+        yield ParameterArray("w", tuple(weights), (len(weights),), tuple(weights))
+        yield ParameterArray("b", (bias,), (), ())
 
     def __call__(self, x: Any) -> Value:
         """Return the activation a for the inputs *x*: numbers or Values, as many as weights."""
-        return activate(self._activation, [self._z(_inputs(x, len(self._w), self))])[0]
+        z = dot(self._w, _inputs(x, len(self._w), self), self._b)
+        return activate(self._activation, [z])[0]
 
     def __repr__(self) -> str:
         return f"Neuron({len(self._w)}, {self._activation!r})"
@@ -124,8 +177,13 @@ class Layer(Module):
     >>> layer.theta = [[0, 1, 0], [0, 0, 1], [5, 1, 1]]
     >>> [round(a.data, 4) for a in layer([0.5, -1.0])]
     [0.4621, -0.7616, 0.9998]
+
+    ``neurons`` is the list itself, which may be changed or replaced, as long as the neurons in it
+    have the same number of inputs and the same activation: that is looked at whenever the layer is
+    used, and an error then says which of them does not fit.
     """
 
+    @_also_called(nin="n_inputs", nout="n_outputs")
     def __init__(
         self,
         n_inputs: int,
@@ -138,30 +196,44 @@ class Layer(Module):
         n_inputs = checks.count("Layer: n_inputs", n_inputs)
         n_outputs = checks.count("Layer: n_outputs", n_outputs)
         _check_count([n_inputs, n_outputs])
-        self._activation = check_activation(activation if nonlin else "linear")
-        if self._activation == "softmax" and n_outputs == 1:
+        activation = check_activation(activation if nonlin else "linear")
+        self._softmax = activation == "softmax"
+        if self._softmax and n_outputs == 1:
             raise ValueError("Layer: the softmax of one unit is always 1; take 'sigmoid' instead")
-        weights = initial_weights(
-            self._activation, n_inputs, n_outputs, np.random.default_rng(seed)
-        )
-        own = self._activation if self._activation in ELEMENTWISE else "linear"
-        self._neurons = tuple(Neuron._of(own, row) for row in weights)
+        weights = initial_weights(activation, n_inputs, n_outputs, checks.generator("Layer", seed))
+        own = "linear" if self._softmax else activation
+        self._neurons = [Neuron._of(own, row) for row in weights]
         self._label_parameters()
 
     @property
-    def neurons(self) -> tuple[Neuron, ...]:
+    def neurons(self) -> list[Neuron]:
         """The units, in the order of Theta's rows (those of a softmax layer are linear)."""
         return self._neurons
+
+    @neurons.setter
+    def neurons(self, neurons: Iterable[Neuron]) -> None:
+        self._neurons = _members(Neuron, "Layer.neurons", neurons)
+
+    def _units(self) -> list[Neuron]:
+        """Return the neurons, or raise an error if those that are there now make no layer."""
+        neurons = self._neurons
+        if {Neuron}.issuperset(map(type, neurons)):
+            names = {neuron._activation for neuron in neurons}
+            if names == {"linear"} or (len(names) == 1 and not self._softmax):
+                return neurons
+        _members(Neuron, "Layer.neurons", neurons)
+        wanted = "linear ones before the softmax" if self._softmax else "one for all"
+        raise ValueError(f"Layer.neurons have the activations {sorted(names)}: expected {wanted}")
 
     @property
     def activation(self) -> str:
         """The name of g."""
-        return self._activation
+        return "softmax" if self._softmax else self._units()[0]._activation
 
     @property
     def n_inputs(self) -> int:
         """The number s of inputs, without the bias unit."""
-        return len(self._neurons[0].w)
+        return len(self._units()[0]._w)
 
     @property
     def theta(self) -> Array:
@@ -184,35 +256,44 @@ class Layer(Module):
         return _frozen(read_grads(array.values).reshape(array.shape))
 
     def _array(self, name: str = "Theta") -> ParameterArray:
+        rows = [neuron._row() for neuron in self._units()]
+        for i, row in enumerate(rows):
+            if len(row) != len(rows[0]):
+                raise ValueError(
+                    f"Layer.neurons[{i}] has {len(row) - 1} weights: expected {len(rows[0]) - 1}, "
+                    "as many as neurons[0]"
+                )
         return ParameterArray(
             name,
-            tuple(p for neuron in self._neurons for p in (neuron.b, *neuron.w)),
-            (len(self._neurons), 1 + self.n_inputs),
-            tuple(p for neuron in self._neurons for p in neuron.w),
+            tuple(chain.from_iterable(rows)),
+            (len(rows), len(rows[0])),
+            tuple(chain.from_iterable(row[1:] for row in rows)),
+            bias_first=True,
         )
 
     def _own_arrays(self) -> Iterable[ParameterArray]:
         yield self._array()
 
     def _checked(self, theta: Any, name: str) -> Array:
-        return checks.real_array(name, theta, (len(self._neurons), 1 + self.n_inputs))
+        return checks.real_array(name, theta, self._array().shape)
 
     def _write(self, theta: Array) -> None:
         write_data(self._array().values, theta.ravel())
 
     def _z(self, x: Any) -> list[Value]:
-        inputs = _inputs(x, self.n_inputs, self)
-        return [neuron._z(inputs) for neuron in self._neurons]
+        units = self._units()
+        inputs = _inputs(x, len(units[0]._w), self)
+        return [dot(unit._w, inputs, unit._b) for unit in units]
 
     def _a(self, z: list[Value]) -> list[Value]:
-        return activate(self._activation, z)
+        return activate(self.activation, z)
 
     def __call__(self, x: Any) -> list[Value]:
         """Return the activations for the inputs *x*: numbers or Values, as many as ``n_inputs``."""
         return self._a(self._z(x))
 
     def __repr__(self) -> str:
-        return f"Layer({self.n_inputs}, {len(self._neurons)}, {self._activation!r})"
+        return f"Layer({self.n_inputs}, {len(self._neurons)}, {self.activation!r})"
 
 
 class MLP(Module):
@@ -221,7 +302,8 @@ class MLP(Module):
     *widths* are the numbers of units of the layers after the input, the output's last, in any
     sequence.  *activation* is that of the hidden layers, one name or one for each of them; the
     output layer has *output_activation*.  See :class:`Layer` for the names.  *seed* is an int, or a
-    NumPy Generator to draw from; with None every network is different.
+    NumPy Generator to draw from; with None every network is different, whatever ``random.seed`` or
+    ``numpy.random.seed`` was called with: there is no global state.
 
     >>> model = MLP(2, [16, 16, 1], activation="tanh", seed=0)
     >>> len(model.parameters()), [theta.shape for theta in model.thetas]
@@ -229,11 +311,13 @@ class MLP(Module):
     >>> out = model([0.5, -1.0])
     >>> out.backward()
     >>> model.parameters()[0].label, model.theta_grads[0].shape
-    ('Theta1[0,0]', (16, 3))
+    ('Theta1[0,1]', (16, 3))
 
     The output is a list, except that a single output comes as it is: ``model(x)`` above is a Value.
+    micrograd's names ``nin`` and ``nouts`` serve for the first two arguments too.
     """
 
+    @_also_called(nin="n_inputs", nouts="widths")
     def __init__(
         self,
         n_inputs: int,
@@ -246,27 +330,49 @@ class MLP(Module):
         _check_count(sizes)
         hidden = _hidden_activations(activation, len(sizes) - 2)
         names = [*hidden, check_activation(output_activation)]
-        generator = np.random.default_rng(seed)
-        self._layers = tuple(
+        generator = checks.generator("MLP", seed)
+        self._layers = [
             Layer(before, after, name, generator)
             for (before, after), name in zip(pairwise(sizes), names, strict=True)
-        )
+        ]
         self._label_parameters()
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers that compute: the first of them leads from the input to layer 2."""
+    def layers(self) -> list[Layer]:
+        """The layers that compute: the first of them leads from the input to layer 2.
+
+        It is the list itself, which may be changed or replaced, as long as every layer has as many
+        inputs as the one before it has units: an error says so when the network is next used.
+        """
+        return self._layers
+
+    @layers.setter
+    def layers(self, layers: Iterable[Layer]) -> None:
+        self._layers = _members(Layer, "MLP.layers", layers)
+
+    def _stack(self) -> list[Layer]:
+        """Return the layers, or raise an error if what is there now cannot be a network."""
+        if not self._layers or not {Layer}.issuperset(map(type, self._layers)):
+            _members(Layer, "MLP.layers", self._layers)  # says which is none
         return self._layers
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of units of every layer, the input first, the bias units left out."""
-        return (self._layers[0].n_inputs, *(len(layer.neurons) for layer in self._layers))
+        layers = self._stack()
+        sizes = (layers[0].n_inputs, *(len(layer.neurons) for layer in layers))
+        for i, (layer, units) in enumerate(zip(layers, sizes, strict=False)):
+            if layer.n_inputs != units:
+                raise ValueError(
+                    f"MLP.layers[{i}] has {layer.n_inputs} inputs: expected {units}, one for each "
+                    "unit before it"
+                )
+        return sizes
 
     @property
     def activations(self) -> tuple[str, ...]:
         """The activation of every layer after the input."""
-        return tuple(layer.activation for layer in self._layers)
+        return tuple(layer.activation for layer in self._stack())
 
     @property
     def thetas(self) -> tuple[Array, ...]:
@@ -274,31 +380,31 @@ class MLP(Module):
 
         Assigning checks all of them before it writes any.
         """
-        return tuple(layer.theta for layer in self._layers)
+        return tuple(layer.theta for layer in self._stack())
 
     @thetas.setter
     def thetas(self, thetas: Iterable[Any]) -> None:
-        given = list(thetas)
-        if len(given) != len(self._layers):
+        given, layers = list(thetas), self._stack()
+        if len(given) != len(layers):
             raise ValueError(
-                f"thetas: {len(given)} matrices; expected {len(self._layers)}, one for each layer "
-                "after the input"
+                f"thetas: {len(given)} matrices; expected {len(layers)}, one for each layer after "
+                "the input"
             )
         checked = [
             layer._checked(theta, f"thetas[{i}]")
-            for i, (layer, theta) in enumerate(zip(self._layers, given, strict=True))
+            for i, (layer, theta) in enumerate(zip(layers, given, strict=True))
         ]
-        for layer, theta in zip(self._layers, checked, strict=True):
+        for layer, theta in zip(layers, checked, strict=True):
             layer._write(theta)
 
     @property
     def theta_grads(self) -> tuple[Array, ...]:
         """The gradients of the parameters, arranged as in ``thetas``."""
-        return tuple(layer.theta_grad for layer in self._layers)
+        return tuple(layer.theta_grad for layer in self._stack())
 
     def _own_arrays(self) -> Iterable[ParameterArray]:
         names = theta_shapes(self.sizes)
-        for name, layer in zip(names, self._layers, strict=True):
+        for name, layer in zip(names, self._stack(), strict=True):
             yield layer._array(name)
 
     def __call__(self, x: Any) -> Any:
@@ -306,7 +412,7 @@ class MLP(Module):
 
         *x* holds as many numbers or Values as there are inputs: a list, a tuple, a row of an array.
         """
-        for layer in self._layers:
+        for layer in self._stack():
             x = layer(x)
         return _unwrapped(x)
 
@@ -327,7 +433,7 @@ class MLP(Module):
         """
         a = {1: _labelled(_inputs(x, self.sizes[0], self), "a1")}
         z = {}
-        for number, layer in enumerate(self._layers, start=2):
+        for number, layer in enumerate(self._stack(), start=2):
             units = layer._z(a[number - 1])
             z[number] = _labelled(units, f"z{number}")
             a[number] = _labelled(layer._a(units), f"a{number}")
@@ -401,6 +507,22 @@ def theta_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, int]]:
         f"Theta{number}": (s_next, 1 + s)
         for number, (s, s_next) in enumerate(pairwise(sizes), start=1)
     }
+
+
+def _members(kind: type[T], name: str, given: Any) -> list[T]:
+    """Return *given* as a list, or raise an error that says *name* unless all in it are *kind*.
+
+    No subclass either: what it computes would not be asked for.
+    """
+    if isinstance(given, (str, bytes, Mapping, Set)) or not hasattr(given, "__iter__"):
+        raise TypeError(f"{name} is {given!r:.80}: expected a list, each of it a {kind.__name__}")
+    listed = list(given)
+    if not listed:
+        raise ValueError(f"{name} is empty: expected at least one {kind.__name__}")
+    if not {kind}.issuperset(map(type, listed)):
+        i = next(i for i, member in enumerate(listed) if type(member) is not kind)
+        raise TypeError(f"{name}[{i}] is {listed[i]!r:.80}: expected a {kind.__name__}")
+    return listed
 
 
 def _sizes(n_inputs: Any, widths: Any) -> list[int]:

@@ -6,9 +6,9 @@ layer's are its matrix Theta): those names and shapes are what state dicts and f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from ..engine.backend import Value
 from ..engine.vectors import read_data, reset_grads, write_data
 from . import checks
 from .checks import Array
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,23 @@ class ParameterArray:
     shape: tuple[int, ...]
     weights: tuple[Value, ...]
     """Those of the values that an L2 penalty applies to: not the biases."""
+    bias_first: bool = False
+    """Whether the first entry of every row is a bias."""
+
+    def listed(self, entries: Sequence[T]) -> list[T]:
+        """Return *entries*, one for each value, in the order in which parameters are listed.
+
+        Theta has the bias in column 0, as a_0 = 1; a list of parameters has each unit's weights and
+        then its bias, as micrograd's has, so that the two can be read side by side.
+        """
+        if not self.bias_first:
+            return list(entries)
+        columns = self.shape[1]
+        listed: list[T] = []
+        for start in range(0, len(entries), columns):
+            listed += entries[start + 1 : start + columns]
+            listed.append(entries[start])
+        return listed
 
     def read(self) -> Array:
         """Return a fresh array of the data."""
@@ -59,8 +78,12 @@ class Module:
     """
 
     def parameters(self) -> list[Value]:
-        """Return every parameter once, in a fixed order."""
-        return list(dict.fromkeys(p for array in self.parameter_arrays() for p in array.values))
+        """Return every parameter once, in a fixed order: of each unit the weights, then the bias.
+
+        The order of the entries of ``thetas`` is another one.
+        """
+        arrays = self.parameter_arrays()
+        return list(dict.fromkeys(p for array in arrays for p in array.listed(array.values)))
 
     def named_parameters(self) -> list[tuple[str, Value]]:
         """Return a pair (name, parameter) for every parameter, in the order of ``parameters``.
@@ -69,7 +92,7 @@ class Module:
         """
         names: dict[Value, str] = {}
         for array in self.parameter_arrays():
-            for name, parameter in array.named_values():
+            for name, parameter in array.listed(list(array.named_values())):
                 names.setdefault(parameter, name)
         return [(name, parameter) for parameter, name in names.items()]
 

@@ -62,6 +62,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(module, Module):
         raise TypeError(f"save: expected a Module, then a path; not {module!r:.80}")
+    target = _path("save", path)
     arrays: dict[str, np.ndarray[Any, Any]] = {
         array.name: checks.finite_array(array.name, array.read(), array.shape)
         for array in module.parameter_arrays()
@@ -78,7 +79,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
             npy.write_array(entry, array, allow_pickle=False)
             # A ZipInfo has a fixed date, so that equal weights make equal files.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
-    _put(contents.getvalue(), Path(path))
+    _put(contents.getvalue(), target)
 
 
 def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
@@ -91,7 +92,7 @@ def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
 
     Weights in another format can be given to ``load_state_dict``, which takes any real arrays.
     """
-    path = Path(path)
+    path = _path("load", path)
     if into is not None and not isinstance(into, Module):
         raise TypeError(f"load: into is {into!r:.80}; expected a Module")
     status = path.stat()
@@ -208,23 +209,44 @@ def _architecture(entries: _Entries) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return tuple(sizes), tuple(entries["activations"].tolist())
 
 
+def _path(function: str, given: Any) -> Path:
+    """Return *given* as a path; TypeError or OSError, as of ``open``, for what cannot be one."""
+    if not isinstance(given, (str, os.PathLike)) or not isinstance(os.fspath(given), str):
+        raise TypeError(f"{function}: the path is {given!r:.80}; expected a str or a pathlib.Path")
+    name = os.fspath(given)
+    if not name or "\0" in name:
+        wrong = "the path has a null character" if name else "the path is empty"
+        raise FileNotFoundError(
+            errno.ENOENT, f"{function}: {wrong}; expected the name of a file", name
+        )
+    return Path(name)
+
+
 def _put(contents: bytes, path: Path) -> None:
-    path = path.resolve()  # a symbolic link stays one
-    if path.is_dir():
+    status = None
+    with contextlib.suppress(FileNotFoundError):  # but not a loop of links, or what may not be read
+        status = path.stat()
+    target = path.resolve()  # a symbolic link stays one
+    if status is None and not target.parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, f"save: there is no directory {str(target.parent)!r}", str(path)
+        )
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    if path.exists() and not path.is_file():  # a device, a pipe: not to be replaced by a file
+    if status is not None and not stat.S_ISREG(status.st_mode):  # no device or pipe is replaced
         raise OSError(errno.EINVAL, "is not a file", str(path))
-    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with beside.open("xb") as file:
             file.write(contents)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, beside)
-        beside.replace(path)
-    except BaseException:
+        if status is not None:
+            shutil.copymode(target, beside)
+        beside.replace(target)
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            # The error itself names the file beside, of which nobody has heard.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -16,7 +16,7 @@ from typing import Any
 from ..engine.backend import Value
 from ..engine.primitives import dot_product
 from ..engine.sweeps import topological_order
-from .text import NOT_COMPUTED, short, visible
+from .text import NOT_COMPUTED, checked_title, short, visible
 
 _MOST_ROWS = 8  # of a folded dot node; one with more is shortened
 _TOOLTIP = 200  # characters of a label in a tooltip
@@ -132,7 +132,7 @@ def circuit_of(
         ]
     if title is None:
         title = f"Computation graph of {root.label}" if root.label else "Computation graph"
-    return Circuit(visible(title, 120), tuple(nodes), tuple(edges))
+    return Circuit(checked_title(title), tuple(nodes), tuple(edges))
 
 
 def _described(root: Any) -> str:

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
 
-from .text import NOT_COMPUTED, short, visible
+from .boxes import SMALL_SIZE
+from .labels import Segment, label_places
+from .text import NOT_COMPUTED, advance, checked_title, short, visible
 
 _MOST_UNITS = 10  # shown of one layer; of a larger one the first six and the last two
-MOST_WEIGHTS = 30  # written along their edges
+MOST_WEIGHTS = 45  # written on their edges
 _MOST_LAYERS = 40
 _LEFT_OUT = -1
 _RADIUS = {True: 38.0, False: 24.0}  # with and without numbers inside
 _GAP = 22.0
-_PITCH = 210.0  # from column to column
+_PITCHES = (210.0, 260.0, 320.0)  # from column to column: the first with room for the weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,17 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An edge and its weight; ``strength`` is |weight| relative to the largest, from 0 to 1."""
+    """An edge and its weight; ``strength`` is |weight| relative to the largest, from 0 to 1.
+
+    The middle of the label is ``place`` of the way along the part that is seen, from 0 to 1.
+    """
 
     tail: str
     head: str
     weight: float
     strength: float
     label: str = ""
+    place: float = 0.0
     hint: str = ""
 
 
@@ -78,6 +84,14 @@ class Network:
     height: float
 
 
+def seen_part(tail: Unit, head: Unit) -> Segment:
+    """Return the ends of the edge between two units: where it leaves one and enters the other."""
+    dx, dy = head.x - tail.x, head.y - tail.y
+    length = math.hypot(dx, dy)
+    leave, enter = tail.radius / length, 1.0 - head.radius / length
+    return tail.x + leave * dx, tail.y + leave * dy, tail.x + enter * dx, tail.y + enter * dy
+
+
 def network_of(model: Any, trace: Any = None, *, title: str | None = None) -> Network:
     """Return the network of *model*, with the numbers of *trace* in its units.
 
@@ -98,22 +112,25 @@ def network_of(model: Any, trace: Any = None, *, title: str | None = None) -> Ne
     height = step * max(map(len, columns)) - _GAP
     units = []
     for layer, (column, size) in enumerate(zip(columns, sizes, strict=True), start=1):
-        x = radius + _PITCH * (layer - 1)
         for i, index in enumerate(column):
             y = height / 2 + step * (i - (len(column) - 1) / 2)
             if index == _LEFT_OUT:
-                units.append(_gap(layer, size, x, y))
+                units.append(_gap(layer, size, radius, y))
             else:
-                units.append(_unit(layer, index, x, y, radius, trace))
-    captions = [*_column_captions(model, sizes, radius), *_matrix_captions(thetas, radius)]
+                units.append(_unit(layer, index, radius, y, radius, trace))
+    units, links, pitch = _spread(units, _links(thetas, columns))
+    captions = [
+        *_column_captions(model, sizes, radius, pitch),
+        *_matrix_captions(thetas, radius, pitch),
+    ]
     if title is None:
         title = f"Network of {' - '.join(map(str, sizes))} units"
     return Network(
-        visible(title, 120),
+        checked_title(title),
         tuple(units),
-        tuple(_links(thetas, columns)),
+        tuple(links),
         tuple(captions),
-        width=_PITCH * (len(sizes) - 1) + 2 * radius,
+        width=pitch * (len(sizes) - 1) + 2 * radius,
         height=height,
     )
 
@@ -213,11 +230,41 @@ def _links(
     ]
 
 
-def _column_captions(model: Any, sizes: Sequence[int], radius: float) -> list[Caption]:
+def _spread(units: Sequence[Unit], links: Sequence[Link]) -> tuple[list[Unit], list[Link], float]:
+    """Return the units in columns, the links with places for their labels, and the pitch.
+
+    The columns stand as close as they can without two labels on top of each other.  If that is not
+    possible at all there are no labels.
+    """
+    for pitch in _PITCHES:
+        spread = [replace(unit, x=unit.x + pitch * (unit.layer - 1)) for unit in units]
+        if not any(link.label for link in links):
+            return spread, list(links), pitch
+        by_id = {unit.id: unit for unit in spread}
+        placed: list[Link] = []
+        for _, matrix in groupby(links, key=lambda link: by_id[link.tail].layer):
+            between = list(matrix)
+            places = label_places(
+                [seen_part(by_id[link.tail], by_id[link.head]) for link in between],
+                [advance(link.label, SMALL_SIZE) for link in between],
+            )
+            placed += map(_at, between, places or ())
+        if len(placed) == len(links):
+            return spread, placed, pitch
+    return _spread(units, [replace(link, label="") for link in links])
+
+
+def _at(link: Link, place: float) -> Link:
+    return replace(link, place=place)
+
+
+def _column_captions(
+    model: Any, sizes: Sequence[int], radius: float, pitch: float
+) -> list[Caption]:
     names = ["input", *getattr(model, "activations", [""] * (len(sizes) - 1))]
     return [
         Caption(
-            radius + _PITCH * i,
+            radius + pitch * i,
             f"layer {i + 1}",
             "",
             visible(f"{name}, {size} unit{'s' * (size != 1)}".removeprefix(", "), 40),
@@ -226,8 +273,8 @@ def _column_captions(model: Any, sizes: Sequence[int], radius: float) -> list[Ca
     ]
 
 
-def _matrix_captions(thetas: Sequence[Any], radius: float) -> list[Caption]:
+def _matrix_captions(thetas: Sequence[Any], radius: float, pitch: float) -> list[Caption]:
     return [
-        Caption(radius + _PITCH * (i + 0.5), "Θ", f"({i + 1})", f"{rows} × {columns}")
+        Caption(radius + pitch * (i + 0.5), "Θ", f"({i + 1})", f"{rows} × {columns}")
         for i, (rows, columns) in enumerate(theta.shape for theta in thetas)
     ]

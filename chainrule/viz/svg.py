@@ -12,8 +12,9 @@ from xml.etree import ElementTree as ET
 from . import theme
 from .boxes import HEADER, OP_SIZE, PAD, ROW, SMALL_SIZE, TEXT_SIZE, box
 from .circuit import Circuit, Edge, Node
+from .labels import HALF_HEIGHT
 from .layout import Layout, Place, Spline
-from .network import MOST_WEIGHTS, Link, Network, Unit
+from .network import MOST_WEIGHTS, Link, Network, Unit, seen_part
 from .text import NOT_COMPUTED, advance
 
 MARGIN = 18.0
@@ -47,7 +48,7 @@ class Document:
                 "width": number(full_width),
                 "height": number(full_height),
                 "role": "img",
-                "style": "max-width:100%;height:auto",
+                "class": "cr-picture",
             },
         )
         ET.SubElement(self._root, "title").text = title
@@ -243,6 +244,9 @@ def network_svg(network: Network) -> str:
     units = {unit.id: unit for unit in network.units}
     for link in network.links:
         _draw_link(document, link, units[link.tail], units[link.head], len(network.links))
+    for link in network.links:
+        if link.label:
+            _draw_weight(document, link, units[link.tail], units[link.head])
     for unit in network.units:
         _draw_unit(document, unit)
     return str(document)
@@ -255,6 +259,8 @@ def _network_legend(network: Network) -> list[Span]:
         ("negative", "negative bold"),
         (" weights, thicker where larger", "muted"),
     ]
+    if not any(link.label for link in network.links):
+        spans += [("; their numbers under the pointer", "muted")]
     if any(unit.value for unit in network.units):
         spans += [(",  ", "muted"), ("activation a", "data bold")]
         spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
@@ -264,25 +270,28 @@ def _network_legend(network: Network) -> list[Span]:
 
 
 def _draw_link(document: Document, link: Link, tail: Unit, head: Unit, count: int) -> None:
-    group = document.group(link.hint)
-    dx, dy = head.x - tail.x, head.y - tail.y
-    length = math.hypot(dx, dy)
-    x0, y0 = tail.x + dx * tail.radius / length, tail.y + dy * tail.radius / length + _CAPTIONS
-    x1, y1 = head.x - dx * head.radius / length, head.y - dy * head.radius / length + _CAPTIONS
+    x0, y0, x1, y1 = seen_part(tail, head)
     role = "plus" if link.weight > 0 else "minus" if link.weight < 0 else "line dashed"
-    path = f"M{number(x0)},{number(y0)}L{number(x1)},{number(y1)}"
+    path = f"M{number(x0)},{number(y0 + _CAPTIONS)}L{number(x1)},{number(y1 + _CAPTIONS)}"
     width = 0.5 + 4.5 * link.strength
     opacity = 0.9 if count <= MOST_WEIGHTS else 0.25 + 0.6 * link.strength
-    document.draw(group, "path", role, d=path, stroke_width=width, stroke_opacity=opacity)
-    if link.label:
-        part = 0.3
-        x, y = x0 + part * (x1 - x0), y0 + part * (y1 - y0)
-        angle = math.degrees(math.atan2(dy, dx))
-        turned = ET.SubElement(
-            group, "g", transform=f"translate({number(x)} {number(y)}) rotate({number(angle)})"
-        )
-        classes = "positive" if link.weight > 0 else "negative" if link.weight < 0 else "muted"
-        document.text(turned, 0, -4 - width / 2, link.label, classes, SMALL_SIZE)
+    document.draw(
+        document.group(link.hint), "path", role, d=path, stroke_width=width, stroke_opacity=opacity
+    )
+
+
+def _draw_weight(document: Document, link: Link, tail: Unit, head: Unit) -> None:
+    # On its edge, which it interrupts, as in a circuit: beside it, it could belong to another.
+    x0, y0, x1, y1 = seen_part(tail, head)
+    x, y = x0 + link.place * (x1 - x0), y0 + link.place * (y1 - y0) + _CAPTIONS
+    turn = f"rotate({number(math.degrees(math.atan2(y1 - y0, x1 - x0)))})"
+    group = document.group(link.hint)
+    group.set("transform", f"translate({number(x)} {number(y)}) {turn}")
+    half = advance(link.label, SMALL_SIZE) / 2
+    frame = {"x": -half, "y": -HALF_HEIGHT, "width": 2 * half, "height": 2 * HALF_HEIGHT}
+    document.draw(group, "rect", "paper", rx=HALF_HEIGHT, **frame)
+    classes = "positive" if link.weight > 0 else "negative" if link.weight < 0 else "muted"
+    document.text(group, 0, 4, link.label, classes, SMALL_SIZE)
 
 
 def _draw_unit(document: Document, unit: Unit) -> None:

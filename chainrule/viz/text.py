@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from typing import Any
 
 NOT_COMPUTED = "–"
 """Stands where a gradient would, until a backward pass has reached the node."""
 
 _JOINERS = "\u200c\u200d"  # emoji and several scripts are built with them
+_MOST_MARKS = 3  # on one character; scripts that need them have as many
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -40,14 +42,26 @@ def visible(text: str, limit: int = 24) -> str:
 
     >>> visible("tab\there"), visible("\u202egnp"), visible("x" * 30)
     ('tab\\there', '\\u202egnp', 'xxxxxxxxxxxxxxxxxxxxxxx…')
+
+    Of a pile of combining marks, which would cover what stands above, three are left.
     """
-    shown = ""
+    shown, marks = "", 0
     for character in text:
-        piece = _stand_in(character)
+        marks = marks + 1 if _is_mark(character) else 0
+        if marks > _MOST_MARKS + 1:
+            continue
+        piece = _stand_in(character) if marks <= _MOST_MARKS else "…"
         if len(shown) + len(piece) > limit:
             return shown[: limit - 1] + "…"
         shown += piece
     return shown
+
+
+def checked_title(title: Any) -> str:
+    """Return the *title* of a drawing as it is shown."""
+    if not isinstance(title, str):
+        raise TypeError(f"title is {title!r:.80}: expected a str, or None for one that is made up")
+    return visible(title, 120)
 
 
 def _stand_in(character: str) -> str:
@@ -57,6 +71,11 @@ def _stand_in(character: str) -> str:
     if not (illegal_in_xml or invisible):
         return character
     return repr(character)[1:-1]  # as Python writes it, such as \n or \u202e
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether *character* is drawn over or under the one before it."""
+    return unicodedata.category(character) in ("Mn", "Me")
 
 
 def advance(text: str, size: float) -> float:
@@ -72,7 +91,7 @@ def _advance(character: str) -> float:
         return 0.4
     if character in "mwMW…×":
         return 0.95
-    if unicodedata.combining(character) or character in _JOINERS:
+    if _is_mark(character) or character in _JOINERS:
         return 0.0
     if unicodedata.east_asian_width(character) in "WF":
         return 1.05

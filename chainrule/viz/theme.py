@@ -59,10 +59,13 @@ def css() -> str:
     """Return the style sheet.
 
     Class names are prefixed, because a notebook puts all its drawings into one page; presentation
-    stays in plain class rules, which slide programs understand as well as browsers do.
+    stays in plain class rules, which slide programs understand as well as browsers do.  What is for
+    web pages alone stands behind ``@media``, which converters such as CairoSVG skip: a height that
+    is ``auto`` makes their pictures blank.
     """
     return "".join(
         (
+            "@media all{.cr-picture{max-width:100%;height:auto}}",
             f".cr-text{{font-family:{FONT};white-space:pre}}",
             ".cr-line,.cr-hairline,.cr-strong,.cr-plus,.cr-minus{fill:none}",
             ".cr-italic{font-style:italic}.cr-bold{font-weight:bold}",

@@ -143,6 +143,6 @@ class Problem:
 
     def weight_slopes(self, cost: Value) -> list[Array]:
         """Return the derivative of *cost* with respect to each Theta."""
-        parameters = self.model.parameters()
+        parameters = [p for array in self.model.parameter_arrays() for p in array.values]
         found = np.array(transforms.gradients(cost, parameters))
         return list(backprop.roll(found, [theta.shape for theta in self.thetas]))
