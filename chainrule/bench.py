@@ -1,6 +1,6 @@
 """What an operation on Values costs, next to plain floats and to other libraries, in one process.
 
-    chainrule bench [--rounds N]
+    chainrule bench [--rounds N] [--quick]
 
 Every figure is the median over rounds in which all contestants take their turn, in CPU time of
 this thread, so that neither a slow minute nor another program falls on one of them alone.
@@ -176,7 +176,8 @@ def _medians(
 ) -> dict[str, float]:
     """Return the median seconds of each turn, all of them taking turns.
 
-    Nobody pays for another's garbage, and with enough turns *in_a_row* everybody for their own.
+    Nobody pays for another's garbage.  Everybody pays for their own with enough turns *in_a_row*,
+    as in training: who leaves cycles behind has them collected after a dozen graphs or so.
     """
     clock = time.thread_time
     seconds: dict[str, list[float]] = {name: [] for name in turns}
@@ -192,7 +193,7 @@ def _medians(
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def _compare(n_samples: int, rounds: int) -> None:
+def _compare(n_samples: int, rounds: int, in_a_row: int) -> None:
     rng = random.Random(2)
     samples = [
         ((rng.uniform(-1, 1), rng.uniform(-1, 1)), rng.choice((-1.0, 1.0)))
@@ -208,7 +209,7 @@ def _compare(n_samples: int, rounds: int) -> None:
         turns[c.name] = turn
     layers, _ = _network(cr.Value)
     n = sum(bool(v.op) for v in topological_order([_loss(layers, cr.tanh, samples)]))
-    times = _medians(turns, rounds, in_a_row=5)
+    times = _medians(turns, rounds, in_a_row)
     floats, ours = list(times.values())[:2]
     print(f"\nMLP 2-16-16-1, tanh, {n_samples} samples: {n} operations, forward and backward")
     print(f"{'':30}{'ns per operation':>18}{'of floats':>12}{'of chainrule':>14}")
@@ -238,18 +239,17 @@ def _layered(n: int) -> Any:
     return cr.sum(hidden)
 
 
-def _scaling(rounds: int) -> None:
+def _scaling(rounds: int, sizes: tuple[int, ...]) -> None:
     print("\nBuild, differentiate and release a graph, collector on: ns per operation")
-    sizes = (2_000, 200_000, 1_000_000)
     for name, build in (("chain", _chain), ("layered", _layered)):
 
         def turn(n: int, build: Callable[[int], Any] = build) -> None:
-            for _ in range(max(1, 100_000 // n)):
+            for _ in range(max(1, sizes[-1] // 10 // n)):
                 build(n).backward()
 
         turns = {str(n): (lambda n=n: turn(n)) for n in sizes}
         times = _medians(turns, rounds)
-        per = [times[str(n)] / n / max(1, 100_000 // n) * 1e9 for n in sizes]
+        per = [times[str(n)] / n / max(1, sizes[-1] // 10 // n) * 1e9 for n in sizes]
         cells = "".join(
             f"{n:>12,}: {x:5.1f} ({x / per[0]:.2f})" for n, x in zip(sizes, per, strict=True)
         )
@@ -283,8 +283,7 @@ def _dots(rounds: int) -> None:
         print(f"{name:30}{seconds / repeats / n * 1e9:18.1f}")
 
 
-def _parameters(rounds: int) -> None:
-    n = 100_000
+def _parameters(rounds: int, n: int) -> None:
     values = [cr.Value(0.1 * i) for i in range(n)]
     vector = np.arange(float(n))
     turns = {
@@ -298,8 +297,7 @@ def _parameters(rounds: int) -> None:
         print(f"{name:30}{seconds / n * 1e9:18.1f}")
 
 
-def _bytes_per_node() -> None:
-    n = 500_000
+def _bytes_per_node(n: int) -> None:
     y = x = cr.Value(1.0)
     gc.collect()
     tracemalloc.start()
@@ -311,12 +309,12 @@ def _bytes_per_node() -> None:
     print(f"account {sys.getsizeof(y)}")
 
 
-def main(rounds: int = 9) -> None:
-    """Print all tables."""
+def main(rounds: int = 5, quick: bool = False) -> None:
+    """Print all tables; *quick* ones are of small sizes, and say little."""
     print(f"chainrule {cr.__version__}, backend {cr.backend}, Python {sys.version.split()[0]}")
-    _bytes_per_node()
-    for n_samples in (20, 50):
-        _compare(n_samples, rounds)
-    _scaling(max(3, rounds // 3))
+    _bytes_per_node(5_000 if quick else 500_000)
+    for n_samples, in_a_row in ((5, 1),) if quick else ((20, 20), (50, 8)):
+        _compare(n_samples, rounds, in_a_row)
+    _scaling(max(3, rounds // 3), (2_000, 20_000) if quick else (2_000, 200_000, 1_000_000))
     _dots(rounds)
-    _parameters(rounds)
+    _parameters(rounds, 1_000 if quick else 100_000)

@@ -144,8 +144,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "of micrograd, xad and torch that are installed, in one process, taking turns.",
     )
     bench.add_argument(
-        "--rounds", type=_from(1), metavar="N", default=9, help="turns that each takes"
+        "--rounds", type=_from(1), metavar="N", default=5, help="turns that each takes"
     )
+    bench.add_argument("--quick", action="store_true", help="small sizes only, as a smoke test")
     bench.set_defaults(run=_bench)
     if given[:1] == ["check"]:
         # The choices are those of the checker, which the other commands need not import.
@@ -208,7 +209,7 @@ def _module(name: str) -> Any:
 def _bench(arguments: argparse.Namespace) -> None:
     from .bench import main
 
-    main(arguments.rounds)
+    main(arguments.rounds, arguments.quick)
 
 
 # --- draw ----------------------------------------------------------------------------------------
