@@ -397,6 +397,7 @@ node_in(State *state, Slab *slab, int slot)
     (void)PyObject_Init((PyObject *)node, state->value_type);
 #else
     Py_INCREF(state->value_type);
+    memset(node, 0, sizeof(PyObject)); /* what was here before may look immortal, from 3.12 on */
     Py_SET_TYPE((PyObject *)node, state->value_type);
     Py_SET_REFCNT((PyObject *)node, 1);
 #endif
