@@ -58,7 +58,8 @@ def points(row):
         return st.integers(1, 3).flatmap(lambda n: st.tuples(*[st.floats(-3, 3)] * (2 * n + 1)))
     if row.arity is None:
         return st.lists(st.floats(-30, 30), min_size=1, max_size=4).map(tuple)
-    return st.tuples(*(st.floats(low, high) for low, high in row.domain))
+    # At subnormal points 1/x, a factor of second derivatives, is beyond the largest float.
+    return st.tuples(*(st.floats(low, high, allow_subnormal=False) for low, high in row.domain))
 
 
 def test_a_slope_that_is_clear_only_at_the_scale_of_the_arguments_is_found():

@@ -58,6 +58,20 @@ class Compiled:
         The gradient is a vector with an entry for each of :attr:`parameters`.  TypeError if the
         function returns more than one number, ValueError if there are no examples.
         """
+        _, mean, gradient = self._differentiated(arrays)
+        return mean, gradient
+
+    def backward(self, *arrays: Any) -> float:
+        """Add the gradient of the mean over the examples into the parameters' ``grad``.
+
+        Return the mean.  No parameter is touched if anything is wrong.
+        """
+        lifted, cost, gradient = self._differentiated(arrays)
+        add_grads(lifted.parameters, gradient)
+        return cost
+
+    def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
+        """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
         if count(lifted.result) != 1:
             raise TypeError(
@@ -66,16 +80,7 @@ class Compiled:
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        return lifted.gradient(batch)
-
-    def backward(self, *arrays: Any) -> float:
-        """Add the gradient of the mean over the examples into the parameters' ``grad``.
-
-        Return the mean.  No parameter is touched if anything is wrong.
-        """
-        cost, gradient = self.value_and_grad(*arrays)
-        add_grads(self.parameters, gradient)
-        return cost
+        return lifted, *lifted.gradient(batch)
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped as those in *arrays*; return the function itself.
@@ -191,9 +196,11 @@ class Compiled:
             known = " or ".join(map(str, self._lifted))
             raise ValueError(
                 f"{self._name}: arguments {', '.join(names)} have examples of shapes {shapes}, but "
-                f"this program was recorded for {known}; a loaded program cannot record new ones"
+                f"this program was recorded for {known or 'none'}; a copied or loaded program "
+                "cannot record new ones"
             )
         examples = [example(x) for x in batch]
+        arguments = [leaves(x) for x in examples]  # now: the function may change its lists
         demands: modes.Demands = {}
         with modes.tracing(demands):
             try:
@@ -207,7 +214,6 @@ class Compiled:
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        arguments = [leaves(x) for x in examples]
         return lift(outputs, arguments, names, shapes, structure, demands)
 
     def _told(self, batch: list[Array]) -> str:
@@ -258,7 +264,7 @@ def compile(function: Any) -> Compiled:
     """
     if isinstance(function, Compiled):
         return function
-    if isinstance(function, (Value, list, tuple)):
+    if isinstance(function, (Value, list, tuple, dict)):
         return Compiled(None, function)
     if not callable(function):
         raise TypeError(

@@ -25,7 +25,7 @@ from .layout import lay_out
 from .program import Symbol
 from .replay import LUMP, Replay, endurance, largest_batch, least_groups, narrow
 from .structures import Array, count
-from .tape import Tape, flatten, normalise
+from .tape import CONSTANT, Tape, flatten, normalise
 from .workspace import ArrayProgram
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -130,6 +130,12 @@ def lift(
     gc.disable()  # millions of tuples and no cycles: the collector would look at them over and over
     try:
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
+        fixed = {n: x for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
+        if fixed:  # plain numbers among the results: no leaves that anybody has
+            tape.codes, tape.values = tape.codes.copy(), tape.values.copy()
+            for n, x in fixed.items():
+                del tape.leaves[n]
+                tape.codes[n], tape.values[n] = CONSTANT, x
         members = tape.arguments(arguments)
         normalise(tape)
         lifted = _lifted(Recording(tape, members, names, shapes), result)
@@ -192,7 +198,7 @@ def _arrays(
     tape, members, names, shapes = recording
     layout = lay_out(tape, grouping, members, shapes, order)
     program = layout.program
-    program.inputs = list(names)
+    program.inputs = numpy_source.free_names(names)
     program.outputs = [_operand(layout.outputs)]
     if len(tape.outputs) == 1:
         _add_gradient(layout, bool(members))

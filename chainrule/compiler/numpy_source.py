@@ -6,7 +6,11 @@ An operation that is used once is written where it is used, so that a line reads
 
 from __future__ import annotations
 
+import builtins
+import itertools
+import keyword
 import math
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -171,7 +175,7 @@ def softmax_pullback(p, g, starts=None, owner=None, out=None):
 """,
     "view": """
 def view(x, offset, shape, strides, batched):
-    items = x.reshape(len(x), -1) if batched else x.reshape(-1)
+    items = x.reshape(len(x), math.prod(x.shape[1:])) if batched else x.reshape(-1)
     step = items.strides[-1]
     lead = (len(x),) if batched else ()
     return np.lib.stride_tricks.as_strided(
@@ -189,6 +193,26 @@ _NEEDS = {
     "logsumexp_slopes": ("segments", "softmax"),
     "softmax_pullback": ("segments",),
 }
+
+
+# Names that mean something else in the source, or where it is rewritten.
+_TAKEN = {*keyword.kwlist, *dir(builtins), "np", "math", "rows", "slots", "m"}
+_TAKEN |= {"forward", "gradient", "reduced", *FUNCTIONS}
+_TAKEN_PATTERN = re.compile(r"_.*|[ci][0-9]+")  # temporaries, and constants
+
+
+def _is_taken(name: str) -> bool:
+    return name in _TAKEN or _TAKEN_PATTERN.fullmatch(name) is not None
+
+
+def free_names(names: Sequence[str]) -> list[str]:
+    """Return *names* for arguments, with others for those that are taken or not the first."""
+    found: list[str] = []
+    for name in names:
+        stem = f"x{name}" if name.startswith("_") else name
+        candidates = (stem if i == 0 else f"{stem}_{i}" for i in itertools.count())
+        found.append(next(x for x in candidates if not _is_taken(x) and x not in found))
+    return found
 
 
 class Emitter:
@@ -349,7 +373,7 @@ class Emitter:
 
     def _name(self, n: int, stem: str) -> str:
         name = self.program.names.get(n)
-        if name is None or name in self.used_names:
+        if name is None or name in self.used_names or _is_taken(name):
             stem = name + "_" if name else stem
             i = self.next_names.get(stem, 1)
             while f"{stem}{i}" in self.used_names:
@@ -405,6 +429,8 @@ class Emitter:
             return "-" + self.operand(args[0], _SIGN)[0], _SIGN
         texts = self._args(operation)
         if row.name in ("maximum", "minimum", "logsumexp", "sum"):
+            if len(args) == 1:
+                return self.operand(args[0])
             name = {"logsumexp": "logaddexp", "sum": "add"}.get(row.name, row.name)
             text = texts[0]
             for other in texts[1:]:

@@ -19,6 +19,10 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 def floats(given: Any, what: str) -> Array:
     """Return *given*, the *what* of a message, as an array of float whose rows are examples."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(
+            f"{what} is a masked array; expected numbers only: fill or leave out the rest"
+        )
     try:
         array = np.asarray(given)
     except ValueError as error:

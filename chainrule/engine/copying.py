@@ -44,6 +44,10 @@ def _ancestors_of(node: Value) -> Iterator[Value]:
 
 
 def _contents(node: Value) -> tuple[Any, ...]:
+    modes.refuse_while_tracing(
+        "copying a Value in a function that is compiled would fix its number for all examples: "
+        "use the Value itself"
+    )
     grad = node.grad if node.has_grad else None
     return (
         node.primitive,

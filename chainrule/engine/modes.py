@@ -75,6 +75,11 @@ class _Switched(contextlib.ContextDecorator):
         self._switches = switches
 
     def __enter__(self) -> None:
+        if not self._switches.get("linking", True):
+            refuse_while_tracing(
+                "no_grad() in a function that is compiled would fix the numbers of one example for "
+                "all: leave it out, derivatives are computed only when they are asked for"
+            )
         outer = _mode.get()
         _mode.set(replace(outer, outer=outer, **self._switches))
         _count(+1)

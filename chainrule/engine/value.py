@@ -73,6 +73,10 @@ class Common:
 
     def detach(self: Any) -> Any:
         """Return a new leaf with the same data and label, and no history."""
+        modes.refuse_while_tracing(
+            "detach() in a function that is compiled would fix the number of one example for all; "
+            "a compiled function cannot stop a gradient"
+        )
         return type(self)(self.data, self.label)
 
     def leaky_relu(self: Any, slope: Any = 0.01) -> Any:
