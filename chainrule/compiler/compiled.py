@@ -104,7 +104,7 @@ class Compiled:
 
     @property
     def source(self) -> str:
-        """The program as a NumPy module: what is run, and runs anywhere."""
+        """The program as a NumPy module, which runs anywhere; here it runs with kept arrays."""
         return self._recorded().arrays.source
 
     @property

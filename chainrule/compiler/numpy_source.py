@@ -1,6 +1,7 @@
 """Pass 7: an array program as NumPy source that a person can read and paste into a file.
 
-The emitter is the only module that knows NumPy's names; another library needs another emitter.
+Only the emitter writes NumPy's names, and rewriting.py reads them; another library needs another
+emitter.
 An operation that is used once is written where it is used, so that a line reads like the formula.
 """
 
