@@ -14,7 +14,7 @@ import pytest
 import chainrule as cr
 from chainrule import Value
 
-from ..oracles.edges import EDGES, id_of, sigmoid_40, tanh_prime_20
+from ..oracles.edges import EDGES, id_of, power_by, sigmoid_40, tanh_prime_20
 
 inf, nan = math.inf, math.nan
 
