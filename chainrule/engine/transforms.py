@@ -34,7 +34,6 @@ from .value import watch_adjoints, watch_tangents
 Function = Callable[..., Any]
 
 
-
 class _Scope:
     """A differentiation under way: its variables, and what is known to depend on them.
 
