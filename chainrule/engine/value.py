@@ -24,9 +24,10 @@ from typing import Any, NoReturn, SupportsFloat
 
 import numpy as np
 
-from . import modes, primitives
-from .primitives import Primitive, as_float
+from . import modes
+from . import table as primitives
 from .sweeps import pullback
+from .table import Primitive, as_float
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _serials = itertools.count()
@@ -515,7 +516,7 @@ def watch_adjoints(adjoints: dict[Value, Any]) -> None:
     """Raise AnomalyError for the first contribution to *adjoints* that is infinite or nan."""
     for node in sorted(adjoints, key=lambda node: node.serial, reverse=True):
         for i, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-            flowing = partial * adjoints[node]
+            flowing = partial * adjoints[node] if parent in adjoints else 0.0
             if type(flowing) is float and not math.isfinite(flowing):
                 raise modes.AnomalyError(
                     f"the gradient {flowing} flows into operand {i} ({parent!r}) of "
