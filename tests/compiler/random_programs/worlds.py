@@ -14,7 +14,7 @@ import numpy as np
 
 import chainrule as cr
 
-from . import exact
+from . import fifty_digits as exact
 from .language import leaves
 
 
@@ -88,11 +88,14 @@ def engine(text: str) -> World:
     Python raises where plain numbers are divided by zero, and knows complex powers; here / and **
     are the library's, on plain numbers too.
     """
-    names = dict(_names(text), _divide=_divide, _power=_power, cr=_CHECKED)
-    return World(text, names, cr.Value, _guarded_text(text))
+    if transforms(text):  # the inputs will be Values
+        return World(text, dict(_names(text), cr=_CHECKED), cr.Value)
+    names = dict(_names(text), _divide=_divide, _power=_power)
+    code = _guarded_text(text) if "/" in text or "**" in text else None
+    return World(text, names, cr.Value, code)
 
 
-class PlainPoint(Exception):
+class PlainPointError(Exception):
     """A derivative at a plain number is a plain number, whatever else the function refers to."""
 
 
@@ -110,7 +113,7 @@ def _of_values(transform: Any, at: int) -> Any:
 
 def _linked(point: Any) -> Any:
     if not any(isinstance(x, cr.Value) for _, x in leaves(point)):
-        raise PlainPoint
+        raise PlainPointError
     return point
 
 
@@ -122,12 +125,15 @@ for _name in TRANSFORMS:
     setattr(_CHECKED, _name, _of_values(getattr(cr, _name), _at))
 
 
+_GUARDED = {ast.Div: "_divide", ast.Pow: "_power"}
+
+
 class _Guard(ast.NodeTransformer):
-    names = {ast.Div: "_divide", ast.Pow: "_power"}
+    """Puts calls in the place of operators that raise on plain numbers."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        name = self.names.get(type(node.op))
+        name = _GUARDED.get(type(node.op))
         if name is None:
             return node
         return ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], [])
@@ -180,52 +186,36 @@ class Exact:
             }
             self.world = World(text, names, exact.Leaf)
 
-    def answer(
-        self,
-        function: str,
-        example: list[Any],
-        data: dict[str, float],
-        wrt: list[str],
-        seed: int | None = None,
-        by_inputs: bool = False,
-    ) -> tuple[list[Any], list[Any]]:
-        """Return the numbers of the result, and the gradient by *wrt* if it is one number."""
-        with exact.rounding(seed):
-            for path, x in data.items():
-                if path in self.world.parameters:
-                    self.world.parameters[path].number = exact.number(x)
-            outputs = [exact.number(x) for x in self._run(function, example)]
-            gradient = []
-            if len(outputs) == 1:
-                gradient = [self._derivative(function, example, path) for path in wrt]
-                if by_inputs:
-                    gradient += self._by_inputs(function, example)
-            return [exact.real(x).value for x in outputs], gradient
+    def set(self, data: dict[str, float]) -> None:
+        for path, x in data.items():
+            if path in self.world.parameters:
+                self.world.parameters[path].number = exact.number(x)
 
-    def _run(self, function: str, example: list[Any]) -> list[Any]:
-        result = self.world.function(function)(*_wrapped(example))
-        return [x for _, x in leaves(result)]
+    def results(self, function: str, example: list[Any]) -> list[Any]:
+        return [exact.real(x).value for x in self._run(function, example)]
 
-    def _derivative(self, function: str, example: list[Any], path: str) -> Any:
+    def derivative(self, function: str, example: list[Any], path: str) -> Any:
+        """Return the derivative of the one result by a parameter."""
         leaf = self.world.parameters.get(path)
         if leaf is None:
             return exact.mpf(0)
-        level, before = next(exact._levels), leaf.number
+        level, before = exact.new_level(), leaf.number
         leaf.number = exact.Dual(before, exact.number(1.0), level)
         try:
             (y,) = self._run(function, example)
         finally:
             leaf.number = before
-        return exact.real(exact._tangent(y, level)).value
+        return exact.real(exact.tangent(y, level)).value
 
-    def _by_inputs(self, function: str, example: list[Any]) -> list[Any]:
-        count = len(leaves(example))
-        found = []
-        for k in range(count):
-            tangents = [1.0 if i == k else None for i in range(count)]
-            call = self.world.function(function)
-            found.append(exact.pushed(call, _wrapped(example), tangents)[1])
-        return [exact.real(leaves(x)[0][1]).value for x in found]
+    def by_input(self, function: str, example: list[Any], k: int) -> Any:
+        """Return the derivative of the one result by number *k* of the example."""
+        tangents = [1.0 if i == k else None for i in range(len(leaves(example)))]
+        _, found = exact.pushed(self.world.function(function), _wrapped(example), tangents)
+        return exact.real(leaves(found)[0][1]).value
+
+    def _run(self, function: str, example: list[Any]) -> list[Any]:
+        result = self.world.function(function)(*_wrapped(example))
+        return [x for _, x in leaves(result)]
 
 
 def _wrapped(structure: Any) -> Any:

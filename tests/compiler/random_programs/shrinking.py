@@ -19,7 +19,9 @@ from . import verdict, worlds
 from .language import Call, Program
 
 
-def shrunk(program: Program, failure: verdict.Failure, seconds: float = 20.0) -> Program:
+def shrunk(
+    program: Program, failure: verdict.Failure, seconds: float = 20.0, precise: bool = False
+) -> Program:
     """Return a smallest program that fails as *program* does, as far as *seconds* suffice."""
     until = time.monotonic() + seconds
     position = in_vain = 0
@@ -30,7 +32,7 @@ def shrunk(program: Program, failure: verdict.Failure, seconds: float = 20.0) ->
             if time.monotonic() > until or in_vain > len(candidates):
                 return program
             candidate = make()
-            if candidate is not None and _fails(candidate, failure):
+            if candidate is not None and _fails(candidate, failure, precise):
                 program, in_vain = _tidy(candidate), 0
                 break
             position, in_vain = position + 1, in_vain + 1
@@ -46,9 +48,9 @@ def _tidy(program: Program) -> Program:
     return replace(program, calls=tuple(calls))
 
 
-def _fails(program: Program, failure: verdict.Failure) -> bool:
+def _fails(program: Program, failure: verdict.Failure, precise: bool) -> bool:
     try:
-        found = verdict.check(program).failure
+        found = verdict.check(program, precise).failure
     except Exception:  # the engine does not run it, or it is not Python
         return False
     return found is not None and kind(found) == kind(failure)
@@ -181,9 +183,8 @@ def _changes(tree: ast.AST) -> Iterator[Any]:
         for name, value in ast.iter_fields(node):
             children = value if isinstance(value, list) else [value]
             for k, child in enumerate(children):
-                if isinstance(child, ast.expr) and not isinstance(
-                    getattr(child, "ctx", None), ast.Store
-                ):
+                stored = isinstance(getattr(child, "ctx", None), ast.Store)
+                if isinstance(child, ast.expr) and not stored and id(child) not in frozen:
                     at = k if isinstance(value, list) else None
                     for inside in range(len(_parts(child))):
                         yield _Hoist(position, name, at, inside)

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Compile random programs and compare them with the engine, and some with mpmath.
 
-    python tools/random_programs.py --count 100000 --seed 0 --jobs 1
-    python tools/random_programs.py --seed 17 --show          what program 17 is
-    python tools/random_programs.py --seed 17 --count 1       run it; a failure is made small
+    python -m tests.compiler.random_programs --count 100000 --seed 0 --jobs 1
+    python -m tests.compiler.random_programs --seed 17 --show          what program 17 is
+    python -m tests.compiler.random_programs --seed 17 --count 1       run it; a failure is made small
 
 Every program is made from its seed alone.  A failure is shrunk to a smallest case and printed as a
 script that runs by itself.  The exit status is 1 if any program failed.
@@ -21,15 +20,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import chainrule as cr
 
-from programs import pieces, shrinking, verdict  # noqa: E402
-from programs.language import Program  # noqa: E402
-
-import chainrule as cr  # noqa: E402
+from . import pieces, shrinking, verdict
+from .language import Program
 
 PRECISE = 20  # one program in so many is compared with mpmath as well
 SECONDS = 30  # within which a program must be done
@@ -60,14 +56,18 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.compiler.random_programs", description=str(__doc__).split("\n")[0]
+    )
     parser.add_argument("--count", type=int, default=1000, help="how many programs")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="how many processes")
     parser.add_argument("--show", action="store_true", help="print the program and stop")
     parser.add_argument("--shrink", type=float, default=20.0, help="seconds per failure; 0: none")
     parser.add_argument("--each", type=int, default=2, help="how many failures of a kind to print")
-    parser.add_argument("--every", type=int, default=1000, help="programs between lines of progress")
+    parser.add_argument(
+        "--every", type=int, default=1000, help="programs between lines of progress"
+    )
     return parser.parse_args()
 
 
@@ -84,16 +84,16 @@ def run(seed: int) -> Result:
     """Make and check the program of *seed*."""
     program, start = pieces.program(seed), time.process_time()
     try:
-        with _limit(SECONDS):
+        with _Limit(SECONDS):
             outcome = verdict.check(program, precise=seed % PRECISE == 0)
-    except verdict.InvalidProgram:
+    except verdict.InvalidProgramError:
         outcome = None
     except TimeoutError:
         outcome = verdict.Outcome(verdict.Failure("timeout", f"after {SECONDS} s"))
     return Result(seed, outcome, time.process_time() - start)
 
 
-class _limit:
+class _Limit:
     """Raise TimeoutError after so many seconds, where the platform can."""
 
     def __init__(self, seconds: int):
@@ -147,7 +147,9 @@ class Report:
         if self.options.shrink and failure.kind != "timeout":
             program = shrinking.shrunk(program, failure, self.options.shrink)
             failure = verdict.check(program).failure or failure
-        print(f"\n--- seed {seed}: {failure}\n{program.script()}---\n", flush=True)
+        print(
+            f"\n--- seed {seed}: {failure}\n{program.script(failure.of_gradient)}---\n", flush=True
+        )
 
     def _progress(self) -> None:
         print(

@@ -49,7 +49,7 @@ class Program:
     text: str
     calls: tuple[Call, ...]
 
-    def script(self) -> str:
+    def script(self, gradient: bool = True) -> str:
         """Return the program as a script that prints what the compiled functions say."""
         lines, compiled = [], {}
         for call in self.calls:
@@ -65,7 +65,8 @@ class Program:
             if call.source:
                 lines.append(f"compiled_{name}.record({batch}).source")
             lines.append(f"print(compiled_{name}({batch}))")
-            lines.append(f"print(compiled_{name}.value_and_grad({batch}))")
+            if gradient:
+                lines.append(f"print(compiled_{name}.value_and_grad({batch}))")
         body = self.text + "\n" + "\n".join(lines) + "\n"
         used = [line for name, line in IMPORTS.items() if f"{name}." in body]
         return "\n".join(used) + "\n\n" + body

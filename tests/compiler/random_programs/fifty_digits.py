@@ -28,24 +28,29 @@ UNIT = mpf(2) ** -53
 DIGITS = 50
 
 
-class Convention(Exception):
+class ConventionError(Exception):
     """The answer is a convention of the engine's: a kink, a pole, the edge of a domain."""
 
 
-class Tie(Convention):
+class TieError(ConventionError):
     """Two numbers are equal of which the larger one is wanted."""
 
 
-class Rounding(Exception):
+class RoundingError(Exception):
     """The answer hangs on the last digit of a number that was rounded."""
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The program uses what this world does not have."""
 
 
 _state = SimpleNamespace(rng=None)
 _levels = itertools.count(1)
+
+
+def new_level():
+    """Return a level above all that there are."""
+    return next(_levels)
 
 
 @contextlib.contextmanager
@@ -158,7 +163,7 @@ def number(x):
         return x
     if isinstance(x, (int, float)):
         return Real(mpf(x))
-    raise Unsupported(f"{type(x).__name__} in the place of a number")
+    raise UnsupportedError(f"{type(x).__name__} in the place of a number")
 
 
 def real(x):
@@ -172,14 +177,15 @@ def real(x):
 def compared(a, b):
     """Return -1, 0 or 1 as *a* is less than, equal to or greater than *b*."""
     a, b = real(a), real(b)
-    if (a.rounded or b.rounded) and abs(a.value - b.value) <= 1000 * UNIT * max(
-        abs(a.value), abs(b.value)
-    ):
-        raise Rounding("two numbers differ by rounding only")
+    if a is b:
+        return 0
+    near = 1000 * UNIT * max(mp.fabs(a.value), mp.fabs(b.value))
+    if (a.rounded or b.rounded) and mp.fabs(a.value - b.value) <= near:
+        raise RoundingError("two numbers differ by rounding only")
     return (a.value > b.value) - (a.value < b.value)
 
 
-def apart(a, b, convention=Convention):
+def apart(a, b, convention=ConventionError):
     """Return whether a > b; a *convention* is raised if they are equal."""
     order = compared(a, b)
     if order == 0:
@@ -213,7 +219,9 @@ class Rule:
         for x, partial in zip(args, self.partials, strict=True):
             if x.level == level and x.tangent is not None:
                 slope = partial(*primals, y)
-                term = x.tangent if slope == 1 and type(slope) is int else MULTIPLY(slope, x.tangent)
+                term = (
+                    x.tangent if slope == 1 and type(slope) is int else MULTIPLY(slope, x.tangent)
+                )
                 tangent = term if tangent is None else ADD(tangent, term)
         return y if tangent is None else Dual(y, tangent, level)
 
@@ -221,9 +229,9 @@ class Rule:
         try:
             value = self.base(*[x.value for x in args])
         except ZeroDivisionError:
-            raise Convention("a division by zero") from None
+            raise ConventionError("a division by zero") from None
         if type(value) is not mpf or not mp.isfinite(value):
-            raise Convention("outside of the domain, or on its edge")
+            raise ConventionError("outside of the domain, or on its edge")
         rounded = any(x.rounded for x in args) or value != float(value)
         if rounded and _state.rng is not None:
             value = value * (1 + 2 * UNIT * mpf(_state.rng.uniform(-1.0, 1.0)))
@@ -259,14 +267,14 @@ _integer_power = {}
 
 
 def _refuse(what):
-    raise Unsupported(what)
+    raise UnsupportedError(what)
 
 
 def power(x, p):
     p = number(p)
     if p.level:
         if not apart(x, 0.0):
-            raise Convention("a base that is not positive")
+            raise ConventionError("a base that is not positive")
         return exp(p * log(x))
     base = Rule(lambda a, b: a**b, (lambda a, b, y: b * power(a, b - 1), None))
     if p.value == 0:
@@ -291,7 +299,7 @@ def hypot(a, b):
 
 def atan2(b, a):
     if real(b).value == 0:
-        raise Convention("the cut of atan2, or its corner")
+        raise ConventionError("the cut of atan2, or its corner")
     return _angle(b, a)
 
 
@@ -349,7 +357,7 @@ def where(condition, a, b):
 def maximum(*xs):
     best = xs[0]
     for x in xs[1:]:
-        best = x if apart(x, best, Tie) else best
+        best = x if apart(x, best, TieError) else best
     return number(best)
 
 
@@ -409,7 +417,7 @@ def _moved(structure, tangents, level):
     return _mapped(one, structure)
 
 
-def _tangent(structure, level):
+def tangent(structure, level):
     def one(x):
         x = number(x)
         found = x.tangent if x.level == level else None
@@ -443,9 +451,9 @@ def _flat(structure):
 
 def pushed(function, args, tangents):
     """Return the value and the derivative in the direction of the flat list *tangents*."""
-    level = next(_levels)
+    level = new_level()
     result = function(*_moved(list(args), iter(tangents), level))
-    return _primal(result, level), _tangent(result, level)
+    return _primal(result, level), tangent(result, level)
 
 
 def partials(function, args, position):

@@ -344,7 +344,7 @@ class Writer:
 
     def assigned(self, scope: Scope) -> list[str]:
         name = self.fresh("a")
-        lines = [f"{name} = {self.compound(scope, 3)}"]
+        lines = [f"{name} = {self.compound(scope, 2)}"]
         scope.add(name)
         return lines
 
@@ -365,10 +365,7 @@ class Writer:
     def _rows(self, scope: Scope) -> tuple[str, int, str, int] | None:
         matrices = self.matrices
         fitting = [
-            (text, r, c, v)
-            for text, r, c in matrices
-            for v, n in scope.vectors[-4:]
-            if n == c
+            (text, r, c, v) for text, r, c in matrices for v, n in scope.vectors[-4:] if n == c
         ]
         if not fitting:
             return None
@@ -507,7 +504,9 @@ def own_operations(rng: random.Random, writer: Writer) -> list[str]:
         lines.append(f"{handle} = cr.primitive({names[k]!r}, {text})")
         getattr(writer, kind).append(handle)
         if kind != "unary" and not writer.unary:
-            lines.append("square_ = cr.primitive('square_', lambda x: x * x, (lambda x, y: 2.0 * x,))")
+            lines.append(
+                "square_ = cr.primitive('square_', lambda x: x * x, (lambda x, y: 2.0 * x,))"
+            )
             writer.unary.append("square_")
     return lines
 
@@ -544,7 +543,10 @@ OWN = [
         "lambda x: x * x if x > 0.0 else x, (lambda x, y: cr.where(cr.less(0.0, x), 2.0 * x, 1.0),)",
     ),
     ("binary", "lambda a, b: a * b + a, (lambda a, b, y: b + 1.0, lambda a, b, y: a)"),
-    ("binary", "lambda a, b: a * b + a, (lambda a, b, y: b + 1.0, lambda a, b, y: a), defaults=(2.0,)"),
+    (
+        "binary",
+        "lambda a, b: a * b + a, (lambda a, b, y: b + 1.0, lambda a, b, y: a), defaults=(2.0,)",
+    ),
     ("binary", "lambda a, b: a - K * b, (1.0, -K)"),
     ("binary", "lambda a, b: a * a * b, (lambda a, b, y: 2.0 * a * b, lambda a, b, y: a ** 2)"),
     (
@@ -569,7 +571,6 @@ OWN = [
 ]
 
 
-
 # --- whole programs ------------------------------------------------------------------------------
 
 
@@ -587,7 +588,7 @@ def program(seed: int) -> Program:
     names = ["f"]
     pooled = rng.random() < 0.15
     lines += _function("f", arguments, writer, scope, pooled)
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         names.append("g")
         lines += _function("g", arguments, writer, _scope(arguments, writer), False)
     text = "\n".join(lines)
@@ -697,7 +698,7 @@ def _function(
 ) -> list[str]:
     rng = writer.rng
     body: list[str] = []
-    for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4])):
+    for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3])):
         body += writer.statement(scope)
     lines = [f"def {name}({', '.join(a.name for a in arguments)}):"]
     if pooled:  # hardly two nodes are alike
@@ -739,8 +740,8 @@ def _calls(
     graph: bool,
 ) -> list[Call]:
     calls = []
-    for k in range(rng.choice([2, 3, 3, 4])):
-        size = rng.choice([1, 1, 2, 2, 3, 4, 5, 7, rng.randint(8, 20), rng.randint(20, 70)])
+    for k in range(rng.choice([2, 2, 3, 3, 4])):
+        size = rng.choice([1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, rng.randint(8, 70)])
         as_graph = graph and rng.random() < 0.6
         batch = tuple(data.batch(a.shape, a.high, 1 if as_graph else size) for a in arguments)
         changed = rng.random()

@@ -1,0 +1,167 @@
+"""Programs that nobody wrote: compiled, and compared with the engine and with fifty digits."""
+
+import ast
+import math
+import os
+
+import pytest
+
+import chainrule as cr
+
+from .random_programs import fifty_digits, pieces, shrinking, verdict
+from .random_programs.__main__ import PRECISE
+from .random_programs.language import Call, Program
+
+PROGRAMS = int(os.environ.get("CHAINRULE_PROGRAMS", "2000"))
+PORTION = 50
+FIRST = int(os.environ.get("CHAINRULE_FIRST_PROGRAM", "0"))
+
+
+@pytest.mark.parametrize("start", range(FIRST, FIRST + PROGRAMS, PORTION))
+def test_random_programs_agree_with_the_engine(start):
+    for seed in range(start, min(start + PORTION, FIRST + PROGRAMS)):
+        program = pieces.program(seed)
+        try:
+            outcome = verdict.check(program, precise=seed % PRECISE == 0)
+        except verdict.InvalidProgramError:
+            continue
+        if outcome.failure is not None:
+            small = shrinking.shrunk(program, outcome.failure)
+            found = verdict.check(small).failure or outcome.failure
+            pytest.fail(f"program {seed}: {found}\n{small.script(found.of_gradient)}")
+
+
+def test_hardly_a_program_is_not_run_and_hardly_a_number_undecided():
+    outcomes, refused = [], 0
+    for seed in range(200):
+        try:
+            outcomes.append(verdict.check(pieces.program(seed), precise=seed % 4 == 0))
+        except verdict.InvalidProgramError:
+            refused += 1
+    assert refused <= 4
+    assert sum(o.compared for o in outcomes) > 50 * len(outcomes)
+    assert sum(o.undecided for o in outcomes) <= 1e-3 * sum(o.compared for o in outcomes)
+    assert sum(o.precise for o in outcomes) > 200
+
+
+def test_a_program_is_made_from_its_seed_alone():
+    for seed in range(20):
+        assert pieces.program(seed) == pieces.program(seed)
+    assert len({pieces.program(seed).text for seed in range(50)}) == 50
+
+
+# --- what is written of ------------------------------------------------------------------------
+
+
+NAMED = [
+    "cr.grad(", "cr.jvp(", "cr.vjp(", "cr.hessian(", "cr.hvp(", "cr.jacobian(", "cr.gradients(",
+    "cr.value_and_grad(", "cr.where(", "cr.less(", "cr.less_equal(", "cr.equal(", "cr.take(",
+    "cr.primitive(", "selects=", "array=", "frompyfunc", "scipy.special", "cr.softmax(",
+    "cr.logsumexp(", "cr.maximum(", "cr.Value(0.0) +", "namedtuple", "np.array(", "for k in",
+]  # fmt: skip
+
+
+def test_programs_have_every_piece():
+    texts = [pieces.program(seed).text for seed in range(2000)]
+    assert [piece for piece in NAMED if sum(piece in text for text in texts) < 20] == []
+    sizes = {call.size for seed in range(2000) for call in pieces.program(seed).calls}
+    assert set(range(1, 71)) <= sizes
+
+
+# --- the tester is tested ------------------------------------------------------------------------
+
+CUBE = "w = [cr.Value(2.0)]\ncube = cr.primitive('cube', lambda x: x * x * x, (lambda x, y: {},))\n"
+CALL = Call("f", ([1.0, -1.5, 0.5],))
+
+
+def checked(text, *calls, precise=False):
+    return verdict.check(Program(text, calls or (CALL,)), precise)
+
+
+def test_a_wrong_partial_is_seen_by_fifty_digits():
+    right, wrong = "3.0 * x * x", "3.000001 * x * x"
+    function = "def f(x): return cube(w[0] * x)\n"
+    assert checked(CUBE.format(right) + function, precise=True).failure is None
+    failure = checked(CUBE.format(wrong) + function, precise=True).failure
+    assert failure.kind == "precise"
+
+
+def test_what_cancels_is_decided_by_fifty_digits_and_not_by_a_tolerance():
+    text = "w = [cr.Value(0.1)]\ndef f(x): return (w[0] * x + 1e9) - w[0] * x - 1e9 + {} * w[0]\n"
+    assert checked(text.format("1e-3")).failure is None
+    assert checked(text.format("1e-3"), precise=True).failure is None
+
+
+@pytest.mark.parametrize("wrong", ["value", "gradient", "sticky"])
+def test_wrong_numbers_are_seen(monkeypatch, wrong):
+    compile_ = cr.compile
+
+    class Wrong:
+        def __init__(self, function):
+            self.right, self.calls = compile_(function), 0
+
+        def __getattr__(self, name):
+            return getattr(self.right, name)
+
+        def __call__(self, *batch):
+            return self.right(*batch) * (1.0 + 1e-10 * (wrong == "value"))
+
+        def value_and_grad(self, *batch):
+            self.calls += 1
+            cost, gradient = self.right.value_and_grad(*batch)
+            if wrong == "gradient":
+                gradient = gradient * (1.0 + 1e-10)
+            return cost, gradient * (self.calls if wrong == "sticky" else 1)
+
+    monkeypatch.setattr(cr, "compile", Wrong)
+    text = "w = [cr.Value(0.5)]\ndef f(x): return cr.tanh(w[0] * x)\n"
+    failure = checked(text, CALL, CALL, CALL).failure
+    assert failure.kind == {"value": "result"}.get(wrong, "gradient")
+
+
+def test_a_failure_is_made_small(monkeypatch):
+    tanh = fifty_digits.tanh
+    monkeypatch.setattr(fifty_digits, "tanh", lambda x: tanh(x) * (1 + 1e-9))
+    text = (
+        "w = [cr.Value(0.3), cr.Value(0.7)]\n"
+        "def f(x, u):\n"
+        "    a = cr.sin(x) + w[1] * u[0]\n"
+        "    h = [cr.sigmoid(a + r) for r in w]\n"
+        "    return cr.sum([h[0], cr.tanh(a * w[0]), h[1] / (1.0 + cr.square(u[1]))])\n"
+    )
+    calls = [Call("f", ([0.3, 1.0], [[0.1, 0.2], [0.3, 0.4]])), Call("f", ([0.3], [[1.5, 0.2]]))]
+    program = Program(text, tuple(calls))
+    failure = verdict.check(program, precise=True).failure
+    small = shrinking.shrunk(program, failure, precise=True)
+    assert "tanh" in small.text
+    assert len(list(ast.walk(ast.parse(small.text)))) < 40
+    assert [call.size for call in small.calls] == [1]
+    exec(compile(small.script(), "script", "exec"), {})
+
+
+# --- derivatives in fifty digits -----------------------------------------------------------------
+
+
+def test_towers_are_right_where_the_answer_is_known():
+    with fifty_digits.rounding(None):
+        d = fifty_digits
+        third = d.grad(d.grad(d.grad(d.exp)))(1.0)
+        assert float(d.real(third).value) == pytest.approx(2.718281828459045, rel=1e-15)
+        confused = d.grad(lambda x: x * d.grad(lambda y: x + y)(x))(1.0)
+        assert float(d.real(confused).value) == 1.0
+        matrix = d.hessian(lambda v: v[0] ** 2 * v[1])([3.0, 4.0])
+        assert [[float(d.real(x).value) for x in row] for row in matrix] == [[8.0, 6.0], [6.0, 0.0]]
+        x = d.number(0.5)
+        y = d.sin(x) * x
+        (slope,) = d.gradients(y, [x])
+        assert float(d.real(slope).value) == pytest.approx(
+            math.sin(0.5) + 0.5 * math.cos(0.5), rel=1e-15
+        )
+
+
+def test_a_tie_is_a_convention_and_a_rounded_tie_is_nobodys():
+    with fifty_digits.rounding(None), pytest.raises(fifty_digits.ConventionError):
+        fifty_digits.relu(fifty_digits.number(0.0))
+    third = 1.0 / fifty_digits.number(3.0)
+    with fifty_digits.rounding(None), pytest.raises(fifty_digits.RoundingError):
+        fifty_digits.maximum(third + third, 2.0 / fifty_digits.number(3.0))
