@@ -2,7 +2,7 @@
 
     python -m tests.compiler.random_programs --count 100000 --seed 0 --jobs 1
     python -m tests.compiler.random_programs --seed 17 --show          what program 17 is
-    python -m tests.compiler.random_programs --seed 17 --count 1       run it; a failure is made small
+    python -m tests.compiler.random_programs --seed 17 --count 1       run it, make a failure small
 
 Every program is made from its seed alone.  A failure is shrunk to a smallest case and printed as a
 script that runs by itself.  The exit status is 1 if any program failed.
@@ -145,8 +145,9 @@ class Report:
             return
         program: Program = pieces.program(seed)
         if self.options.shrink and failure.kind != "timeout":
-            program = shrinking.shrunk(program, failure, self.options.shrink)
-            failure = verdict.check(program).failure or failure
+            precise = failure.kind == "precise"
+            program = shrinking.shrunk(program, failure, self.options.shrink, precise)
+            failure = verdict.check(program, precise).failure or failure
         print(
             f"\n--- seed {seed}: {failure}\n{program.script(failure.of_gradient)}---\n", flush=True
         )

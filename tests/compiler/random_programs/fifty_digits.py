@@ -1,17 +1,18 @@
 """The library's names on numbers of fifty digits: what a program's right answer is.
 
-A module that a program's text may take for ``cr``.  Derivatives are forward mode, as towers of dual
-numbers: a :class:`Dual` of some level is a number plus a nilpotent of that level, and every transform
-takes a level of its own, so nested ones cannot be confused.  An operation is a :class:`Rule`: how to
-compute it, and a partial derivative per argument.  None of it is the engine's.
+A module that a program's text may take for ``cr``.  Derivatives are forward mode, as towers of
+dual numbers: a :class:`Dual` of some level is a number plus a nilpotent of that level, and every
+transform takes a level of its own, so nested ones cannot be confused.  An operation is a
+:class:`Rule`: how to compute it, and a partial derivative per argument.  None of it is from the
+engine.
 
 With ``rounding`` switched on every result that a float cannot hold is disturbed by as much as
 floating point would round it, at random.  What then changes from run to run is what a program in
 floats may be wrong by, cancellation and all (Monte Carlo arithmetic: Parker, 1997).
 
-Where two numbers are equal, fifty digits do not say what the derivative of their maximum is: that is
-a convention, and :class:`Convention` is raised.  Where rounding decides which of them is larger,
-nobody can say, and :class:`Rounding` is raised.
+Where two numbers are equal, fifty digits do not say what the derivative of their maximum is: that
+is a convention, and :class:`ConventionError` is raised.  Where rounding decides which of them is
+larger, nobody can say, and :class:`RoundingError` is raised.
 """
 
 from __future__ import annotations
@@ -256,6 +257,16 @@ atan = Rule(mp.atan, (lambda x, y: 1 / (1 + x * x),))
 expm1 = Rule(mp.expm1, (lambda x, y: y + 1,))
 log1p = Rule(mp.log1p, (lambda x, y: 1 / (1 + x),))
 erf = Rule(mp.erf, (lambda x, y: 2 / Real(mp.sqrt(mp.pi), True) * exp(-x * x),))
+erfc = Rule(mp.erfc, (lambda x, y: -2 / Real(mp.sqrt(mp.pi), True) * exp(-x * x),))
+asin = Rule(mp.asin, (lambda x, y: 1 / sqrt(1 - x * x),))
+acos = Rule(mp.acos, (lambda x, y: -1 / sqrt(1 - x * x),))
+asinh = Rule(mp.asinh, (lambda x, y: 1 / sqrt(1 + x * x),))
+acosh = Rule(mp.acosh, (lambda x, y: 1 / sqrt(x * x - 1),))
+atanh = Rule(mp.atanh, (lambda x, y: 1 / (1 - x * x),))
+exp2 = Rule(lambda x: mpf(2) ** x, (lambda x, y: y * Real(mp.log(2), True),))
+log2 = Rule(lambda x: mp.log(x, 2), (lambda x, y: 1 / (x * Real(mp.log(2), True)),))
+log10 = Rule(mp.log10, (lambda x, y: 1 / (x * Real(mp.log(10), True)),))
+cbrt = Rule(lambda x: mp.sign(x) * mp.cbrt(mp.fabs(x)), (lambda x, y: 1 / (3 * y * y),))
 lgamma = Rule(mp.loggamma, (lambda x, y: digamma(x),))
 digamma = Rule(mp.digamma, (lambda x, y: trigamma(x),))
 trigamma = Rule(lambda x: mp.psi(1, x), (lambda x, y: _refuse("psi''"),))

@@ -2,8 +2,8 @@
 
 A :class:`Scope` knows what may be named at some place of the text: numbers, lists of numbers, and
 indices, each with the text that names it.  A piece is a method of :class:`Writer` that returns the
-text of one number, or one list, made from what is in scope; pieces contain pieces.  To add a kind of
-program is to add a method and to name it in one of the lists below.
+text of one number, or one list, made from what is in scope; pieces contain pieces.  To add a kind
+of program is to add a method and to name it in one of the lists below.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .language import Call, Program
 
 SAFE = [
     "sin", "cos", "tanh", "sigmoid", "softplus", "logsigmoid", "silu", "gelu", "square", "relu",
-    "leaky_relu", "abs",
+    "leaky_relu", "abs", "atan", "asinh", "erf", "erfc",
 ]  # fmt: skip
 SMOOTH = ["sin", "cos", "tanh", "sigmoid", "softplus", "silu"]
 ACTIVATIONS = ["tanh", "sigmoid", "relu", "leaky_relu", "softplus", "silu", "gelu"]
@@ -134,7 +134,11 @@ class Writer:
              f"cr.atan2({b}, {positive})", f"cr.logaddexp({a}, {b})", f"cr.exp(cr.tanh({a}))",
              f"cr.expm1(cr.sin({a}))", f"cr.log1p(cr.square({a}))", f"cr.tan(cr.tanh({a}))",
              f"cr.leaky_relu({a}, {self.rng.choice([0.1, 0.0, 1.0])})",
-             f"cr.leaky_relu({a}, cr.sigmoid({b}))", f"(1.0 / {positive})"]
+             f"cr.leaky_relu({a}, cr.sigmoid({b}))", f"(1.0 / {positive})",
+             f"cr.asin(cr.sin({a}) * 0.9)", f"cr.acos(0.5 * cr.tanh({a}))",
+             f"cr.atanh(cr.tanh({a}) * 0.7)", f"cr.acosh(1.5 + cr.square({a}))",
+             f"cr.sinh(cr.sin({a}))", f"cr.cosh(cr.tanh({a}))", f"cr.exp2(cr.cos({a}))",
+             f"cr.log2({positive})", f"cr.log10({positive})", f"cr.cbrt({positive})"]
         )  # fmt: skip
 
     def several(self, scope: Scope, depth: int, least: int = 2) -> list[str]:
@@ -511,6 +515,9 @@ def own_operations(rng: random.Random, writer: Writer) -> list[str]:
     return lines
 
 
+# Where this is differentiated inside a program, the choice would be fixed for all examples.
+COMPARES = "lambda x, y: 1.0 if x > 0.0 else 0.1"
+
 OWN = [
     ("unary", "lambda x: K * x, (K,)"),
     ("unary", "lambda x: K * x, (K,)"),
@@ -532,7 +539,7 @@ OWN = [
     ),
     (
         "unary",
-        "lambda x: x if x > 0.0 else 0.1 * x, (lambda x, y: 1.0 if x > 0.0 else 0.1,)",
+        f"lambda x: x if x > 0.0 else 0.1 * x, ({COMPARES},)",
     ),
     (
         "unary",
@@ -540,7 +547,8 @@ OWN = [
     ),
     (
         "unary",
-        "lambda x: x * x if x > 0.0 else x, (lambda x, y: cr.where(cr.less(0.0, x), 2.0 * x, 1.0),)",
+        "lambda x: x * x if x > 0.0 else x, "
+        "(lambda x, y: cr.where(cr.less(0.0, x), 2.0 * x, 1.0),)",
     ),
     ("binary", "lambda a, b: a * b + a, (lambda a, b, y: b + 1.0, lambda a, b, y: a)"),
     (

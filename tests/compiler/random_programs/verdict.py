@@ -1,10 +1,10 @@
 """One program in all its worlds: what must be the same, and by how much it may differ.
 
-The compiled function is asked in every way for every call: the results per example, the mean and its
-gradient, what ``backward`` adds to the parameters, and the gradient of single examples.  Numbers are
-right if they agree with the engine's to twelve digits.  If they do not, because something cancels,
-fifty digits say what is right, and how far floating point may be from it at this very point
-(:mod:`fifty_digits`); nothing is ever loosened.
+The compiled function is asked in every way for every call: the results per example, the mean and
+its gradient, what ``backward`` adds to the parameters, and the gradient of single examples.
+Numbers are right if they agree with the engine's to twelve digits.  If they do not, because
+something cancels, fifty digits say what is right, and how far floating point may be from it at this
+very point (:mod:`fifty_digits`); nothing is ever loosened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import chainrule as cr
 
 from . import fifty_digits as exact
-from . import worlds
+from . import pieces, worlds
 from .language import Call, Program, leaves
 
 CLOSE = 1e-12
@@ -181,6 +181,8 @@ class _Run:
                 return function(*args)
             except Exception as error:
                 told = f"{type(error).__name__}: {error}"
+                if isinstance(error, cr.TraceError) and pieces.COMPARES in self.program.text:
+                    raise InvalidProgramError("it is refused, and the message says why") from error
                 failure = Failure(f"raises {type(error).__name__}", f"{where}: {told}")
                 raise DisagreementError(failure) from error
 
@@ -229,7 +231,7 @@ class _Run:
             )
 
     def _named(self, where: str, compiled: Any, gradient: Any) -> dict[str, float]:
-        """Return {path: entry of the gradient}; DisagreementError if the parameters are not the program's."""
+        """Return {path: entry}; DisagreementError if the parameters are not the program's."""
         names = {id(leaf): path for path, leaf in self.library.parameters.items()}
         strangers = [p for p in compiled.parameters if id(p) not in names]
         import os
@@ -348,7 +350,7 @@ class _Run:
         try:
             right, may_differ = self._right(key, found)
         except exact.RoundingError:
-            self.outcome.undecided += 1
+            self.outcome.undecided += kind != "precise"
             return
         except (exact.ConventionError, exact.UnsupportedError):  # then the engine's number stands
             if kind != "precise":
@@ -377,7 +379,7 @@ def _close(expected: float, found: float) -> bool:
 
 
 def _collect(pattern: Any, found: Any, columns: list[Any], where: str) -> None:
-    """Put the numbers of *found* into *columns*; DisagreementError if it is not shaped like *pattern*."""
+    """Put the numbers of *found*, which is shaped like *pattern*, into *columns*."""
     if isinstance(pattern, dict):
         if not isinstance(found, dict) or list(found) != list(pattern):
             raise DisagreementError(Failure("structure", where, pattern, found))

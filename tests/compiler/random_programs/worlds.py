@@ -1,4 +1,4 @@
-"""Where a program's text can be run: with the library, with the engine alone, and in fifty digits."""
+"""Where a program's text can be run: with the library, the engine alone, and in fifty digits."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class Exact:
         level, before = exact.new_level(), leaf.number
         leaf.number = exact.Dual(before, exact.number(1.0), level)
         try:
-            (y,) = self._run(function, example)
+            (y,) = map(exact.number, self._run(function, example))
         finally:
             leaf.number = before
         return exact.real(exact.tangent(y, level)).value
