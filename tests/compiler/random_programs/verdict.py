@@ -386,7 +386,8 @@ def _collect(pattern: Any, found: Any, columns: list[Any], where: str) -> None:
         for key, part in pattern.items():
             _collect(part, found[key], columns, where)
     elif isinstance(pattern, (list, tuple)):
-        if type(found) is not type(pattern) or len(found) != len(pattern):
+        # Not the same class: each world makes its own named tuples.
+        if type(found).__name__ != type(pattern).__name__ or len(found) != len(pattern):
             raise DisagreementError(Failure("structure", where, type(pattern), type(found)))
         for part, other in zip(pattern, found, strict=True):
             _collect(part, other, columns, where)
