@@ -7,6 +7,7 @@ the recording lifted, and calls what comes out.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -202,7 +203,8 @@ class Compiled:
         examples = [example(x) for x in batch]
         arguments = [leaves(x) for x in examples]  # now: the function may change its lists
         demands: modes.Demands = {}
-        with modes.tracing(demands):
+        since = Value(0.0).serial
+        with modes.tracing(demands, itertools.chain.from_iterable(arguments)):
             try:
                 result = self._function(*examples)
             except (TypeError, ValueError, IndexError, AttributeError) as error:
@@ -214,7 +216,7 @@ class Compiled:
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        return lift(outputs, arguments, names, shapes, structure, demands)
+        return lift(outputs, arguments, names, shapes, structure, demands, since)
 
     def _told(self, batch: list[Array]) -> str:
         """Say what the function is recorded on."""

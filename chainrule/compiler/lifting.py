@@ -25,7 +25,7 @@ from .layout import lay_out
 from .program import Symbol
 from .replay import LUMP, Replay, endurance, largest_batch, least_groups, narrow
 from .structures import Array, count
-from .tape import CONSTANT, Tape, flatten, normalise
+from .tape import Tape, fix, flatten, normalise
 from .workspace import ArrayProgram
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -120,22 +120,27 @@ def lift(
     shapes: Shapes,
     result: Any,
     demands: modes.Demands | None = None,
+    since: int | None = None,
 ) -> Lifted:
     """Return the graph of *outputs* as a program over batches of *arguments*.
 
     *names* are those of the arguments and *shapes* how one example of each is shaped, *result* is
-    the structure of the outputs, and *demands* what the data must be.
+    the structure of the outputs, and *demands* what the data must be.  A leaf with a serial number
+    from *since* on was made by the function itself: it is a constant.
     """
     collecting = gc.isenabled()
     gc.disable()  # millions of tuples and no cycles: the collector would look at them over and over
     try:
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
-        fixed = {n: x for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
-        if fixed:  # plain numbers among the results: no leaves that anybody has
-            tape.codes, tape.values = tape.codes.copy(), tape.values.copy()
-            for n, x in fixed.items():
-                del tape.leaves[n]
-                tape.codes[n], tape.values[n] = CONSTANT, x
+        plain = {n for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
+        fix(
+            tape,
+            [
+                n
+                for n, leaf in tape.leaves.items()
+                if n in plain or (since is not None and leaf.serial >= since)
+            ],
+        )
         members = tape.arguments(arguments)
         normalise(tape)
         lifted = _lifted(Recording(tape, members, names, shapes), result)
@@ -147,7 +152,9 @@ def lift(
         slices = [slice(*edges) for edges in itertools.pairwise(ends)]
         lifted.rules = list(zip(demands, slices, strict=True))
         values = [x for tested in demands.values() for x in tested]
-        lifted.tested = lift(values, arguments, names, shapes, list(range(len(values))))
+        lifted.tested = lift(
+            values, arguments, names, shapes, list(range(len(values))), since=since
+        )
     return lifted
 
 

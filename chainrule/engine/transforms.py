@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import modes
+from . import modes, recorded
 from .backend import Value
 from .primitives import as_float, identity
 from .sweeps import (
@@ -112,8 +112,11 @@ class _Run:
             if not isinstance(output, Value):
                 as_float(output, f"result of {name}")
         nodes = [output for output in self.outputs if isinstance(output, Value)]
-        self.linked = any(isinstance(x, Value) for x in given) or (
-            bool(enclosing) and not enclosing.isdisjoint(topological_order(nodes))
+        # A graph that is recorded may reach its inputs in any way, not only through *given*.
+        self.linked = (
+            modes.current().tracing
+            or any(isinstance(x, Value) for x in given)
+            or (bool(enclosing) and not enclosing.isdisjoint(topological_order(nodes)))
         )
         self.partials_of = linked_partials if self.linked else stored_partials
 
@@ -136,16 +139,19 @@ class _Run:
         for output, cotangent in zip(self.outputs, cotangents, strict=True):
             if isinstance(output, Value) and not _is_zero(cotangent):
                 seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
-        adjoints = _pull(seeds, self.partials_of)
+        adjoints = _pull(seeds, self.variables, self.partials_of)
         return self._finished([adjoints.get(v, 0.0) for v in self.variables], cotangents)
 
     def push(self, tangents: Sequence[Any]) -> list[Any]:
         """Return the tangent of each output for one tangent per variable."""
         moving = {v: t for v, t in zip(self.variables, tangents, strict=True) if not _is_zero(t)}
         nodes = [output for output in self.outputs if isinstance(output, Value)]
-        moved = pushforward(nodes, moving, self.partials_of)
-        if modes.current().watching:
-            watch_tangents(moved)
+        if modes.current().tracing:
+            moved = recorded.pushforward(nodes, moving)
+        else:
+            moved = pushforward(nodes, moving, self.partials_of)
+            if modes.current().watching:
+                watch_tangents(moved)
         found = [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in self.outputs]
         return self._finished(found, tangents)
 
@@ -175,7 +181,12 @@ def _is_zero(x: Any) -> bool:
     return isinstance(x, float) and x == 0.0
 
 
-def _pull(seeds: Mapping[Value, Any], partials_of: Partials) -> dict[Value, Any]:
+def _pull(
+    seeds: Mapping[Value, Any], inputs: Sequence[Value], partials_of: Partials
+) -> dict[Value, Any]:
+    """Return the adjoints of *inputs*, and perhaps of other nodes."""
+    if modes.current().tracing:
+        return recorded.pullback(seeds, inputs)
     adjoints = pullback(seeds, partials_of)
     if modes.current().watching:
         watch_adjoints(adjoints)
@@ -289,7 +300,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             "gradients in a function that is compiled would be plain numbers, the same for all "
             "examples: say create_graph=True"
         )
-    adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials)
+    adjoints = _pull({output: 1.0}, inputs, linked_partials if create_graph else stored_partials)
     found = [adjoints.get(node, 0.0) for node in inputs]
     if not create_graph:
         return found
