@@ -1,8 +1,8 @@
 """How well ``diagnose`` names mistakes: the confusion matrix, the pairs, and the false alarms.
 
-The mistakes are planted in an implementation of its own (tests/planted.py), the right programs come
-from another (tests/correct.py). Run it as ``python benchmarks/diagnosis.py``, from anywhere; it
-takes some minutes.
+The mistakes are planted in an implementation of its own (tests/oracles/planted.py), the right
+programs come from another (tests/oracles/correct.py). Run it as ``python benchmarks/diagnosis.py``,
+from anywhere; it takes some minutes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import correct
-import planted
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from chainrule.checking.calls import Outcome
 from chainrule.checking.diagnosis import diagnose_calls
 from chainrule.checking.problem import probe
+from tests.oracles import correct, planted
 
 SETTINGS = [
     (loss, activation)

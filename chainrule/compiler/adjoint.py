@@ -209,7 +209,7 @@ class _Pullback:
     def _chosen(
         self, row: primitives.Primitive, args: list[Any], wanted: list[int], adjoint: Operand
     ) -> list[tuple[int, Operand]]:
-        """Return for each of the *wanted* arguments of a row that copies one the adjoint it gets."""
+        """Return for each *wanted* argument of a row that copies one the adjoint it gets."""
         where = primitives.where
         if row is where:
             branches = {1: (adjoint, 0.0), 2: (0.0, adjoint)}
@@ -339,7 +339,7 @@ class _Pullback:
         return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
 
     def _where_used(self, x: Symbol, adjoint: Symbol, axis: int, detail: Any = None) -> Symbol:
-        """Return *x*, but 0 where *adjoint* is 0 all along an *axis*: there a branch was not chosen.
+        """Return *x*, but 0 where *adjoint* is 0 all along an *axis*, as in a branch not chosen.
 
         The rows of *x* are those of *adjoint*, or for axis -2 its columns; *detail* are the
         stretches of the axis, if it has any.

@@ -253,8 +253,10 @@ class Builder:
         for operation in operations[len(known) :]:  # each once: a chain of them may be long
             known.append(
                 operation.kind == "count"
-                or operation.kind == "apply"
-                and all([type(arg) is not int or known[arg] for arg in operation.args])
+                or (
+                    operation.kind == "apply"
+                    and all(type(arg) is not int or known[arg] for arg in operation.args)
+                )
             )
         return not isinstance(x, Symbol) or known[x.number]
 

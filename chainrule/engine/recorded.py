@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from . import modes
-from .primitives import equal, position_of, take_entry, where
+from .table import Primitive, equal, position_of, take_entry, where
 
 Node = Any
 Condition = Any
@@ -116,7 +116,7 @@ class _Sweep:
         partials = dict(zip(linked, row.partial_values(operands, node, linked), strict=True))
         return [(operands[i], None, partials[i]) for i in places]
 
-    def _chosen(self, row: Any, operands: tuple[Any, ...]) -> list[tuple[int, Condition]]:
+    def _chosen(self, row: Primitive, operands: tuple[Any, ...]) -> list[tuple[int, Condition]]:
         """Return the operands that *row* may copy, and when it copies them."""
         if row is where:
             condition = operands[0]
@@ -129,7 +129,8 @@ class _Sweep:
         else:
             position = position_of(row)(*operands)
             return [(i, equal(position, float(i))) for i in range(len(operands))]
-        return [(row.selects(*operands), None)]
+        assert row.selects is not None
+        return [(row.selects(*operands), None)]  # by a plain number: it stays as it is
 
     def _is_number(self, node: Node) -> bool:
         """Return whether *node* would be a number if the function were called with numbers.
@@ -207,8 +208,7 @@ def _differentiable(node: Node) -> list[Node]:
     if row is None:
         return []
     if row.selects is None and None in row.partials:
-        return [
-            x for x, p in zip(node.operands, row.partials, strict=True) if p is not None and _is_value(x)
-        ]
+        slots = zip(node.operands, row.partials, strict=True)
+        return [x for x, partial in slots if partial is not None and _is_value(x)]
     first = 1 if row is where or row is take_entry else 0
     return [x for x in node.operands[first:] if _is_value(x)]

@@ -16,8 +16,6 @@ import errno
 import io
 import math
 import os
-import secrets
-import shutil
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -28,6 +26,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from . import checks
+from .files import write_whole
 from .layers import MLP, theta_shapes
 from .module import Module
 
@@ -42,9 +41,10 @@ _Shape = tuple[int, ...]
 def save(module: Module, path: str | os.PathLike[str]) -> None:
     """Write the parameters of *module* to the file *path*, whole or not at all.
 
-    The file is written beside *path* and then put in its place, so that whatever happens *path*
-    holds either the old weights or the new ones.  ValueError, and the old file stays, if a
-    parameter is not finite.
+    The file is written aside and then put in its place, so that whatever happens *path* holds
+    either the old weights or the new ones.  A file that is replaced keeps its mode, and its owner
+    where the user may give files away.  ValueError, and the old file stays, if a parameter is not
+    finite; OSError, which names *path*, if the system refuses.
 
     >>> import tempfile, os
     >>> from chainrule import nn
@@ -79,7 +79,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
             npy.write_array(entry, array, allow_pickle=False)
             # A ZipInfo has a fixed date, so that equal weights make equal files.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
-    _put(contents.getvalue(), target)
+    write_whole(target, contents.getvalue(), "save")
 
 
 def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
@@ -220,33 +220,3 @@ def _path(function: str, given: Any) -> Path:
             errno.ENOENT, f"{function}: {wrong}; expected the name of a file", name
         )
     return Path(name)
-
-
-def _put(contents: bytes, path: Path) -> None:
-    status = None
-    with contextlib.suppress(FileNotFoundError):  # but not a loop of links, or what may not be read
-        status = path.stat()
-    target = path.resolve()  # a symbolic link stays one
-    if status is None and not target.parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, f"save: there is no directory {str(target.parent)!r}", str(path)
-        )
-    if status is not None and stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if status is not None and not stat.S_ISREG(status.st_mode):  # no device or pipe is replaced
-        raise OSError(errno.EINVAL, "is not a file", str(path))
-    beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        if status is not None:
-            shutil.copymode(target, beside)
-        beside.replace(target)
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            # The error itself names the file beside, of which nobody has heard.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise

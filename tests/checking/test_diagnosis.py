@@ -14,9 +14,7 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import correct
 import numpy as np
-import planted
 import pytest
 
 import chainrule as cr
@@ -31,6 +29,8 @@ from chainrule.checking.problem import build, mazur, ng, single, square
 from chainrule.checking.steps import Run
 from chainrule.checking.telling import HINTS
 from chainrule.checking.worked import Worked, rule_text, symbol
+
+from ..oracles import correct, planted
 
 PROBE = probe()
 

@@ -28,7 +28,7 @@ def engine(function, leaves, rows):
 
 
 def agree(function, leaves, rows, tolerance=1e-11):
-    """Assert that the compiled *function* says on *rows*, in several orders, what the engine does."""
+    """Assert that the compiled *function* says on *rows*, in any order, what the engine does."""
     for turned in (rows, rows[::-1]):  # the first example is the one that is recorded
         compiled = cr.compile(function)
         for batch in (turned, turned[1:] + turned[:1] + turned):
@@ -102,9 +102,10 @@ def distance(x):
 
 
 def soft(x):
-    return cr.logsumexp([x * W[0], cr.where(cr.less(x, 0.0), -x, x * x), W[2]]) * cr.softmax(
-        [x, W[1]]
-    )[0]
+    return (
+        cr.logsumexp([x * W[0], cr.where(cr.less(x, 0.0), -x, x * x), W[2]])
+        * cr.softmax([x, W[1]])[0]
+    )
 
 
 def damped_swish(x):
@@ -185,9 +186,7 @@ def test_tables_rows_and_several_outputs():
 
 
 def test_operations_of_ones_own_that_copy_an_argument():
-    larger = cr.primitive(
-        "larger of two", max, (1.0, 1.0), selects=lambda a, b: 0 if a >= b else 1
-    )
+    larger = cr.primitive("larger of two", max, (1.0, 1.0), selects=lambda a, b: 0 if a >= b else 1)
     median = cr.primitive(
         "median of any",
         lambda *xs: sorted(xs)[len(xs) // 2],
