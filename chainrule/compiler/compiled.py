@@ -109,6 +109,11 @@ class Compiled:
         return tuple(self._wrt) if self._wrt is not None else self._recorded().parameters
 
     @property
+    def placed(self) -> tuple[Value, ...]:
+        """The leaves in the order in which the arrays that :attr:`source` takes hold them."""
+        return self._recorded().arrays.parameters
+
+    @property
     def program(self) -> Program:
         """The array program of the latest recording, as plain data."""
         return self._recorded().arrays.program

@@ -24,7 +24,7 @@ from .adjoint import differentiate
 from .groups import Grouping, group
 from .layout import lay_out
 from .program import Symbol
-from .replay import LUMP, Replay, endurance, largest_batch, least_groups, narrow
+from .replay import LARGEST, LUMP, Replay, largest_batch, least_groups, narrow
 from .structures import Array, count
 from .tape import Ids, Tape, fix, flatten, normalise
 from .workspace import ArrayProgram
@@ -70,12 +70,17 @@ class Lifted:
         """Return the outputs, a row per example; of a graph, the one row."""
         if self.replay is not None and self.replay.suits(batch):
             return self.replay.forward(read_data(self.captured), batch)
+        if self._arrays is None and self.replay is not None:
+            return self.replay.columns.forward(read_data(self.captured), batch)
         return self.arrays.forward(batch, count(self.result))
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the one output over the examples, and its gradient."""
         if self.replay is not None and self.replay.suits(batch):
             mean, found = self.replay.gradient(read_data(self.captured), batch)
+            return mean, _picked(found, self._from_replay)
+        if self._arrays is None and self.replay is not None:
+            mean, found = self.replay.columns.gradient(read_data(self.captured), batch)
             return mean, _picked(found, self._from_replay)
         mean, found = self.arrays.gradient(batch)
         return mean, _picked(found, self._from_arrays)
@@ -110,8 +115,9 @@ class Lifted:
             tape, replay = self.recording.tape, self.replay
             assert replay is not None
             grouping = group(tape, self.recording.members)
-            self._arrays, stats, self.passes = _arrays(self.recording, grouping)
-            replay.largest, replay.patience = largest_batch(tape.recorded, _operations(stats)), 0.0
+            order = _order(self.recording)
+            self._arrays, stats, self.passes = _arrays(self.recording, grouping, order)
+            replay.largest = largest_batch(tape.recorded, _operations(stats))
             self.stats = {**stats, "replay": explanation.replayed_up_to(replay.largest)}
             self.recording = None
         return self._arrays
@@ -183,7 +189,7 @@ def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> L
         """Return the recording to be replayed, if it makes that many groups and can be."""
         if not narrow(tape.recorded, groups):
             return None
-        replay = Replay.of(tape, recording.members, numbers, *endurance(tape.recorded, groups))
+        replay = Replay.of(tape, recording.members, numbers, LARGEST)
         if replay is None:
             return None
         stats, passes = explanation.replay_stats(tape, groups), explanation.tape_passes(tape)
@@ -224,11 +230,11 @@ def _order(recording: Recording) -> list[int]:
 
 
 def _arrays(
-    recording: Recording, grouping: Grouping
+    recording: Recording, grouping: Grouping, order: Sequence[int] = ()
 ) -> tuple[ArrayProgram, dict[str, Any], Passes]:
-    """Return *recording* as an array program."""
+    """Return *recording* as an array program, with an *order* of the leaves if one is given."""
     tape, members, names, shapes = recording
-    layout = lay_out(tape, grouping, members, shapes)
+    layout = lay_out(tape, grouping, members, shapes, order)
     program = layout.program
     program.inputs = numpy_source.free_names(names)
     program.outputs = [_operand(layout.outputs)]

@@ -109,7 +109,7 @@ def soft(x):
 
 
 def damped_swish(x):
-    return cr.silu(x * W[0]) + cr.gelu(x) * cr.softplus(x * W[1])
+    return cr.gelu(x * W[0]) + cr.gelu(x) * cr.softplus(x * W[1])
 
 
 SCALARS = [
