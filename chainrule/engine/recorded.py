@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from . import modes
-from .table import Primitive, equal, position_of, take_entry, where
+from .table import Primitive, equal, identity, position_of, take_entry, where
 
 Node = Any
 Condition = Any
@@ -143,8 +143,10 @@ class _Sweep:
             x = waiting[-1]
             if x in known:
                 waiting.pop()
-            elif x in self._inputs or x.primitive is None:
+            elif x.primitive is None:
                 known[x] = x in inputs and x not in self._inputs
+            elif x.primitive is identity:  # a variable, of this differentiation or another
+                known[x] = False
             else:
                 values = [v for v in x.operands if _is_value(v)]
                 unknown = [v for v in values if v not in known]

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from . import checks
+from . import arguments
 from .files import write_whole
 from .layers import MLP, theta_shapes
 from .module import Module
@@ -64,7 +64,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"save: expected a Module, then a path; not {module!r:.80}")
     target = _path("save", path)
     arrays: dict[str, np.ndarray[Any, Any]] = {
-        array.name: checks.finite_array(array.name, array.read(), array.shape)
+        array.name: arguments.finite_array(array.name, array.read(), array.shape)
         for array in module.parameter_arrays()
     }
     if not arrays:
@@ -86,9 +86,9 @@ def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
     """Return the network in the file *path*; or set the parameters of *into* from it, return that.
 
     Only a file that ``save`` made of an MLP can be loaded without *into*.  Whatever does not fit
-    (no archive of arrays, other names, shapes or activations, anything but finite float64 numbers,
-    compressed or damaged entries) raises ValueError naming the file and the entry, and *into* is
-    left as it was.  What the operating system refuses raises OSError.
+    (not an archive of arrays, other names, shapes or activations, anything but finite float64
+    numbers, compressed or damaged entries) raises ValueError naming the file and the entry, and
+    *into* is left as it was.  What the operating system refuses raises OSError.
 
     Weights in another format can be given to ``load_state_dict``, which takes any real arrays.
     """
@@ -118,7 +118,7 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             if name == info.filename:
-                raise ValueError(f"{name!r:.80} is no array: expected names that end in .npy")
+                raise ValueError(f"{name!r:.80} is not an array: expected names that end in .npy")
             if name in self._infos:
                 raise ValueError(f"{name!r:.80} is there twice")
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
@@ -184,7 +184,7 @@ def _loaded(entries: _Entries, into: Module | None) -> Module:
     else:
         described = isinstance(into, MLP) and all(name in entries for name in _ARCHITECTURE)
         shapes = {array.name: array.shape for array in into.parameter_arrays()}
-    checks.names([*shapes, *_ARCHITECTURE * described], entries)
+    arguments.names([*shapes, *_ARCHITECTURE * described], entries)
     for name, shape in shapes.items():
         entries.check(name, shape, "float64")
     if into is None:
@@ -205,7 +205,7 @@ def _architecture(entries: _Entries) -> tuple[tuple[int, ...], tuple[str, ...]]:
     layers = len(entries) - len(_ARCHITECTURE)
     entries.check("sizes", (layers + 1,), "int64")
     entries.check("activations", (layers,), "str")
-    sizes = [checks.count(f"sizes[{i}]", size) for i, size in enumerate(entries["sizes"])]
+    sizes = [arguments.count(f"sizes[{i}]", size) for i, size in enumerate(entries["sizes"])]
     return tuple(sizes), tuple(entries["activations"].tolist())
 
 

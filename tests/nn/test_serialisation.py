@@ -362,7 +362,7 @@ def test_names_that_do_not_fit(model, path):
     write(path, entries | {"../Theta3.npy": b""})
     refused(path, model, "Theta3|sizes")
     write(path, entries | {"README.txt": b"hello"})
-    refused(path, model, "'README.txt' is no array: expected names that end in .npy")
+    refused(path, model, "'README.txt' is not an array: expected names that end in .npy")
     write(path, {name: c for name, c in entries.items() if name != "sizes.npy"})
     refused(path, model, "sizes|activations")
     write(path, {})
