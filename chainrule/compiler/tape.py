@@ -126,7 +126,7 @@ class Tape:
 
 def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
-    if native is None or (found := native.flatten(list(outputs))) is None:
+    if native is None or (found := native.flatten(tuple(outputs))) is None:
         return recorded(outputs)
     rows, leaves, numbers, count, codes, values, starts, inputs = found
     codes = np.frombuffer(codes, dtype=np.int16)
