@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .alike import same_definition
+
 Partial = Callable[..., Any] | float | None
 VariadicPartials = Callable[[Sequence[Any], Any, Sequence[int]], Sequence[Any]]
 
@@ -164,7 +166,10 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return named, (self.name,)
+        if self.name in BUILT_IN:
+            return named, (self.name,)
+        known = _definitions[self.name]
+        return named, (self.name, known.index(next(x for x in known if same_definition(self, x))))
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that bears the name by now
@@ -190,17 +195,37 @@ TABLE: dict[str, Primitive] = {}
 """Every operation by its name: those of the library, then the user's."""
 BUILT_IN: set[str] = set()
 """The names of the library's own rows, which cannot be taken."""
+_definitions: dict[str, list[Primitive]] = {}  # a name that was used again has several
 
 
-def named(name: str) -> Primitive:
-    """Return the primitive of that *name* (used when a pickled graph is loaded)."""
-    try:
-        return TABLE[name]
-    except KeyError:
+def named(name: str, which: int | None = None) -> Primitive:
+    """Return the primitive of that *name*: the latest, or definition *which*, counted from 0.
+
+    This is how a pickled graph or program finds its operations again.
+    """
+    if name not in TABLE:
         raise LookupError(
             f"no primitive is named {name!r}: define it with chainrule.primitive before "
             "loading a graph that uses it"
-        ) from None
+        )
+    if which is None:
+        return TABLE[name]
+    known = _definitions[name]
+    if which < len(known):
+        return known[which]
+    raise LookupError(
+        f"the pickle has definition {which + 1} of the primitive {name!r}, but only {len(known)} "
+        "ran here: define it as often and in the same order before loading, or give each "
+        "definition its own name before pickling"
+    )
+
+
+def _enlist(row: Primitive) -> None:
+    """Add *row* to the table; one that is defined as before takes the place of that one."""
+    TABLE[row.name] = row
+    known = _definitions.setdefault(row.name, [])
+    again = next((i for i, other in enumerate(known) if same_definition(row, other)), len(known))
+    known[again : again + 1] = [row]
 
 
 def primitive(
@@ -242,7 +267,9 @@ def primitive(
     positions it returns one partial for each of those positions.  *selects* is for an operation
     that copies one argument (``where``): from the arguments it returns that one's position.
 
-    A name of the library's own table cannot be taken (ValueError); a user's own may be redefined.
+    A name of the library's own table cannot be taken (ValueError); a user's own may be used again.
+    What was made with the older definition keeps it; pickled, it finds it again where the
+    definitions of that name ran in the same order.
     """
     if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]
         raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
@@ -271,7 +298,7 @@ def primitive(
     row.arity = None if variadic else len(row.partials)
     if row.arity == 0:
         raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
-    row.array = array or functools.partial(_elementwise, scalar)
+    row.array = _to_floats(array) if array else functools.partial(_elementwise, scalar)
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects = analytic, selects
     slots = range(row.arity or 0)
@@ -279,8 +306,19 @@ def primitive(
     row.precedence = precedence
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
-    TABLE[name] = row
+    _enlist(row)
     return row
+
+
+def _to_floats(array: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *array*, but always with floats for its result: no truth values, no objects."""
+    if isinstance(array, np.ufunc) and f"{'d' * array.nin}->d" in array.types:
+        return array
+    return functools.partial(_as_floats, array)
+
+
+def _as_floats(array: Callable[..., Any], *arrays: Any) -> Any:
+    return np.asarray(array(*arrays), dtype=float)
 
 
 def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
