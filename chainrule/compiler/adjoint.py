@@ -16,6 +16,7 @@ import numpy as np
 
 from ..engine import primitives
 from .dependence import dependence
+from .partials import partial_values
 from .program import Array, Builder, Operand, Operation, Shape, Symbol, addresses_of
 
 _WHOLE = None
@@ -178,7 +179,7 @@ class _Pullback:
 
     def _apply(self, number: int, operation: Operation, adjoint: Operand) -> None:
         builder = self.builder
-        row = primitives.named(operation.detail)
+        row = self.program.rows[operation.detail]
         args = [builder.symbol(a) if type(a) is int else a for a in operation.args]
         linked = [i for i, a in enumerate(args) if isinstance(a, Symbol) and self._varies(a)]
         wanted = [i for i in linked if self.active[args[i].number]]  # type: ignore[union-attr]
@@ -199,7 +200,7 @@ class _Pullback:
         elif row is primitives.tanh:  # the row's 4 s(2x) s(-2x), for less
             partials = [builder.emit("one_minus_square", (y, args[0]), y.shape, y.batched)]
         else:
-            partials = row.partial_values(args, y, linked)
+            partials = partial_values(row, args, y, linked)
         for i, partial in zip(linked, partials, strict=True):
             if i not in wanted:
                 continue
@@ -329,6 +330,14 @@ class _Pullback:
         if not isinstance(x, Symbol) or shape == source.shape:
             return x
         return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
+
+    def _one_minus(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        """Hand the adjoint of 1 - a to z, of which a is the sigmoid: a loses what 1 - a gains."""
+        a, z = (self.builder.symbol(int(n)) for n in operation.args)
+        slope = primitives.multiply(a, self.builder.symbol(number))
+        shaded = number in self.shaded
+        product = primitives.damped if shaded else primitives.multiply
+        self._return(z, -product(slope, adjoint), operation, shaded)
 
     def _matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
