@@ -280,7 +280,7 @@ class _Pullback:
 
     def _pick(self, number: int, operation: Operation, adjoint: Operand) -> None:
         index, table = (self.builder.symbol(int(n)) for n in operation.args)
-        delta = self.builder.broadcast(adjoint, operation.shape, operation.batched)
+        delta = self.builder.array_of(adjoint, operation.shape, operation.batched)
         spread = self.builder.emit("spread", (index, delta), table.shape, False, table.shape[0])
         self._give(table.number, spread, False)
 
@@ -343,7 +343,7 @@ class _Pullback:
         self._shade(number, operation)
         builder = self.builder
         a, b = (builder.symbol(int(n)) for n in operation.args)
-        delta = builder.broadcast(adjoint, operation.shape, operation.batched)
+        delta = builder.array_of(adjoint, operation.shape, operation.batched)
         if not operation.detail[2]:
             if self.active[a.number]:
                 self._matmul_left(a, b, delta)

@@ -276,7 +276,7 @@ def compile(function: Any) -> Compiled:
     """
     if isinstance(function, Compiled):
         return function
-    if isinstance(function, (Value, list, tuple, dict)):
+    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
         return Compiled(None, function)
     if not callable(function):
         raise TypeError(

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.primitives import Primitive, as_float
+from ..engine.table import BUILT_IN, Primitive, as_float
 
 
 def partial_values(row: Primitive, args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
     """Return the partial of *row* for each *linked* position; *args* and *y* are symbols."""
+    if row.name in BUILT_IN:
+        return list(row.partial_values(args, y, linked))
     if not linked:
         return []
     try:

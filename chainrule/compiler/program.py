@@ -370,6 +370,13 @@ class Builder:
             return x
         return self.emit("broadcast", (x,), shape, batched)
 
+    def array_of(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
+        """Return *x* copied to *shape*, as an array also where it is made of numbers alone."""
+        found = self.broadcast(x, shape, batched)
+        if found.operation.kind == "broadcast" or not self._is_number(found):
+            return found
+        return self.emit("broadcast", (found,), shape, batched)
+
     # --- adding up ---------------------------------------------------------------------------
 
     def total(self, x: Operand, axes: Sequence[int], shape: Shape) -> Operand:

@@ -337,6 +337,13 @@ def test_tables_of_which_every_position_has_its_own():
     assert_agrees(lambda i: cr.take(a, i[0]) * cr.take(a, i[1]), indices)
 
 
+def test_a_row_that_no_example_chooses():
+    table = families.values(random.Random(0), 2, 1)
+    w = families.values(random.Random(1), 2)
+    assert_agrees(lambda x: cr.take(table, 0.0 * x)[0] + cr.tanh(x), points(3))
+    assert_agrees(lambda x: cr.take(table, 0.0 * w[0] + 1.0)[0] + x, points(3))
+
+
 def test_the_class_at_every_position():
     """As of a language model: logits for every position, of which the target takes one."""
     table, head = families.values(random.Random(0), 6, 4), families.values(random.Random(1), 6, 4)
@@ -396,7 +403,9 @@ def test_results_come_back_in_the_shape_in_which_they_were_returned():
     for _ in range(3):
         assert graph().loss == 6.0
         assert graph().accuracy.tolist() == [2.0, 6.0]
-    assert compiled.record([1.0]) is compiled
+    array = cr.compile(np.array([[w[0] * w[1]], [w[0]]]))
+    for _ in rounds(array.parameters):
+        assert array().tolist() == [[w[0].data * w[1].data], [w[0].data]]
     assert cr.compile(lambda x: np.array([w[0] * x])).value_and_grad([3.0])[1].tolist() == [3.0]
 
 

@@ -323,7 +323,7 @@ def _as_floats(array: Callable[..., Any], *arrays: Any) -> Any:
 
 def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
     result = np.frompyfunc(lambda *args: scalar(*map(float, args)), len(arrays), 1)(*arrays)
-    return result.astype(float)
+    return np.asarray(result, dtype=float)  # of numbers alone it is a number
 
 
 def _call_template(name: str, arity: int | None) -> str:
