@@ -34,8 +34,8 @@ class Runner:
     def __init__(self, program: Program, source: str):
         self.program = program
         # The array functions of a user's own primitives are what the source cannot spell out.
-        arrays = (row.array for row in program.rows)
-        namespace: dict[str, Any] = {"rows": dict(zip(program.row_names(), arrays, strict=True))}
+        forms = (row.on_arrays for row in program.rows)
+        namespace: dict[str, Any] = {"rows": dict(zip(program.row_names(), forms, strict=True))}
         exec(source, namespace)
         self.functions = {
             node.name: rewritten(node, program.inputs, namespace)

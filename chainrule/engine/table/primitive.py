@@ -118,9 +118,16 @@ class Primitive:
             return self(*(_unboxed(arg, self.name) for arg in args))
         with np.errstate(all="ignore"):
             if hook is None and not any(array.dtype.kind == "O" for array in arrays):
-                return self.array(*(_as_array(arg, self.name) for arg in args))
+                return self.on_arrays(*(_as_array(arg, self.name) for arg in args))
             operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
             return np.frompyfunc(self, len(args), 1)(*operands)
+
+    def on_arrays(self, *arrays: Any) -> Any:
+        """Return the array form as floats, also where it gives truth values or objects."""
+        found = self.array(*arrays)
+        if type(found) is np.ndarray and found.dtype.kind == "f":
+            return found
+        return np.asarray(found, dtype=float)
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""
@@ -298,7 +305,7 @@ def primitive(
     row.arity = None if variadic else len(row.partials)
     if row.arity == 0:
         raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
-    row.array = _to_floats(array) if array else functools.partial(_elementwise, scalar)
+    row.array = array or functools.partial(_elementwise, scalar)
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects = analytic, selects
     slots = range(row.arity or 0)
@@ -308,17 +315,6 @@ def primitive(
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
     _enlist(row)
     return row
-
-
-def _to_floats(array: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *array*, but always with floats for its result: no truth values, no objects."""
-    if isinstance(array, np.ufunc) and f"{'d' * array.nin}->d" in array.types:
-        return array
-    return functools.partial(_as_floats, array)
-
-
-def _as_floats(array: Callable[..., Any], *arrays: Any) -> Any:
-    return np.asarray(array(*arrays), dtype=float)
 
 
 def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
