@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.table import BUILT_IN, Primitive, as_float
+from ..engine.table import BUILT_IN, Primitive, as_float, named
 
 
 def partial_values(row: Primitive, args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
@@ -65,6 +65,7 @@ def partial_of(row: Primitive, position: int, linked: tuple[int, ...], count: in
     made.arity = count + 1
     made.defaults, made.binds, made.domain = (), (0,) * made.arity, ((-3.0, 3.0),) * made.arity
     made.latex, made.precedence = made.name, 9
+    made.found_by = named
     made.made_from = row, position, linked, count
     return made
 

@@ -72,6 +72,7 @@ class Primitive:
         "binds",
         "defaults",
         "domain",
+        "found_by",
         "latex",
         "name",
         "partials",
@@ -96,6 +97,8 @@ class Primitive:
     precedence: int
     binds: tuple[int, ...]
     domain: tuple[tuple[float, float], ...]
+    found_by: Callable[[str], Primitive]
+    """What gives this row back by its name, when a pickled graph is loaded."""
 
     def __call__(self, *args: Any) -> Any:
         for arg in args:
@@ -173,8 +176,8 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.name in BUILT_IN:
-            return named, (self.name,)
+        if self.found_by is not named or self.name in BUILT_IN:
+            return self.found_by, (self.name,)
         known = _definitions[self.name]
         return named, (self.name, known.index(next(x for x in known if same_definition(self, x))))
 
@@ -296,7 +299,7 @@ def primitive(
         raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
-    row._kernel = None
+    row._kernel, row.found_by = None, named
     row.name, row.scalar = name, scalar
     row.partials = tuple(
         [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
@@ -309,7 +312,7 @@ def primitive(
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects = analytic, selects
     slots = range(row.arity or 0)
-    row.latex = latex or _call_template(name, row.arity)
+    row.latex = latex or call_template(name, row.arity)
     row.precedence = precedence
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
@@ -322,7 +325,8 @@ def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
     return np.asarray(result, dtype=float)  # of numbers alone it is a number
 
 
-def _call_template(name: str, arity: int | None) -> str:
+def call_template(name: str, arity: int | None) -> str:
+    """Return the LaTeX of a function called *name*, with places for its arguments."""
     safe = "".join("\\" + c if c in "#$%&_{}" else c for c in name if c not in "\\^~")
     safe = safe.replace("{", "{{").replace("}", "}}")
     slots = "{0}" if arity is None else ", ".join(f"{{{i}}}" for i in range(arity))
