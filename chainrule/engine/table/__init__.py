@@ -12,7 +12,7 @@
 """
 
 from .given import ADVICE, given_row, is_given
-from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, primitive
+from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, position_of, primitive
 from .rows import (
     absolute,
     acos,
@@ -135,6 +135,7 @@ __all__ = [
     "normal_cdf",
     "normal_pdf",
     "one_less_square",
+    "position_of",
     "power",
     "primitive",
     "relu",
