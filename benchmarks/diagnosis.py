@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import correct
 import planted
 
-from chainrule.checking.calls import Outcome
 from chainrule.checking.diagnosis import diagnose_calls
 from chainrule.checking.problem import probe
+from chainrule.checking.running.calls import Outcome
 
 SETTINGS = [
     (loss, activation)

@@ -16,10 +16,15 @@ import pytest
 
 from chainrule import cli
 from chainrule.checking import probe
-from chainrule.checking.calls import Outcome
 from chainrule.checking.command import check
 from chainrule.checking.diagnosis import diagnose_calls
-from chainrule.checking.process import _read_outcome, caller_of_file, read_problem, write_problem
+from chainrule.checking.running.calls import Outcome
+from chainrule.checking.running.process import (
+    _read_outcome,
+    caller_of_file,
+    read_problem,
+    write_problem,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")

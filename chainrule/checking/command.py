@@ -14,8 +14,8 @@ import numpy as np
 from .. import backprop
 from .diagnosis import diagnose, diagnose_calls, problems_for
 from .problem import probe
-from .process import caller_of_file, read_problem, write_problem
 from .report import Report
+from .running.process import caller_of_file, read_problem, write_problem
 from .telling import HINTS
 
 FORMATS: dict[str, Callable[[Report, str], str]] = {

@@ -28,13 +28,13 @@ import numpy as np
 
 from .. import backprop
 from . import least_squares
-from .calls import Caller, Outcome, caller, finite, habits
 from .comparison import compare
 from .layouts import Reading, Tree, also, misfit, precision, readings, tidy
 from .matching import Catalogue, Match, catalogue, separating_probe
 from .mistakes import BY_CODE
 from .problem import Array, Problem, probe, single, square
 from .report import Alternative, Convention, Finding, Report
+from .running.calls import Caller, Outcome, caller, finite, habits
 from .text import short
 from .worked import Worked, number, rule_for, rule_text, symbol
 

@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .layouts import Tree, tidy
-from .problem import Problem
-from .worked import number
+from ..layouts import Tree, tidy
+from ..problem import Problem
+from ..worked import number
 
 ARGUMENTS = ("thetas", "X", "Y", "lam")
 """What the function is called with."""
-_NOT_THEIRS = ("<frozen", str(Path(__file__).parent), *sysconfig.get_paths().values())
+_NOT_THEIRS = ("<frozen", str(Path(__file__).parents[1]), *sysconfig.get_paths().values())
 
 
 @dataclass(frozen=True, eq=False)

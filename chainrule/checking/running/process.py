@@ -5,7 +5,7 @@ plain numbers and a few lines of text, read without unpickling, or the finding t
 It is a guard against accidents, not a prison: the function runs with the caller's rights, so do not
 feed it files that you would not run.
 
-Run as a program (``python -m chainrule.checking.process``) this module is the other side.
+Run as a program (``python -m chainrule.checking.running.process``) this module is the other side.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from ..layouts import MOST_ENTRIES, Tree
+from ..problem import Problem
 from .calls import Caller, Outcome, told, until_failure
-from .layouts import MOST_ENTRIES, Tree
-from .problem import Problem
 
 _MOST_BYTES = 16 * MOST_ENTRIES
 _MOST_TEXT = 4000
@@ -85,7 +85,7 @@ def _run(
     command += [str(count), str(time_limit), str(memory_limit)]
     # One thread: the limits count threads' memory and time, and small matrices gain nothing.
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     group: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
     process = subprocess.Popen(
