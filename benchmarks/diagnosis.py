@@ -1,8 +1,8 @@
 """How well ``diagnose`` names mistakes: the confusion matrix, the pairs, and the false alarms.
 
-The mistakes are planted in an implementation of its own (tests/planted.py), the right programs come
-from another (tests/correct.py). Run it as ``python benchmarks/diagnosis.py``, from anywhere; it
-takes some minutes.
+The mistakes are planted in an implementation of its own (tests/oracles/planted.py), the right
+programs come from another (tests/oracles/correct.py). Run it as ``python benchmarks/diagnosis.py``,
+from anywhere; it takes some minutes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import correct
-import planted
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from chainrule.checking.diagnosis import diagnose_calls
 from chainrule.checking.problem import probe
 from chainrule.checking.running.calls import Outcome
+from chainrule.checking.running.results import tidy
+from tests.oracles import correct, planted
 
 SETTINGS = [
     (loss, activation)
@@ -119,7 +118,7 @@ def false_alarms(count, seed):
         function, style = correct.implementation(rng, problem)
         report = diagnose_calls(
             lambda problems, f=function: [
-                Outcome(tree_of(f(p.thetas, p.X, p.Y, p.lam))) for p in problems
+                Outcome(tidy(f(p.thetas, p.X, p.Y, p.lam))) for p in problems
             ],
             [problem],
         )
@@ -127,12 +126,6 @@ def false_alarms(count, seed):
             alarms += 1
             print(f"  {problem.describe()} {style}: {report.codes}")
     print(f"false alarms: {alarms} on {count} right implementations")
-
-
-def tree_of(returned):
-    from chainrule.checking.layouts import tidy
-
-    return tidy(returned)
 
 
 def main():

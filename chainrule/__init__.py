@@ -14,8 +14,9 @@ from typing import Any
 from ._version import __version__
 from .engine.backend import Value, backend
 from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
-from .engine.primitives import absolute as abs
-from .engine.primitives import (
+from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
+from .engine.table import absolute as abs
+from .engine.table import (
     atan2,
     cos,
     equal,
@@ -44,7 +45,6 @@ from .engine.primitives import (
     tanh,
     where,
 )
-from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 PRIMITIVES = """\
 # The primitives and their derivatives
 
-Made by `python docs/build.py` from the table in `chainrule/engine/primitives.py`: the formulas are
+Made by `python docs/build.py` from the table in `chainrule/engine/table/rows.py`: the formulas are
 what the rows' own rules give when they are fed symbols. What happens at a kink, outside a domain or
 in a tail is written in the rows too; the conventions are listed below.
 

@@ -36,8 +36,9 @@ and A5 lack the factor g'(z); A7 ends in a_2, not a_1; the left side of C3 is dC
 """
 
 from .activations import ACTIVATIONS, activate, derivative
-from .conventions import one_hot, roll, unroll
-from .losses import LOSSES, delta_output, example_costs
+from .cost import LOSSES, Cost
+from .encoding import one_hot, roll, unroll
+from .losses import delta_output, example_costs
 from .network import (
     Forward,
     Gradients,
@@ -55,6 +56,7 @@ from .network import (
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
+    "Cost",
     "Forward",
     "Gradients",
     "accumulate",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import Array, chosen, real_array
+from .arguments import Array, chosen, real_array
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
 """The elementwise activations: any layer may have one."""

@@ -10,44 +10,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import Array, chosen, matrix
-from .activations import ACTIVATIONS, activate, derivative, sigmoid, softmax_parts
-
-LOSSES = {
-    "logistic": ("sigmoid", "linear"),
-    "cross_entropy": ("softmax", "linear"),
-    "half_squared_error": ACTIVATIONS,
-    "squared_error": ACTIVATIONS,
-}
-"""Every loss, with the output activations it goes with; the first is the default.
-
-The logistic loss needs a = sigmoid(z) and the cross-entropy a = softmax(z). With ``"linear"`` a
-network ends at its logits, a = z, and the loss applies the sigmoid or softmax itself: cost and
-delta are the same.
-"""
+from .activations import activate, derivative, sigmoid, softmax_parts
+from .arguments import Array, matrix
+from .cost import Cost
 
 
-def output_activation_for(loss: str, output_activation: str | None) -> str:
-    """Return the output activation to use with *loss*: the one asked for, or the default."""
-    fitting = LOSSES[chosen("loss", loss, LOSSES)]
-    if output_activation is None:
-        return fitting[0]
-    return chosen(f"output_activation for loss {loss!r}", output_activation, fitting)
-
-
-def _check_targets(Y: Array, loss: str) -> None:
+def _check_targets(Y: Array, cost: Cost) -> None:
     """Refuse targets for which the two logarithmic losses have no meaning."""
-    if loss not in ("logistic", "cross_entropy"):
+    if not cost.from_logits:
         return
     outside = np.argwhere(~((Y >= 0) & (Y <= 1)))
     if outside.size:
         row, column = outside[0].tolist()
         raise ValueError(
             f"the target of example {row}, output {column}, is {Y[row, column]}: "
-            f"the {loss} loss expects targets in [0, 1]; "
+            f"the {cost.loss} loss expects targets in [0, 1]; "
             "class labels become targets with one_hot(labels, K)"
         )
-    if loss == "cross_entropy":
+    if cost.loss == "cross_entropy":
         totals = Y.sum(axis=1)
         uneven = np.flatnonzero(np.abs(totals - 1) > 1e-6)  # float32 probabilities must pass
         if uneven.size:
@@ -60,12 +40,12 @@ def _check_targets(Y: Array, loss: str) -> None:
 def _outputs_and_targets(
     z: ArrayLike, Y: ArrayLike, loss: str, output_activation: str | None
 ) -> tuple[Array, Array, str]:
-    output = output_activation_for(loss, output_activation)
+    cost = Cost(loss=loss, output_activation=output_activation)
     logits, targets = matrix("z", z), matrix("Y", Y)
     if logits.shape != targets.shape:
         raise ValueError(f"Y has shape {targets.shape}: expected the shape of z, {logits.shape}")
-    _check_targets(targets, loss)
-    return logits, targets, output
+    _check_targets(targets, cost)
+    return logits, targets, cost.output
 
 
 def _weighted(weight: Array, term: Array) -> Array:
@@ -92,7 +72,8 @@ def example_costs(
     >>> example_costs([[1000.0], [-1000.0]], [[0], [0]]).tolist()
     [1000.0, 0.0]
 
-    Logistic targets outside [0, 1], cross-entropy targets that are no probabilities, unequal
+    Logistic targets outside [0, 1], cross-entropy targets that are not
+    probabilities, unequal
     shapes and unknown names raise ``ValueError``.
     """
     logits, y, output = _outputs_and_targets(z, Y, loss, output_activation)

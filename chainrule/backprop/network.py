@@ -20,16 +20,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import Array, chosen, matrices, matrix, non_negative
 from .activations import ACTIVATIONS, activate, derivative
-from .losses import delta_output, example_costs, output_activation_for
-
-Activation: TypeAlias = str | list[str] | tuple[str, ...]
+from .arguments import Array, chosen, matrices, matrix, non_negative
+from .cost import Activation, Cost, hidden_activations
+from .losses import delta_output, example_costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,9 +246,8 @@ def cost(
     Besides the errors of ``forward``, targets outside [0, 1] raise ``ValueError`` where the loss
     takes logarithms.
     """
-    problem = _Problem.read(
-        thetas, X, Y, lam, loss, activation, output_activation, reduction, examples, units
-    )
+    minimised = Cost(loss, activation, output_activation, reduction)
+    problem = _Problem.read(thetas, X, Y, lam, minimised, examples, units)
     return problem.cost(problem.network.forward(problem.X)[0])
 
 
@@ -279,9 +276,8 @@ def deltas(
     There is a row for every example: deltas are never averaged, and the penalty does not enter
     them.
     """
-    problem = _Problem.read(
-        thetas, X, Y, 0.0, loss, activation, output_activation, "mean", examples, units
-    )
+    minimised = Cost(loss, activation, output_activation)
+    problem = _Problem.read(thetas, X, Y, 0.0, minimised, examples, units)
     return _laid_out(problem.deltas(problem.network.forward(problem.X)[0]), examples)
 
 
@@ -332,9 +328,8 @@ def gradients(
     Each D[l] includes the bias, in column 0: those of W and b alone are ``D[l][:, 1:]`` and
     ``D[l][:, 0]``.
     """
-    problem = _Problem.read(
-        thetas, X, Y, lam, loss, activation, output_activation, reduction, examples, units
-    )
+    minimised = Cost(loss, activation, output_activation, reduction)
+    problem = _Problem.read(thetas, X, Y, lam, minimised, examples, units)
     z, a = problem.network.forward(problem.X)
     delta = problem.deltas(z)
     Delta = [accumulate(d, units_before) for d, units_before in zip(delta, a[:-1], strict=True)]
@@ -393,17 +388,7 @@ class _Network:
                     f"{given}, but thetas[{i - 1}] leads to {before} units: "
                     f"expected {_shape(len(theta), 1 + before, layout=units)}{hint}"
                 )
-        hidden = len(weights) - 1
-        if isinstance(activation, (list, tuple)):
-            names = [chosen("activation", name, ACTIVATIONS) for name in activation]
-        else:
-            names = [chosen("activation", activation, ACTIVATIONS)] * hidden
-        if len(names) != hidden:
-            raise ValueError(
-                f"activation names {len(names)} layers: expected {hidden}, one per hidden layer; "
-                "the output layer's is output_activation"
-            )
-        return cls(weights, [*names, output_activation])
+        return cls(weights, [*hidden_activations(activation, len(weights) - 1), output_activation])
 
     def inputs(self, X: ArrayLike, examples: str) -> Array:
         chosen("examples", examples, ("rows", "columns"))
@@ -438,8 +423,7 @@ class _Problem:
     X: Array
     Y: Array
     lam: float
-    loss: str
-    divisor: int
+    minimised: Cost
 
     @classmethod
     def read(
@@ -448,15 +432,11 @@ class _Problem:
         X: ArrayLike,
         Y: ArrayLike,
         lam: float,
-        loss: str,
-        activation: Activation,
-        output_activation: str | None,
-        reduction: str,
+        minimised: Cost,
         examples: str,
         units: str,
     ) -> _Problem:
-        output = output_activation_for(loss, output_activation)
-        network = _Network.read(thetas, activation, output, units)
+        network = _Network.read(thetas, minimised.activation, minimised.output, units)
         inputs = network.inputs(X, examples)
         hint = "; class labels become targets with one_hot(labels, K)"
         targets = _turned(matrix("Y", Y, hint), examples)
@@ -466,20 +446,28 @@ class _Problem:
                 f"Y has shape {np.shape(Y)}: expected {_shape(m, K, layout=examples)}, "
                 f"for {m} examples and {K} outputs{hint}"
             )
-        chosen("reduction", reduction, ("mean", "sum"))
-        divisor = m if reduction == "mean" else 1
-        return cls(network, inputs, targets, non_negative("lam", lam), loss, divisor)
+        return cls(network, inputs, targets, non_negative("lam", lam), minimised)
+
+    @property
+    def divisor(self) -> int:
+        return self.minimised.divisor(len(self.X))
 
     def cost(self, z: Sequence[Array]) -> float:
-        output = self.network.activations[-1]
-        costs = example_costs(z[-1], self.Y, loss=self.loss, output_activation=output)
+        options = self.minimised
+        costs = example_costs(
+            z[-1], self.Y, loss=options.loss, output_activation=options.output_activation
+        )
         return float(costs.sum()) / self.divisor + penalty(
             self.network.thetas, self.lam, self.divisor
         )
 
     def deltas(self, z: Sequence[Array]) -> list[Array]:
-        thetas, names = self.network.thetas, self.network.activations
-        delta = [delta_output(z[-1], self.Y, loss=self.loss, output_activation=names[-1])]
+        thetas, names, options = self.network.thetas, self.network.activations, self.minimised
+        delta = [
+            delta_output(
+                z[-1], self.Y, loss=options.loss, output_activation=options.output_activation
+            )
+        ]
         for i in reversed(range(len(thetas) - 1)):
             delta.insert(0, delta_hidden(thetas[i + 1], delta[0], z[i], names[i]))
         return delta

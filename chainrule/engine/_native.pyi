@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn, SupportsFloat
 
-from .primitives import Primitive
+from .table import Primitive
 
 class Value:
     def __new__(cls, data: SupportsFloat, label: str = "") -> Value: ...
@@ -83,7 +83,7 @@ class Value:
     def gelu(self) -> Value: ...
     def silu(self) -> Value: ...
 
-def connect(primitives: ModuleType, value: ModuleType, /) -> None: ...
+def connect(table: ModuleType, value: ModuleType, /) -> None: ...
 def make_node(
     primitive: Primitive | None,
     operands: tuple[Value | float, ...],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import primitives, value
+from . import table, value
 from ._extension import native
 
 if TYPE_CHECKING or native is None:
@@ -13,7 +13,7 @@ if TYPE_CHECKING or native is None:
 
     backend = "python"
 else:
-    native.connect(primitives, value)
+    native.connect(table, value)
     Value, make_node = native.Value, native.make_node
     Value.__name__ = "Value"  # else the interpreter's messages would say chainrule.Value
     Value.__doc__ = value.Value.__doc__

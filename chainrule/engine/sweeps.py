@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from ._extension import native
-from .primitives import as_float
+from .table import as_float
 
 Node = Any
 Partials = Callable[[Node], Sequence[Any]]

@@ -20,7 +20,6 @@ import numpy as np
 
 from . import modes
 from .backend import Value
-from .primitives import as_float, identity
 from .sweeps import (
     Partials,
     linked_partials,
@@ -29,6 +28,7 @@ from .sweeps import (
     stored_partials,
     topological_order,
 )
+from .table import as_float, identity
 from .value import watch_adjoints, watch_tangents
 
 Function = Callable[..., Any]

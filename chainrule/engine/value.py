@@ -24,9 +24,10 @@ from typing import Any, NoReturn, SupportsFloat
 
 import numpy as np
 
-from . import modes, primitives
-from .primitives import Primitive, as_float
+from . import modes
+from . import table as primitives
 from .sweeps import pullback
+from .table import Primitive, as_float
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _serials = itertools.count()

@@ -16,8 +16,9 @@ backward pass ``z.grad`` is the neuron's delta.
 """
 
 from . import losses, optim
-from .layers import MLP, Layer, Neuron, Trace
+from .layers import MLP, Layer, Neuron
 from .module import Module
 from .serialisation import load, save
+from .trace import Trace
 
 __all__ = ["MLP", "Layer", "Module", "Neuron", "Trace", "load", "losses", "optim", "save"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine import primitives
 from ..engine.backend import Value
-from .checks import Array
+from .arguments import Array
 
 _RECTIFIERS = ("relu", "leaky_relu", "softplus", "silu", "gelu")
 _SATURATING = ("tanh", "sigmoid")

@@ -1,4 +1,4 @@
-"""Neurons, layers and the multilayer perceptron, and ``Trace``: what a network computed, by layer.
+"""Neurons, layers and the multilayer perceptron.
 
 Numbering.  Layers have the numbers of the course notes: layer 1 is the input, layer L the output,
 and Theta^(l) leads from layer l to layer l + 1.  Units are counted from 0, as the rows of a matrix
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any, TypeVar
 
@@ -24,10 +23,11 @@ from ..engine.backend import Value
 from ..engine.primitives import as_float
 from ..engine.reductions import dot
 from ..engine.vectors import read_data, read_grads, write_data
-from . import checks
+from . import arguments
 from .activations import ELEMENTWISE, activate, check_activation, initial_weights
-from .checks import Array
+from .arguments import Array
 from .module import Module, ParameterArray
+from .trace import ByLayer, Trace
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 T = TypeVar("T")
@@ -82,12 +82,12 @@ class Neuron(Module):
         *,
         nonlin: bool = True,
     ) -> None:
-        n_inputs = checks.count("Neuron: n_inputs", n_inputs)
+        n_inputs = arguments.count("Neuron: n_inputs", n_inputs)
         _check_count([n_inputs, 1])
         if isinstance(activation, bool):  # micrograd's second argument is nonlin
             activation = "relu" if activation else "linear"
         activation = check_activation(activation if nonlin else "linear", ELEMENTWISE)
-        weights = initial_weights(activation, n_inputs, 1, checks.generator("Neuron", seed))
+        weights = initial_weights(activation, n_inputs, 1, arguments.generator("Neuron", seed))
         self._set_up(activation, weights[0])
         self._label_parameters()
 
@@ -145,12 +145,12 @@ class Neuron(Module):
     @theta.setter
     def theta(self, theta: Any) -> None:
         parameters = self._row()
-        write_data(parameters, checks.real_array("theta", theta, (len(parameters),)))
+        write_data(parameters, arguments.real_array("theta", theta, (len(parameters),)))
 
     def _row(self) -> tuple[Value, ...]:
         """Return the parameters in the order of a row of Theta."""
         if not self._w or not {Value}.issuperset(map(type, self._w)):
-            _members(Value, "Neuron.w", self._w)  # says which is none
+            _members(Value, "Neuron.w", self._w)  # says which of them is not
         return (self._b, *self._w)
 
     def _own_arrays(self) -> Iterable[ParameterArray]:
@@ -193,14 +193,15 @@ class Layer(Module):
         *,
         nonlin: bool = True,
     ) -> None:
-        n_inputs = checks.count("Layer: n_inputs", n_inputs)
-        n_outputs = checks.count("Layer: n_outputs", n_outputs)
+        n_inputs = arguments.count("Layer: n_inputs", n_inputs)
+        n_outputs = arguments.count("Layer: n_outputs", n_outputs)
         _check_count([n_inputs, n_outputs])
         activation = check_activation(activation if nonlin else "linear")
         self._softmax = activation == "softmax"
         if self._softmax and n_outputs == 1:
             raise ValueError("Layer: the softmax of one unit is always 1; take 'sigmoid' instead")
-        weights = initial_weights(activation, n_inputs, n_outputs, checks.generator("Layer", seed))
+        generator = arguments.generator("Layer", seed)
+        weights = initial_weights(activation, n_inputs, n_outputs, generator)
         own = "linear" if self._softmax else activation
         self._neurons = [Neuron._of(own, row) for row in weights]
         self._label_parameters()
@@ -275,7 +276,7 @@ class Layer(Module):
         yield self._array()
 
     def _checked(self, theta: Any, name: str) -> Array:
-        return checks.real_array(name, theta, self._array().shape)
+        return arguments.real_array(name, theta, self._array().shape)
 
     def _write(self, theta: Array) -> None:
         write_data(self._array().values, theta.ravel())
@@ -330,7 +331,7 @@ class MLP(Module):
         _check_count(sizes)
         hidden = _hidden_activations(activation, len(sizes) - 2)
         names = [*hidden, check_activation(output_activation)]
-        generator = checks.generator("MLP", seed)
+        generator = arguments.generator("MLP", seed)
         self._layers = [
             Layer(before, after, name, generator)
             for (before, after), name in zip(pairwise(sizes), names, strict=True)
@@ -353,7 +354,7 @@ class MLP(Module):
     def _stack(self) -> list[Layer]:
         """Return the layers, or raise an error if what is there now cannot be a network."""
         if not self._layers or not {Layer}.issuperset(map(type, self._layers)):
-            _members(Layer, "MLP.layers", self._layers)  # says which is none
+            _members(Layer, "MLP.layers", self._layers)  # says which of them is not
         return self._layers
 
     @property
@@ -449,58 +450,6 @@ class MLP(Module):
         )
 
 
-class ByLayer(dict[int, T]):
-    """What a trace has for each layer, by the layer's number."""
-
-    def __init__(self, name: str, layers: Mapping[int, T]) -> None:
-        super().__init__(layers)
-        self._name = name
-
-    def __missing__(self, number: object) -> T:
-        raise KeyError(
-            f"{self._name}[{number!r}]: the layers that have {self._name} are {min(self)} to "
-            f"{max(self)}; layer 1 is the input, which has no z"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """One pass of a network, layer by layer, as nodes of the graph.
-
-    ``z[l][j]`` and ``a[l][j]`` are the pre-activation and the activation of unit j of layer l.
-    Layers have the notes' numbers, as at the head of this module: ``a[1]`` is the input, z begins
-    at 2, and both end at the output layer L.  Units count from 0; the bias unit is not among them.
-    """
-
-    z: ByLayer[tuple[Value, ...]]
-    a: ByLayer[tuple[Value, ...]]
-    output: Any
-    """What ``model(x)`` returns: ``a[L]`` as a list, or its only entry."""
-
-    def delta(self, l: int) -> Array:  # noqa: E741 (the notes' letter)
-        r"""Return delta^(l), shape (s_l,): dC/dz of each unit of layer *l*, l = 2 to L.
-
-        C is whatever ``backward`` was last called on.  RuntimeError if it was not called on
-        anything that depends on this trace.
-
-        >>> model = MLP(1, [1], seed=0)
-        >>> model.thetas = [[[0.0, 2.0]]]
-        >>> trace = model.trace([3.0])
-        >>> ((trace.output - 1.0) ** 2).backward()
-        >>> trace.delta(2)
-        array([10.])
-
-        With the mean over m examples for C, these are the notes' deltas divided by m.
-        """
-        units = self.z[l]
-        if not any(unit.has_grad for layer in self.z.values() for unit in layer):
-            raise RuntimeError(
-                f"delta({l}): no backward pass has reached this trace; call backward() on a loss "
-                "made from trace.output, outside no_grad"
-            )
-        return read_grads(units)
-
-
 def theta_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, int]]:
     """Return the name and shape of each Theta of a network whose layers have *sizes* units."""
     return {
@@ -514,7 +463,7 @@ def _members(kind: type[T], name: str, given: Any) -> list[T]:
 
     No subclass either: what it computes would not be asked for.
     """
-    if isinstance(given, (str, bytes, Mapping, Set)) or not hasattr(given, "__iter__"):
+    if not arguments.is_sequence(given):
         raise TypeError(f"{name} is {given!r:.80}: expected a list, each of it a {kind.__name__}")
     listed = list(given)
     if not listed:
@@ -526,10 +475,10 @@ def _members(kind: type[T], name: str, given: Any) -> list[T]:
 
 
 def _sizes(n_inputs: Any, widths: Any) -> list[int]:
-    if isinstance(widths, (str, bytes, Mapping, Set)) or not hasattr(widths, "__iter__"):
+    if not arguments.is_sequence(widths):
         raise TypeError(f"MLP: widths is {widths!r}: expected a sequence such as [16, 16, 1]")
-    sizes = [checks.count("MLP: n_inputs", n_inputs)]
-    sizes += [checks.count(f"MLP: widths[{i}]", width) for i, width in enumerate(widths)]
+    sizes = [arguments.count("MLP: n_inputs", n_inputs)]
+    sizes += [arguments.count(f"MLP: widths[{i}]", width) for i, width in enumerate(widths)]
     if len(sizes) == 1:
         raise ValueError("MLP: widths is empty; expected at least the number of outputs, as in [1]")
     return sizes
@@ -567,7 +516,7 @@ def _inputs(x: Any, count: int, module: Module) -> Sequence[Value | float]:
         x = x.ravel().tolist()
     elif isinstance(x, (Value, numbers.Number)):
         x = (x,)
-    elif isinstance(x, (str, bytes, Mapping, Set)) or not hasattr(x, "__iter__"):
+    elif not arguments.is_sequence(x):
         raise TypeError(
             f"{module!r} takes a sequence of {count} numbers or Values, not {type(x).__name__}"
         )

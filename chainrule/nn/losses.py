@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ from ..engine.primitives import (
     softplus,
 )
 from ..engine.reductions import sum as sum_of
-from . import checks
+from . import arguments
 from .module import Module
 
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
@@ -149,8 +149,8 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     >>> loss.data, [v.grad for v in z]
     (2000.0, [1.0, 0.0, -1.0])
 
-    ValueError if the index is out of range, or the probabilities are none.  It applies the softmax
-    itself: the output layer of the network must not.
+    ValueError if the index is out of range, or the numbers are not probabilities.  It applies the
+    softmax itself: the output layer of the network must not.
     """
     logits = _listed(logits, "cross_entropy", "logits")
     if len(logits) == 1:
@@ -202,7 +202,7 @@ def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
     ValueError if *lam* is negative or not finite, or *m* is below 1.  With ``lam=0`` it is the
     number 0.0.
     """
-    strength, examples = checks.real("l2: lam", lam), checks.count("l2: m", m)
+    strength, examples = arguments.real("l2: lam", lam), arguments.count("l2: m", m)
     if isinstance(weights, Module):
         arrays = weights.parameter_arrays()
         values: list[Any] = list(dict.fromkeys(w for array in arrays for w in array.weights))
@@ -248,9 +248,12 @@ def _listed(given: Any, name: str, what: str) -> list[Any]:
                 "take the loss row by row"
             )
         given = given.tolist()
-    if isinstance(given, (str, bytes, Mapping, Set)):
+    if arguments.is_sequence(given):
+        listed = list(given)
+    elif hasattr(given, "__iter__"):
         raise TypeError(f"{name}: the {what} are {given!r:.80}; expected a sequence of numbers")
-    listed = list(given) if hasattr(given, "__iter__") else [given]
+    else:
+        listed = [given]
     if not listed:
         raise ValueError(f"{name}: no {what}; expected at least one")
     return listed
@@ -315,7 +318,7 @@ class _Distribution:
 
     def error(self, y: Sequence[float]) -> Exception:
         return ValueError(
-            f"cross_entropy: the targets {list(y)} are no probabilities; expected numbers of 0 or "
+            f"cross_entropy: the targets {list(y)} are not probabilities; expected numbers of 0 or "
             "more that sum to 1, or the index of a class"
         )
 
@@ -327,7 +330,7 @@ def _probabilities(target: Any, count: int) -> tuple[Any, list[Any]]:
         if isinstance(target, Value) and modes.current().tracing:
             modes.demand(index, [target])
             return 1.0, [equal(target, float(k)) for k in range(count)]
-        t = checks.count("cross_entropy: target, a class index,", target, least=None)
+        t = arguments.count("cross_entropy: target, a class index,", target, least=None)
         if not index.holds(t):
             raise index.error([t])
         return 1.0, [float(k == t) for k in range(count)]

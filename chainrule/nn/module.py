@@ -14,8 +14,8 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.vectors import read_data, reset_grads, write_data
-from . import checks
-from .checks import Array
+from . import arguments
+from .arguments import Array
 
 T = TypeVar("T")
 
@@ -133,11 +133,12 @@ class Module:
         not.  Nothing is changed unless everything is valid.  Gradients are left as they are.
         """
         arrays = self.parameter_arrays()
-        checks.names([array.name for array in arrays], state)
+        arguments.names([array.name for array in arrays], state)
         numbers: dict[Value, float] = {}
         for array in arrays:
-            given = checks.finite_array(array.name, state[array.name], array.shape).ravel().tolist()
-            for (name, value), number in zip(array.named_values(), given, strict=True):
+            given = arguments.finite_array(array.name, state[array.name], array.shape)
+            numbered = zip(array.named_values(), given.ravel().tolist(), strict=True)
+            for (name, value), number in numbered:
                 if numbers.setdefault(value, number) != number:
                     raise ValueError(
                         f"{name} is {number}, but the same parameter is {numbers[value]} under "

@@ -26,7 +26,7 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.vectors import Vector, read_data, read_grads, reset_grads, write_data
-from . import checks
+from . import arguments
 from .module import Module
 from .schedules import Schedule, constant, cosine, step_decay, warmup
 
@@ -59,7 +59,7 @@ class Optimiser:
         if len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"{self._name}: a parameter is given twice")
         self.lr = lr
-        self.weight_decay = checks.real(f"{self._name}: weight_decay", weight_decay)
+        self.weight_decay = arguments.real(f"{self._name}: weight_decay", weight_decay)
         self.steps = 0
         self._state = {name: np.zeros(len(self.parameters)) for name in self._memory}
         if not callable(lr):
@@ -72,7 +72,7 @@ class Optimiser:
     def current_rate(self) -> float:
         """Return the learning rate of the next step; ValueError if it is negative or not finite."""
         rate = self.lr
-        return checks.real(f"{self._name}: lr", rate(self.steps) if callable(rate) else rate)
+        return arguments.real(f"{self._name}: lr", rate(self.steps) if callable(rate) else rate)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter back to 0.0, for the next backward pass."""
@@ -102,10 +102,10 @@ class Optimiser:
 
         Nothing is changed unless everything is valid: ValueError or TypeError if it is not.
         """
-        checks.names(["steps", *self._memory], state)
-        steps = checks.count("steps", state["steps"], least=0)
+        arguments.names(["steps", *self._memory], state)
+        steps = arguments.count("steps", state["steps"], least=0)
         shape = (len(self.parameters),)
-        memory = {name: checks.finite_array(name, state[name], shape) for name in self._memory}
+        memory = {name: arguments.finite_array(name, state[name], shape) for name in self._memory}
         for name, least in self._memory.items():
             if (memory[name] < least).any():
                 raise ValueError(f"{name} holds {memory[name].min()}: expected {least} or more")
@@ -142,7 +142,7 @@ class SGD(Optimiser):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
-        self.momentum = checks.real("SGD: momentum", momentum, below=1.0)
+        self.momentum = arguments.real("SGD: momentum", momentum, below=1.0)
         self.nesterov = nesterov
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0, such as momentum=0.9")
@@ -191,10 +191,10 @@ class Adam(Optimiser):
         except (TypeError, ValueError):
             raise ValueError(f"{self._name}: betas is {betas!r}; expected two numbers") from None
         self.betas = (
-            checks.real(f"{self._name}: betas[0]", first, below=1.0),
-            checks.real(f"{self._name}: betas[1]", second, below=1.0),
+            arguments.real(f"{self._name}: betas[0]", first, below=1.0),
+            arguments.real(f"{self._name}: betas[1]", second, below=1.0),
         )
-        self.eps = checks.real(f"{self._name}: eps", eps)
+        self.eps = arguments.real(f"{self._name}: eps", eps)
 
     def _updated(self, theta: Vector, g: Vector, rate: float) -> Vector:
         if self.weight_decay:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from . import checks
+from . import arguments
 
 Schedule = Callable[[int], float]
 
@@ -19,7 +19,7 @@ def constant(rate: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    rate = checks.real("constant: rate", rate)
+    rate = arguments.real("constant: rate", rate)
     return lambda steps: rate
 
 
@@ -29,8 +29,9 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
     >>> [round(step_decay(0.8, every=10, factor=0.5)(steps), 3) for steps in (0, 9, 10, 25)]
     [0.8, 0.8, 0.4, 0.2]
     """
-    rate, factor = checks.real("step_decay: rate", rate), checks.real("step_decay: factor", factor)
-    every = checks.count("step_decay: every", every)
+    rate = arguments.real("step_decay: rate", rate)
+    factor = arguments.real("step_decay: factor", factor)
+    every = arguments.count("step_decay: every", every)
     return lambda steps: rate * math.pow(factor, steps // every)
 
 
@@ -43,8 +44,8 @@ def cosine(rate: float, total: int, final: float = 0.0) -> Schedule:
     >>> [round(cosine(1.0, total=4)(steps), 4) for steps in range(6)]
     [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
     """
-    rate, final = checks.real("cosine: rate", rate), checks.real("cosine: final", final)
-    total = checks.count("cosine: total", total)
+    rate, final = arguments.real("cosine: rate", rate), arguments.real("cosine: final", final)
+    total = arguments.count("cosine: total", total)
 
     def at(steps: int) -> float:
         share = min(steps / total, 1.0)
@@ -63,7 +64,7 @@ def warmup(over: int, then: float | Schedule) -> Schedule:
     >>> [round(schedule(steps), 3) for steps in (0, 1, 2, 3, 4, 54)]
     [0.2, 0.4, 0.6, 0.8, 0.8, 0.4]
     """
-    over = checks.count("warmup: over", over)
+    over = arguments.count("warmup: over", over)
     following = then if callable(then) else constant(then)
 
     def at(steps: int) -> float:

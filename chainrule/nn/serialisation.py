@@ -16,8 +16,6 @@ import errno
 import io
 import math
 import os
-import secrets
-import shutil
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -27,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from . import checks
+from . import arguments
+from .files import write_whole
 from .layers import MLP, theta_shapes
 from .module import Module
 
@@ -42,9 +41,10 @@ _Shape = tuple[int, ...]
 def save(module: Module, path: str | os.PathLike[str]) -> None:
     """Write the parameters of *module* to the file *path*, whole or not at all.
 
-    The file is written beside *path* and then put in its place, so that whatever happens *path*
-    holds either the old weights or the new ones.  ValueError, and the old file stays, if a
-    parameter is not finite.
+    The file is written aside and then put in its place, so that whatever happens *path* holds
+    either the old weights or the new ones.  A file that is replaced keeps its mode, and its owner
+    where the user may give files away.  ValueError, and the old file stays, if a parameter is not
+    finite; OSError, which names *path*, if the system refuses.
 
     >>> import tempfile, os
     >>> from chainrule import nn
@@ -64,7 +64,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"save: expected a Module, then a path; not {module!r:.80}")
     target = _path("save", path)
     arrays: dict[str, np.ndarray[Any, Any]] = {
-        array.name: checks.finite_array(array.name, array.read(), array.shape)
+        array.name: arguments.finite_array(array.name, array.read(), array.shape)
         for array in module.parameter_arrays()
     }
     if not arrays:
@@ -79,16 +79,16 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
             npy.write_array(entry, array, allow_pickle=False)
             # A ZipInfo has a fixed date, so that equal weights make equal files.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
-    _put(contents.getvalue(), target)
+    write_whole(target, contents.getvalue(), "save")
 
 
 def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
     """Return the network in the file *path*; or set the parameters of *into* from it, return that.
 
     Only a file that ``save`` made of an MLP can be loaded without *into*.  Whatever does not fit
-    (no archive of arrays, other names, shapes or activations, anything but finite float64 numbers,
-    compressed or damaged entries) raises ValueError naming the file and the entry, and *into* is
-    left as it was.  What the operating system refuses raises OSError.
+    (not an archive of arrays, other names, shapes or activations, anything but finite float64
+    numbers, compressed or damaged entries) raises ValueError naming the file and the entry, and
+    *into* is left as it was.  What the operating system refuses raises OSError.
 
     Weights in another format can be given to ``load_state_dict``, which takes any real arrays.
     """
@@ -118,7 +118,7 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             if name == info.filename:
-                raise ValueError(f"{name!r:.80} is no array: expected names that end in .npy")
+                raise ValueError(f"{name!r:.80} is not an array: expected names that end in .npy")
             if name in self._infos:
                 raise ValueError(f"{name!r:.80} is there twice")
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
@@ -184,7 +184,7 @@ def _loaded(entries: _Entries, into: Module | None) -> Module:
     else:
         described = isinstance(into, MLP) and all(name in entries for name in _ARCHITECTURE)
         shapes = {array.name: array.shape for array in into.parameter_arrays()}
-    checks.names([*shapes, *_ARCHITECTURE * described], entries)
+    arguments.names([*shapes, *_ARCHITECTURE * described], entries)
     for name, shape in shapes.items():
         entries.check(name, shape, "float64")
     if into is None:
@@ -205,7 +205,7 @@ def _architecture(entries: _Entries) -> tuple[tuple[int, ...], tuple[str, ...]]:
     layers = len(entries) - len(_ARCHITECTURE)
     entries.check("sizes", (layers + 1,), "int64")
     entries.check("activations", (layers,), "str")
-    sizes = [checks.count(f"sizes[{i}]", size) for i, size in enumerate(entries["sizes"])]
+    sizes = [arguments.count(f"sizes[{i}]", size) for i, size in enumerate(entries["sizes"])]
     return tuple(sizes), tuple(entries["activations"].tolist())
 
 
@@ -220,33 +220,3 @@ def _path(function: str, given: Any) -> Path:
             errno.ENOENT, f"{function}: {wrong}; expected the name of a file", name
         )
     return Path(name)
-
-
-def _put(contents: bytes, path: Path) -> None:
-    status = None
-    with contextlib.suppress(FileNotFoundError):  # but not a loop of links, or what may not be read
-        status = path.stat()
-    target = path.resolve()  # a symbolic link stays one
-    if status is None and not target.parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, f"save: there is no directory {str(target.parent)!r}", str(path)
-        )
-    if status is not None and stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if status is not None and not stat.S_ISREG(status.st_mode):  # no device or pipe is replaced
-        raise OSError(errno.EINVAL, "is not a file", str(path))
-    beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        if status is not None:
-            shutil.copymode(target, beside)
-        beside.replace(target)
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            # The error itself names the file beside, of which nobody has heard.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise

@@ -121,7 +121,7 @@ def circuit_of(
                 grad=_grad(node),
                 pins=len(terms.rows) if terms else len(pins) if any(present) else 0,
                 rows=terms.rows if terms else (),
-                cut=not set(node.parents) <= folded | ids.keys(),
+                cut=not all(parent in ids or parent in folded for parent in node.parents),
                 hint=_hint(node),
             )
         )
@@ -156,12 +156,13 @@ def _too_large(count: int, limit: int, depth: int | None) -> str:
 
 
 def _last_steps(root: Value, depth: int) -> list[Value]:
-    members = frontier = {root}
+    members = {root}
+    frontier: Set[Value] = members
     for _ in range(depth):
         frontier = {parent for node in frontier for parent in node.parents} - members
         if not frontier:
             break
-        members = members | frontier
+        members |= frontier
     return sorted(members, key=lambda node: node.serial)
 
 

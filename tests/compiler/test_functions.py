@@ -6,7 +6,6 @@ import multiprocessing
 import pickle
 import random
 
-import compiled_families as families
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,8 @@ import chainrule as cr
 from chainrule import nn
 from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
+
+from . import families
 
 
 def flat(structure):

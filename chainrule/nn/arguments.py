@@ -1,9 +1,9 @@
-"""The door of the room: what callers hand in becomes a number or an array, or a clear error."""
+"""Arguments: what callers hand in becomes a number or an array, or a clear error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from operator import index
 from typing import Any
 
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def count(name: str, given: Any, least: int | None = 1) -> int:
-    """Return *given* as an int; TypeError if it is none, ValueError if it is below *least*."""
+    """Return *given* as an int; TypeError if it is not one, ValueError if it is below *least*."""
     try:
         number = index(given)
     except TypeError:
@@ -37,7 +37,7 @@ def real(name: str, given: Any, below: float = math.inf) -> float:
 
 
 def generator(name: str, seed: Any) -> np.random.Generator:
-    """Return the Generator to draw from for *seed*; TypeError or ValueError for what is none."""
+    """Return the Generator to draw from for *seed*; TypeError or ValueError if it is not a seed."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
@@ -45,6 +45,14 @@ def generator(name: str, seed: Any) -> np.random.Generator:
         raise kind(
             f"{name}: seed is {seed!r:.80}; expected an int, 0 or more, a NumPy Generator, or None"
         ) from None
+
+
+def is_sequence(given: Any) -> bool:
+    """Return whether *given* can be gone through in an order that means something.
+
+    A string is not a sequence of numbers, and a mapping or a set has no order to rely on.
+    """
+    return hasattr(given, "__iter__") and not isinstance(given, (str, bytes, Mapping, Set))
 
 
 def real_array(name: str, given: Any, shape: tuple[int, ...]) -> Array:
@@ -84,7 +92,7 @@ def finite_array(name: str, given: Any, shape: tuple[int, ...]) -> Array:
 
 
 def names(expected: Sequence[str], given: Any) -> None:
-    """Raise an error that tells the differences unless *given* is a mapping of *expected* names."""
+    """Raise an error that lists the differences unless *given* is a mapping of *expected* names."""
     if not isinstance(given, Mapping):
         raise TypeError(
             f"expected a mapping from names to arrays, as state_dict() returns, not {given!r:.80}"

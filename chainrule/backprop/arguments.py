@@ -1,4 +1,4 @@
-"""The door of the room: what callers hand in becomes float64 matrices, or a clear error.
+"""Arguments: what callers hand in becomes float64 matrices and known names, or a clear error.
 
 Nothing here knows about networks. Integers, booleans and any width of float are taken and computed
 in float64; complex numbers, objects, text and dates are refused, because NumPy would carry them

@@ -859,3 +859,30 @@ def test_random_graphs_are_drawn_with_every_edge():
     parents = sum(len(v.parents) for v in values) + len(total.parents)
     assert len(circuit.edges) == parents
     assert ET.fromstring(viz.draw(total).svg) is not None
+
+
+# --- large graphs --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(cr.backend == "native", reason="the C class has no __hash__ that can count")
+@pytest.mark.parametrize("depth", [None, 10**6])
+def test_twice_the_nodes_are_twice_the_work(monkeypatch, depth):
+    looked_up = 0
+
+    def counting(value):
+        nonlocal looked_up
+        looked_up += 1
+        return object.__hash__(value)
+
+    monkeypatch.setattr(Value, "__hash__", counting)
+
+    def look_ups(length):
+        nonlocal looked_up
+        x = y = Value(0.5)
+        for _ in range(length):
+            y = cr.tanh(y) * x
+        looked_up = 0
+        circuit_of(y, depth=depth, limit=10**6)
+        return looked_up
+
+    assert look_ups(400) < 2.1 * look_ups(200)

@@ -13,7 +13,6 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-import compiled_families as families
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +23,8 @@ from chainrule.compiler import program as programs
 from chainrule.compiler.numpy_source import EXPRESSIONS, FUNCTIONS
 from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
+
+from . import families
 
 inf, nan = math.inf, math.nan
 
@@ -595,7 +596,7 @@ def test_the_emitted_forms_of_the_primitives_are_those_of_the_table():
 
 
 def test_the_page_about_the_pipeline_runs():
-    page = Path(__file__).parents[1] / "docs" / "compiler.md"
+    page = Path(__file__).parents[2] / "docs" / "compiler.md"
     failed, tried = doctest.testfile(str(page), module_relative=False)
     assert tried > 20
     assert not failed

@@ -3,7 +3,6 @@
 import math
 import random
 
-import compiled_families as families
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,8 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.compiler.tape import CONSTANT, LEAF, depths, flatten, normalise, recorded
+
+from . import families
 
 native_only = pytest.mark.skipif(cr.backend != "native", reason="compares C with the reference")
 

@@ -8,6 +8,7 @@ subtract.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import math
 from itertools import pairwise, product
 from pathlib import Path
@@ -22,6 +23,7 @@ from chainrule import backprop
 from chainrule.backprop import (
     ACTIVATIONS,
     LOSSES,
+    Cost,
     accumulate,
     activate,
     cost,
@@ -904,6 +906,68 @@ def test_the_arguments_those_are_varied_from_are_good():
 def test_the_single_steps_refuse_what_does_not_fit(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# ---------------------------------------------------------------- what is minimised
+
+
+def test_costs_compare_by_value_and_a_list_of_names_may_be_used_again():
+    names = ["tanh", "relu"]
+    one, other = Cost("cross_entropy", names), Cost("cross_entropy", ("tanh", "relu"))
+    names.append("linear")
+    assert one == other
+    assert len({one, other, Cost("logistic", "tanh")}) == 2
+    assert dataclasses.replace(one, loss="logistic").output == "sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("cost", "output", "hypothesis"),
+    [
+        (Cost(), "sigmoid", "sigmoid"),
+        (Cost("logistic", output_activation="linear"), "linear", "sigmoid"),
+        (Cost("cross_entropy", output_activation="linear"), "linear", "softmax"),
+        (Cost("squared_error", output_activation="linear"), "linear", "linear"),
+        (Cost("half_squared_error"), "sigmoid", "sigmoid"),
+    ],
+)
+def test_what_the_output_layer_and_what_the_loss_do_to_z(cost, output, hypothesis):
+    assert (cost.output, cost.hypothesis) == (output, hypothesis)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Cost("mse"), "loss is 'mse': expected one of 'logistic', 'cross_entropy'"),
+        (lambda: Cost(activation="softmax"), "activation is 'softmax': expected one of"),
+        (lambda: Cost(activation=["tanh", "cube"]), "activation is 'cube'"),
+        (lambda: Cost("cross_entropy", output_activation="sigmoid"), "one of 'softmax', 'linear'"),
+        (lambda: Cost(reduction="max"), "reduction is 'max': expected one of 'mean', 'sum'"),
+        (lambda: Cost(activation=["tanh"]).hidden(2), "names 1 layers: expected 2"),
+    ],
+)
+def test_a_cost_that_cannot_be_is_refused_when_it_is_made(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_options_of_a_cost_are_the_keywords_of_gradients(reduction):
+    options = Cost("squared_error", ["tanh"], "relu", reduction).options
+    thetas = [[[0.1, 0.2, 0.3]] * 2, [[0.3, -0.2, 0.4]]]
+    X, Y = [[1.0, 2.0], [0.5, -1.0]], [[1.0], [0.0]]
+    found = gradients(thetas, X, Y, 0.5, **options)
+    stated = gradients(
+        thetas,
+        X,
+        Y,
+        0.5,
+        loss="squared_error",
+        activation="tanh",
+        output_activation="relu",
+        reduction=reduction,
+    )
+    assert [D.tolist() for D in found.D] == [D.tolist() for D in stated.D]
+    assert found.cost == cost(thetas, X, Y, 0.5, **options) == stated.cost
 
 
 # ---------------------------------------------------------------- independence

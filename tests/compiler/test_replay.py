@@ -5,7 +5,6 @@ import math
 import pickle
 import random
 
-import compiled_families as families
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,8 @@ from chainrule.compiler.replay import Replay
 from chainrule.compiler.tape import flatten, normalise
 from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
+
+from . import families
 
 
 def chain(x, w, steps=100):

@@ -15,7 +15,7 @@ from chainrule import cli, demos, nn
 from chainrule.demos import chain, lift, mazur, micrograd, moons, xor
 
 ROOM = Path(demos.__file__).parent
-LINK = Path(__file__).parents[1] / "demos"
+LINK = Path(__file__).parents[2] / "demos"
 OPTIONS = {"out", "epochs", "seed", "quiet", "markdown"}
 
 

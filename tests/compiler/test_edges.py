@@ -8,16 +8,17 @@ import itertools
 import math
 import random
 
-import compiled_families as families
 import numpy as np
 import pytest
-from test_edges import EDGES, id_of
 
 import chainrule as cr
 from chainrule.compiler.dependence import dependence
 from chainrule.compiler.program import Builder, Program
 from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
+
+from ..oracles.edges import EDGES, id_of
+from . import families
 
 inf, nan = math.inf, math.nan
 

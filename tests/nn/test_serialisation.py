@@ -6,12 +6,16 @@ import errno
 import io
 import os
 import re
+import signal
 import stat
 import struct
+import subprocess
 import sys
 import threading
+import traceback
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -358,7 +362,7 @@ def test_names_that_do_not_fit(model, path):
     write(path, entries | {"../Theta3.npy": b""})
     refused(path, model, "Theta3|sizes")
     write(path, entries | {"README.txt": b"hello"})
-    refused(path, model, "'README.txt' is no array: expected names that end in .npy")
+    refused(path, model, "'README.txt' is not an array: expected names that end in .npy")
     write(path, {name: c for name, c in entries.items() if name != "sizes.npy"})
     refused(path, model, "sizes|activations")
     write(path, {})
@@ -534,3 +538,187 @@ def test_a_failure_to_write_names_the_file_and_not_the_one_beside_it(tmp_path, m
     with pytest.raises(OSError, match=re.escape(str(path))):
         nn.save(nn.MLP(1, [1], seed=0), path)
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- what the file system is asked for
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has other owners, locks and links")
+
+
+@POSIX
+def test_a_read_only_file_system_is_said_of_the_path_that_was_given(tmp_path):
+    """In a mount namespace of its own, where a file system can be made read-only."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    script = (
+        "import sys\n"
+        "from chainrule import nn\n"
+        "try:\n"
+        "    nn.save(nn.MLP(1, [1], seed=0), sys.argv[1])\n"
+        "except OSError as error:\n"
+        "    print(error)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    command = (
+        'mount -t tmpfs -o ro none "$1" && exec "$2" "$3" "$1/weights.npz"',
+        "sh", inside, sys.executable, tmp_path / "script.py",
+    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", *command],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=Path(cr.__file__).parents[1],
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if "script.py" not in done.stderr and done.returncode:
+        pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
+    assert done.stdout == f"[Errno 30] Read-only file system: '{inside / 'weights.npz'}'\n"
+
+
+@POSIX
+def test_no_message_or_traceback_names_a_temporary_file(model, path, monkeypatch, temporary):
+    def refuse(*args, **keywords):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), args[0])
+
+    nn.save(model, path)
+    for name in ("replace", "unlink", "link"):
+        monkeypatch.setattr(os, name, refuse)
+    with pytest.raises(OSError, match=re.escape(repr(str(path)))) as caught:
+        nn.save(model, path)
+    assert caught.value.errno == errno.EROFS
+    assert ".tmp" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid(), reason="only root can give away")
+def test_the_owner_of_a_file_that_is_saved_again_stays(model, path, temporary):
+    nn.save(model, path)
+    path.chmod(0o640)
+    os.chown(path, 1234, 5678)
+    nn.save(model, path)
+    status = path.stat()
+    assert (status.st_uid, status.st_gid) == (1234, 5678)
+    assert stat.S_IMODE(status.st_mode) == 0o640
+
+
+@POSIX
+def test_a_group_that_cannot_be_kept_hands_no_rights_to_another(model, path, monkeypatch):
+    nn.save(model, path)
+    path.chmod(0o664)
+
+    def refuse(*args, **keywords):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    status = path.stat()
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(
+        Path,
+        "stat",
+        lambda self, **keywords: os.stat_result((*status[:5], status.st_gid + 1, *status[6:])),
+    )
+    nn.save(model, path)
+    monkeypatch.undo()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.fixture(params=["a file without a name", "a named file"])
+def temporary(request, monkeypatch):
+    """Both ways to write aside; the first is to be had on Linux alone."""
+    if request.param == "a named file":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        return "import os\nif hasattr(os, 'O_TMPFILE'): del os.O_TMPFILE\n"
+    if not hasattr(os, "O_TMPFILE"):
+        pytest.skip("there are no files without a name here")
+    return "import os\n"
+
+
+def killed(path, setting, moment):
+    """Save to *path* in a process that is killed when it comes to *moment*, a function of os."""
+    script = (
+        "import signal, sys\n"
+        "from chainrule import nn\n"
+        f"{setting}"
+        "def die(*args, **keywords):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.{moment} = die\n"
+        "nn.save(nn.MLP(3, [3, 1], seed=5), sys.argv[1])\n"
+    ).replace("{moment}", moment)
+    done = subprocess.run(
+        [sys.executable, "-c", script, path], timeout=120, cwd=Path(cr.__file__).parents[1]
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+@POSIX
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporary, moment):
+    nn.save(model, path)
+    before = path.read_bytes()
+    bystanders = [path.with_name(name) for name in (".other.npz.0123abcd.tmp", ".weights.npz.tmp")]
+    for bystander in bystanders:
+        bystander.write_text("somebody's")
+    for _ in range(3):
+        killed(path, temporary, moment)
+        assert path.read_bytes() == before
+    nn.save(model, path)
+    assert sorted(path.parent.iterdir()) == sorted([path, *bystanders])
+
+
+@POSIX
+def test_a_killed_save_of_a_new_file_leaves_nothing(path):
+    if not hasattr(os, "O_TMPFILE"):
+        pytest.skip("there are no files without a name here")
+    for moment in ("fsync", "link"):
+        killed(path, "import os\n", moment)
+        assert list(path.parent.iterdir()) == []
+
+
+@POSIX
+def test_saves_at_the_same_time_do_not_take_away_each_others_files(model, path, temporary):
+    """Each sweeps up what killed ones left; what a living one holds is locked."""
+    failures = []
+
+    def work(seed):
+        mine = nn.MLP(2, [3, 1], activation="tanh", output_activation="sigmoid", seed=seed)
+        try:
+            for _ in range(25):
+                nn.save(mine, path)
+                nn.load(path)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert list(path.parent.iterdir()) == [path]
+
+
+@POSIX
+def test_the_directory_is_synchronised_after_the_file_has_its_name(
+    model, path, monkeypatch, temporary
+):
+    calls = []
+    synchronise = os.fsync
+
+    def noted(descriptor):
+        status = os.fstat(descriptor)
+        calls.append(("directory" if stat.S_ISDIR(status.st_mode) else "file", path.exists()))
+        synchronise(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    nn.save(model, path)
+    assert calls == [("file", False), ("directory", True)]
+    nn.save(model, path)
+    assert calls[2:] == [("file", True), ("directory", True)]
+
+
+def test_a_name_of_the_greatest_length_can_be_saved_to_twice(model, tmp_path, temporary):
+    path = tmp_path / ("ü" * 120 + "weights.npz")
+    nn.save(model, path)
+    nn.save(model, path)
+    assert list(tmp_path.iterdir()) == [path]

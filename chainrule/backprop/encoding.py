@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import Array, chosen, matrices, real_array
+from .arguments import Array, chosen, matrices, real_array
 
 Order = Literal["C", "F"]
 
@@ -72,7 +72,7 @@ def one_hot(labels: ArrayLike, K: int, first: int = 0) -> Array:
     >>> one_hot([3, 1], 3, first=1).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
 
-    A label that is no whole number from *first* to *first* + K - 1 raises ``ValueError``.
+    A label that is not a whole number from *first* to *first* + K - 1 raises ``ValueError``.
     """
     classes, lowest = index(K), index(first)
     if classes < 1:

@@ -4,7 +4,6 @@ import itertools
 import random
 import tracemalloc
 
-import compiled_families as families
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.engine.primitives import TABLE
 from chainrule.engine.vectors import read_data
+
+from . import families
 
 
 def batch(*shape, seed=0):

@@ -19,15 +19,16 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import exact
 import mpmath
 import numpy as np
 import pytest
-from exact import EPS, SMALLEST, Jet
 from mpmath import mp, mpf
 
 import chainrule as cr
 from chainrule.engine import primitives
+
+from ..oracles import exact
+from ..oracles.exact import EPS, SMALLEST, Jet
 
 LARGEST = np.finfo(float).max
 UNITS = (4, 12, 40, 160)  # by order of derivative

@@ -1,0 +1,51 @@
+"""The same on complex numbers near the real axis, for complex-step checks."""
+
+from __future__ import annotations
+
+import cmath
+import functools
+import math
+import operator
+
+
+def power(x: complex, p: complex) -> complex:
+    if p.imag == 0.0 and p.real == int(p.real) and abs(p.real) <= 64:
+        # By multiplication: the logarithm would carry rounding into the imaginary part.
+        result = functools.reduce(operator.mul, [x] * int(abs(p.real)), complex(1.0))
+        return result if p.real >= 0 else 1.0 / result
+    return cmath.exp(p * cmath.log(x))
+
+
+def sigmoid(z: complex) -> complex:
+    if z.real >= 0.0:
+        return 1.0 / (1.0 + cmath.exp(-z))
+    return cmath.exp(z) / (1.0 + cmath.exp(z))
+
+
+def softplus(z: complex) -> complex:
+    return z + cmath.log(1.0 + cmath.exp(-z)) if z.real > 0.0 else cmath.log(1.0 + cmath.exp(z))
+
+
+def atan2(y: complex, x: complex) -> complex:
+    if abs(x.real) >= abs(y.real):
+        turn = 0.0 if x.real > 0.0 else math.copysign(math.pi, y.real)
+        return cmath.atan(y / x) + turn
+    return math.copysign(math.pi / 2.0, y.real) - cmath.atan(x / y)
+
+
+def total(*zs: complex) -> complex:
+    return functools.reduce(operator.add, zs)
+
+
+def dot(*args: complex) -> complex:
+    n = len(args) // 2
+    return functools.reduce(operator.add, map(operator.mul, args[:n], args[n:-1]), args[-1])
+
+
+def logsumexp(*zs: complex) -> complex:
+    top = max(z.real for z in zs)
+    return top + cmath.log(total(*(cmath.exp(z - top) for z in zs)))
+
+
+def softmax_entry(k: complex, *zs: complex) -> complex:
+    return cmath.exp(zs[int(k.real)] - logsumexp(*zs))

@@ -1,0 +1,171 @@
+"""The real line with IEEE answers, where Python's own arithmetic raises."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Sequence
+
+inf, nan = math.inf, math.nan
+
+
+def divide(a: float, b: float) -> float:
+    try:
+        return a / b
+    except ZeroDivisionError:
+        if a == 0.0 or a != a:
+            return nan
+        return math.copysign(inf, a) * math.copysign(1.0, b)
+
+
+def power(x: float, p: float) -> float:
+    try:
+        return math.pow(x, p)
+    except OverflowError:
+        return -inf if x < 0.0 and math.fmod(p, 2.0) != 0.0 else inf
+    except ValueError:  # a negative base with a fractional exponent, or zero to a negative power
+        if x != 0.0:
+            return nan
+        odd = math.isfinite(p) and math.fmod(p, 2.0) in (1.0, -1.0)  # 3.10 raises for -inf too
+        return math.copysign(inf, x) if odd else inf
+
+
+def exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return inf
+
+
+def expm1(x: float) -> float:
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return inf
+
+
+def log(x: float) -> float:
+    return math.log(x) if x > 0.0 else -inf if x == 0.0 else nan
+
+
+def log1p(x: float) -> float:
+    return math.log1p(x) if x > -1.0 else -inf if x == -1.0 else nan
+
+
+def sqrt(x: float) -> float:
+    return math.sqrt(x) if x >= 0.0 else nan
+
+
+def sin(x: float) -> float:
+    return math.sin(x) if math.isfinite(x) else nan
+
+
+def cos(x: float) -> float:
+    return math.cos(x) if math.isfinite(x) else nan
+
+
+def tan(x: float) -> float:
+    return math.tan(x) if math.isfinite(x) else nan
+
+
+def sigmoid(x: float) -> float:
+    if x >= 0.0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1.0 + e)
+
+
+def softplus(x: float) -> float:
+    return x + math.log1p(math.exp(-x)) if x > 0.0 else math.log1p(math.exp(x))
+
+
+def logsigmoid(x: float) -> float:
+    return -softplus(-x)
+
+
+def logaddexp(a: float, b: float) -> float:
+    if a != a or b != b:
+        return nan
+    high = max(a, b)
+    return high if math.isinf(high) else high + math.log1p(math.exp(-abs(a - b)))
+
+
+def normal_cdf(x: float) -> float:
+    return 0.5 * math.erfc(-x * math.sqrt(0.5))
+
+
+def normal_pdf(x: float) -> float:
+    return math.sqrt(0.5 / math.pi) * math.exp(-0.5 * x * x)
+
+
+def damped(x: float, w: float) -> float:
+    return x * w if w != 0.0 else 0.0
+
+
+def relu(x: float) -> float:
+    return 0.0 if x <= 0.0 else x
+
+
+def step(x: float) -> float:
+    return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else nan
+
+
+def sign(x: float) -> float:
+    return step(x) - step(-x)
+
+
+def total(*xs: float) -> float:
+    # Not the built-in sum, which rounds differently from Python 3.12 on.
+    return functools.reduce(operator.add, xs)
+
+
+def mean(*xs: float) -> float:
+    return total(*xs) / len(xs)
+
+
+def maximum(*xs: float) -> float:
+    best = xs[0]
+    for x in xs[1:]:
+        if x > best or x != x:
+            best = x
+        elif x == best == 0.0:
+            best = x + best  # +0.0 is the larger of the two zeros
+        if best != best:
+            return nan
+    return best
+
+
+def minimum(*xs: float) -> float:
+    return -maximum(*(-x for x in xs))
+
+
+def dot(*args: float) -> float:
+    n = len(args) // 2
+    return functools.reduce(operator.add, map(operator.mul, args[:n], args[n:-1]), args[-1])
+
+
+def logsumexp(*xs: float) -> float:
+    top = maximum(*xs)
+    if not math.isfinite(top):
+        return top
+    rest = list(xs)
+    rest.remove(top)
+    # log1p of the others, so that a sum dominated by one term keeps its small remainder
+    return top + math.log1p(functools.reduce(operator.add, (math.exp(x - top) for x in rest), 0.0))
+
+
+def softmax(xs: Sequence[float]) -> list[float]:
+    top = maximum(*xs)
+    if top == inf:
+        weights = [1.0 if x == inf else 0.0 for x in xs]
+    elif math.isfinite(top):
+        weights = [math.exp(x - top) for x in xs]
+    else:
+        return [nan] * len(xs)
+    sum_of_all = total(*weights)
+    return [weight / sum_of_all for weight in weights]
+
+
+def softmax_entry(k: float, *xs: float) -> float:
+    return softmax(xs)[int(k)]

@@ -1,0 +1,295 @@
+"""What a row of the table is: a differentiable operation on numbers, arrays and Values.
+
+A row says how to evaluate the operation on floats and on arrays, what its partial derivatives are,
+how to write it down, and where to sample it in tests.  A primitive that is called with something
+other than numbers (a ``Value``, a symbol) hands itself to the ``__chainrule__`` hook of that
+argument, which is why a partial written in the library's own operations serves floats, arrays and
+Values alike.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Partial = Callable[..., Any] | float | None
+VariadicPartials = Callable[[Sequence[Any], Any, Sequence[int]], Sequence[Any]]
+
+
+def as_float(x: Any, doing: str) -> float:
+    """Return *x* as a float; *doing* opens the message of the TypeError for what is no real number.
+
+    Accepted are int, bool, float, Fraction, NumPy real scalars and 0-d arrays.  An integer or
+    fraction beyond the float range rounds to an infinity, as IEEE conversion does.
+
+    >>> as_float(True, "Value"), as_float(-10**400, "Value")
+    (1.0, -inf)
+    """
+    if type(x) is float:
+        return x
+    if isinstance(x, np.ndarray) and x.ndim == 0:
+        x = x[()]
+    if isinstance(x, (numbers.Real, np.bool_)):
+        try:
+            return float(x)
+        except OverflowError:
+            return math.inf if x > 0 else -math.inf  # type: ignore[operator]
+        except TypeError:  # NumPy registers its time differences as integers
+            pass
+    raise TypeError(f"{doing}: {type(x).__name__} is not a real number; {_advice(x)}")
+
+
+def _advice(x: Any) -> str:
+    if hasattr(type(x), "__chainrule__"):
+        return "expected a plain number: take its .data"
+    if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+        return "a Value holds one real number, so differentiate the real and imaginary parts apart"
+    if isinstance(x, (list, tuple, np.ndarray)):
+        return "a Value holds one number, so make one Value per element"
+    if x is None:
+        return "expected a number (is a return statement missing?)"
+    return "expected an int, float, Fraction, NumPy scalar or Value"
+
+
+class Primitive:
+    """One row of the table: a differentiable operation, callable on numbers, arrays and Values.
+
+    Made by :func:`primitive`, which describes the fields.
+    """
+
+    __slots__ = (
+        "_kernel",
+        "analytic",
+        "arity",
+        "array",
+        "binds",
+        "defaults",
+        "domain",
+        "latex",
+        "name",
+        "partials",
+        "precedence",
+        "scalar",
+        "selects",
+        "variadic",
+    )
+
+    _kernel: object
+    """What computes this row in C, where there is such a thing; set from outside, else None."""
+    name: str
+    scalar: Callable[..., float]
+    array: Callable[..., Any]
+    partials: tuple[Any, ...]
+    variadic: VariadicPartials | None
+    arity: int | None
+    defaults: tuple[float, ...]
+    analytic: Callable[..., complex] | None
+    selects: Callable[..., int] | None
+    latex: str | Callable[[Sequence[str]], str]
+    precedence: int
+    binds: tuple[int, ...]
+    domain: tuple[tuple[float, float], ...]
+
+    def __call__(self, *args: Any) -> Any:
+        for arg in args:
+            if type(arg) is not float:
+                return self._dispatch(args)
+        if len(args) == self.arity:
+            return self.scalar(*args)
+        return self.scalar(*self.complete(args))
+
+    def _dispatch(self, args: tuple[Any, ...]) -> Any:
+        args = self.complete(args)
+        kinds = dict.fromkeys(map(type, args))  # few, however many arguments there are
+        hook = next((h for kind in kinds if (h := getattr(kind, "__chainrule__", None))), None)
+        if not any(issubclass(kind, np.ndarray) for kind in kinds):
+            if hook is not None:
+                return hook(self, args)
+            return self.scalar(*(as_float(arg, self.name) for arg in args))
+        arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
+        if any(array.ndim == 0 for array in arrays):
+            return self(*(_unboxed(arg, self.name) for arg in args))
+        with np.errstate(all="ignore"):
+            if hook is None and not any(array.dtype.kind == "O" for array in arrays):
+                return self.array(*(_as_array(arg, self.name) for arg in args))
+            operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
+            return np.frompyfunc(self, len(args), 1)(*operands)
+
+    def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return *args* with the defaults appended; TypeError if their number cannot be right."""
+        if self.arity is None:
+            if args:
+                return args
+            raise TypeError(f"{self.name} takes at least one argument (0 given)")
+        missing = self.arity - len(args)
+        if 0 <= missing <= len(self.defaults):
+            return args + self.defaults[len(self.defaults) - missing :]
+        plural = "" if self.arity == 1 else "s"
+        raise TypeError(f"{self.name} takes {self.arity} argument{plural} ({len(args)} given)")
+
+    def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
+        """Return those of the *candidates* (argument positions) that the result depends on."""
+        if self.selects is not None:
+            chosen = self.selects(*args)
+            return [i for i in candidates if i == chosen]
+        if None in self.partials:
+            return [i for i in candidates if self.partials[i] is not None]
+        return candidates
+
+    def partial_values(self, args: Sequence[Any], y: Any, linked: Sequence[int]) -> tuple[Any, ...]:
+        """Return the partial derivative for each *linked* argument position, and for no other.
+
+        *args* may be floats, arrays or Values, and *y* is the output made from them.
+        """
+        if self.variadic is not None:
+            partials = tuple(self.variadic(args, y, linked))
+            if len(partials) != len(linked):
+                raise ValueError(
+                    f"{self.name}: its variadic returned {len(partials)} partials for the "
+                    f"{len(linked)} arguments at positions {list(linked)}"
+                )
+            return partials
+        values = []
+        for i in linked:
+            partial = self.partials[i]
+            values.append(partial(*args, y) if callable(partial) else partial)
+        return tuple(values)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return named, (self.name,)
+
+    def __deepcopy__(self, memo: object) -> Primitive:
+        return self  # not the row that bears the name by now
+
+
+def _unboxed(x: Any, name: str) -> Any:
+    if not isinstance(x, np.ndarray) or x.ndim:
+        return x
+    return x[()] if x.dtype.kind == "O" else as_float(x, name)
+
+
+def _as_array(x: Any, name: str) -> Any:
+    if not isinstance(x, np.ndarray):
+        return as_float(x, name)
+    if x.dtype.kind == "f":
+        return x
+    if x.dtype.kind in "biu":
+        return x.astype(float)
+    raise TypeError(f"{name}: an array of {x.dtype} is not an array of real numbers")
+
+
+TABLE: dict[str, Primitive] = {}
+"""Every operation by its name: those of the library, then the user's."""
+BUILT_IN: set[str] = set()
+"""The names of the library's own rows, which cannot be taken."""
+
+
+def named(name: str) -> Primitive:
+    """Return the primitive of that *name* (used when a pickled graph is loaded)."""
+    try:
+        return TABLE[name]
+    except KeyError:
+        raise LookupError(
+            f"no primitive is named {name!r}: define it with chainrule.primitive before "
+            "loading a graph that uses it"
+        ) from None
+
+
+def primitive(
+    name: str,
+    scalar: Callable[..., float],
+    partials: Sequence[Partial] | None = None,
+    *,
+    array: Callable[..., Any] | None = None,
+    variadic: VariadicPartials | None = None,
+    defaults: Sequence[float] = (),
+    analytic: Callable[..., complex] | None = None,
+    selects: Callable[..., int] | None = None,
+    latex: str | Callable[[Sequence[str]], str] | None = None,
+    precedence: int = 9,
+    binds: Sequence[int] | None = None,
+    domain: Any = (-3.0, 3.0),
+) -> Primitive:
+    r"""Add an operation to the table and return it as a function of numbers, arrays and Values.
+
+    *scalar* maps floats to a float and *array* maps arrays to an array (by default *scalar*,
+    element by element).  *partials* has one entry per argument: a callable that is given the
+    arguments and then the output, a number where the operation is linear in that argument, or None
+    where the derivative is zero wherever it exists.  Write the callables in the library's own
+    functions (``cr.exp``, not ``math.exp``), so that higher derivatives come for free.
+
+    >>> import chainrule as cr
+    >>> cube = cr.primitive("cube", lambda x: x * x * x, (lambda x, y: 3.0 * cr.square(x),))
+    >>> x = cr.Value(2.0)
+    >>> cube(x).backward()
+    >>> x.grad, cr.grad(cr.grad(cube))(2.0)
+    (12.0, 12.0)
+
+    The rest is optional.  *latex* is a template with ``{0}``, ``{1}``; the result binds with
+    *precedence* (1 sum, 2 product, 3 sign, 4 power, 9 atom), and an argument that binds less than
+    its entry in *binds* is put in parentheses.  *domain* is an interval, or one per argument, to
+    sample in tests.  *analytic* is the same function on complex numbers near the real axis, used by
+    complex-step checks.  *defaults* are for trailing arguments.  An operation of any number of
+    arguments gives *variadic* in place of *partials*: from the arguments, the output and the linked
+    positions it returns one partial for each of those positions.  *selects* is for an operation
+    that copies one argument (``where``): from the arguments it returns that one's position.
+
+    A name of the library's own table cannot be taken (ValueError); a user's own may be redefined.
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
+    if name in BUILT_IN:
+        raise ValueError(f"primitive: {name!r} is a primitive of chainrule; choose another name")
+    if (partials is None) == (variadic is None):
+        raise TypeError(f"primitive {name}: give either partials, one per argument, or variadic")
+    for function, role in ((scalar, "scalar"), (array, "array"), (variadic, "variadic")):
+        if function is not None and not callable(function):
+            raise TypeError(f"primitive {name}: {role} must be callable, not {function!r}")
+    if partials is not None and not isinstance(partials, (list, tuple)):
+        raise TypeError(f"primitive {name}: partials is a sequence of callables, one per argument")
+    for partial in partials or ():
+        if not (partial is None or callable(partial) or isinstance(partial, numbers.Real)):
+            raise TypeError(f"primitive {name}: a partial is a callable or a number: {partial!r}")
+    if partials is not None and len(defaults) > len(partials):
+        raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
+
+    row = Primitive()
+    row._kernel = None
+    row.name, row.scalar = name, scalar
+    row.partials = tuple(
+        [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
+    )
+    row.variadic = variadic
+    row.arity = None if variadic else len(row.partials)
+    if row.arity == 0:
+        raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
+    row.array = array or functools.partial(_elementwise, scalar)
+    row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
+    row.analytic, row.selects = analytic, selects
+    slots = range(row.arity or 0)
+    row.latex = latex or _call_template(name, row.arity)
+    row.precedence = precedence
+    row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
+    row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
+    TABLE[name] = row
+    return row
+
+
+def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
+    result = np.frompyfunc(lambda *args: scalar(*map(float, args)), len(arrays), 1)(*arrays)
+    return result.astype(float)
+
+
+def _call_template(name: str, arity: int | None) -> str:
+    safe = "".join("\\" + c if c in "#$%&_{}" else c for c in name if c not in "\\^~")
+    safe = safe.replace("{", "{{").replace("}", "}}")
+    slots = "{0}" if arity is None else ", ".join(f"{{{i}}}" for i in range(arity))
+    return rf"\operatorname{{{{{safe}}}}}\left({slots}\right)"

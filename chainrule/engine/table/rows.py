@@ -1,0 +1,353 @@
+"""The table: everything the engine knows of an operation is one row here.
+
+Reverse mode, forward mode, higher orders, the compiler, the drawings, the table of derivatives in
+the docs and the tests all read the row, so adding an operation means adding a row.
+
+Inside a partial, ``+``, ``-`` and ``*`` may be written as such (on floats they never raise);
+whatever can leave the reals or overflow goes through a primitive, so that it gives an IEEE value.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import analytic, arrays, floats
+from .primitive import BUILT_IN, TABLE, Primitive, primitive
+
+inf, nan = math.inf, math.nan
+
+# --- steps ----------------------------------------------------------------------------------------
+# Piecewise constant, so without derivative: the other rows' partials, and conditions for where(),
+# are made of these.  Every convention at a kink stands here or in the row that has the kink.
+
+equal = primitive(
+    "equal", lambda a, b: 1.0 if a == b else 0.0, (None, None),
+    array=lambda a, b: np.equal(a, b).astype(float), latex=r"\left[{0} = {1}\right]",
+)  # fmt: skip
+less = primitive(
+    "less", lambda a, b: 1.0 if a < b else 0.0, (None, None),
+    array=lambda a, b: np.less(a, b).astype(float), latex=r"\left[{0} < {1}\right]",
+)  # fmt: skip
+less_equal = primitive(
+    "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (None, None),
+    array=lambda a, b: np.less_equal(a, b).astype(float), latex=r"\left[{0} \le {1}\right]",
+)  # fmt: skip
+step = primitive(  # 0 at 0; nan at nan
+    "step", floats.step, (None,), array=arrays.step, latex=r"\left[{0} > 0\right]",
+)  # fmt: skip
+sign = primitive(  # 0 at 0; nan at nan
+    "sign", floats.sign, (None,), array=np.sign, latex=r"\operatorname{{sgn}}\left({0}\right)",
+)  # fmt: skip
+
+# --- choosing -------------------------------------------------------------------------------------
+
+where: Primitive = primitive(
+    "where",
+    lambda condition, a, b: a if condition else b,
+    (None, lambda c, a, b, y: where(c, 1.0, 0.0), lambda c, a, b, y: where(c, 0.0, 1.0)),
+    array=lambda condition, a, b: np.where(condition, a, b),
+    selects=lambda condition, a, b: 1 if condition else 2,
+    analytic=lambda condition, a, b: a if condition else b,
+    latex=r"\begin{{cases}}{1} & \text{{if }} {0} \\ {2} & \text{{otherwise}}\end{{cases}}",
+    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
+)
+
+
+def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
+    # Equal shares among tied Values, none on a tie with a constant; 0/0 = nan when y is nan.
+    ties = [equal(arg, y) for arg in args]
+    count = add_up(*ties)
+    share = divide(1.0, count)
+    for i in set(range(len(args))).difference(linked):
+        share = share * (1.0 - ties[i])
+    return [ties[i] * share for i in linked]
+
+
+take_entry = primitive(  # which entry, counted from 0, then the entries
+    "take", lambda k, *xs: xs[int(k)],
+    variadic=lambda args, y, linked: [1.0] * len(linked),
+    selects=lambda k, *xs: 1 + int(k),
+    array=lambda k, *xs: np.choose(np.asarray(k, dtype=int), np.broadcast_arrays(*xs), mode="clip"),
+    latex=lambda args: rf"\left({', '.join(args[1:])}\right)_{{{args[0]}}}",
+)  # fmt: skip
+maximum = primitive(
+    "maximum", floats.maximum, variadic=_tie_shares, array=arrays.maximum,
+    latex=r"\max\left({0}\right)",
+)  # fmt: skip
+minimum = primitive(
+    "minimum", floats.minimum, variadic=_tie_shares, array=arrays.minimum,
+    latex=r"\min\left({0}\right)",
+)  # fmt: skip
+
+# --- arithmetic -----------------------------------------------------------------------------------
+
+identity = primitive(
+    "identity", lambda x: x, (1.0,), array=np.positive, analytic=lambda x: x, latex="{0}",
+)  # fmt: skip
+add = primitive(
+    "+", operator.add, (1.0, 1.0), array=np.add, analytic=operator.add,
+    latex="{0} + {1}", precedence=1, binds=(1, 1),
+)  # fmt: skip
+subtract = primitive(
+    "-", operator.sub, (1.0, -1.0), array=np.subtract, analytic=operator.sub,
+    latex="{0} - {1}", precedence=1, binds=(1, 2),
+)  # fmt: skip
+
+
+def _product_latex(args: Sequence[str]) -> str:
+    left, right = args
+    return rf"{left} \cdot {right}" if right[:1].isdigit() else rf"{left} \, {right}"
+
+
+multiply = primitive(
+    "*", operator.mul, (lambda a, b, y: b, lambda a, b, y: a),
+    array=np.multiply, analytic=operator.mul, latex=_product_latex, precedence=2, binds=(2, 2),
+)  # fmt: skip
+divide: Primitive = primitive(  # by way of y, so that d/db survives a tiny b
+    "/", floats.divide, (lambda a, b, y: divide(1.0, b), lambda a, b, y: divide(-y, b)),
+    array=np.divide, analytic=operator.truediv,
+    latex=r"\frac{{{0}}}{{{1}}}", precedence=2, domain=((-3.0, 3.0), (0.1, 3.0)),
+)  # fmt: skip
+negative = primitive(
+    "neg", operator.neg, (-1.0,), array=np.negative, analytic=operator.neg,
+    latex="-{0}", precedence=1, binds=(2,),
+)  # fmt: skip
+
+
+def _power_by_base(x: Any, p: Any, y: Any) -> Any:
+    if isinstance(p, float):  # x**0 is constant, at 0, nan and at every order
+        return p * power(x, p - 1.0) if p else 0.0
+    return damped(power(x, p - 1.0), p)
+
+
+def _power_by_exponent(x: Any, p: Any, y: Any) -> Any:
+    flat = equal(x, 0.0) * less_equal(0.0, p)  # 0**p is 0 for every p above 0
+    return where(flat, 0.0, y * log(x))
+
+
+power = primitive(
+    "**", floats.power, (_power_by_base, _power_by_exponent),
+    array=np.power, analytic=analytic.power,
+    latex="{0}^{{{1}}}", precedence=4, binds=(5, 0), domain=((0.1, 3.0), (-3.0, 3.0)),
+)  # fmt: skip
+square = primitive(
+    "square", lambda x: x * x, (lambda x, y: 2.0 * x,), array=np.square, analytic=lambda z: z * z,
+    latex="{0}^{{2}}", precedence=4, binds=(5,),
+)  # fmt: skip
+absolute = primitive(
+    "abs", math.fabs, (lambda x, y: sign(x),), array=np.abs, latex=r"\left\lvert {0} \right\rvert",
+)  # fmt: skip
+damped = primitive(  # x times a factor that wins when it is 0, even over an infinite x
+    "damped", floats.damped,
+    (
+        lambda x, w, y: w,
+        lambda x, w, y: where(equal(w, 0.0) * equal(absolute(x), inf), 0.0, x),
+    ),
+    array=lambda x, w: np.where(w == 0.0, 0.0, x * w), analytic=operator.mul,
+    latex=_product_latex, precedence=2, binds=(2, 2),
+)  # fmt: skip
+
+# --- exponentials, logarithms, roots, angles ------------------------------------------------------
+
+exp = primitive(
+    "exp", floats.exp, (lambda x, y: y,), array=np.exp, analytic=cmath.exp,
+    latex="e^{{{0}}}", precedence=4, domain=(-20.0, 20.0),
+)  # fmt: skip
+expm1 = primitive(
+    "expm1", floats.expm1, (lambda x, y: exp(x),),
+    array=np.expm1, analytic=lambda z: cmath.exp(z) - 1.0,
+    latex="e^{{{0}}} - 1", precedence=1, domain=(-20.0, 20.0),
+)  # fmt: skip
+
+
+def _reciprocal_above_zero(x: Any) -> Any:
+    # x + 0.0 makes a negative zero positive: the logarithm has no derivative of -inf anywhere.
+    return divide(where(less(x, 0.0), nan, 1.0), x + 0.0)
+
+
+log = primitive(
+    "log", floats.log, (lambda x, y: _reciprocal_above_zero(x),), array=np.log, analytic=cmath.log,
+    latex=r"\ln\left({0}\right)", domain=(0.01, 20.0),
+)  # fmt: skip
+log1p = primitive(
+    "log1p", floats.log1p, (lambda x, y: _reciprocal_above_zero(1.0 + x),),
+    array=np.log1p, analytic=lambda z: cmath.log(1.0 + z),
+    latex=lambda args: rf"\ln\left(1 {'' if args[0][:1] == '-' else '+ '}{args[0]}\right)",
+    domain=(-0.9, 20.0),
+)  # fmt: skip
+sqrt = primitive(  # inf at both zeros
+    "sqrt", floats.sqrt, (lambda x, y: divide(0.5, y + 0.0),), array=np.sqrt, analytic=cmath.sqrt,
+    latex=r"\sqrt{{{0}}}", domain=(0.01, 20.0),
+)  # fmt: skip
+sin = primitive(
+    "sin", floats.sin, (lambda x, y: cos(x),), array=np.sin, analytic=cmath.sin,
+    latex=r"\sin\left({0}\right)",
+)  # fmt: skip
+cos: Primitive = primitive(
+    "cos", floats.cos, (lambda x, y: -sin(x),), array=np.cos, analytic=cmath.cos,
+    latex=r"\cos\left({0}\right)",
+)  # fmt: skip
+tan = primitive(
+    "tan", floats.tan, (lambda x, y: 1.0 + square(y),), array=np.tan, analytic=cmath.tan,
+    latex=r"\tan\left({0}\right)", domain=(-1.5, 1.5),
+)  # fmt: skip
+hypot = primitive(  # (0, 0) at the origin
+    "hypot", math.hypot,
+    (
+        lambda a, b, y: divide(a, where(equal(y, 0.0), 1.0, y)),
+        lambda a, b, y: divide(b, where(equal(y, 0.0), 1.0, y)),
+    ),
+    array=np.hypot, analytic=lambda a, b: cmath.sqrt(a * a + b * b),
+    latex=r"\sqrt{{{0}^{{2}} + {1}^{{2}}}}", binds=(5, 5),
+)  # fmt: skip
+atan2 = primitive(  # by way of hypot, which neither overflows nor underflows
+    "atan2", math.atan2,
+    (
+        lambda b, a, y: divide(divide(a, hypot(a, b)), hypot(a, b)),
+        lambda b, a, y: -divide(divide(b, hypot(a, b)), hypot(a, b)),
+    ),
+    array=np.arctan2, analytic=analytic.atan2,
+    latex=r"\operatorname{{atan2}}\left({0}, {1}\right)", domain=((0.1, 3.0), (-3.0, 3.0)),
+)  # fmt: skip
+
+# --- activations ----------------------------------------------------------------------------------
+# Written so that a tail keeps its relative accuracy: 1 - tanh(20)**2 would be 0.
+
+sigmoid: Primitive = primitive(
+    "sigmoid", floats.sigmoid, (lambda x, y: y * sigmoid(-x),),
+    array=arrays.sigmoid, analytic=analytic.sigmoid,
+    latex=r"\sigma\left({0}\right)", domain=(-40.0, 40.0),
+)  # fmt: skip
+tanh = primitive(
+    "tanh", math.tanh, (lambda x, y: 4.0 * (sigmoid(2.0 * x) * sigmoid(-2.0 * x)),),
+    array=np.tanh, analytic=cmath.tanh,
+    latex=r"\tanh\left({0}\right)", domain=(-20.0, 20.0),
+)  # fmt: skip
+relu = primitive(
+    "relu", floats.relu, (lambda x, y: step(x),), array=arrays.relu,
+    latex=r"\operatorname{{relu}}\left({0}\right)",
+)  # fmt: skip
+leaky_relu = primitive(  # the slope at 0
+    "leaky_relu", lambda x, slope: x if x > 0.0 else slope * x,
+    (
+        # 0 * step(x) lets a nan through, which where() takes for true
+        lambda x, slope, y: where(step(x), 1.0, slope) + 0.0 * step(x),
+        lambda x, slope, y: where(step(x), 0.0 * step(x), x),
+    ),
+    array=lambda x, slope: np.where(x > 0.0, x, slope * x), defaults=(0.01,),
+    latex=r"\operatorname{{leaky\_relu}}\left({0}, {1}\right)",
+)  # fmt: skip
+softplus = primitive(
+    "softplus", floats.softplus, (lambda x, y: sigmoid(x),),
+    array=lambda x: np.logaddexp(0.0, x), analytic=analytic.softplus,
+    latex=r"\ln\left(1 + e^{{{0}}}\right)", domain=(-40.0, 40.0),
+)  # fmt: skip
+logsigmoid = primitive(
+    "logsigmoid", floats.logsigmoid, (lambda x, y: sigmoid(-x),),
+    array=lambda x: -np.logaddexp(0.0, -x), analytic=lambda z: -analytic.softplus(-z),
+    latex=r"\ln\sigma\left({0}\right)", domain=(-40.0, 40.0),
+)  # fmt: skip
+silu = primitive(
+    "silu", lambda x: floats.damped(x, floats.sigmoid(x)),
+    (lambda x, y: sigmoid(x) + damped(x, sigmoid(x) * sigmoid(-x)),),
+    array=lambda x: damped(x, arrays.sigmoid(x)), analytic=lambda z: z * analytic.sigmoid(z),
+    latex=r"\operatorname{{silu}}\left({0}\right)", domain=(-40.0, 40.0),
+)  # fmt: skip
+normal_pdf = primitive(
+    "normal_pdf", floats.normal_pdf, (lambda x, y: -damped(x, y),),
+    array=lambda x: math.sqrt(0.5 / math.pi) * np.exp(-0.5 * x * x),
+    analytic=lambda z: math.sqrt(0.5 / math.pi) * cmath.exp(-0.5 * z * z),
+    latex=r"\varphi\left({0}\right)", domain=(-6.0, 6.0),
+)  # fmt: skip
+normal_cdf = primitive(
+    "normal_cdf", floats.normal_cdf, (lambda x, y: normal_pdf(x),),
+    latex=r"\Phi\left({0}\right)", domain=(-6.0, 6.0),
+)  # fmt: skip
+gelu = primitive(  # the exact one, x times the normal distribution function
+    "gelu", lambda x: floats.damped(x, floats.normal_cdf(x)),
+    (lambda x, y: normal_cdf(x) + damped(x, normal_pdf(x)),),
+    array=lambda x: damped(x, normal_cdf(x)),
+    latex=r"\operatorname{{gelu}}\left({0}\right)", domain=(-6.0, 6.0),
+)  # fmt: skip
+
+# --- sums and normalisers of any number of terms --------------------------------------------------
+
+add_up = primitive(
+    "sum", floats.total, variadic=lambda args, y, linked: [1.0] * len(linked),
+    array=arrays.total, analytic=analytic.total, latex=" + ".join, precedence=1, binds=(1,),
+)  # fmt: skip
+mean_of = primitive(
+    "mean", floats.mean, variadic=lambda args, y, linked: [1.0 / len(args)] * len(linked),
+    array=lambda *xs: arrays.total(*xs) / len(xs),
+    analytic=lambda *zs: analytic.total(*zs) / len(zs),
+    latex=r"\operatorname{{mean}}\left({0}\right)",
+)  # fmt: skip
+
+
+def _dot_latex(args: Sequence[str]) -> str:
+    n = len(args) // 2
+    terms = [_product_latex(pair) for pair in zip(args[:n], args[n:-1], strict=True)]
+    return " + ".join(terms + [args[-1]] * (args[-1] != "0" or not terms))
+
+
+def _dot_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequence[Any]:
+    n = len(args) // 2
+    others = (*args[n:-1], *args[:n], 1.0)
+    return others if len(linked) == len(args) else [others[i] for i in linked]
+
+
+dot_product = primitive(  # the weights, then as many inputs, then the bias
+    "dot", floats.dot, variadic=_dot_partials, array=arrays.dot, analytic=analytic.dot,
+    latex=_dot_latex, precedence=1, binds=(2,),
+)  # fmt: skip
+
+
+def softmax_of(xs: Sequence[Any]) -> list[Any]:
+    """Return the softmax of *xs*, one entry for each (a node each where *xs* holds Values)."""
+    if all(type(x) is float for x in xs):
+        return floats.softmax(xs)
+    return [softmax_entry(float(k), *xs) for k in range(len(xs))]
+
+
+def _softmax_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
+    k, *xs = args
+    shares = softmax_of(xs)
+    own = int(k)
+    others = shares[:own] + shares[own + 1 :]
+    rest = add_up(*others) if others else 0.0  # 1 - y would lose a confident y's tail
+    return [y * rest if i - 1 == own else -(y * shares[i - 1]) for i in linked]
+
+
+def _logsumexp_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
+    shares = softmax_of(args)
+    empty = equal(y, -inf)  # a sum of nothing but zeros does not respond: 0, not nan
+    return [where(empty, 0.0, shares[i]) for i in linked]
+
+
+softmax_entry = primitive(  # which entry, as a constant, then the logits
+    "softmax", floats.softmax_entry, variadic=_softmax_partials, array=arrays.softmax_entry,
+    analytic=analytic.softmax_entry,
+    latex=lambda args: rf"\operatorname{{softmax}}_{{{args[0]}}}\left({', '.join(args[1:])}\right)",
+)  # fmt: skip
+logsumexp_of = primitive(
+    "logsumexp", floats.logsumexp, variadic=_logsumexp_partials, array=arrays.logsumexp,
+    analytic=analytic.logsumexp,
+    latex=lambda args: r"\ln\left(" + " + ".join(f"e^{{{x}}}" for x in args) + r"\right)",
+)  # fmt: skip
+logaddexp = primitive(
+    "logaddexp", floats.logaddexp,
+    (
+        lambda a, b, y: _logsumexp_partials((a, b), y, (0,))[0],
+        lambda a, b, y: _logsumexp_partials((a, b), y, (1,))[0],
+    ),
+    array=np.logaddexp, analytic=analytic.logsumexp,
+    latex=r"\ln\left(e^{{{0}}} + e^{{{1}}}\right)",
+)  # fmt: skip
+
+BUILT_IN.update(TABLE)
