@@ -404,6 +404,24 @@ def test_a_result_cannot_be_written_in_its_place(submit):
     assert "call.dies" in out or "sum.all-zero" in out
 
 
+@posix
+@pytest.mark.parametrize("by", ["SIGKILL", "SIGSTOP"])
+def test_ending_the_guard_helps_nobody(submit, by):
+    start = time.monotonic()
+    status, out, err = submit(
+        f"""
+        import os, signal, time
+        def f(*args):
+            os.kill(os.getppid(), signal.{by})
+            time.sleep(1000)
+        """,
+        "--time-limit", 2,
+    )  # fmt: skip
+    assert (status, err) == (1, "")
+    assert ("call.dies" if by == "SIGKILL" else "call.too-slow") in out
+    assert time.monotonic() - start < 60
+
+
 def test_numpy_may_be_patched_and_the_verdict_stays(submit):
     status, out, _ = submit(
         """

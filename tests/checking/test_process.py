@@ -210,7 +210,7 @@ def test_children_do_not_outlive_the_check(student):
         ("raise SystemExit(1)", "student.py calls exit(1) when it is imported"),
         ("x = 1", "student.py has no function named 'backprop': it has none"),
         ("def backprob(): pass", "did you mean 'backprob'?"),
-        ("backprop = 3", "backprop in student.py is no function: 3"),
+        ("backprop = 3", "backprop in student.py is not a function: 3"),
     ],
 )
 def test_a_function_that_cannot_be_loaded_is_a_request_that_makes_no_sense(

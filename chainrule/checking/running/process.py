@@ -98,7 +98,7 @@ class _Conversation:
         self._secret = secrets.token_hex(messages.SECRET // 2).encode()
         self._needs: int | None = None
         self._started = threading.Event()
-        self._spoiled = False
+        self._spoiled = ""
         request = BytesIO()
         request.write(self._secret)
         messages.write(request, self._secret, words, tree)
@@ -155,8 +155,13 @@ class _Conversation:
             _kill(guard)
         listening.join(_ENDING)
         with guard.stderr:
-            says = guard.stderr.read(20).split()
-        return int(says[0]) if in_time and says and says[0].lstrip(b"-").isdigit() else None
+            says = guard.stderr.read(20).strip()
+        if not in_time:
+            return None
+        if not says.lstrip(b"-").isdigit():
+            self._spoiled = self._spoiled or "It ended the process that guards it."
+            return None
+        return int(says)
 
     def _listen(self, stream: BinaryIO) -> None:
         """Read what the other side says, up to the first thing that it cannot mean."""
@@ -170,7 +175,7 @@ class _Conversation:
             except messages.NoMessage:
                 pass
             except messages.NotAMessage:
-                self._spoiled = True
+                self._spoiled = "It wrote to the channel by which results come back."
             except (OSError, ValueError):  # it was closed from here
                 pass
             finally:
@@ -192,8 +197,7 @@ class _Conversation:
     def _end(self, status: int | None, seconds: float) -> Outcome:
         """Say what a call that left no result must have met."""
         if self._spoiled:
-            says = "It wrote to the channel by which results come back; none can be read."
-            return Outcome(None, "call.dies", says)
+            return Outcome(None, "call.dies", f"{self._spoiled} No result could be read.")
         if status is None:
             says = f"No result after {seconds:g} seconds; it was stopped."
             return Outcome(None, "call.too-slow", says)
