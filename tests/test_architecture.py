@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import chainrule
+from chainrule import demos
 
-PACKAGE = Path(chainrule.__file__).parent
+PACKAGE, DEMOS = Path(chainrule.__file__).parent, Path(demos.__file__).parent
 
 # Which rooms may a room import from?  Its own modules, always; engine and backprop are the floor.
 BELOW = {
@@ -50,11 +51,15 @@ ROOM_OF_MODULE = {
 
 
 def modules():
-    """Return {dotted name: path} of all modules of the package."""
+    """Return {dotted name: path} of all modules of the package.
+
+    In a checkout the demos stand beside it.
+    """
     found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for place, name in ((PACKAGE, "chainrule"), (DEMOS, "chainrule.demos")):
+        for path in sorted(place.rglob("*.py")):
+            parts = (name, *path.relative_to(place).with_suffix("").parts)
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 

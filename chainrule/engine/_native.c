@@ -1970,18 +1970,19 @@ by_serial(const void *a, const void *b)
 }
 
 ALWAYS_INLINE void
-list_node(State *state, Node *node)
+list_node(State *state, Node *node, uint64_t floor)
 {
-    if (!node->listed) {
+    if (!node->listed && node->serial >= floor) {
         node->listed = 1;
         queue_slab_of(state, node);
     }
 }
 
 /* The sweep without gradients: all nodes below *outputs*, a list, by serial number, upwards; where an
-   operand of another *kind* is met, it goes no further.  NULL without an error if one is no node. */
+   operand of another *kind* is met, or a node whose serial number is below *floor*, it goes no further.
+   NULL without an error if one is no node. */
 static Node **
-nodes_below(State *state, PyObject *outputs, uint8_t kind, Py_ssize_t *count)
+nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count)
 {
     if (!PyList_CheckExact(outputs)) {
         PyErr_SetString(PyExc_TypeError, "expected a list");
@@ -1997,7 +1998,7 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, Py_ssize_t *count)
     Node **found = PyMem_Malloc(room * sizeof(Node *));
     int failed = found == NULL; /* then the nodes are still to be struck off */
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
-        list_node(state, (Node *)PyList_GET_ITEM(outputs, i));
+        list_node(state, (Node *)PyList_GET_ITEM(outputs, i), floor);
     }
     while (state->queue_length > 0) {
         Slab *slab = dequeue(state);
@@ -2020,7 +2021,7 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, Py_ssize_t *count)
             Terms terms = terms_of(node);
             for (Py_ssize_t i = 0; i < terms.n; i++) {
                 if (terms.kind[i] & kind) {
-                    list_node(state, terms.operand[i].node);
+                    list_node(state, terms.operand[i].node, floor);
                 }
             }
         }
@@ -2061,12 +2062,85 @@ static PyObject *
 topological_order(PyObject *module, PyObject *outputs)
 {
     Py_ssize_t n;
-    Node **order = nodes_below(PyModule_GetState(module), outputs, IS_PARENT, &n);
+    Node **order = nodes_below(PyModule_GetState(module), outputs, IS_PARENT, 0, &n);
     if (order == NULL) {
         if (PyErr_Occurred()) {
             return NULL;
         }
         Py_RETURN_NONE;
+    }
+    PyObject *list = list_of(order, n);
+    PyMem_Free(order);
+    return list;
+}
+
+/* Whether one of the parents of *node* is listed. */
+ALWAYS_INLINE int
+has_listed_parent(Node *node)
+{
+    Terms terms = terms_of(node);
+    Py_ssize_t i = 0;
+    while ((i = next_of(IS_PARENT, terms.kind, i, terms.n)) < terms.n) {
+        if (terms.operand[i++].node->listed) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The nodes on the paths from *inputs* to *outputs*, both lists, by serial number, upwards.  What
+   depends on an input is younger, so what is older than all of them is not looked at.  NULL without
+   an error if an item of the lists is no node. */
+static Node **
+nodes_between(State *state, PyObject *inputs, PyObject *outputs, Py_ssize_t *count)
+{
+    uint64_t floor = UINT64_MAX;
+    if (!PyList_CheckExact(inputs)) {
+        PyErr_SetString(PyExc_TypeError, "expected a list");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(inputs); i++) {
+        Node *input = (Node *)PyList_GET_ITEM(inputs, i);
+        if (!is_node((PyObject *)input)) {
+            return NULL;
+        }
+        floor = input->serial < floor ? input->serial : floor;
+    }
+    Py_ssize_t n_below, n = 0;
+    Node **order = nodes_below(state, outputs, IS_PARENT, floor, &n_below);
+    if (order == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(inputs); i++) {
+        ((Node *)PyList_GET_ITEM(inputs, i))->listed = 1;
+    }
+    for (Py_ssize_t i = 0; i < n_below; i++) {
+        if (order[i]->listed || has_listed_parent(order[i])) {
+            order[i]->listed = 1;
+            order[n++] = order[i];
+        }
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        order[i]->listed = 0;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(inputs); i++) {
+        ((Node *)PyList_GET_ITEM(inputs, i))->listed = 0;
+    }
+    *count = n;
+    return order;
+}
+
+static PyObject *
+paths(PyObject *module, PyObject *args)
+{
+    Py_ssize_t n;
+    PyObject *inputs, *outputs;
+    if (!PyArg_ParseTuple(args, "OO:paths", &inputs, &outputs)) {
+        return NULL;
+    }
+    Node **order = nodes_between(PyModule_GetState(module), inputs, outputs, &n);
+    if (order == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
     PyObject *list = list_of(order, n);
     PyMem_Free(order);
@@ -2308,7 +2382,7 @@ flatten(PyObject *module, PyObject *outputs)
 {
     State *state = PyModule_GetState(module);
     Py_ssize_t count, n_leaves = 0;
-    Node **order = nodes_below(state, outputs, IS_NODE, &count);
+    Node **order = nodes_below(state, outputs, IS_NODE, 0, &count);
     if (order == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
@@ -3512,6 +3586,8 @@ static PyMethodDef module_methods[] = {
     {"replay", replay, METH_VARARGS, "Do again what a tape says."},
     {"topological_order", topological_order, METH_O,
      "All nodes below a list of them, parents first; None unless all are of this class."},
+    {"paths", paths, METH_VARARGS,
+     "All nodes on the paths between two lists, parents first; None unless all are of this class."},
     {"published", published, METH_VARARGS, "Return the function that users call."},
     {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
      "Copy the data of Values into a float64 buffer; whether that could be done."},

@@ -8,6 +8,7 @@ recursion; it also fixes the order of every sum, to the last bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -63,6 +64,31 @@ def topological_order(outputs: Iterable[Node]) -> list[Node]:
     return sorted(nodes, key=_by_serial)
 
 
+def paths(inputs: Iterable[Node], outputs: Iterable[Node]) -> list[Node]:
+    """Return the nodes on the paths from *inputs* to *outputs*, every parent before its children.
+
+    What depends on an input is younger than it.  So what is older than all of them is not looked
+    at: the cost is that of the graph made since, however large the one it stands on.
+    """
+    inputs, todo = list(inputs), list(outputs)
+    if native is not None and (order := native.paths(inputs, todo)) is not None:
+        return order  # type: ignore[no-any-return]
+    since = min([node.serial for node in inputs], default=math.inf)
+    younger: set[Node] = set()
+    while todo:
+        node = todo.pop()
+        if node.serial >= since and node not in younger:
+            younger.add(node)
+            todo += node.parents
+    reached = set(inputs)
+    found = []
+    for node in sorted(younger, key=_by_serial):
+        if node in reached or not reached.isdisjoint(node.parents):
+            reached.add(node)
+            found.append(node)
+    return found
+
+
 class _Nothing:
     """An empty sum that leaves no ``0.0 +`` behind in a graph of adjoints."""
 
@@ -71,23 +97,31 @@ class _Nothing:
 
 
 def pullback(
-    outputs: Mapping[Node, Any], partials_of: Partials = stored_partials
+    outputs: Mapping[Node, Any],
+    partials_of: Partials = stored_partials,
+    inputs: Iterable[Node] | None = None,
 ) -> dict[Node, Any]:
     """Return the adjoint of every node that *outputs* (node: cotangent) depend on.
 
     The adjoint of v is sum over outputs o of cotangent(o) * do/dv.  With *partials_of* set to
-    :func:`linked_partials` the adjoints are Values wherever they depend on one.
+    :func:`linked_partials` the adjoints are Values wherever they depend on one.  With *inputs*,
+    only the nodes on the paths between those and the outputs have an adjoint.
     """
-    order = topological_order(outputs)
+    order = topological_order(outputs) if inputs is None else paths(inputs, outputs)
     empty = 0.0 if partials_of is stored_partials else _Nothing()
     adjoints: dict[Node, Any] = dict.fromkeys(order, empty)
-    adjoints.update(outputs)
+    adjoints.update(outputs if inputs is None else _only(outputs, adjoints))
     for node in reversed(order):
         if parents := node.parents:
             adjoint = adjoints[node]
             for parent, partial in zip(parents, partials_of(node)):  # noqa: B905 (the hot loop)
-                adjoints[parent] += partial * adjoint
+                if parent in adjoints:
+                    adjoints[parent] += partial * adjoint
     return adjoints
+
+
+def _only(entries: Mapping[Node, Any], nodes: Mapping[Node, Any]) -> dict[Node, Any]:
+    return {node: entry for node, entry in entries.items() if node in nodes}
 
 
 def pushforward(
@@ -99,7 +133,7 @@ def pushforward(
     no entry, rather than 0: an infinite partial on its way would turn that into nan.
     """
     tangents: dict[Node, Any] = dict(inputs)
-    for node in topological_order(outputs):
+    for node in paths(inputs, outputs):
         if node in tangents:
             continue
         tangent = None

@@ -9,6 +9,7 @@ them, so transforms nest in any order and depth.
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -26,15 +27,57 @@ from .sweeps import (
     pullback,
     pushforward,
     stored_partials,
-    topological_order,
 )
 from .table import as_float, identity
 from .value import watch_adjoints, watch_tangents
 
 Function = Callable[..., Any]
 
-# The variables of the differentiations that are under way around this point of the program.
-_enclosing: ContextVar[frozenset[Value]] = ContextVar("chainrule_enclosing", default=frozenset())
+
+class _Scope:
+    """A differentiation under way: its variables, and what is known to depend on them.
+
+    Known of a node, by its serial number, is whether it depends on a variable of this scope or of
+    one around it.  So however often the runs inside ask, every node made here is looked at once.
+    """
+
+    __slots__ = ("around", "known", "since")
+
+    def __init__(self, variables: Sequence[Value], around: _Scope | None) -> None:
+        self.around = around
+        self.known = {variable.serial: True for variable in variables}
+        self.since = min(self.known)
+
+    def reaches(self, node: Value) -> bool:
+        """Return whether *node* depends on a variable, directly or by way of others."""
+        self._look_at([node])
+        return self._knows(node)
+
+    def _look_at(self, nodes: list[Value]) -> None:
+        older, unknown = [], {}
+        todo = list(nodes)
+        while todo:
+            node = todo.pop()
+            serial = node.serial
+            if serial < self.since:
+                older.append(node)
+            elif serial not in self.known and serial not in unknown and node.parents:
+                unknown[serial] = node
+                todo += node.parents
+        if self.around is not None and older:
+            self.around._look_at(older)
+        for serial in sorted(unknown):
+            self.known[serial] = any(map(self._knows, unknown[serial].parents))
+
+    def _knows(self, node: Value) -> bool:
+        scope: _Scope | None = self
+        while scope is not None and node.serial < scope.since:
+            scope = scope.around
+        return scope is not None and scope.known.get(node.serial, False)
+
+
+# The innermost differentiation that is under way around this point of the program.
+_enclosing: ContextVar[_Scope | None] = ContextVar("chainrule_enclosing", default=None)
 
 
 # --- structures ----------------------------------------------------------------------------------
@@ -104,7 +147,8 @@ class _Run:
         fresh = iter(self.variables)
         replaced = dict(zip(argnums, (_like(p, fresh) for p in self.primals), strict=True))
         enclosing = _enclosing.get()
-        with modes.recording(), _differentiating(enclosing.union(self.variables)):
+        scope = _Scope(self.variables, enclosing) if self.variables else enclosing
+        with modes.recording(), _differentiating(scope):
             self.result = function(*(replaced.get(i, arg) for i, arg in enumerate(args)), **kwargs)
         self.name = name
         self.outputs = _leaves(self.result)
@@ -113,9 +157,23 @@ class _Run:
                 as_float(output, f"result of {name}")
         nodes = [output for output in self.outputs if isinstance(output, Value)]
         self.linked = any(isinstance(x, Value) for x in given) or (
-            bool(enclosing) and not enclosing.isdisjoint(topological_order(nodes))
+            enclosing is not None and any(map(enclosing.reaches, self._captured(nodes)))
         )
         self.partials_of = linked_partials if self.linked else stored_partials
+
+    def _captured(self, nodes: Iterable[Value]) -> Iterator[Value]:
+        """Yield what *nodes*, outputs of this run, depend on and was there before it."""
+        since = self.variables[0].serial if self.variables else math.inf
+        seen: set[Value] = set()
+        todo = list(nodes)
+        while todo:
+            node = todo.pop()
+            if node not in seen:
+                seen.add(node)
+                if node.serial < since:
+                    yield node
+                else:
+                    todo += node.parents
 
     def scalar(self) -> Any:
         """Return the one output; TypeError if there are more."""
@@ -136,7 +194,7 @@ class _Run:
         for output, cotangent in zip(self.outputs, cotangents, strict=True):
             if isinstance(output, Value) and not _is_zero(cotangent):
                 seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
-        adjoints = _pull(seeds, self.partials_of)
+        adjoints = _pull(seeds, self.partials_of, self.variables)
         return self._finished([adjoints.get(v, 0.0) for v in self.variables], cotangents)
 
     def push(self, tangents: Sequence[Any]) -> list[Any]:
@@ -162,8 +220,8 @@ def _number(x: Any) -> float:
 
 
 @contextlib.contextmanager
-def _differentiating(variables: frozenset[Value]) -> Iterator[None]:
-    token = _enclosing.set(variables)
+def _differentiating(scope: _Scope | None) -> Iterator[None]:
+    token = _enclosing.set(scope)
     try:
         yield
     finally:
@@ -175,8 +233,10 @@ def _is_zero(x: Any) -> bool:
     return isinstance(x, float) and x == 0.0
 
 
-def _pull(seeds: Mapping[Value, Any], partials_of: Partials) -> dict[Value, Any]:
-    adjoints = pullback(seeds, partials_of)
+def _pull(
+    seeds: Mapping[Value, Any], partials_of: Partials, inputs: Iterable[Value]
+) -> dict[Value, Any]:
+    adjoints = pullback(seeds, partials_of, inputs)
     if modes.current().watching:
         watch_adjoints(adjoints)
     return adjoints
@@ -289,7 +349,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             "gradients in a function that is compiled would be plain numbers, the same for all "
             "examples: say create_graph=True"
         )
-    adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials)
+    adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials, inputs)
     found = [adjoints.get(node, 0.0) for node in inputs]
     if not create_graph:
         return found

@@ -516,7 +516,7 @@ def watch_adjoints(adjoints: dict[Value, Any]) -> None:
     """Raise AnomalyError for the first contribution to *adjoints* that is infinite or nan."""
     for node in sorted(adjoints, key=lambda node: node.serial, reverse=True):
         for i, (parent, partial) in enumerate(zip(node.parents, node.partials, strict=True)):
-            flowing = partial * adjoints[node]
+            flowing = partial * adjoints[node] if parent in adjoints else 0.0
             if type(flowing) is float and not math.isfinite(flowing):
                 raise modes.AnomalyError(
                     f"the gradient {flowing} flows into operand {i} ({parent!r}) of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import namedtuple
 
 import numpy as np
@@ -494,3 +495,180 @@ def test_what_is_no_function_is_refused_at_once(transform, thing):
         TypeError, match=r"expected a function to differentiate, not .*backward\(\)"
     ):
         transform(thing)
+
+
+# ---------------------------------------------------------------- derivatives inside a long program
+
+
+def steps_by_grad(x):
+    return x - 0.01 * cr.grad(lambda t: cr.sin(t) * t)(x)
+
+
+def steps_with_a_captured_node(x):
+    return x - 0.01 * cr.grad(lambda t: cr.sin(t * x) * t)(0.7)
+
+
+def steps_by_jvp(x):
+    return x - 0.01 * cr.jvp(lambda t: cr.sin(t) * t, (x,), (1.0,))[1]
+
+
+def steps_by_hessian(x):
+    return x - 0.01 * cr.hessian(lambda t: cr.sin(t) * t)(x)
+
+
+def steps_by_gradients(x):
+    return x - 0.01 * cr.gradients(cr.sin(x) * x, [x], create_graph=True)[0]
+
+
+def steps_by_grad_of_grad(x):
+    return x - 0.01 * cr.grad(lambda t: cr.grad(lambda u: cr.sin(u * x) * t)(t))(0.7)
+
+
+def steps_that_do_not_depend(x):
+    return x - 0.01 * cr.grad(lambda t: cr.sin(t) * t)(0.7)
+
+
+STEPS = (
+    steps_by_grad,
+    steps_with_a_captured_node,
+    steps_by_jvp,
+    steps_by_hessian,
+    steps_by_gradients,
+    steps_by_grad_of_grad,
+    steps_that_do_not_depend,
+)
+
+
+def repeated(step, n):
+    def run(x):
+        for _ in range(n):
+            x = step(x)
+        return x
+
+    return run
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_derivative_inside_a_long_program_costs_what_its_own_graph_costs(step):
+    """Not what the graph costs that it stands on: in twice the steps, twice the work."""
+
+    def work(n):
+        events = 0
+
+        def count(frame, event, arg):
+            nonlocal events
+            events += 1
+
+        before = Value(0.0).serial
+        sys.setprofile(count)
+        try:
+            cr.grad(repeated(step, n))(1.0)
+        finally:
+            sys.setprofile(None)
+        return Value(0.0).serial - before, events
+
+    (made, done), (twice_made, twice_done) = work(40), work(80)
+    assert twice_made <= 2.05 * made
+    assert twice_done <= 2.05 * done
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_derivative_through_a_long_program_is_that_of_differences(step):
+    mpmath = pytest.importorskip("mpmath")
+
+    def by_hand(x):
+        sin, cos = mpmath.sin, mpmath.cos
+        t = mpmath.mpf(0.7)
+        slope = {
+            steps_by_grad: lambda: cos(x) * x + sin(x),
+            steps_with_a_captured_node: lambda: cos(t * x) * x * t + sin(t * x),
+            steps_by_jvp: lambda: cos(x) * x + sin(x),
+            steps_by_hessian: lambda: 2 * cos(x) - sin(x) * x,
+            steps_by_gradients: lambda: cos(x) * x + sin(x),
+            steps_by_grad_of_grad: lambda: cos(t * x) * x - sin(t * x) * x * x * t,
+            steps_that_do_not_depend: lambda: cos(t) * t + sin(t),
+        }[step]
+        return x - mpmath.mpf(0.01) * slope()
+
+    with mpmath.workdps(60):
+        expected = mpmath.diff(repeated(by_hand, 6), mpmath.mpf(1))
+        assert cr.grad(repeated(step, 6))(1.0) == pytest.approx(float(expected), rel=1e-13)
+
+
+def test_numbers_stay_numbers_inside_a_function_that_is_being_differentiated():
+    kinds = []
+
+    def outer(x):
+        h = x * x
+        w = Value(3.0)
+        kinds.append(type(cr.grad(lambda t: t * t * w)(2.0)))  # w is a constant here
+        kinds.append(type(cr.grad(lambda t: t * h)(2.0)))
+        kinds.append(type(cr.grad(lambda t: t * t)(2.0)))
+        kinds.append(type(cr.jvp(lambda t: (t * 2.0, h), (2.0,), (1.0,))[1][0]))
+        kinds.append(type(cr.grad(lambda t: 5.0)(2.0)))
+        kinds.append(type(cr.grad(lambda t: h)(2.0)))
+        kinds.append(type(cr.grad(lambda: h, ())()))
+        return h
+
+    assert cr.grad(outer)(3.0) == 6.0
+    assert kinds == [float, Value, float, Value, float, Value, tuple]
+
+
+def test_leaves_made_inside_a_run_are_constants_of_it_and_can_be_asked_for():
+    found = []
+
+    def f(x):
+        w = Value(5.0)
+        y = w * x * x
+        found.extend(cr.gradients(y, [w]))
+        found.append(cr.gradients(y, [w], create_graph=True)[0])
+        return y * found[-1]
+
+    # y = w x^2, dy/dw = x^2: d(w x^4)/dx = 4 w x^3
+    assert cr.grad(f)(2.0) == 4 * 5.0 * 8.0
+    assert (found[0], found[1].data) == (4.0, 4.0)
+
+
+def test_gradients_by_a_node_and_by_what_it_was_made_from():
+    a, b = Value(2.0), Value(3.0)
+    h = a * b
+    y = h * h * a
+    assert cr.gradients(y, [a, h, b]) == [6.0 * 6.0 + 2 * 6.0 * 2.0 * 3.0, 24.0, 48.0]
+    linked = cr.gradients(y, [b, h, y, a], create_graph=True)
+    assert [x.data for x in linked] == [48.0, 24.0, 1.0, 108.0]
+    assert cr.gradients(linked[1], [a, h]) == [2 * 6.0 + 2 * 2.0 * 3.0, 4.0]  # of 2ha
+    late = Value(1.0)
+    assert cr.gradients(h, [y, late]) == [0.0, 0.0]  # younger than what is differentiated
+
+
+def test_a_derivative_does_not_look_at_what_it_does_not_depend_on():
+    """Neither at a graph that is out of date elsewhere, nor at infinities there."""
+    p, q = Value(0.0), Value(2.0)
+    with np.errstate(all="ignore"):
+        root = cr.sqrt(p)  # its slope is infinite
+    stale = q * q
+    q.data = 7.0
+    x = Value(3.0)
+    y = x * x * root + x * stale
+    assert [v.data for v in cr.gradients(y, [x], create_graph=True)] == [4.0]
+    with cr.detect_anomaly():
+        assert cr.gradients(y, [x]) == [4.0]
+        with pytest.raises(cr.AnomalyError, match="sqrt"):
+            cr.gradients(y, [p])
+    with pytest.raises(RuntimeError, match="out of date"):
+        cr.gradients(y, [q], create_graph=True)
+
+
+def test_three_levels_see_each_others_variables():
+    def f(x):
+        def g(y):
+            def h(z):
+                return x * x * y * z * z
+
+            return cr.grad(h)(y) * y  # 2 x^2 y^3
+
+        return cr.grad(g)(x) * x  # 6 x^5
+
+    assert cr.grad(f)(2.0) == 6 * 5 * 16.0
+    confused = cr.grad(lambda x: x * cr.grad(lambda y: cr.grad(lambda z: x + y + z)(1.0) * y)(2.0))
+    assert confused(3.0) == 1.0
