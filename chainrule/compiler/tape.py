@@ -24,6 +24,7 @@ import numpy as np
 from ..engine import primitives
 from ..engine._extension import native
 from ..engine.backend import Value
+from ..engine.modes import TraceError
 from ..engine.primitives import Primitive
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
@@ -128,6 +129,7 @@ def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
     if native is None or (found := native.flatten(list(outputs))) is None:
         return recorded(outputs)
+    _refuse_given(found[0])
     rows, leaves, numbers, count, codes, values, starts, inputs = found
     codes = np.frombuffer(codes, dtype=np.int16)
     where = np.flatnonzero(codes == LEAF).tolist()
@@ -142,6 +144,16 @@ def flatten(outputs: Sequence[Value]) -> Tape:
         numbers,
         count,
     )
+
+
+def _refuse_given(rows: Iterable[Primitive | None]) -> None:
+    for row in rows:
+        if row is not None and primitives.is_given(row):
+            raise TraceError(
+                f"a node {row.name!r} was given its number and its partials with its children: a "
+                "compiled program runs the graph again on other numbers, for which nobody knows "
+                f"them; {primitives.ADVICE}"
+            )
 
 
 def reachable(outputs: Sequence[Value]) -> list[Value]:
@@ -204,10 +216,11 @@ class _Entries(dict[Any, int]):
 
 def recorded(outputs: Sequence[Value]) -> Tape:
     """Return what :func:`flatten` does, node by node: the reference, and the way without C."""
+    order = reachable(outputs)
+    _refuse_given(node.primitive for node in order)
     entries = _Entries()
     of = entries.__getitem__
     leaves: dict[int, Value] = {}
-    order = reachable(outputs)
     for node in order:
         row = node.primitive
         if row is None:

@@ -70,6 +70,7 @@ class Primitive:
         "binds",
         "defaults",
         "domain",
+        "found_by",
         "latex",
         "name",
         "partials",
@@ -94,6 +95,8 @@ class Primitive:
     precedence: int
     binds: tuple[int, ...]
     domain: tuple[tuple[float, float], ...]
+    found_by: Callable[[str], Primitive]
+    """What gives this row back by its name, when a pickled graph is loaded."""
 
     def __call__(self, *args: Any) -> Any:
         for arg in args:
@@ -164,7 +167,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return named, (self.name,)
+        return self.found_by, (self.name,)
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that bears the name by now
@@ -262,7 +265,7 @@ def primitive(
         raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
-    row._kernel = None
+    row._kernel, row.found_by = None, named
     row.name, row.scalar = name, scalar
     row.partials = tuple(
         [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
@@ -275,7 +278,7 @@ def primitive(
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects = analytic, selects
     slots = range(row.arity or 0)
-    row.latex = latex or _call_template(name, row.arity)
+    row.latex = latex or call_template(name, row.arity)
     row.precedence = precedence
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
@@ -288,7 +291,8 @@ def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
     return result.astype(float)
 
 
-def _call_template(name: str, arity: int | None) -> str:
+def call_template(name: str, arity: int | None) -> str:
+    """Return the LaTeX of a function called *name*, with places for its arguments."""
     safe = "".join("\\" + c if c in "#$%&_{}" else c for c in name if c not in "\\^~")
     safe = safe.replace("{", "{{").replace("}", "}}")
     slots = "{0}" if arity is None else ", ".join(f"{{{i}}}" for i in range(arity))
