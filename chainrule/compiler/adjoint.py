@@ -186,7 +186,7 @@ class _Pullback:
             for i in wanted:
                 if i == 0:
                     continue
-                branch = (adjoint, 0.0) if i == 1 else (0.0, adjoint)
+                branch: tuple[Any, Any] = (adjoint, 0.0) if i == 1 else (0.0, adjoint)
                 self._return(args[i], primitives.where(args[0], *branch), operation, shaded=True)
             return
         if row.variadic is None:
