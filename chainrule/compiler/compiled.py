@@ -16,6 +16,7 @@ import numpy as np
 from ..engine import modes
 from ..engine.backend import Value
 from ..engine.vectors import add_grads
+from .captured import Captured
 from .lifting import Lifted, Shapes, lift
 from .program import Program
 from .structures import Array, count, example, filled, floats, leaves, numbered
@@ -34,6 +35,7 @@ class Compiled:
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
+        self._captured: dict[Shapes, Captured] = {}
         self._latest: Lifted | None = None
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
@@ -137,7 +139,7 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda would not travel; the programs do.
-        return {**self.__dict__, "_function": None, "_signature": None}
+        return {**self.__dict__, "_function": None, "_signature": None, "_captured": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -161,6 +163,10 @@ class Compiled:
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._lifted[shapes] = self._record(batch, shapes)
+            if self._function is not None:
+                self._captured[shapes] = Captured(self._function, lifted.captured)
+        elif shapes in self._captured:
+            self._captured[shapes].check(self._name)
         self._latest = lifted
         rows = [x if x.ndim > 1 else x[:, None] for x in batch]
         lifted.test(rows)
