@@ -7,8 +7,9 @@ transform takes a level of its own, so nested ones cannot be confused.  An opera
 engine.
 
 With ``rounding`` switched on every result that a float cannot hold is disturbed by as much as
-floating point would round it, at random.  What then changes from run to run is what a program in
-floats may be wrong by, cancellation and all (Monte Carlo arithmetic: Parker, 1997).
+floating point would round it, at random, and every sum by as much as its largest term would be: its
+terms may be added in any order.  What then changes from run to run is what a program in floats may
+be wrong by, cancellation and all (Monte Carlo arithmetic: Parker, 1997).
 
 Where two numbers are equal, fifty digits do not say what the derivative of their maximum is: that
 is a convention, and :class:`ConventionError` is raised.  Where rounding decides which of them is
@@ -126,13 +127,13 @@ class Operators:
 
 
 class Real(Operators):
-    """A number; *rounded* if a float in its place would not be this very number."""
+    """A number; *rounded* if a float in its place may not be this very number."""
 
-    __slots__ = ("made", "rounded", "value")
+    __slots__ = ("made", "rounded", "summed", "value")
     level = 0
 
-    def __init__(self, value, rounded=False):
-        self.value, self.rounded, self.made = value, rounded, None
+    def __init__(self, value, rounded=False, summed=False):
+        self.value, self.rounded, self.summed, self.made = value, rounded, summed, None
 
 
 class Dual(Operators):
@@ -203,6 +204,7 @@ class Rule:
 
     base: object
     partials: tuple = field(default=())
+    sums: bool = False
 
     def __call__(self, *args):
         args = [number(x) for x in args]
@@ -220,9 +222,8 @@ class Rule:
         for x, partial in zip(args, self.partials, strict=True):
             if x.level == level and x.tangent is not None:
                 slope = partial(*primals, y)
-                term = (
-                    x.tangent if slope == 1 and type(slope) is int else MULTIPLY(slope, x.tangent)
-                )
+                plain = type(slope) is int and slope == 1
+                term = x.tangent if plain else MULTIPLY(slope, x.tangent)
                 tangent = term if tangent is None else ADD(tangent, term)
         return y if tangent is None else Dual(y, tangent, level)
 
@@ -234,13 +235,17 @@ class Rule:
         if type(value) is not mpf or not mp.isfinite(value):
             raise ConventionError("outside of the domain, or on its edge")
         rounded = any(x.rounded for x in args) or value != float(value)
-        if rounded and _state.rng is not None:
-            value = value * (1 + 2 * UNIT * mpf(_state.rng.uniform(-1.0, 1.0)))
-        return Real(value, rounded)
+        size = value if rounded else 0
+        if self.sums and all(x.value for x in args):
+            rounded = rounded or any(x.summed for x in args)  # in another order it would be
+            size = max(mp.fabs(x.value) for x in args)
+        if size and _state.rng is not None:
+            value = value + size * 2 * UNIT * mpf(_state.rng.uniform(-1.0, 1.0))
+        return Real(value, rounded, self.sums)
 
 
-ADD = Rule(lambda a, b: a + b, (lambda a, b, y: 1, lambda a, b, y: 1))
-SUBTRACT = Rule(lambda a, b: a - b, (lambda a, b, y: 1, lambda a, b, y: -1))
+ADD = Rule(lambda a, b: a + b, (lambda a, b, y: 1, lambda a, b, y: 1), True)
+SUBTRACT = Rule(lambda a, b: a - b, (lambda a, b, y: 1, lambda a, b, y: -1), True)
 MULTIPLY = Rule(lambda a, b: a * b, (lambda a, b, y: b, lambda a, b, y: a))
 DIVIDE = Rule(lambda a, b: a / b, (lambda a, b, y: 1 / b, lambda a, b, y: -y / b))
 NEGATE = Rule(lambda a: -a, (lambda a, y: -1,))
@@ -250,7 +255,7 @@ sqrt = Rule(mp.sqrt, (lambda x, y: 0.5 / y,))
 sin = Rule(mp.sin, (lambda x, y: cos(x),))
 cos = Rule(mp.cos, (lambda x, y: -sin(x),))
 tan = Rule(mp.tan, (lambda x, y: 1 + y * y,))
-tanh = Rule(mp.tanh, (lambda x, y: 1 / (cosh(x) * cosh(x)),))
+tanh = Rule(mp.tanh, (lambda x, y: 4 * (sigmoid(2 * x) * sigmoid(-2 * x)),))  # as floats must
 sinh = Rule(mp.sinh, (lambda x, y: cosh(x),))
 cosh = Rule(mp.cosh, (lambda x, y: sinh(x),))
 atan = Rule(mp.atan, (lambda x, y: 1 / (1 + x * x),))
