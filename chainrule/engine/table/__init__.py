@@ -11,7 +11,7 @@
 """
 
 from .given import ADVICE, given_row, is_given
-from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, primitive
+from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, position_of, primitive
 from .rows import (
     absolute,
     acos,
@@ -134,6 +134,7 @@ __all__ = [
     "normal_cdf",
     "normal_pdf",
     "one_less_square",
+    "position_of",
     "power",
     "primitive",
     "relu",
