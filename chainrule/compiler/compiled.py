@@ -20,6 +20,9 @@ from .lifting import Lifted, Shapes, lift
 from .program import Program
 from .structures import Array, count, example, filled, floats, leaves, numbered
 
+KEPT = 1000
+"""For how many shapes of example a compiled function keeps its recordings."""
+
 
 class Compiled:
     """A compiled function of batches; :func:`compile` makes it and describes it."""
@@ -160,11 +163,20 @@ class Compiled:
         shapes = tuple(x.shape[1:] for x in batch)
         lifted = self._lifted.get(shapes)
         if lifted is None:
-            lifted = self._lifted[shapes] = self._record(batch, shapes)
+            lifted = self._record(batch, shapes)
+        if lifted is not self._latest and self._function is not None:
+            self._remember(shapes, lifted)
         self._latest = lifted
         rows = [x if x.ndim > 1 else x[:, None] for x in batch]
         lifted.test(rows)
         return lifted, rows
+
+    def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
+        """Keep a recording as the latest one, and give up those that were not used for longest."""
+        self._lifted.pop(shapes, None)
+        self._lifted[shapes] = lifted
+        for oldest in list(self._lifted)[:-KEPT]:
+            self._lifted.pop(oldest, None)
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
         """Return *arrays* as arrays of float with as many examples in each."""
@@ -291,7 +303,7 @@ def compile(function: Any, wrt: Any = None) -> Compiled:
         if leaves is not None:
             raise TypeError("compile: this is compiled already; give wrt with the function itself")
         return function
-    if isinstance(function, (Value, list, tuple, dict)):
+    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
         return Compiled(None, function, leaves)
     if not callable(function):
         raise TypeError(

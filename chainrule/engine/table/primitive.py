@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .alike import same_definition
+
 Partial = Callable[..., Any] | float | None
 VariadicPartials = Callable[[Sequence[Any], Any, Sequence[int]], Sequence[Any]]
 
@@ -119,9 +121,16 @@ class Primitive:
             return self(*(_unboxed(arg, self.name) for arg in args))
         with np.errstate(all="ignore"):
             if hook is None and not any(array.dtype.kind == "O" for array in arrays):
-                return self.array(*(_as_array(arg, self.name) for arg in args))
+                return self.on_arrays(*(_as_array(arg, self.name) for arg in args))
             operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
             return np.frompyfunc(self, len(args), 1)(*operands)
+
+    def on_arrays(self, *arrays: Any) -> Any:
+        """Return the array form as floats, also where it gives truth values or objects."""
+        found = self.array(*arrays)
+        if type(found) is np.ndarray and found.dtype.kind == "f":
+            return found
+        return np.asarray(found, dtype=float)
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""
@@ -167,7 +176,10 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.found_by, (self.name,)
+        if self.found_by is not named or self.name in BUILT_IN:
+            return self.found_by, (self.name,)
+        known = _definitions[self.name]
+        return named, (self.name, known.index(next(x for x in known if same_definition(self, x))))
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that bears the name by now
@@ -193,17 +205,37 @@ TABLE: dict[str, Primitive] = {}
 """Every operation by its name: those of the library, then the user's."""
 BUILT_IN: set[str] = set()
 """The names of the library's own rows, which cannot be taken."""
+_definitions: dict[str, list[Primitive]] = {}  # a name that was used again has several
 
 
-def named(name: str) -> Primitive:
-    """Return the primitive of that *name* (used when a pickled graph is loaded)."""
-    try:
-        return TABLE[name]
-    except KeyError:
+def named(name: str, which: int | None = None) -> Primitive:
+    """Return the primitive of that *name*: the latest, or definition *which*, counted from 0.
+
+    This is how a pickled graph or program finds its operations again.
+    """
+    if name not in TABLE:
         raise LookupError(
             f"no primitive is named {name!r}: define it with chainrule.primitive before "
             "loading a graph that uses it"
-        ) from None
+        )
+    if which is None:
+        return TABLE[name]
+    known = _definitions[name]
+    if which < len(known):
+        return known[which]
+    raise LookupError(
+        f"the pickle has definition {which + 1} of the primitive {name!r}, but only {len(known)} "
+        "ran here: define it as often and in the same order before loading, or give each "
+        "definition its own name before pickling"
+    )
+
+
+def _enlist(row: Primitive) -> None:
+    """Add *row* to the table; one that is defined as before takes the place of that one."""
+    TABLE[row.name] = row
+    known = _definitions.setdefault(row.name, [])
+    again = next((i for i, other in enumerate(known) if same_definition(row, other)), len(known))
+    known[again : again + 1] = [row]
 
 
 def primitive(
@@ -245,7 +277,9 @@ def primitive(
     positions it returns one partial for each of those positions.  *selects* is for an operation
     that copies one argument (``where``): from the arguments it returns that one's position.
 
-    A name of the library's own table cannot be taken (ValueError); a user's own may be redefined.
+    A name of the library's own table cannot be taken (ValueError); a user's own may be used again.
+    What was made with the older definition keeps it; pickled, it finds it again where the
+    definitions of that name ran in the same order.
     """
     if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]
         raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
@@ -282,7 +316,7 @@ def primitive(
     row.precedence = precedence
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
-    TABLE[name] = row
+    _enlist(row)
     return row
 
 
@@ -315,13 +349,12 @@ def position_of(row: Primitive) -> Primitive:
     found.partials = tuple([None] * len(row.partials))
     found.analytic = found.selects = None
     found.latex = call_template(found.name, row.arity)
-    TABLE[found.name] = found  # where the compiler's programs look for their rows
     return found
 
 
 def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
     result = np.frompyfunc(lambda *args: scalar(*map(float, args)), len(arrays), 1)(*arrays)
-    return result.astype(float)
+    return np.asarray(result, dtype=float)  # of numbers alone it is a number
 
 
 def call_template(name: str, arity: int | None) -> str:
