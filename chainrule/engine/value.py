@@ -79,6 +79,12 @@ _OWN_OPERATION = (
 GIVEN = primitives.given_row()
 
 
+_ONE_IMPORT = (
+    "what two imports made does not go together, so make all of it anew after chainrule was taken "
+    "from sys.modules and imported again"
+)
+
+
 def _send_back(node: Any) -> None:
     for parent, partial in zip(node.parents, node.partials, strict=True):
         parent.grad += partial * node.grad
@@ -348,6 +354,9 @@ class Value(Common):
                 node_contents(data, *given, label=label, **named)
             )
             self._label = label
+            for child in self.parents:
+                if type(child) is not Value:
+                    as_operand(child, "Value(data, children)")
             if modes.active:
                 _settle(self)
             return
@@ -485,8 +494,10 @@ class Value(Common):
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
         """Apply *row* to *args*, at least one of them a Value: what a primitive calls."""
+        if type(row) is not Primitive:
+            refuse_row(row)
         if not {Value, float}.issuperset(map(type, args)):
-            args = tuple(a if type(a) is Value else as_float(a, row.name) for a in args)
+            args = tuple(a if type(a) is Value else as_operand(a, row.name) for a in args)
         return _apply(row, args)
 
     # --- the functions as methods, as other Value classes have them --------------------------
@@ -590,7 +601,26 @@ def _settle(node: Value) -> None:
         node.primitive = None
 
 
-# The next eight, as_float and GIVEN are asked by _native.c too.
+# The next ten, as_float and GIVEN are asked by _native.c too.
+
+
+def as_operand(x: Any, doing: str) -> float:
+    """Return *x*, which is not a Value, as a float for the operation *doing*."""
+    _refuse_strangers(x)
+    return as_float(x, doing)
+
+
+def _refuse_strangers(x: Any) -> None:
+    """Raise TypeError if *x* is a Value of another class than the one that met it."""
+    if hasattr(type(x), "__chainrule__") and type(x).__module__ == Value.__module__:
+        raise TypeError(f"a Value of another import of chainrule was given; {_ONE_IMPORT}")
+
+
+def refuse_row(row: Any) -> NoReturn:
+    """Raise the TypeError of applying what is not a primitive of this import to a Value."""
+    raise TypeError(
+        f"{row!r} is not a primitive of the chainrule that made this Value; {_ONE_IMPORT}"
+    )
 
 
 def leaf_data(data: Any) -> float:
@@ -817,6 +847,7 @@ def coerced(row: Primitive, other: Any, expression: str) -> Any:
         return other
     if isinstance(other, _KNOWN):
         return as_float(other, expression.format(row.name, type(other).__name__))
+    _refuse_strangers(other)
     return None
 
 

@@ -79,6 +79,7 @@ class Primitive:
         "precedence",
         "scalar",
         "selects",
+        "takes",
         "variadic",
     )
 
@@ -93,6 +94,7 @@ class Primitive:
     defaults: tuple[float, ...]
     analytic: Callable[..., complex] | None
     selects: Callable[..., int] | None
+    takes: Callable[..., bool] | None
     latex: str | Callable[[Sequence[str]], str]
     precedence: int
     binds: tuple[int, ...]
@@ -143,6 +145,15 @@ class Primitive:
             return args + self.defaults[len(self.defaults) - missing :]
         plural = "" if self.arity == 1 else "s"
         raise TypeError(f"{self.name} takes {self.arity} argument{plural} ({len(args)} given)")
+
+    def could_take(self, operands: Sequence[Any]) -> bool:
+        """Return whether there is a result for *operands*: their number, and what they say."""
+        n = len(operands)
+        if n == 0 if self.arity is None else n != self.arity:
+            return False
+        if self.takes is None:
+            return True
+        return self.takes(*(x if type(x) is float else x.data for x in operands))
 
     def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
         """Return those of the *candidates* (argument positions) that the result depends on."""
@@ -248,6 +259,7 @@ def primitive(
     defaults: Sequence[float] = (),
     analytic: Callable[..., complex] | None = None,
     selects: Callable[..., int] | None = None,
+    takes: Callable[..., bool] | None = None,
     latex: str | Callable[[Sequence[str]], str] | None = None,
     precedence: int = 9,
     binds: Sequence[int] | None = None,
@@ -276,6 +288,8 @@ def primitive(
     arguments gives *variadic* in place of *partials*: from the arguments, the output and the linked
     positions it returns one partial for each of those positions.  *selects* is for an operation
     that copies one argument (``where``): from the arguments it returns that one's position.
+    *takes* is for one that not any numbers will do for, such as a table without the entry that is
+    wanted: it returns whether the arguments will do, and is asked when a pickled graph is loaded.
 
     A name of the library's own table cannot be taken (ValueError); a user's own may be used again.
     What was made with the older definition keeps it; pickled, it finds it again where the
@@ -310,7 +324,7 @@ def primitive(
         raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
     row.array = array or functools.partial(_elementwise, scalar)
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
-    row.analytic, row.selects = analytic, selects
+    row.analytic, row.selects, row.takes = analytic, selects, takes
     slots = range(row.arity or 0)
     row.latex = latex or call_template(name, row.arity)
     row.precedence = precedence
