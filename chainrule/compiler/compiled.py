@@ -16,6 +16,7 @@ import numpy as np
 from ..engine import modes
 from ..engine.backend import Value
 from ..engine.vectors import add_grads
+from .captured import Captured
 from .lifting import Lifted, Shapes, lift
 from .program import Program
 from .structures import Array, count, example, filled, floats, leaves, numbered
@@ -37,6 +38,7 @@ class Compiled:
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
+        self._captured: dict[Shapes, Captured] = {}
         self._latest: Lifted | None = None
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
@@ -140,7 +142,7 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda would not travel; the programs do.
-        return {**self.__dict__, "_function": None, "_signature": None}
+        return {**self.__dict__, "_function": None, "_signature": None, "_captured": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -164,6 +166,10 @@ class Compiled:
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._record(batch, shapes)
+            if self._function is not None:
+                self._captured[shapes] = Captured(self._function, lifted.captured)
+        elif shapes in self._captured:
+            self._captured[shapes].check(self._name)
         if lifted is not self._latest and self._function is not None:
             self._remember(shapes, lifted)
         self._latest = lifted
@@ -177,6 +183,7 @@ class Compiled:
         self._lifted[shapes] = lifted
         for oldest in list(self._lifted)[:-KEPT]:
             self._lifted.pop(oldest, None)
+            self._captured.pop(oldest, None)
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
         """Return *arrays* as arrays of float with as many examples in each."""

@@ -716,7 +716,7 @@ def _wishes(grouping: Grouping) -> dict[int, list[Ids]]:
     return wishes
 
 
-_SEGMENTED = {
+_SEGMENTED: dict[primitives.Primitive, str] = {
     primitives.maximum: "maximum",
     primitives.minimum: "minimum",
     primitives.logsumexp_of: "logsumexp",

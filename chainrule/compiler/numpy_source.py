@@ -282,6 +282,7 @@ class Emitter:
         self.text: dict[int, tuple[str, int]] = {}  # expression and how tightly it binds
         self.used_names: set[str] = set(program.inputs)
         self.next_names: dict[str, int] = {}
+        self.counted = False  # whether the number of examples occurs
         self.calls = 0
 
     def function(
@@ -339,7 +340,7 @@ class Emitter:
         arguments = [self.text[n][0] for n in parameters] + program.inputs
         last = returned([self.operand(x)[0] for x in results])
         body = self.lines + last.split("\n")
-        if any(word == "m" for line in body for word in _words(line)):
+        if self.counted:
             body.insert(0, f"m = len({program.inputs[0]})")
         return "\n".join(
             ['@np.errstate(all="ignore")', f"def {name}({', '.join(arguments)}):"]
@@ -471,7 +472,7 @@ class Emitter:
     def restart(self) -> None:
         """Forget the function written last; helpers and constants are shared."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
-        self.next_names = {}
+        self.next_names, self.counted = {}, False
 
     # --- expressions -------------------------------------------------------------------------
 
@@ -599,6 +600,7 @@ class Emitter:
         return f"np.broadcast_to({x}, ({shape}))", _ATOM
 
     def _sizes(self, operation: Operation) -> str:
+        self.counted = self.counted or operation.batched
         sizes = ", ".join(map(str, operation.shape))
         return (
             f"m, {sizes}"
@@ -659,6 +661,7 @@ class Emitter:
 
     def _count(self, operation: Operation) -> tuple[str, int]:
         x = operation.args[0]
+        self.counted = True
         if x == 1.0:
             return "m", _ATOM
         return f"m * {self.operand(x, _PRODUCT + 1)[0]}", _PRODUCT
@@ -723,10 +726,6 @@ class Emitter:
 
 def _same_axes(shape: Shape, strides: Strides) -> bool:
     return shape == tuple(n for n, _ in strides[1])
-
-
-def _words(line: str) -> list[str]:
-    return "".join(c if c.isidentifier() or c.isdigit() else " " for c in line).split()
 
 
 def _number(x: float) -> str:

@@ -228,7 +228,7 @@ def recorded(outputs: Sequence[Value]) -> Tape:
             leaves[n] = node
         elif row is primitives.softmax_entry:
             which, *logits = node.operands
-            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)
+            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)  # type: ignore[arg-type]
         elif row is primitives.mean_of:
             terms = tuple(map(of, node.operands))
             total = entries.made(primitives.add_up, terms)

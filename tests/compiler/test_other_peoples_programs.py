@@ -211,6 +211,15 @@ def test_a_name_that_the_printer_uses_too_is_as_good_as_any(name):
     assert loaded(points(4), [0, 2, 1, 1]).tolist() == compiled(points(4), [0, 2, 1, 1]).tolist()
 
 
+def test_a_name_that_the_printer_uses_too_in_a_graph_without_inputs():
+    row = cr.primitive("m", math.erf, (lambda x, y: 2.0 / math.pi**0.5 * cr.exp(-x * x),))
+    compiled = cr.compile(row(cr.Value(1.0)))
+    for _ in range(3):
+        assert compiled() == math.erf(1.0)
+        slope = 2.0 / math.sqrt(math.pi) / math.e
+        assert compiled.value_and_grad()[1] == pytest.approx([slope], rel=1e-14)
+
+
 def with_array(array):
     return cr.primitive(
         "own_erf", math.erf, (lambda x, y: 2.0 / math.sqrt(math.pi) * cr.exp(-x * x),), array=array

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.compiler.program import Builder
 from chainrule.compiler.replay import Replay
 from chainrule.compiler.tape import flatten, normalise
 from chainrule.engine import primitives
@@ -359,3 +360,11 @@ def test_c_refuses_what_is_no_tape():
     ):
         with pytest.raises(ValueError, match="inputs before their users"):
             native.replay(rows, given_codes, np.array(starts), np.array(inputs, int), given_values)
+
+
+def test_a_long_chain_of_numbers_is_no_deep_recursion():
+    builder = Builder()
+    x = builder.emit("count", (1.0,), (1,), False)
+    for k in range(5000):
+        x = primitives.multiply(x, 0.5 + k)
+    assert builder.reshape(x, (1, 1)).shape == (1, 1)

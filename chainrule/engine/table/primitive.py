@@ -13,7 +13,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -249,6 +249,49 @@ def _enlist(row: Primitive) -> None:
     known[again : again + 1] = [row]
 
 
+if TYPE_CHECKING:
+    from .signatures import Binary, Options, Ternary, Unary, Unpack, Variadic, WithParameter
+
+    Scalar = Callable[..., float]
+
+
+@overload
+def primitive(
+    name: str, scalar: Scalar, partials: tuple[Partial], **options: Unpack[Options]
+) -> Unary: ...
+@overload
+def primitive(
+    name: str,
+    scalar: Scalar,
+    partials: tuple[Partial, Partial],
+    *,
+    defaults: tuple[float],
+    **options: Unpack[Options],
+) -> WithParameter: ...
+@overload
+def primitive(
+    name: str, scalar: Scalar, partials: tuple[Partial, Partial], **options: Unpack[Options]
+) -> Binary: ...
+@overload
+def primitive(
+    name: str,
+    scalar: Scalar,
+    partials: tuple[Partial, Partial, Partial],
+    **options: Unpack[Options],
+) -> Ternary: ...
+@overload
+def primitive(
+    name: str, scalar: Scalar, *, variadic: VariadicPartials, **options: Unpack[Options]
+) -> Variadic: ...
+@overload
+def primitive(
+    name: str,
+    scalar: Scalar,
+    partials: Sequence[Partial],
+    *,
+    defaults: Sequence[float] = ...,
+    **options: Unpack[Options],
+) -> Primitive: ...
 def primitive(
     name: str,
     scalar: Callable[..., float],

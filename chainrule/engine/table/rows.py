@@ -13,12 +13,15 @@ import cmath
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import analytic, arrays, floats
-from .primitive import BUILT_IN, TABLE, Primitive, primitive
+from .primitive import BUILT_IN, TABLE, primitive
+
+if TYPE_CHECKING:
+    from .signatures import Binary, Ternary, Unary
 
 inf, nan = math.inf, math.nan
 LN2, LN10, ROOT_PI = math.log(2.0), math.log(10.0), math.sqrt(math.pi)
@@ -48,7 +51,7 @@ sign = primitive(  # 0 at 0; nan at nan
 
 # --- choosing -------------------------------------------------------------------------------------
 
-where: Primitive = primitive(
+where: Ternary = primitive(
     "where",
     lambda condition, a, b: a if condition else b,
     (None, lambda c, a, b, y: where(c, 1.0, 0.0), lambda c, a, b, y: where(c, 0.0, 1.0)),
@@ -114,7 +117,7 @@ multiply = primitive(
     "*", operator.mul, (lambda a, b, y: b, lambda a, b, y: a),
     array=np.multiply, analytic=operator.mul, latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
-divide: Primitive = primitive(  # by way of y, so that d/db survives a tiny b
+divide: Binary = primitive(  # by way of y, so that d/db survives a tiny b
     "/", floats.divide, (lambda a, b, y: divide(1.0, b), lambda a, b, y: divide(-y, b)),
     array=np.divide, analytic=operator.truediv,
     latex=r"\frac{{{0}}}{{{1}}}", precedence=2, domain=((-3.0, 3.0), (0.1, 3.0)),
@@ -240,7 +243,7 @@ sin = primitive(
     "sin", floats.sin, (lambda x, y: cos(x),), array=np.sin, analytic=cmath.sin,
     latex=r"\sin\left({0}\right)",
 )  # fmt: skip
-cos: Primitive = primitive(
+cos: Unary = primitive(
     "cos", floats.cos, (lambda x, y: -sin(x),), array=np.cos, analytic=cmath.cos,
     latex=r"\cos\left({0}\right)",
 )  # fmt: skip
@@ -287,7 +290,7 @@ sinh = primitive(
     "sinh", floats.sinh, (lambda x, y: cosh(x),), array=np.sinh, analytic=cmath.sinh,
     latex=r"\sinh\left({0}\right)", domain=(-20.0, 20.0),
 )  # fmt: skip
-cosh: Primitive = primitive(
+cosh: Unary = primitive(
     "cosh", floats.cosh, (lambda x, y: sinh(x),), array=np.cosh, analytic=cmath.cosh,
     latex=r"\cosh\left({0}\right)", domain=(-20.0, 20.0),
 )  # fmt: skip
@@ -322,7 +325,7 @@ erfc = primitive(
 # --- activations ----------------------------------------------------------------------------------
 # Written so that a tail keeps its relative accuracy: 1 - tanh(20)**2 would be 0.
 
-sigmoid: Primitive = primitive(
+sigmoid: Unary = primitive(
     "sigmoid", floats.sigmoid, (lambda x, y: y * sigmoid(-x),),
     array=arrays.sigmoid, analytic=analytic.sigmoid,
     latex=r"\sigma\left({0}\right)", domain=(-40.0, 40.0),
