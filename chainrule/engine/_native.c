@@ -1749,7 +1749,7 @@ kernel_in(PyObject *row)
 ALWAYS_INLINE int
 is_row(const State *state, PyObject *row)
 {
-    return Py_TYPE(row) == Py_TYPE(state->row[0]);
+    return PyObject_TypeCheck(row, Py_TYPE(state->row[0]));
 }
 
 ALWAYS_INLINE int

@@ -537,7 +537,7 @@ class Value(Common, Methods):
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
         """Apply *row* to *args*, at least one of them a Value: what a primitive calls."""
-        if type(row) is not Primitive:
+        if not isinstance(row, Primitive):
             refuse_row(row)
         if not {Value, float}.issuperset(map(type, args)):
             args = tuple(a if type(a) is Value else as_operand(a, row.name) for a in args)

@@ -377,33 +377,21 @@ def primitive(
     return row
 
 
-class _Position(Primitive):
-    """The row that says which argument another row copies."""
-
-    __slots__ = ("of",)
-
-    of: Primitive
-
-    def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
-        return ()  # of any number of arguments, as of a few
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return position_of, (self.of,)
-
-
 @functools.cache
-def position_of(row: Primitive) -> Primitive:
+def position_of(row: Primitive, name: str = "") -> Primitive:
     """Return the operation that tells, from the arguments of *row*, which of them it copies."""
     assert row.selects is not None
     choose = row.selects
-    found = _Position()
-    for name in Primitive.__slots__:
-        setattr(found, name, getattr(row, name))
-    found._kernel, found.of = None, row
+    found = Primitive()
+    for slot in Primitive.__slots__:
+        setattr(found, slot, getattr(row, slot))
+    found._kernel, found.found_by = None, functools.partial(position_of, row)
     found.name = f"{row.name}, position"
     found.scalar = lambda *args: float(choose(*args))
     found.array = functools.partial(_elementwise, found.scalar)
     found.partials = tuple([None] * len(row.partials))
+    if row.variadic is not None:
+        found.variadic = lambda args, y, linked: [0.0] * len(linked)
     found.analytic = found.selects = None
     found.latex = call_template(found.name, row.arity)
     return found
