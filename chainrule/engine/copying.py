@@ -120,7 +120,7 @@ def _check(
     if row is None:
         if operands:
             raise ValueError(f"a Value restored: {_ALTERED}: operands without an operation")
-    elif type(row) is not Primitive or not row.could_take(operands):
+    elif not isinstance(row, Primitive) or not row.could_take(operands):
         raise ValueError(f"a Value restored: {_ALTERED}: {row!r} of operands that it cannot have")
 
 

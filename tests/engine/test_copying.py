@@ -272,16 +272,6 @@ def test_contents_that_no_node_can_have_are_refused_when_a_pickle_is_read(conten
     assert (restored.parents, restored.data, restored.label) == ((X,), 1.0, "y")
 
 
-def test_a_pickle_of_an_operation_that_takes_another_number_of_arguments_by_now_is_refused():
-    row = cr.primitive("remade", lambda x: x, (1.0,))
-    stored = pickle.dumps(row(X))
-    cr.primitive("remade", lambda x, y: x, (1.0, 1.0))
-    with pytest.raises(ValueError, match="its operation is another one now"):
-        pickle.loads(stored)
-    cr.primitive("remade", lambda x: x + 1.0, (1.0,))
-    assert pickle.loads(stored).data == 0.5
-
-
 def test_a_graph_is_copied_as_it_is_whatever_is_switched_on(duplicate):
     x = Value(0.0)
     y = cr.log(x) + 1.0
