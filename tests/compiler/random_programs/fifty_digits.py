@@ -27,6 +27,7 @@ from types import SimpleNamespace
 from mpmath import mp, mpf
 
 UNIT = mpf(2) ** -53
+NAN = mpf("nan")  # which nobody sees if it is in the branch that is not chosen
 DIGITS = 50
 
 
@@ -181,6 +182,8 @@ def compared(a, b):
     a, b = real(a), real(b)
     if a is b:
         return 0
+    if mp.isnan(a.value) or mp.isnan(b.value):
+        raise ConventionError("outside of a domain, or on its edge")
     near = 1000 * UNIT * max(mp.fabs(a.value), mp.fabs(b.value))
     if (a.rounded or b.rounded) and mp.fabs(a.value - b.value) <= near:
         raise RoundingError("two numbers differ by rounding only")
@@ -228,12 +231,15 @@ class Rule:
         return y if tangent is None else Dual(y, tangent, level)
 
     def compute(self, args):
+        """Return the result as a Real; nan outside of the domain and on its edge."""
         try:
             value = self.base(*[x.value for x in args])
         except ZeroDivisionError:
-            raise ConventionError("a division by zero") from None
-        if type(value) is not mpf or not mp.isfinite(value):
-            raise ConventionError("outside of the domain, or on its edge")
+            value = NAN
+        if type(value) is not mpf or not all(
+            mp.isfinite(x) for x in (value, *(x.value for x in args))
+        ):
+            return Real(NAN, True)
         rounded = any(x.rounded for x in args) or value != float(value)
         size = value if rounded else 0
         if self.sums and all(x.value for x in args):

@@ -437,12 +437,15 @@ class _Judge:
         key = kind, n, k, seed
         if key not in self.known:
             try:
-                self.known[key] = self._computed(*key)
+                found = self._computed(*key)
             except exact.TieError:
                 # Is an input a constant?  To a transform it is a Value, with its share of a tie.
                 if self.run.transforms:
                     raise exact.RoundingError("a tie with an input") from None
                 raise
+            if exact.mp.isnan(found):
+                raise exact.ConventionError("outside of a domain, or on its edge")
+            self.known[key] = found
         return self.known[key]
 
     def _computed(self, kind: str, n: int, k: int, seed: int | None) -> Any:
