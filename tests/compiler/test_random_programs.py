@@ -162,8 +162,8 @@ def test_towers_are_right_where_the_answer_is_known():
 
 
 def test_a_tie_is_a_convention_and_a_rounded_tie_is_nobodys():
-    with fifty_digits.rounding(None), pytest.raises(fifty_digits.ConventionError):
-        fifty_digits.relu(fifty_digits.number(0.0))
+    with fifty_digits.rounding(None), pytest.raises(fifty_digits.TieError):
+        fifty_digits.maximum(fifty_digits.number(0.0), 0.0)
     third = 1.0 / fifty_digits.number(3.0)
     with fifty_digits.rounding(None), pytest.raises(fifty_digits.RoundingError):
         fifty_digits.maximum(third + third, 2.0 / fifty_digits.number(3.0))

@@ -190,12 +190,10 @@ def compared(a, b):
     return (a.value > b.value) - (a.value < b.value)
 
 
-def apart(a, b, convention=ConventionError):
-    """Return whether a > b; a *convention* is raised if they are equal."""
-    order = compared(a, b)
-    if order == 0:
-        raise convention("a tie")
-    return order > 0
+def kinked(x, above, below):
+    """Return *above* or *below* as *x* is; at 0 the derivative is 0 by convention."""
+    order = compared(x, 0.0)
+    return 0.0 * number(x) if order == 0 else number(above if order > 0 else below)
 
 
 # --- rules ---------------------------------------------------------------------------------------
@@ -295,7 +293,7 @@ def _refuse(what):
 def power(x, p):
     p = number(p)
     if p.level:
-        if not apart(x, 0.0):
+        if compared(x, 0.0) <= 0:
             raise ConventionError("a base that is not positive")
         return exp(p * log(x))
     base = Rule(lambda a, b: a**b, (lambda a, b, y: b * power(a, b - 1), None))
@@ -305,7 +303,7 @@ def power(x, p):
 
 
 def absolute(x):
-    return number(x) if apart(x, 0.0) else -x
+    return kinked(x, x, -number(x))
 
 
 abs = absolute
@@ -346,11 +344,11 @@ def gelu(x):
 
 
 def relu(x):
-    return number(x) if apart(x, 0.0) else number(0.0)
+    return kinked(x, x, 0.0)
 
 
 def leaky_relu(x, slope=0.01):
-    return number(x) if apart(x, 0.0) else slope * number(x)
+    return number(x) if compared(x, 0.0) > 0 else slope * number(x)
 
 
 def logaddexp(a, b):
@@ -379,7 +377,9 @@ def where(condition, a, b):
 def maximum(*xs):
     best = xs[0]
     for x in xs[1:]:
-        best = x if apart(x, best, TieError) else best
+        best = x if compared(x, best) > 0 else best
+    if sum_of(compared(x, best) == 0 for x in xs) > 1:
+        raise TieError("two are the largest")
     return number(best)
 
 
