@@ -19,15 +19,15 @@ HERE = Path(__file__).parent
 PRIMITIVES = """\
 # The primitives and their derivatives
 
-This page is made by `python docs/build.py` from the table in `chainrule/engine/table/rows.py`: the formulas
-are what the rows' own rules give when they are called with symbols. What happens at a kink, outside a
-domain or in a tail is written in the rows too; the conventions are listed below.
+This page is made by `python docs/build.py` from the table in `chainrule/engine/table/rows.py`: the
+formulas are what the rows' own rules give when they are called with symbols. What happens at a
+kink, outside a domain or in a tail is written in the rows too; the conventions are listed below.
 
 {table}
 ## Conventions
 
-The derivative is the true one where there is one, otherwise the minimum-norm subgradient, and nan where
-the operation left its domain. It is the same in reverse, forward and higher-order mode.
+The derivative is the true one where there is one, otherwise the minimum-norm subgradient, and nan
+where the operation left its domain. It is the same in reverse, forward and higher-order mode.
 
 | at | value and derivative |
 |---|---|
@@ -51,10 +51,10 @@ the operation left its domain. It is the same in reverse, forward and higher-ord
 ## With NumPy
 
 The functions take arrays of numbers or of Values, element by element. So do the
-corresponding functions of NumPy: `np.exp(A)`, `np.hypot(A, B)`, `np.mean(A)`, `np.std(A)`, `A @ B`. Two of
-NumPy's functions never ask the Values in an array: `np.maximum(A, 0)` compares and keeps one of the two, so
-a plain 0 may be in the result and a tie has no subgradient; and `np.logaddexp(A, B)` is refused.
-`cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
+corresponding functions of NumPy: `np.exp(A)`, `np.hypot(A, B)`, `np.mean(A)`, `np.std(A)`, `A @ B`.
+Two of NumPy's functions never ask the Values in an array: `np.maximum(A, 0)` compares and keeps one
+of the two, so a plain 0 may be in the result and a tie has no subgradient; and `np.logaddexp(A, B)`
+is refused. `cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
 """
 
 
