@@ -596,7 +596,7 @@ def program(seed: int) -> Program:
     names = ["f"]
     pooled = rng.random() < 0.15
     lines += _function("f", arguments, writer, scope, pooled)
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         names.append("g")
         lines += _function("g", arguments, writer, _scope(arguments, writer), False)
     text = "\n".join(lines)
@@ -706,14 +706,14 @@ def _function(
 ) -> list[str]:
     rng = writer.rng
     body: list[str] = []
-    for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3])):
+    for _ in range(rng.choice([0, 0, 1, 1, 1, 2, 3])):
         body += writer.statement(scope)
     lines = [f"def {name}({', '.join(a.name for a in arguments)}):"]
     if pooled:  # hardly two nodes are alike
         terms = ", ".join(writer.number(scope, 2) for _ in range(rng.randint(4, 8)))
         result = f"cr.sum([{terms}])"
     elif rng.random() < 0.75:
-        result = writer.compound(scope, 3)
+        result = writer.compound(scope, rng.choice([1, 2, 2, 3]))
     else:
         parts = [writer.compound(scope, 2) for _ in range(rng.choice([1, 2, 3]))]
         kind = rng.choice(["list", "tuple", "dict", "nested", "named", "array", "vector"])
@@ -748,8 +748,8 @@ def _calls(
     graph: bool,
 ) -> list[Call]:
     calls = []
-    for k in range(rng.choice([2, 2, 3, 3, 4])):
-        size = rng.choice([1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, rng.randint(8, 70)])
+    for k in range(rng.choice([2, 2, 3])):
+        size = rng.choice([1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 8, 9, rng.randint(8, 70)])
         as_graph = graph and rng.random() < 0.6
         batch = tuple(data.batch(a.shape, a.high, 1 if as_graph else size) for a in arguments)
         changed = rng.random()
