@@ -26,8 +26,8 @@ def native_core() -> list[Extension]:
     # Contraction to fused multiply-add would round differently from Python's own floats.
     options = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off"]
     core = Extension(
-        "chainrule.engine._native",
-        ["chainrule/engine/_native.c"],
+        "chainrule.engine.native._core",
+        ["chainrule/engine/native/core.c"],
         extra_compile_args=options,
         optional=True,
     )

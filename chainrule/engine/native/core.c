@@ -1817,7 +1817,7 @@ static PyType_Slot kernel_slots[] = {
 };
 
 static PyType_Spec kernel_spec = {
-    .name = "chainrule.engine._native.RowKernel",
+    .name = "chainrule.engine.native._core.RowKernel",
     .basicsize = sizeof(RowKernel),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = kernel_slots,
@@ -3975,8 +3975,8 @@ static PyModuleDef_Slot module_slots[] = {
 
 static PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "_native",
-    .m_doc = "The native core of chainrule's engine; see the head of _native.c.",
+    .m_name = "_core",
+    .m_doc = "The native core of chainrule's engine; see core.c.",
     .m_size = sizeof(State),
     .m_methods = module_methods,
     .m_slots = module_slots,
@@ -3986,7 +3986,7 @@ static PyModuleDef module_def = {
 };
 
 PyMODINIT_FUNC
-PyInit__native(void)
+PyInit__core(void)
 {
     return PyModuleDef_Init(&module_def);
 }

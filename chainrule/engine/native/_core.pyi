@@ -1,10 +1,10 @@
-"""The native core; see the head of _native.c, and value.py for the same class in Python."""
+"""The native core; see README.md, and value.py for the same class in Python."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn, SupportsFloat
 
-from .table import Primitive
+from ..table import Primitive
 
 entered_modes: list[int]
 
