@@ -130,9 +130,9 @@ class Primitive:
     def on_arrays(self, *arrays: Any) -> Any:
         """Return the array form as floats, also where it gives truth values or objects."""
         found = self.array(*arrays)
-        if type(found) is np.ndarray and found.dtype.kind == "f":
+        if isinstance(found, np.ndarray) and found.dtype.kind == "f":
             return found
-        return np.asarray(found, dtype=float)
+        return np.asanyarray(found, dtype=float)  # a mask is kept
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""
@@ -377,33 +377,21 @@ def primitive(
     return row
 
 
-class _Position(Primitive):
-    """The row that says which argument another row copies."""
-
-    __slots__ = ("of",)
-
-    of: Primitive
-
-    def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
-        return ()  # of any number of arguments, as of a few
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return position_of, (self.of,)
-
-
 @functools.cache
-def position_of(row: Primitive) -> Primitive:
+def position_of(row: Primitive, name: str = "") -> Primitive:
     """Return the operation that tells, from the arguments of *row*, which of them it copies."""
     assert row.selects is not None
     choose = row.selects
-    found = _Position()
-    for name in Primitive.__slots__:
-        setattr(found, name, getattr(row, name))
-    found._kernel, found.of = None, row
+    found = Primitive()
+    for slot in Primitive.__slots__:
+        setattr(found, slot, getattr(row, slot))
+    found._kernel, found.found_by = None, functools.partial(position_of, row)
     found.name = f"{row.name}, position"
     found.scalar = lambda *args: float(choose(*args))
     found.array = functools.partial(_elementwise, found.scalar)
     found.partials = tuple([None] * len(row.partials))
+    if row.variadic is not None:
+        found.variadic = lambda args, y, linked: [0.0] * len(linked)
     found.analytic = found.selects = None
     found.latex = call_template(found.name, row.arity)
     return found
