@@ -6,11 +6,11 @@ Without a C compiler, on an interpreter without the global lock, or with CHAINRU
 the package is installed in pure Python.
 """
 
-import glob
 import os
 import platform
 import sys
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
@@ -29,7 +29,9 @@ def native_core() -> list[Extension]:
     core = Extension(
         "chainrule.engine.native._core",
         ["chainrule/engine/native/core.c"],
-        depends=sorted(glob.glob("chainrule/engine/native/*.h")),  # and so in the source archive
+        depends=sorted(
+            map(str, Path("chainrule/engine/native").glob("*.h"))
+        ),  # and so in the source archive
         extra_compile_args=options,
         optional=True,
     )

@@ -534,21 +534,6 @@ print(native.memory()["nodes"], sum(ref() is None for ref in refs))
     assert run(program) == "0 200000"
 
 
-def test_a_chain_held_by_functions_of_primitives_is_released_in_little_stack():
-    program = """
-import chainrule as cr
-from chainrule.engine.native import core as native
-x = y = cr.Value(1.0)
-for _ in range(30_000):  # the table holds the last row alone
-    y = cr.primitive("mine", lambda x, held=y: x, (1.0,))(x)
-assert native.memory()["nodes"] == 30_001
-del y
-cr.primitive("mine", lambda x: x, (1.0,))
-print(native.memory()["nodes"])
-"""
-    assert run(program) == "1"
-
-
 def test_a_node_released_by_another_thread_inside_a_callback_goes_as_well():
     program = """
 import chainrule as cr, threading, weakref

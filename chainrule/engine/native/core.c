@@ -50,32 +50,13 @@ connect(PyObject *module, PyObject *args)
     if (state->value_type != NULL) {
         Py_RETURN_NONE;
     }
-    struct {
-        PyObject **function;
-        const char *name;
-    } asked[] = {
-        {&state->asked.as_float, "as_float"},
-        {&state->asked.as_operand, "as_operand"},
-        {&state->asked.leaf_data, "leaf_data"},
-        {&state->asked.checked_label, "checked_label"},
-        {&state->asked.checked_grad, "checked_grad"},
-        {&state->asked.node_contents, "node_contents"},
-        {&state->asked.given, "GIVEN"},
-        {&state->asked.refuse_attribute, "refuse_attribute"},
-        {&state->asked.refuse_row, "refuse_row"},
-        {&state->asked.refuse_write, "refuse_write"},
-        {&state->asked.coerced, "coerced"},
-        {&state->asked.comparable, "comparable"},
-        {&state->asked.evaluate, "evaluate"},
-        {&state->asked.observe, "observe"},
-        {&state->asked.watch_backward, "watch_backward"},
-    };
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-        Py_XSETREF(*asked[i].function, PyObject_GetAttrString(value, asked[i].name));
-        if (*asked[i].function == NULL) {
-            return NULL;
-        }
+#define ASK(name)                                                         \
+    Py_XSETREF(state->asked.name, PyObject_GetAttrString(value, #name)); \
+    if (state->asked.name == NULL) {                                      \
+        return NULL;                                                      \
     }
+    ASKED(ASK)
+#undef ASK
     if ((table = PyObject_GetAttrString(primitives, "TABLE")) == NULL ||
         (type = PyType_FromModuleAndSpec(module, &node_spec, NULL)) == NULL ||
         (hook = PyCFunction_NewEx(&hook_def, module, NULL)) == NULL ||
@@ -156,6 +137,9 @@ module_exec(PyObject *module)
     return PyModule_AddObjectRef(module, "entered_modes", state->modes);
 }
 
+#define VISIT(name) Py_VISIT(state->asked.name);
+#define CLEAR(name) Py_CLEAR(state->asked.name);
+
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
@@ -166,21 +150,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
     }
-    Py_VISIT(state->asked.as_float);
-    Py_VISIT(state->asked.as_operand);
-    Py_VISIT(state->asked.leaf_data);
-    Py_VISIT(state->asked.checked_label);
-    Py_VISIT(state->asked.checked_grad);
-    Py_VISIT(state->asked.node_contents);
-    Py_VISIT(state->asked.given);
-    Py_VISIT(state->asked.refuse_attribute);
-    Py_VISIT(state->asked.refuse_row);
-    Py_VISIT(state->asked.refuse_write);
-    Py_VISIT(state->asked.coerced);
-    Py_VISIT(state->asked.comparable);
-    Py_VISIT(state->asked.evaluate);
-    Py_VISIT(state->asked.observe);
-    Py_VISIT(state->asked.watch_backward);
+    ASKED(VISIT)
     for (int i = 0; i < N_PUBLISHED; i++) {
         Py_VISIT(state->published[i].reference);
     }
@@ -198,21 +168,7 @@ module_clear(PyObject *module)
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_CLEAR(state->row[kernel]);
     }
-    Py_CLEAR(state->asked.as_float);
-    Py_CLEAR(state->asked.as_operand);
-    Py_CLEAR(state->asked.leaf_data);
-    Py_CLEAR(state->asked.checked_label);
-    Py_CLEAR(state->asked.checked_grad);
-    Py_CLEAR(state->asked.node_contents);
-    Py_CLEAR(state->asked.given);
-    Py_CLEAR(state->asked.refuse_attribute);
-    Py_CLEAR(state->asked.refuse_row);
-    Py_CLEAR(state->asked.refuse_write);
-    Py_CLEAR(state->asked.coerced);
-    Py_CLEAR(state->asked.comparable);
-    Py_CLEAR(state->asked.evaluate);
-    Py_CLEAR(state->asked.observe);
-    Py_CLEAR(state->asked.watch_backward);
+    ASKED(CLEAR)
     for (int i = 0; i < N_PUBLISHED; i++) {
         Py_CLEAR(state->published[i].reference);
     }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "names.h"
+
 #ifdef Py_GIL_DISABLED
 #error "the native core relies on the global interpreter lock: build with CHAINRULE_NO_EXTENSIONS=1"
 #endif
@@ -102,24 +104,18 @@ typedef struct Arena {
     Node node[ARENA_SLABS * SLAB_NODES];
 } Arena;
 
-/* The functions of value.py and primitives.py that are asked where C does not know better. */
-typedef struct {
-    PyObject *as_float, *as_operand, *leaf_data, *checked_label, *refuse_write, *coerced, *comparable;
-    PyObject *checked_grad, *node_contents, *refuse_attribute, *refuse_row, *given;
-    PyObject *evaluate, *observe, *watch_backward;
-} Asked;
+#define MEMBER(name) PyObject *name;
+typedef struct { ASKED(MEMBER) } Asked;
+#undef MEMBER
 
-enum {
-    ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATIVE, ABSOLUTE, IDENTITY, SQUARE, DAMPED,
-    EQUAL, LESS, LESS_EQUAL, STEP, SIGN,
-    EXP, EXPM1, LOG, LOG1P, SQRT, SIN, COS, TAN,
-    SIGMOID, TANH, RELU, LEAKY_RELU, SOFTPLUS, LOGSIGMOID, SILU, NORMAL_PDF, NORMAL_CDF, GELU,
-    LOGADDEXP, WHERE, MAXIMUM, MINIMUM, SUM, MEAN, DOT, SOFTMAX, LOGSUMEXP,
-    N_KERNELS,
-    NO_KERNEL = 127,
-};
+#define CONSTANT(NAME, ...) NAME,
+enum { UNARY_ROWS(CONSTANT) BINARY_ROWS(CONSTANT) VARIADIC_ROWS(CONSTANT) N_KERNELS, NO_KERNEL = 127 };
+#undef CONSTANT
+_Static_assert(N_KERNELS < NO_KERNEL, "the number of a kernel has seven bits");
 
-enum { PUBLIC_SUM, PUBLIC_MEAN, PUBLIC_LOGSUMEXP, PUBLIC_DOT, N_PUBLISHED };
+#define CONSTANT(NAME, name) PUBLIC_##NAME,
+enum { PUBLISHED(CONSTANT) N_PUBLISHED };
+#undef CONSTANT
 
 struct State {
     PyTypeObject *value_type;

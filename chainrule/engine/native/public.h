@@ -84,15 +84,12 @@ public_dot(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *name
 static PyObject *
 published(PyObject *module, PyObject *args)
 {
+#define PUBLIC(NAME, name) [PUBLIC_##NAME] = {#name, public_##name},
     static const struct {
         const char *name;
         PyObject *(*function)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
-    } public[N_PUBLISHED] = {
-        [PUBLIC_SUM] = {"sum", public_sum},
-        [PUBLIC_MEAN] = {"mean", public_mean},
-        [PUBLIC_LOGSUMEXP] = {"logsumexp", public_logsumexp},
-        [PUBLIC_DOT] = {"dot", public_dot},
-    };
+    } public[N_PUBLISHED] = {PUBLISHED(PUBLIC)};
+#undef PUBLIC
     State *state = PyModule_GetState(module);
     PyObject *function, *doc, *result = NULL;
     if (!PyArg_ParseTuple(args, "OU:published", &function, &doc)) {

@@ -95,7 +95,7 @@ to_block(Node *node) /* so that a computed node can have a label or an origin */
     return 0;
 }
 
-/* --- gradients -------------------------------------------------------------------------------
+/* Gradients.
 
    The gradient of a computed node is its adjoint.  That of a leaf is the sum of its adjoints, of
    which the last is added in only when the next sweep begins with it, or when it is read: so a sweep

@@ -328,7 +328,7 @@ plainly_given_node(State *state, PyObject *data, PyObject *children, PyObject *p
     for (Py_ssize_t i = 0; i < block->n; i++) {
         Py_INCREF((PyObject *)block->operand[i].node);
     }
-    block->row = Py_NewRef(state->asked.given);
+    block->row = Py_NewRef(state->asked.GIVEN);
     node->data = number;
     node->form = BLOCK;
     node->kernel = NO_KERNEL;
@@ -490,24 +490,12 @@ node_power(PyObject *a, PyObject *b, PyObject *modulus)
     return binary(POWER, a, b);
 }
 
-static PyObject *m_exp(PyObject *x, PyObject *_) { (void)_; return unary(EXP, x); }
-static PyObject *m_expm1(PyObject *x, PyObject *_) { (void)_; return unary(EXPM1, x); }
-static PyObject *m_log(PyObject *x, PyObject *_) { (void)_; return unary(LOG, x); }
-static PyObject *m_log1p(PyObject *x, PyObject *_) { (void)_; return unary(LOG1P, x); }
-static PyObject *m_sqrt(PyObject *x, PyObject *_) { (void)_; return unary(SQRT, x); }
-static PyObject *m_square(PyObject *x, PyObject *_) { (void)_; return unary(SQUARE, x); }
-static PyObject *m_abs(PyObject *x, PyObject *_) { (void)_; return unary(ABSOLUTE, x); }
-static PyObject *m_sin(PyObject *x, PyObject *_) { (void)_; return unary(SIN, x); }
-static PyObject *m_cos(PyObject *x, PyObject *_) { (void)_; return unary(COS, x); }
-static PyObject *m_tan(PyObject *x, PyObject *_) { (void)_; return unary(TAN, x); }
-static PyObject *m_tanh(PyObject *x, PyObject *_) { (void)_; return unary(TANH, x); }
-static PyObject *m_sigmoid(PyObject *x, PyObject *_) { (void)_; return unary(SIGMOID, x); }
-static PyObject *m_relu(PyObject *x, PyObject *_) { (void)_; return unary(RELU, x); }
-static PyObject *m_softplus(PyObject *x, PyObject *_) { (void)_; return unary(SOFTPLUS, x); }
-static PyObject *m_logsigmoid(PyObject *x, PyObject *_) { (void)_; return unary(LOGSIGMOID, x); }
-static PyObject *m_gelu(PyObject *x, PyObject *_) { (void)_; return unary(GELU, x); }
-static PyObject *m_silu(PyObject *x, PyObject *_) { (void)_; return unary(SILU, x); }
+#define METHOD(name, KERNEL) \
+    static PyObject *method_##name(PyObject *x, PyObject *_) { (void)_; return unary(KERNEL, x); }
+UNARY_METHODS(METHOD)
+#undef METHOD
 
+#define METHOD(name, KERNEL) {#name, method_##name, METH_NOARGS, "Return the node " #name "(self)."},
 static PyMethodDef node_methods[] = {
     {"backward", (PyCFunction)(void (*)(void))node_backward, METH_FASTCALL | METH_KEYWORDS,
      "backward($self, seed=1.0)\n--\n\n"
@@ -515,25 +503,10 @@ static PyMethodDef node_methods[] = {
      "Gradients of interior nodes start fresh at each call; leaves add up, so that after k calls\n"
      "a leaf holds k times its gradient.  Nothing is changed if the pass raises."},
     {"__sizeof__", node_sizeof, METH_NOARGS, "The bytes that this node takes."},
-    {"exp", m_exp, METH_NOARGS, NULL},
-    {"expm1", m_expm1, METH_NOARGS, NULL},
-    {"log", m_log, METH_NOARGS, NULL},
-    {"log1p", m_log1p, METH_NOARGS, NULL},
-    {"sqrt", m_sqrt, METH_NOARGS, NULL},
-    {"square", m_square, METH_NOARGS, NULL},
-    {"abs", m_abs, METH_NOARGS, NULL},
-    {"sin", m_sin, METH_NOARGS, NULL},
-    {"cos", m_cos, METH_NOARGS, NULL},
-    {"tan", m_tan, METH_NOARGS, NULL},
-    {"tanh", m_tanh, METH_NOARGS, NULL},
-    {"sigmoid", m_sigmoid, METH_NOARGS, NULL},
-    {"relu", m_relu, METH_NOARGS, NULL},
-    {"softplus", m_softplus, METH_NOARGS, NULL},
-    {"logsigmoid", m_logsigmoid, METH_NOARGS, NULL},
-    {"gelu", m_gelu, METH_NOARGS, NULL},
-    {"silu", m_silu, METH_NOARGS, NULL},
+    UNARY_METHODS(METHOD)
     {NULL, NULL, 0, NULL},
 };
+#undef METHOD
 
 static PyMemberDef node_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Node, weakrefs), READONLY, NULL},
