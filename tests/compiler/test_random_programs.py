@@ -8,7 +8,7 @@ import pytest
 
 import chainrule as cr
 
-from .random_programs import fifty_digits, pieces, shrinking, verdict
+from .random_programs import fifty_digits, pieces, shrinking, verdict, worlds
 from .random_programs.__main__ import PRECISE
 from .random_programs.language import Call, Program
 
@@ -49,6 +49,100 @@ def test_a_program_is_made_from_its_seed_alone():
     for seed in range(20):
         assert pieces.program(seed) == pieces.program(seed)
     assert len({pieces.program(seed).text for seed in range(50)}) == 50
+
+
+# --- programs that failed once, as small as they could be made ------------------------------------
+
+LARGER = (
+    "cr.primitive('rows', lambda a, b: a if a > b else b, (1.0, 1.0), "
+    "selects=lambda a, b: int(a <= b))"
+)
+PRODUCT = (
+    "cr.primitive('scale', lambda *xs: math.prod(xs), variadic=lambda xs, y, linked: "
+    "[math.prod([x for j, x in enumerate(xs) if j != i]) for i in linked])"
+)
+FAILED = {  # the text, the batch, the results per example, the gradient of their mean
+    "a leaf made inside": (
+        "w = [cr.Value(2.0)]\ndef f(x): return cr.Value(1.0) * w[0] * x",
+        [3.0, 5.0], [6.0, 10.0], [4.0],
+    ),
+    "where in gradients": (
+        "def f(x):\n    y = cr.where(cr.less(0.5, x), x, 1.0)\n"
+        "    return cr.gradients(y, [x], create_graph=True)[0]",
+        [1.0, 0.5], [1.0, 0.0], [],
+    ),
+    "a logarithm in gradients": (
+        "def f(x):\n    n = -x\n    y = cr.where(cr.less(1.0, n), cr.log(n), 1.0)\n"
+        "    return cr.gradients(y, [n], create_graph=True)[0]",
+        [-1.5, 1.0], [1.0 / 1.5, 0.0], [],
+    ),
+    "where in value_and_grad": (
+        "def f(x): return cr.value_and_grad(\n"
+        "    lambda t: cr.where(cr.less_equal(t, 1.0), 1.0, t))(x)[1]",
+        [1.0, 2.0], [0.0, 1.0], [],
+    ),
+    "take in vjp": (
+        "w = [cr.Value(3.0)]\ndef f(i): return cr.vjp(\n"
+        "    lambda s: cr.take([1.0, s], i), w[0])[1](1.0)[0]",
+        [1.0, 0.0], [1.0, 0.0], [0.0],
+    ),
+    "one that selects": (
+        f"w = [cr.Value(1.0)]\nop = {LARGER}\ndef f(x): return op(cr.sum([1.0, w[0]]), 1.0)",
+        [1.0], [2.0], [1.0],
+    ),
+    "two of one name": (
+        "op = cr.primitive('stack', lambda x: x * x, (lambda x, y: 2.0 * x,))\n"
+        "cr.primitive('stack', lambda a, b: a - b, (1.0, -1.0))\n"
+        "w = [cr.Value(3.0)]\ndef f(x): return op(w[0] * x)",
+        [1.0, 2.0], [9.0, 36.0], [15.0],
+    ),
+    "called root": (
+        "op = cr.primitive('root', lambda x: -0.5 * x, (-0.5,))\n"
+        "w = [cr.Value(1.0)]\ndef f(x): return op(-w[0]) * x",
+        [1.0, 3.0], [0.5, 1.5], [1.0],
+    ),
+    "a product of its own": (
+        f"w = [cr.Value(2.0), cr.Value(5.0)]\nop = {PRODUCT}\n"
+        "def f(M): return op(w[0], sum(w[1:])) * M[0][1]",
+        [[[1.0, 2.0], [3.0, 4.0]]], [20.0], [10.0, 4.0],
+    ),
+    "an array form for a constant": (
+        "op = cr.primitive('pick', lambda a, b: a * b + a, "
+        "(lambda a, b, y: b + 1.0, lambda a, b, y: a))\n"
+        "w = [cr.Value(1.0)]\ndef f(u): return op(1.0, u[1]) * w[0]",
+        [[1.0, 2.0]], [3.0], [3.0],
+    ),
+    "two tables": (
+        "A = [[cr.Value(1.0), cr.Value(2.0)], [cr.Value(3.0), cr.Value(4.0)]]\n"
+        "B = [[cr.Value(5.0), cr.Value(6.0)], [cr.Value(7.0), cr.Value(8.0)]]\n"
+        "def f(i): return cr.sum([p * q for p, q in zip(cr.take(A, i[0]), cr.take(B, i[1]))])",
+        [[0.0, 1.0], [1.0, 1.0]], [23.0, 53.0], [3.5, 4.0, 3.5, 4.0, 0.0, 0.0, 2.0, 3.0],
+    ),
+    "an infinite constant": (
+        "w = [cr.Value(0.5)]\ndef f(x): return cr.where(0.0, cr.log(0.0) * cr.tanh(w[0]), x)",
+        [1.0, 2.0], [1.0, 2.0], [0.0],
+    ),
+    "a derivative of sigmoid": (
+        "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
+        [1.0, 2.0], [0.25, 0.25], [0.0],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_programs_that_failed_once(name):
+    text, batch, results, gradient = FAILED[name]
+    calls = tuple(Call("f", (given,)) for given in (batch, batch[:1], batch))
+    assert verdict.check(Program(text + "\n", calls), precise=True).failure is None
+    world = worlds.library(text)
+    compiled = cr.compile(world.function("f"))
+    for _ in range(3):
+        assert compiled(batch).tolist() == pytest.approx(results, rel=1e-15)
+        slopes = dict(
+            zip(map(id, compiled.parameters), compiled.value_and_grad(batch)[1], strict=True)
+        )
+        found = [slopes.get(id(leaf), 0.0) for leaf in world.parameters.values()]
+        assert found == pytest.approx(gradient, rel=1e-15)
 
 
 # --- what is written of ------------------------------------------------------------------------
