@@ -9,7 +9,7 @@
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .engine import functions as _functions
@@ -48,16 +48,25 @@ __all__ = [
 __all__ += [name for name in vars(_functions) if not name.startswith("_")]
 __all__.sort()
 
+if TYPE_CHECKING:  # and not __getattr__, which would hide that a name is misspelt
+    from . import backprop as backprop
+    from . import checking as checking
+    from . import compiler as compiler
+    from . import nn as nn
+    from . import viz as viz
+    from .compiler import compile
+else:
+
+    def __getattr__(name: str) -> Any:
+        # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
+        if name in _ROOMS:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name == "compile":
+            return importlib.import_module(f"{__name__}.compiler").compile
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 _ROOMS = ("backprop", "checking", "compiler", "nn", "viz")
-
-
-def __getattr__(name: str) -> Any:
-    # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name == "compile":
-        return importlib.import_module(f"{__name__}.compiler").compile
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

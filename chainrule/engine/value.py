@@ -453,16 +453,20 @@ class Value(Common, Methods):
 
     __hash__ = object.__hash__
 
-    def __lt__(self, other: Any) -> bool:
+    @_comparison
+    def __lt__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal < x
 
-    def __le__(self, other: Any) -> bool:
+    @_comparison
+    def __le__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal <= x
 
-    def __gt__(self, other: Any) -> bool:
+    @_comparison
+    def __gt__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal > x
 
-    def __ge__(self, other: Any) -> bool:
+    @_comparison
+    def __ge__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal >= x
 
     # --- hooks -------------------------------------------------------------------------------
