@@ -17,6 +17,7 @@ from .engine.backend import Value, backend
 from .engine.functions import *  # noqa: F403 (each is handed on there, by its name)
 from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
 from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
+from .engine.table import Primitive as _Primitive
 from .engine.table import primitive
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -45,7 +46,7 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
-__all__ += [name for name in vars(_functions) if not name.startswith("_")]
+__all__ += [name for name, row in vars(_functions).items() if isinstance(row, _Primitive)]
 __all__.sort()
 
 if TYPE_CHECKING:  # and not __getattr__, which would hide that a name is misspelt

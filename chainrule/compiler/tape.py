@@ -127,7 +127,7 @@ class Tape:
 
 def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
-    if native is None or (found := native.flatten(list(outputs))) is None:
+    if native is None or (found := native.flatten(tuple(outputs))) is None:
         return recorded(outputs)
     _refuse_given(found[0])
     rows, leaves, numbers, count, codes, values, starts, inputs = found

@@ -1,8 +1,9 @@
 """Numbers and labels as a drawing shows them.
 
-A label is data: it may hold anything a Python string can.  What could steer a reader or a parser
-(control characters, line breaks, bidirectional overrides, lone surrogates) is replaced by a visible
-stand-in here, once, before any diagram is made; the writers of DOT and SVG then only have to quote.
+A label is data: it may hold anything a Python string can.  Characters that could mislead a reader
+or a parser (control characters, line breaks, bidirectional overrides, lone surrogates) are replaced
+by a visible stand-in here, once, before any diagram is made; the writers of DOT and SVG only have
+to quote.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import math
 import unicodedata
 from typing import Any
 
-NOT_COMPUTED = "–"
-"""Stands where a gradient would, until a backward pass has reached the node."""
+from ..characters import JOINERS, stand_in
 
-_JOINERS = "\u200c\u200d"  # emoji and several scripts are built with them
-_MOST_MARKS = 3  # on one character; scripts that need them have as many
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+NOT_COMPUTED = "–"
+"""Shown in place of a gradient until a backward pass has reached the node."""
+
+_MOST_MARKS = 3  # on one character; the scripts that need such marks need no more
 
 
 def short(x: float) -> str:
@@ -43,14 +44,14 @@ def visible(text: str, limit: int = 24) -> str:
     >>> visible("tab\there"), visible("\u202egnp"), visible("x" * 30)
     ('tab\\there', '\\u202egnp', 'xxxxxxxxxxxxxxxxxxxxxxx…')
 
-    Of a pile of combining marks, which would cover what stands above, three are left.
+    Three combining marks are kept per character; a taller pile would cover the line above.
     """
     shown, marks = "", 0
     for character in text:
         marks = marks + 1 if _is_mark(character) else 0
         if marks > _MOST_MARKS + 1:
             continue
-        piece = _stand_in(character) if marks <= _MOST_MARKS else "…"
+        piece = stand_in(character) if marks <= _MOST_MARKS else "…"
         if len(shown) + len(piece) > limit:
             return shown[: limit - 1] + "…"
         shown += piece
@@ -60,17 +61,8 @@ def visible(text: str, limit: int = 24) -> str:
 def checked_title(title: Any) -> str:
     """Return the *title* of a drawing as it is shown."""
     if not isinstance(title, str):
-        raise TypeError(f"title is {title!r:.80}: expected a str, or None for one that is made up")
+        raise TypeError(f"title is {title!r:.80}: expected a str, or None for the default title")
     return visible(title, 120)
-
-
-def _stand_in(character: str) -> str:
-    code = ord(character)
-    illegal_in_xml = code & 0xFFFE == 0xFFFE
-    invisible = unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
-    if not (illegal_in_xml or invisible):
-        return character
-    return repr(character)[1:-1]  # as Python writes it, such as \n or \u202e
 
 
 def _is_mark(character: str) -> bool:
@@ -79,9 +71,9 @@ def _is_mark(character: str) -> bool:
 
 
 def advance(text: str, size: float) -> float:
-    """Return about how wide *text* is in a sans-serif font of that *size*, rather more than less.
+    """Return the approximate width of *text* in a sans-serif font of that *size*, on the wide side.
 
-    A drawing is laid out before it is known which font will show it.
+    A drawing is laid out before anyone knows which font will show it.
     """
     return size * sum(map(_advance, text))
 
@@ -91,7 +83,7 @@ def _advance(character: str) -> float:
         return 0.4
     if character in "mwMW…×":
         return 0.95
-    if _is_mark(character) or character in _JOINERS:
+    if _is_mark(character) or character in JOINERS:
         return 0.0
     if unicodedata.east_asian_width(character) in "WF":
         return 1.05

@@ -1,7 +1,7 @@
 """What mypy, strictly, and pyright see of the library in other people's code.
 
-``user_code.py`` is a page that uses every room: nothing on it is reported.  ``mistakes.py`` is a list
-of mistakes: each is reported, by both.
+``user_code.py`` is a page that uses every room: nothing on it is reported.  ``mistakes.py`` is a
+list of mistakes: each is reported, by both.
 """
 
 from __future__ import annotations

@@ -63,6 +63,10 @@ where: Ternary = primitive(
 )
 
 
+def _is_entry(k: float, *xs: float) -> bool:
+    return 0.0 <= k < len(xs)
+
+
 def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
     # Equal shares among tied Values, none on a tie with a constant; 0/0 = nan when y is nan.
     ties = [equal(arg, y) for arg in args]
@@ -76,7 +80,7 @@ def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]
 take_entry = primitive(  # which entry, counted from 0, then the entries
     "take", lambda k, *xs: xs[int(k)],
     variadic=lambda args, y, linked: [1.0] * len(linked),
-    selects=lambda k, *xs: 1 + int(k),
+    selects=lambda k, *xs: 1 + int(k), takes=_is_entry,
     array=lambda k, *xs: np.choose(np.asarray(k, dtype=int), np.broadcast_arrays(*xs), mode="clip"),
     latex=lambda args: rf"\left({', '.join(args[1:])}\right)_{{{args[0]}}}",
 )  # fmt: skip
@@ -406,7 +410,7 @@ def _dot_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequenc
 
 dot_product = primitive(  # the weights, then as many inputs, then the bias
     "dot", floats.dot, variadic=_dot_partials, array=arrays.dot, analytic=analytic.dot,
-    latex=_dot_latex, precedence=1, binds=(2,),
+    latex=_dot_latex, precedence=1, binds=(2,), takes=lambda *args: len(args) % 2 == 1,
 )  # fmt: skip
 
 
@@ -435,6 +439,7 @@ def _logsumexp_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> l
 softmax_entry = primitive(  # which entry, as a constant, then the logits
     "softmax", floats.softmax_entry, variadic=_softmax_partials, array=arrays.softmax_entry,
     analytic=analytic.softmax_entry,
+    takes=_is_entry,
     latex=lambda args: rf"\operatorname{{softmax}}_{{{args[0]}}}\left({', '.join(args[1:])}\right)",
 )  # fmt: skip
 logsumexp_of = primitive(
