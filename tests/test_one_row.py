@@ -17,7 +17,7 @@ import pytest
 
 import chainrule
 from chainrule.engine import functions, methods
-from chainrule.engine.backend import native
+from chainrule.engine.native import core
 from chainrule.engine.table import Primitive
 
 ROW = r"""
@@ -91,7 +91,7 @@ def copied(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("backend", ["python", *(["native"] if native is not None else [])])
+@pytest.mark.parametrize("backend", ["python", *(["native"] if core is not None else [])])
 def test_a_row_and_a_line_are_enough_for_every_room(copied, backend):
     without = "1" if backend == "python" else ""
     done = subprocess.run(
