@@ -4,9 +4,9 @@ Every operation on Values makes a node that holds its result, its parents and, f
 the partial derivative with respect to each parent, as the table of primitives defines them.  A node
 refers only to older nodes, so a graph has no cycles: it is freed as soon as it is dropped.
 
-``_native.c`` is the same class in C.  Whatever need not be fast is written here once for both:
-``Common``, whose methods both classes have, and the functions marked as called from ``_native.c``,
-which it calls whenever an operation leaves the path of plain floats and Values.
+``native`` is the same class in C.  Whatever need not be fast is written here once for both:
+``Common``, whose methods both classes have, and the functions marked as called from the C core,
+which calls them whenever an operation leaves the path of plain floats and Values.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from . import modes
 from . import table as primitives
-from ._extension import native
 from .methods import Methods, add_to
+from .native import core
 from .sweeps import pullback
 from .table import Primitive, as_float
 
@@ -158,7 +158,7 @@ def _take_backward(node: Any, function: Callable[[], object]) -> None:
     if isinstance(node, Value):
         node.partials = partials
     else:
-        native.write_partials(node, partials)
+        core.write_partials(node, partials)
 
 
 class Common:
@@ -593,7 +593,7 @@ def _settle(node: Value) -> None:
         node.primitive = None
 
 
-# The next ten, as_float and GIVEN are used by _native.c too.
+# The next ten, as_float and GIVEN are used by the C core too.
 
 
 def as_operand(x: Any, doing: str) -> float:
@@ -714,7 +714,7 @@ def _checked_children(children: Any) -> tuple[Any, ...]:
 def refuse_attribute(name: str) -> NoReturn:
     """Raise the AttributeError for setting an attribute that no Value has.
 
-    Only _native.c calls it: the class here would need a ``__setattr__``, at a tenth of its speed.
+    Only the C core calls it: the class here would need a ``__setattr__``, at a tenth of its speed.
     """
     raise AttributeError(
         f"'Value' object has no attribute {name!r}, and takes no new ones: keep what belongs to a "
@@ -856,7 +856,7 @@ def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
     return make_node(row, operands, parents, y, partials)
 
 
-# The next two, and coerced, are called from _native.c too.
+# The next two, and coerced, are called from the C core too.
 
 
 def evaluate(
