@@ -252,6 +252,7 @@ if TYPE_CHECKING:
     from .signatures import Binary, Options, Ternary, Unary, Unpack, Variadic, WithParameter
 
     Scalar = Callable[..., float]
+    Four = tuple[Partial, Partial, Partial, Partial, Unpack[tuple[Partial, ...]]]  # or more
 
 
 @overload
@@ -286,7 +287,8 @@ def primitive(
 def primitive(
     name: str,
     scalar: Scalar,
-    partials: Sequence[Partial],
+    partials: list[Partial]
+    | tuple[Partial, Partial, Partial, Partial, Unpack[tuple[Partial, ...]]],
     *,
     defaults: Sequence[float] = ...,
     **options: Unpack[Options],
