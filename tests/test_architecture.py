@@ -108,7 +108,9 @@ def is_for_types(node):
 def test_imports_run_downwards_only(module):
     here = room(module)
     assert here in BELOW, f"{module} is in no room of the design"
-    for name, _ in imports(module):
+    for name, early in imports(module):
+        if here == "face" and not early:
+            continue  # named there for type checkers; imported when it is first asked for
         if name.split(".")[0] == "chainrule":
             there = room(name)
             assert there == here or there in BELOW[here], f"{module} imports {name}"
