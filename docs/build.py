@@ -12,7 +12,8 @@ from pathlib import Path
 
 import chainrule as cr
 from chainrule import nn, viz
-from chainrule.checking import mistakes, notes
+from chainrule.checking import course as notes
+from chainrule.checking.diagnosis.mistakes import table as mistakes
 
 HERE = Path(__file__).parent
 

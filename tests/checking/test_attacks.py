@@ -229,7 +229,7 @@ def test_a_network_that_is_not_finite_is_refused(tmp_path, capsys):
 
 def test_only_what_was_written_to_has_changed():
     """Numbers are compared as they stand in memory: nan is what it was, and -0.0 is not 0.0."""
-    from chainrule.checking.running.calls import call
+    from chainrule.checking.diagnosis.running.calls import call
 
     thetas, X, Y = [np.ones((1, 2))], np.array([[np.nan]]), np.zeros((1, 1))
 
@@ -307,7 +307,7 @@ def test_a_file_is_named_as_plain_text(tmp_path, capsys):
 
 
 def test_a_report_replaces_the_old_one_whole_or_not_at_all(submit, tmp_path, monkeypatch):
-    from chainrule.checking import command
+    from chainrule.cli import check as command
 
     (tmp_path / "report").write_text("the old one")
     monkeypatch.setitem(command.FORMATS, "json", lambda report, hints: "\ud800")

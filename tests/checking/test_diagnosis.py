@@ -20,15 +20,15 @@ import pytest
 import chainrule as cr
 from chainrule import backprop
 from chainrule.checking import diagnose, diagnose_step, probe
-from chainrule.checking.diagnosis import assert_gradients_close, diagnose_calls
-from chainrule.checking.matching import Catalogue
-from chainrule.checking.mistakes import BY_CODE, CATEGORIES, TABLE
+from chainrule.checking.diagnosis.algorithm import Run
+from chainrule.checking.diagnosis.catalogue import Catalogue
+from chainrule.checking.diagnosis.diagnose import assert_gradients_close, diagnose_calls
+from chainrule.checking.diagnosis.mistakes.table import BY_CODE, CATEGORIES, TABLE
+from chainrule.checking.diagnosis.reporting.words import HINTS
+from chainrule.checking.diagnosis.running.calls import Outcome, caller
+from chainrule.checking.diagnosis.running.results import tidy
+from chainrule.checking.diagnosis.worked import Worked, rule_text, symbol
 from chainrule.checking.problem import build, mazur, ng, single, square
-from chainrule.checking.running.calls import Outcome, caller
-from chainrule.checking.running.results import tidy
-from chainrule.checking.steps import Run
-from chainrule.checking.telling import HINTS
-from chainrule.checking.worked import Worked, rule_text, symbol
 
 from ..oracles import correct, planted
 

@@ -15,11 +15,11 @@ import pytest
 
 from chainrule import cli
 from chainrule.checking import probe
-from chainrule.checking.command import check
-from chainrule.checking.diagnosis import diagnose_calls
+from chainrule.checking.diagnosis.diagnose import diagnose_calls
+from chainrule.checking.diagnosis.running import messages
+from chainrule.checking.diagnosis.running.process import caller_of_file
 from chainrule.checking.files import read_problem, write_problem
-from chainrule.checking.running import messages
-from chainrule.checking.running.process import caller_of_file
+from chainrule.cli.check import check
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")

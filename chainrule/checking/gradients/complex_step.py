@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..engine.backend import Value
+from ...engine.backend import Value
 
 _EPS = 2.0**-52
 _UNDERFLOW = 2.0**-1060  # times a derivative, a step is lost among the subnormal numbers

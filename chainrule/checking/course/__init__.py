@@ -12,7 +12,7 @@ two against each other; a formula whose print is wrong also gets the number that
 """
 
 from .formulas import FORMULAS, Formula
-from .problem import Problem, Setting
+from .network import Problem, Setting
 from .table import Row, as_markdown, as_text, check, example, table
 
 __all__ = [

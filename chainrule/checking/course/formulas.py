@@ -12,7 +12,7 @@ from ... import backprop
 from ...engine import transforms
 from ...engine.backend import Value
 from ...engine.primitives import log, sigmoid
-from .problem import Array, Problem, Setting
+from .network import Array, Problem, Setting
 
 Road: TypeAlias = Callable[[Problem], Any]
 

@@ -26,18 +26,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import backprop
+from ... import backprop
+from ..comparison import compare
+from ..problem import Array, Problem, probe, single, square
+from ..text import short
 from . import least_squares
-from .comparison import compare
-from .layouts import Reading, also, misfit, precision, readings
-from .matching import Catalogue, Match, catalogue, separating_probe
-from .mistakes import BY_CODE
-from .problem import Array, Problem, probe, single, square
-from .report import Alternative, Convention, Finding, Report
+from .catalogue import Catalogue, Match, catalogue, separating_probe
+from .mistakes.table import BY_CODE
+from .readings import Reading, also, misfit, precision, readings
+from .reporting.report import Alternative, Convention, Finding, Report
 from .running.calls import Caller, Outcome, caller
 from .running.habits import habits
 from .running.results import Tree, finite, tidy
-from .text import short
 from .worked import Worked, number, rule_for, rule_text, symbol
 
 TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32: 1e-4}

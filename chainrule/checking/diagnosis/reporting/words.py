@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .text import short
-from .worked import symbol
+from ...text import short
+from ..worked import symbol
 
 HINTS = ("pass", "layer", "category", "fix")
 """The hint levels, each telling what the ones before it tell, and more:

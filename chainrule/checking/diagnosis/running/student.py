@@ -26,7 +26,7 @@ from . import messages
 from .calls import Outcome, text_of, told, until_failure
 from .results import MOST_ENTRIES, Tree
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 """The directory that the package lies in."""
 PACKAGE = "chainrule"
 ROOM = 32

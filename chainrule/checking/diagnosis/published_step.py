@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import backprop
-from .matching import Made, Match, catalogue
-from .mistakes import TABLE
-from .problem import Array, Problem
-from .report import Alternative, Finding, Report
-from .steps import Run
+from ... import backprop
+from ..problem import Array, Problem
+from .algorithm import Run
+from .catalogue import Made, Match, catalogue
+from .mistakes.table import TABLE
+from .reporting.report import Alternative, Finding, Report
 from .worked import rule_for, rule_text
 
 

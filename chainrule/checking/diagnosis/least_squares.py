@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .problem import Array, Problem
+from ..problem import Array, Problem
 from .worked import number, symbol
 
 LETTERS = MappingProxyType(

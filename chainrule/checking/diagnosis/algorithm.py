@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import backprop
-from .problem import Array, Problem
+from ... import backprop
+from ..problem import Array, Problem
 
 Change: TypeAlias = Callable[..., Any]
 """change(run, usual, *arguments) stands in for usual(*arguments)."""

@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .. import nn
-from ..engine.backend import Value
-from .notes import FORMULAS
-from .problem import Problem
+from ... import nn
+from ...engine.backend import Value
+from ..course import FORMULAS
+from ..problem import Problem
 
 _TEXT = {formula.code: formula.text for formula in FORMULAS}
 _TEXT["C8"] = "g'(z) of the layer's own activation, in place of the sigmoid's"

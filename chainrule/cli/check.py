@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import backprop
-from .diagnosis import diagnose, diagnose_calls, problems_for
-from .files import check_is_file, put, read_arrays, read_problem, write_problem
-from .problem import drawn, probe
-from .report import Report
-from .running.process import caller_of_file
-from .telling import HINTS
+from ..checking.diagnosis.diagnose import diagnose, diagnose_calls, problems_for
+from ..checking.diagnosis.reporting.report import Report
+from ..checking.diagnosis.reporting.words import HINTS
+from ..checking.diagnosis.running.process import caller_of_file
+from ..checking.files import check_is_file, put, read_arrays, read_problem, write_problem
+from ..checking.problem import drawn, probe
 
 FORMATS: dict[str, Callable[[Report, str], str]] = {
     "text": Report.text,

@@ -12,13 +12,13 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..characters import plain
-from .comparison import Comparison
-from .mistakes import CATEGORIES
+from ....characters import plain
+from ...comparison import Comparison
+from ...problem import Problem
+from ...text import table
+from ..mistakes.table import CATEGORIES
 from .page import fragment, page
-from .problem import Problem
-from .telling import HINTS, facts_of, first_wrong, layer_rows, unseen
-from .text import table
+from .words import HINTS, facts_of, first_wrong, layer_rows, unseen
 
 SCHEMA = 1
 """The version of ``Report.data``; it changes when a key changes its meaning."""

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.backend import Value
-from ..engine.primitives import as_float
-from ..engine.sweeps import topological_order
-from ..engine.transforms import _leaves as leaves_of
-from ..engine.transforms import _like as shaped_like
-from ..engine.transforms import jacobian, vjp
+from ...engine.backend import Value
+from ...engine.primitives import as_float
+from ...engine.sweeps import topological_order
+from ...engine.transforms import _leaves as leaves_of
+from ...engine.transforms import _like as shaped_like
+from ...engine.transforms import jacobian, vjp
+from ..text import short
+from .complex_step import ComplexStep, own_rounding, rounding_errors
 from .differences import Slope, slopes
-from .replay import ComplexStep, own_rounding, rounding_errors
-from .text import short
 
 _SHOWN = 5  # wrong derivatives in a message; the rest are counted
 _FINER = 11.0 / 128.0  # of the steps, for a second opinion before anything is called wrong
@@ -169,7 +169,7 @@ def check_gradients(
     >>> check_gradients(cube, 2.0)
     Traceback (most recent call last):
         ...
-    chainrule.checking.gradients.GradientMismatch: cube: 1 of 1 derivatives wrong
+    chainrule.checking.gradients.check.GradientMismatch: cube: 1 of 1 derivatives wrong
     d cube / d args[0] at args[0] = 2.0 (order 1)
       autograd   8.0
       expected   12.0... by differences, give or take ...

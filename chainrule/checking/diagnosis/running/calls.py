@@ -20,7 +20,7 @@ from .results import Tree, tidy
 
 ARGUMENTS = ("thetas", "X", "Y", "lam")
 """What the function is called with."""
-_NOT_THEIRS = ("<frozen", str(Path(__file__).parents[1]), *sysconfig.get_paths().values())
+_NOT_THEIRS = ("<frozen", str(Path(__file__).parents[2]), *sysconfig.get_paths().values())
 
 
 class Arguments(Protocol):

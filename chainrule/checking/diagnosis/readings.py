@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backprop
-from .problem import Array, Problem
+from ... import backprop
+from ..problem import Array, Problem
 from .running.results import Tree
 
 

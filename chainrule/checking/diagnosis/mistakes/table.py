@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import backprop
-from .problem import Array, Problem
-from .steps import Changes, Run
+from .... import backprop
+from ...problem import Array, Problem
+from ..algorithm import Changes, Run
 
 CATEGORIES = MappingProxyType(
     {
@@ -1119,8 +1119,8 @@ def as_markdown() -> str:
     lines = [
         "# The mistakes that the checker knows",
         "",
-        "Made by `python docs/build.py` from the table in `chainrule/checking/mistakes.py`. The",
-        "code is stable; the rule is the formula of the course notes that is broken (see",
+        "Made by `python docs/build.py` from the rows in `chainrule/checking/diagnosis/mistakes/`.",
+        "The code is stable; the rule is the formula of the course notes that is broken (see",
         "[the notes, checked](notes.md)).",
     ]
     for category, about in CATEGORIES.items():

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Protocol
 
-from .problem import Problem
-from .telling import HINTS, facts_of, first_wrong, layer_rows, unseen
-from .worked import symbol
+from ...problem import Problem
+from ..worked import symbol
+from .words import HINTS, facts_of, first_wrong, layer_rows, unseen
 
 _MOST_UNITS = 8
 """More units of a layer than these are drawn as the first ones and dots."""

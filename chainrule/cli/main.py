@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, backend, demos
-from .characters import plain
+from .. import __version__, backend, demos
+from ..characters import plain
 
 
 class _RequestError(Exception):
@@ -164,7 +164,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
     if given[:1] == ["check"]:
         # The choices are those of the checker, which the other commands need not import.
-        from .checking import command
+        from . import check as command
 
         command.add_arguments(check)
     return parser
@@ -183,7 +183,7 @@ def _from(least: int) -> Callable[[str], int]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .checking import command
+    from . import check as command
 
     try:
         return command.run(arguments)
@@ -233,7 +233,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 def _draw(arguments: argparse.Namespace) -> None:
-    from .engine.backend import Value
+    from ..engine.backend import Value
     from .expressions import ExpressionError, evaluate
 
     text = arguments.expression.strip()
@@ -258,7 +258,7 @@ def _draw(arguments: argparse.Namespace) -> None:
 
 
 def _save(root: Any, output: str, title: str) -> None:
-    from . import viz
+    from .. import viz
 
     try:
         drawing = viz.draw(root, title=title)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .formulas import FORMULAS, Formula
-from .problem import Problem
+from .network import Problem
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .mistakes import TABLE, Mistake
-from .problem import PROBE_EXAMPLES, Array, Problem, build, probe
-from .steps import Changes, Run, only
+from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
+from .algorithm import Changes, Run, only
+from .mistakes.table import TABLE, Mistake
 
 
 @dataclass(frozen=True)

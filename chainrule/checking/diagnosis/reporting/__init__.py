@@ -1,0 +1,1 @@
+"""What a diagnosis found, as data, and the ways to write it down."""
