@@ -17,7 +17,7 @@ import numpy as np
 
 from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
 from .algorithm import Changes, Run, only
-from .mistakes.table import TABLE, Mistake
+from .mistakes import MISTAKES, Mistake
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Catalogue:
 
     @cached_property
     def _ways(self) -> list[Made]:
-        rows = [row for row in TABLE if row.applies(self.problem) and not row.solves_rate]
+        rows = [row for row in MISTAKES if row.applies(self.problem) and not row.solves_rate]
         return [Made(row, way) for row in rows for way in range(len(row.ways))]
 
     @cached_property
@@ -150,7 +150,7 @@ class Catalogue:
 
     @cached_property
     def _solving(self) -> list[Made]:
-        rows = [row for row in TABLE if row.applies(self.problem) and row.solves_rate]
+        rows = [row for row in MISTAKES if row.applies(self.problem) and row.solves_rate]
         return [Made(row, way) for row in rows for way in range(len(row.ways))]
 
     def _stack(self, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Array]:
@@ -230,7 +230,7 @@ class Catalogue:
         """The codes of the mistakes that leave this problem's gradient as it is."""
         seen = {one[0].mistake.code for one in self.singles[0]}
         seen |= {made.mistake.code for made in (*self._with_rate, *self._steps)}
-        possible = [row.code for row in TABLE if row.ways and row.applies(self.problem)]
+        possible = [row.code for row in MISTAKES if row.ways and row.applies(self.problem)]
         return [code for code in dict.fromkeys(possible) if code not in seen]
 
     # Which of them is it?

@@ -32,7 +32,7 @@ from ..problem import Array, Problem, probe, single, square
 from ..text import short
 from . import least_squares
 from .catalogue import Catalogue, Match, catalogue, separating_probe
-from .mistakes.table import BY_CODE
+from .mistakes import BY_CODE
 from .readings import Reading, also, misfit, precision, readings
 from .reporting.report import Alternative, Convention, Finding, Report
 from .running.calls import Caller, Outcome, caller

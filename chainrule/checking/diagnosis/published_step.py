@@ -14,7 +14,7 @@ from ... import backprop
 from ..problem import Array, Problem
 from .algorithm import Run
 from .catalogue import Made, Match, catalogue
-from .mistakes.table import TABLE
+from .mistakes import MISTAKES
 from .reporting.report import Alternative, Finding, Report
 from .worked import rule_for, rule_text
 
@@ -56,7 +56,7 @@ def diagnose_step(
         return Report(problem, name=name)
     base = catalogue(problem).base
     found: dict[str, Match] = {}
-    for row in TABLE:
+    for row in MISTAKES:
         for way in range(len(row.ways) if row.applies(problem) else 0):
             made = Made(row, way)
             with np.errstate(all="ignore"):
@@ -79,7 +79,7 @@ def diagnose_step(
 
 
 def _finding(code: str, problem: Problem, evidence: str, others: Any = ()) -> Finding:
-    row = next(row for row in TABLE if row.code == code)
+    row = next(row for row in MISTAKES if row.code == code)
     rule = rule_for(row.rule, problem)
     return Finding(
         code,

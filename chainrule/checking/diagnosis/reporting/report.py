@@ -16,7 +16,7 @@ from ....characters import plain
 from ...comparison import Comparison
 from ...problem import Problem
 from ...text import table
-from ..mistakes.table import CATEGORIES
+from ..mistakes import CATEGORIES
 from .page import fragment, page
 from .words import HINTS, facts_of, first_wrong, layer_rows, unseen
 
