@@ -3,7 +3,7 @@
 from .comparison import Comparison, LayerComparison, compare
 from .diagnosis.diagnose import assert_gradients_close, diagnose
 from .diagnosis.published_step import diagnose_step
-from .diagnosis.reporting.report import Alternative, Convention, Finding, Report
+from .diagnosis.reporting import Alternative, Convention, Finding, Report
 from .gradients import (
     CheckedDerivative,
     GradientCheck,

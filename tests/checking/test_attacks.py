@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from chainrule import cli
-from chainrule.checking import compare, diagnose, probe
+from chainrule.checking import Report, compare, diagnose, probe
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes, links and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
@@ -307,10 +307,8 @@ def test_a_file_is_named_as_plain_text(tmp_path, capsys):
 
 
 def test_a_report_replaces_the_old_one_whole_or_not_at_all(submit, tmp_path, monkeypatch):
-    from chainrule.cli import check as command
-
     (tmp_path / "report").write_text("the old one")
-    monkeypatch.setitem(command.FORMATS, "json", lambda report, hints: "\ud800")
+    monkeypatch.setattr(Report, "json", lambda report, hints: "\ud800")
     status, _, err = submit("", "--format", "json", "-o", tmp_path / "report", function="backprop")
     assert (status, "surrogates" in err) == (2, True)
     assert (tmp_path / "report").read_text() == "the old one"

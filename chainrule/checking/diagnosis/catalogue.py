@@ -53,7 +53,9 @@ class Match:
         return tuple(made.mistake.code for made in self.made)
 
 
-MOST_ENTRIES = 4096
+CLOSE = 30.0
+"""How many times as far off as the closest match another one may be, and still be as good."""
+MOST_COMPARED = 4096
 """How many entries of a gradient are compared with each replay; of more, a sample."""
 MOST_FOR_PAIRS = 200_000
 """Up to which size of a problem pairs, thousands of them, and choices of layers are replayed."""
@@ -62,7 +64,7 @@ MOST_FOR_CHOICES = 4
 
 
 @lru_cache(maxsize=16)
-def catalogue(problem: Problem) -> Catalogue:
+def catalogue_of(problem: Problem) -> Catalogue:
     """Return the catalogue of *problem*, the same one if it is asked for again."""
     return Catalogue(problem)
 
@@ -79,7 +81,7 @@ class Catalogue:
     def _kept(self) -> list[Array | slice]:
         """Which entries of each layer are compared: all, or as many as a sample needs."""
         random = np.random.default_rng(0)
-        most = MOST_ENTRIES // len(self.problem.thetas)
+        most = MOST_COMPARED // len(self.problem.thetas)
         return [
             np.sort(random.choice(theta.size, most, replace=False))
             if theta.size > most
@@ -364,6 +366,16 @@ class Catalogue:
         return _one_for_each_code(found)
 
 
+def closest(matches: Sequence[Match]) -> list[Match]:
+    """Leave out what fits far worse than the best: in float32 near misses fit too.
+
+    How far off two right explanations are is rounding, and may differ by a factor; a near miss is
+    further off by its own difference.
+    """
+    least = min((match.error for match in matches), default=0.0)
+    return [match for match in matches if match.error <= max(1e-10, CLOSE * least)]
+
+
 def _equal(one: Array, two: Array) -> bool:
     return bool(np.abs(one - two).max() <= 1e-11 * max(1.0, float(np.abs(one).max())))
 
@@ -403,7 +415,7 @@ def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> st
     ]
     for says, other in others:
         if all(layer <= other.last for made in (*one, *two) for layer in made.layers):
-            replays = catalogue(other)
+            replays = catalogue_of(other)
             if not _equal(replays.replay(one, 0.5), replays.replay(two, 0.5)):
                 return says
     return "none: on a network without shared or skipped units they are the same program"

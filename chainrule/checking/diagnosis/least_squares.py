@@ -14,7 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ..problem import Array, Problem
-from .worked import number, symbol
+from ..text import number
+from .worked import symbol
 
 LETTERS = MappingProxyType(
     {

@@ -13,9 +13,9 @@ import numpy as np
 from ... import backprop
 from ..problem import Array, Problem
 from .algorithm import Run
-from .catalogue import Made, Match, catalogue
+from .catalogue import Made, Match, catalogue_of
 from .mistakes import MISTAKES
-from .reporting.report import Alternative, Finding, Report
+from .reporting import Alternative, Finding, Report
 from .worked import rule_for, rule_text
 
 
@@ -54,7 +54,7 @@ def diagnose_step(
     right, name = cost_after(problem.truth.D), f"the cost after one step, {after}"
     if agrees(right):
         return Report(problem, name=name)
-    base = catalogue(problem).base
+    base = catalogue_of(problem).base
     found: dict[str, Match] = {}
     for row in MISTAKES:
         for way in range(len(row.ways) if row.applies(problem) else 0):

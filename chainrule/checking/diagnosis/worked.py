@@ -15,6 +15,7 @@ from ... import nn
 from ...engine.backend import Value
 from ..course import FORMULAS
 from ..problem import Problem
+from ..text import number
 
 _TEXT = {formula.code: formula.text for formula in FORMULAS}
 _TEXT["C8"] = "g'(z) of the layer's own activation, in place of the sigmoid's"
@@ -55,11 +56,6 @@ def symbol(letter: str, layer: int, *indices: int) -> str:
     separator = "," if any(index > 9 for index in indices) else ""
     below = separator.join(map(str, indices)).translate(_SUBSCRIPTS)
     return f"{letter}{below}⁽{str(layer).translate(_SUPERSCRIPTS)}⁾"
-
-
-def number(value: float) -> str:
-    """Return *value* with six significant digits."""
-    return f"{value:.6g}"
 
 
 def _factor(value: float) -> str:

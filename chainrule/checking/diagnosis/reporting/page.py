@@ -2,17 +2,17 @@
 
 The drawing is SVG inside the page; a unit whose delta is wrong and an edge whose gradient is wrong
 are red and drawn differently, so that colour is not needed to see them. Everything told comes from
-``Report.data`` at the hint level, the drawing included.
+``data`` at the hint level, the drawing included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any, Protocol
+from typing import Any
 
-from ...problem import Problem
 from ..worked import symbol
+from .report import ReportData
 from .words import HINTS, facts_of, first_wrong, layer_rows, unseen
 
 _MOST_UNITS = 8
@@ -52,30 +52,13 @@ _STYLE = """
 """
 
 
-class Told(Protocol):
-    """What the page asks of a report."""
-
-    @property
-    def ok(self) -> bool: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def problem(self) -> Problem: ...
-    @property
-    def wrong_entries(self) -> Any: ...
-    @property
-    def wrong_deltas(self) -> Any: ...
-
-    def data(self, hints: str = "fix") -> dict[str, Any]: ...
-
-
-def page(report: Told, hints: str = "fix") -> str:
+def as_page(report: ReportData, hints: str = "fix") -> str:
     """Return the whole page.
 
     >>> from chainrule.checking import diagnose
     >>> from chainrule.checking.problem import probe
     >>> p = probe()
-    >>> text = page(diagnose(p.truth.D, p.thetas, p.X, p.Y, p.lam))
+    >>> text = as_page(diagnose(p.truth.D, p.thetas, p.X, p.Y, p.lam))
     >>> text.startswith("<!DOCTYPE html>"), "right" in text
     (True, True)
     """
@@ -87,11 +70,11 @@ def page(report: Told, hints: str = "fix") -> str:
         f"<title>{escape(told['name'])}: {verdict}</title>\n"
         "<style>body { margin: 0; } @media (prefers-color-scheme: dark) "
         "{ body { background: #171c22; } }</style>\n</head>\n<body>\n"
-        f"{fragment(report, hints)}</body>\n</html>\n"
+        f"{as_fragment(report, hints)}</body>\n</html>\n"
     )
 
 
-def fragment(report: Told, hints: str) -> str:
+def as_fragment(report: ReportData, hints: str) -> str:
     """Return what stands in the body of the page, its styles included."""
     told = report.data(hints)
     return (
@@ -99,7 +82,7 @@ def fragment(report: Told, hints: str) -> str:
     )
 
 
-def _body(report: Told, told: dict[str, Any]) -> Iterator[str]:
+def _body(report: ReportData, told: dict[str, Any]) -> Iterator[str]:
     verdict = (
         '<span class="ok">right</span>' if told["ok"] else '<span class="bad">not right</span>'
     )

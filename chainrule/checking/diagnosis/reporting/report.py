@@ -1,24 +1,20 @@
 """What a diagnosis says, as plain data, and how much of it is told.
 
-A :class:`Report` holds findings. How much of it a reader gets is a *hint level*: a grader need not
-give the solution away. ``Report.data`` is what may be told at a level; text, Markdown, the page and
-the files for graders are written from that alone, so none of them can tell more.
+A report holds findings. How much of them a reader gets is a *hint level*: a grader need not give
+the solution away. ``data`` is what may be told at a level; whatever writes a report down takes that
+alone, and so cannot tell more.
 """
 
 from __future__ import annotations
 
-import json
-import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ....characters import plain
 from ...comparison import Comparison
 from ...problem import Problem
-from ...text import table
 from ..mistakes import CATEGORIES
-from .page import fragment, page
-from .words import HINTS, facts_of, first_wrong, layer_rows, unseen
+from .words import HINTS
 
 SCHEMA = 1
 """The version of ``Report.data``; it changes when a key changes its meaning."""
@@ -72,8 +68,8 @@ class Convention:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What :func:`diagnose` found out about a gradient."""
+class ReportData:
+    """What a diagnosis found out about a gradient."""
 
     problem: Problem = field(repr=False)
     findings: tuple[Finding, ...] = ()
@@ -110,12 +106,6 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.ok
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def _repr_html_(self) -> str:
-        return fragment(self, "fix")
 
     # What may be told at a level.
 
@@ -190,74 +180,6 @@ class Report:
             ]
         return told
 
-    # For people.
-
-    def text(self, hints: str = "fix") -> str:
-        """Return the report for a terminal."""
-        told = self.data(hints)
-        lines = [f"{told['name']}: {'right' if told['ok'] else 'not right'}", told["problem"]]
-        lines += [f"convention: {item['says']}" for item in told["conventions"]]
-        if told["layers"] and not told["ok"]:
-            lines += ["", _layer_table(told["layers"])]
-        if told["first_wrong_layer"] is not None:
-            lines += ["", first_wrong(told)]
-        for count, finding in enumerate(told["findings"], start=1):
-            lines += ["", *_told_finding(count, finding)]
-        if told["unseen"]:
-            lines += ["", *textwrap.wrap(unseen(told), 88)]
-        return "\n".join(lines)
-
-    def markdown(self, hints: str = "fix") -> str:
-        """Return the report as Markdown."""
-        told = self.data(hints)
-        verdict = "right" if told["ok"] else "not right"
-        lines = [f"## {_plain(told['name'])}: {verdict}", "", _plain(told["problem"])]
-        lines += ["", *(f"- convention: {_plain(item['says'])}" for item in told["conventions"])]
-        if told["layers"] and not told["ok"]:
-            rows = layer_rows(told["layers"])
-            lines += ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
-            lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in rows[1:]]
-        if told["first_wrong_layer"] is not None:
-            lines += ["", first_wrong(told)]
-        for count, finding in enumerate(told["findings"], start=1):
-            head, *facts = facts_of(finding)
-            lines += ["", f"### {count}. {_plain(head[1])}", ""]
-            lines += [f"- *{label}:* {_plain(value)}" for label, value in facts]
-        if told["unseen"]:
-            lines += ["", _plain(unseen(told))]
-        return "\n".join(lines) + "\n"
-
-    def html(self, hints: str = "fix") -> str:
-        """Return one page that needs nothing else, the network drawn, the wrong deltas marked."""
-        return page(self, hints)
-
-    # For programs.
-
-    def json(self, hints: str = "fix") -> str:
-        """Return the report as JSON; keys and codes are stable, numbers that are not finite null.
-
-        >>> from chainrule.checking import diagnose
-        >>> from chainrule.checking.problem import probe
-        >>> p = probe()
-        >>> json.loads(diagnose(p.truth.D, p.thetas, p.X, p.Y, p.lam).json())["ok"]
-        True
-        """
-        return json.dumps(_finite(self.data(hints)), indent=2, ensure_ascii=False) + "\n"
-
-    def gradescope(self, hints: str = "fix", points: float = 1.0) -> str:
-        """Return Gradescope's results.json: all *points* if the gradient is right, else none."""
-        score = points if self.ok else 0.0
-        test = {
-            "name": plain(self.name),
-            "score": score,
-            "max_score": points,
-            "status": "passed" if self.ok else "failed",
-            "output_format": "text",
-            "output": self.text(hints),
-            "extra_data": _finite(self.data(hints)),
-        }
-        return json.dumps({"score": score, "tests": [test]}, indent=2, ensure_ascii=False) + "\n"
-
 
 def _plain_texts(value: Any) -> Any:
     """Much of the text is a submission's own: none of it may steer who reads the report."""
@@ -266,38 +188,3 @@ def _plain_texts(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain_texts(item) for item in value]
     return plain(value) if isinstance(value, str) else value
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no nan and no infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return None
-    return value
-
-
-def _told_finding(count: int, finding: dict[str, Any]) -> list[str]:
-    (_, head), *facts = facts_of(finding)
-    lines = textwrap.wrap(f"{count}. {head}", 88, subsequent_indent="   ")
-    previous = ""
-    for label, value in facts:
-        shown = "" if label == previous else label
-        lines += textwrap.wrap(
-            value, 96, initial_indent=f"   {shown:11}", subsequent_indent=" " * 14
-        )
-        previous = label
-    return lines
-
-
-def _layer_table(layers: list[dict[str, Any]]) -> str:
-    return table(layer_rows(layers))
-
-
-def _plain(text: str) -> str:
-    """Escape what Markdown would read as markup."""
-    for mark in "\\`*_[]<>|#":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", " ")

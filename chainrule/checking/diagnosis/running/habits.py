@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..worked import number
+from ...text import number
 from .calls import Outcome
 from .results import flat
 
