@@ -1,6 +1,6 @@
 """The formulas of the course notes, each held against the graph: which hold as printed.
 
-The formulas and their two sides are in ``chainrule.checking.notes``.
+The formulas and their two sides are in ``chainrule.checking.course``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from chainrule.checking import notes
+from chainrule.checking import course as notes
 
 
 def main(markdown: Path | None = None) -> None:

@@ -46,8 +46,6 @@ ROOM_OF_MODULE = {
     "_version": "face",
     "__main__": "cli",
     "cli": "cli",
-    "bench": "cli",
-    "expressions": "cli",
 }
 
 

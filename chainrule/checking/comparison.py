@@ -17,7 +17,7 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.primitives import as_float
-from .text import short, table
+from .text import columns, short
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -86,7 +86,7 @@ class Comparison:
 
     def __str__(self) -> str:
         heading = ("", "shape", "exact", "close", "max difference", "relative", "worst entry")
-        return table([heading, *map(_row, self.layers)])
+        return columns([heading, *map(_row, self.layers)])
 
 
 def compare(theirs: Any, truth: Any, rtol: float | None = None) -> Comparison:

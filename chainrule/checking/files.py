@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from .diagnosis.running.results import MOST_ENTRIES
 from .problem import Problem
-from .running.results import MOST_ENTRIES
 
 _MOST_BYTES = 8 * MOST_ENTRIES + (1 << 20)
 _MOST_FILES = 10_000

@@ -20,15 +20,15 @@ import pytest
 import chainrule as cr
 from chainrule import backprop
 from chainrule.checking import diagnose, diagnose_step, probe
-from chainrule.checking.diagnosis import assert_gradients_close, diagnose_calls
-from chainrule.checking.matching import Catalogue
-from chainrule.checking.mistakes import BY_CODE, CATEGORIES, TABLE
+from chainrule.checking.diagnosis.algorithm import Run
+from chainrule.checking.diagnosis.catalogue import Catalogue
+from chainrule.checking.diagnosis.diagnose import assert_gradients_close, diagnose_calls
+from chainrule.checking.diagnosis.mistakes import BY_CODE, CATEGORIES, MISTAKES
+from chainrule.checking.diagnosis.reporting.words import HINTS
+from chainrule.checking.diagnosis.running.calls import Outcome, caller
+from chainrule.checking.diagnosis.running.results import tidy
+from chainrule.checking.diagnosis.worked import Worked, rule_text, symbol
 from chainrule.checking.problem import build, mazur, ng, single, square
-from chainrule.checking.running.calls import Outcome, caller
-from chainrule.checking.running.results import tidy
-from chainrule.checking.steps import Run
-from chainrule.checking.telling import HINTS
-from chainrule.checking.worked import Worked, rule_text, symbol
 
 from ..oracles import correct, planted
 
@@ -55,7 +55,7 @@ def code(bug):
 
 
 def test_codes_are_stable_names_of_known_categories_and_rules():
-    for row in TABLE:
+    for row in MISTAKES:
         assert re.fullmatch(r"[a-z]+\.[a-z0-9-]+", row.code), row.code
         assert row.category in CATEGORIES
         assert rule_text(row.rule)
@@ -66,7 +66,7 @@ def test_codes_are_stable_names_of_known_categories_and_rules():
 def test_every_mistake_that_a_gradient_shows_is_planted_in_a_test():
     tested = {code(bug) for bug in planted.EVERY} | {"mean.not-wanted", "sum.missing"}
     assert {code(bug) for bug in planted.EVERY} <= set(BY_CODE)
-    assert {row.code for row in TABLE if row.ways} == tested
+    assert {row.code for row in MISTAKES if row.ways} == tested
 
 
 @pytest.mark.parametrize("loss", backprop.LOSSES)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.checking import GradientMismatch, NotCheckable, check_gradients
-from chainrule.checking.differences import slopes
-from chainrule.checking.replay import ComplexStep, rounding_errors
+from chainrule.checking.gradients.complex_step import ComplexStep, rounding_errors
+from chainrule.checking.gradients.differences import slopes
 from chainrule.engine.primitives import TABLE
 from chainrule.engine.sweeps import topological_order
 

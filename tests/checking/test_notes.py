@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.checking import notes
-from chainrule.checking.notes import FORMULAS, Problem
-from chainrule.checking.notes.table import relative_difference
+from chainrule.checking import course as notes
+from chainrule.checking.course import FORMULAS, Problem
+from chainrule.checking.course.table import relative_difference
 
 EXPECTED = (
     [f"A{i}" for i in range(1, 8)]

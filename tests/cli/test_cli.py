@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule import cli, demos
-from chainrule.expressions import MAX_LENGTH, ExpressionError, evaluate, functions
+from chainrule.cli.expressions import MAX_LENGTH, ExpressionError, evaluate, functions
 
 NEURON = ["draw", "tanh(w*x + b)", "--at", "w=-3,x=2,b=6.88"]
 
