@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _checked(arguments: argparse.Namespace) -> int:
     from ..checking.diagnosis.submissions import diagnose_file
-    from ..checking.files import put, write_problem
     from ..checking.problem import probe
+    from ..checking.saved import put, write_problem
 
     stated = {
         "loss": _stated(arguments.loss),

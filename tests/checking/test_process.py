@@ -19,7 +19,7 @@ from chainrule.checking.diagnosis.diagnose import diagnose_calls
 from chainrule.checking.diagnosis.running import messages
 from chainrule.checking.diagnosis.running.process import caller_of_file
 from chainrule.checking.diagnosis.submissions import diagnose_file
-from chainrule.checking.files import read_problem, write_problem
+from chainrule.checking.saved import read_problem, write_problem
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")

@@ -12,13 +12,13 @@ two against each other; a formula whose print is wrong also gets the number that
 """
 
 from .formulas import FORMULAS, Formula
-from .network import Problem, Setting
+from .network import Instance, Setting
 from .table import Row, as_markdown, as_text, check, example, table
 
 __all__ = [
     "FORMULAS",
     "Formula",
-    "Problem",
+    "Instance",
     "Row",
     "Setting",
     "as_markdown",

@@ -12,9 +12,9 @@ from ... import backprop
 from ...engine import transforms
 from ...engine.backend import Value
 from ...engine.primitives import log, sigmoid
-from .network import Array, Problem, Setting
+from .network import Array, Instance, Setting
 
-Road: TypeAlias = Callable[[Problem], Any]
+Road: TypeAlias = Callable[[Instance], Any]
 
 
 @dataclass(frozen=True)
@@ -47,31 +47,31 @@ def _data(nodes: Iterable[Value]) -> Array:
 # --- roads through the graph ---------------------------------------------------------------------
 
 
-def _z_slopes(p: Problem, layer: int) -> Array:
+def _z_slopes(p: Instance, layer: int) -> Array:
     return p.slopes(lambda trace: trace.z[layer + 2])
 
 
-def _a_slopes(p: Problem, layer: int) -> Array:
+def _a_slopes(p: Instance, layer: int) -> Array:
     return p.slopes(lambda trace: trace.a[layer + 1])
 
 
-def _all_weight_slopes(p: Problem) -> Array:
+def _all_weight_slopes(p: Instance) -> Array:
     return _joined(p.weight_slopes(p.J))
 
 
-def _forward_data(p: Problem) -> Array:
+def _forward_data(p: Instance) -> Array:
     return _joined([_data(z) for t in p.traces for z in t.z.values()] + [_data(p.costs)])
 
 
-def _everything_in_c(p: Problem) -> Array:
+def _everything_in_c(p: Instance) -> Array:
     return _joined([_forward_data(p), _a_slopes(p, p.last), _all_weight_slopes(p)])
 
 
-def _each_last_weight_slope(p: Problem) -> Array:
+def _each_last_weight_slope(p: Instance) -> Array:
     return np.array([p.weight_slopes(cost)[-1] for cost in p.costs])
 
 
-def _graph_of_one_output(p: Problem) -> Array:
+def _graph_of_one_output(p: Instance) -> Array:
     found = []
     for z_data, y in zip(np.ravel(p.closed.z[-1]).tolist(), np.ravel(p.Y).tolist(), strict=True):
         z = Value(z_data)
@@ -85,45 +85,45 @@ def _graph_of_one_output(p: Problem) -> Array:
 # --- roads through the formulas ------------------------------------------------------------------
 
 
-def _error(p: Problem) -> Array:
+def _error(p: Instance) -> Array:
     return p.closed.a[-1] - p.Y
 
 
-def _without_slope(p: Problem, layer: int) -> Array:
+def _without_slope(p: Instance, layer: int) -> Array:
     by_a: Array = p.closed.delta[layer + 1] @ p.weights(layer + 1)
     return by_a
 
 
-def _hidden(p: Problem, layer: int) -> Array:
+def _hidden(p: Instance, layer: int) -> Array:
     return _without_slope(p, layer) * p.slope(layer)
 
 
-def _a_1_for_the_last(p: Problem) -> Array:
+def _a_1_for_the_last(p: Instance) -> Array:
     units = p.units(1)
     units[:, -1] = units[:, 1]
     z: Array = units @ p.thetas[1].T
     return z
 
 
-def _delta_of_squares(p: Problem) -> Array:
+def _delta_of_squares(p: Instance) -> Array:
     return -(p.Y - p.closed.a[-1]) * p.slope(p.last)
 
 
-def _times_units(p: Problem, delta: Array, layer: int) -> Array:
+def _times_units(p: Instance, delta: Array, layer: int) -> Array:
     sums: Array = delta.T @ p.units(layer)
     return sums
 
 
-def _one_output(p: Problem) -> Array:
+def _one_output(p: Instance) -> Array:
     a, y = np.ravel(p.closed.a[-1]), np.ravel(p.Y)
     return np.stack([(y - 1.0) / (a - 1.0) - y / a, a * (1.0 - a), a - y], axis=1)
 
 
-def _chain_factor(p: Problem) -> Array:
+def _chain_factor(p: Instance) -> Array:
     return p.slope(p.last) * 2.0 * _error(p)
 
 
-def _each_last_product(p: Problem) -> Array:
+def _each_last_product(p: Instance) -> Array:
     factors = zip(_chain_factor(p), p.units(p.last), strict=True)
     return np.array([np.outer(factor, units) for factor, units in factors])
 
@@ -132,17 +132,17 @@ def _weights_then_biases(thetas: Iterable[Array]) -> Array:
     return _joined(theta[:, ::-1] for theta in thetas)
 
 
-def _forward_by_hand(p: Problem) -> Array:
+def _forward_by_hand(p: Instance) -> Array:
     z = [p.closed.z[layer][t] for t in range(p.m) for layer in range(len(p.thetas))]
     return _joined([*z, np.sum(_error(p) ** 2, axis=1)])
 
 
-def _back_by_one_layer(p: Problem) -> Array:
+def _back_by_one_layer(p: Instance) -> Array:
     by_a: Array = _chain_factor(p) @ p.weights(p.last)
     return by_a
 
 
-def _recursion(p: Problem) -> Array:
+def _recursion(p: Instance) -> Array:
     by_a = 2.0 * _error(p)
     found: list[Array] = []
     for layer in reversed(range(len(p.thetas))):
@@ -152,7 +152,7 @@ def _recursion(p: Problem) -> Array:
     return _joined(found)
 
 
-def _everything_in_c_by_hand(p: Problem) -> Array:
+def _everything_in_c_by_hand(p: Instance) -> Array:
     return _joined([_forward_by_hand(p), _back_by_one_layer(p), _recursion(p)])
 
 

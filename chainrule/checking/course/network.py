@@ -38,7 +38,7 @@ class Setting:
     regularised: bool = False
 
 
-class Problem:
+class Instance:
     """A network with weights, a batch and a lambda, and both roads to its derivatives."""
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .formulas import FORMULAS, Formula
-from .network import Problem
+from .network import Instance
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def relative_difference(graph: Any, closed: Any) -> float:
     return worst / scale if scale else worst
 
 
-def check(formula: Formula, problem: Problem) -> Row:
+def check(formula: Formula, problem: Instance) -> Row:
     """Return *formula*'s numbers on the network of *problem*."""
     graph, closed = np.asarray(formula.graph(problem)), np.asarray(formula.closed(problem))
     printed = None
@@ -66,7 +66,7 @@ def check(formula: Formula, problem: Problem) -> Row:
     )
 
 
-def example(formula: Formula) -> Problem:
+def example(formula: Formula) -> Instance:
     """Return the network on which the table shows *formula*: that of its own set of notes.
 
     Notes A draw 2-2-2-1, notes C a chain of single neurons before they widen it; the rest is shown
@@ -83,7 +83,7 @@ def example(formula: Formula) -> Problem:
     greatest = setting.depth[1]
     if greatest < 3:
         sizes = [*sizes[:greatest], sizes[-1]]
-    return Problem(setting, sizes, m=7, lam=1.3, seed=3)
+    return Instance(setting, sizes, m=7, lam=1.3, seed=3)
 
 
 def table() -> list[Row]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..files import check_is_file, read_arrays, read_problem
 from ..problem import drawn
+from ..saved import check_is_file, read_arrays, read_problem
 from .diagnose import diagnose, diagnose_calls, problems_for
 from .reporting import Report
 from .running.process import caller_of_file

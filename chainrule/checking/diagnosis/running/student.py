@@ -36,7 +36,7 @@ MOST_TEXT = 4000
 
 
 @dataclass(frozen=True)
-class Problem:
+class Given:
     """What the function is called with."""
 
     thetas: list[np.ndarray[Any, Any]]
@@ -81,9 +81,9 @@ def _channels() -> tuple[BinaryIO, BinaryIO]:
     return request, answers
 
 
-def _problems(tree: Any) -> Iterator[Problem]:
+def _problems(tree: Any) -> Iterator[Given]:
     for thetas, X, Y, lam in tree:
-        yield Problem(thetas, X, Y, float(lam))
+        yield Given(thetas, X, Y, float(lam))
 
 
 def _limit(seconds: float, mebibytes: int) -> None:
@@ -134,7 +134,7 @@ def _guard_of(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
     return guard
 
 
-def _outcomes(path: Path, name: str, problems: Iterator[Problem]) -> Iterator[Outcome]:
+def _outcomes(path: Path, name: str, problems: Iterator[Given]) -> Iterator[Outcome]:
     function = _loaded(path, name)
     if isinstance(function, Outcome):
         yield function

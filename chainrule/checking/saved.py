@@ -1,4 +1,4 @@
-"""Arrays and networks in files, ``.npy`` and ``.npz``, read and written with a limit on their size.
+"""Saved arrays and networks, ``.npy`` and ``.npz``, read and written with a limit on their size.
 
 A file may come from anywhere. What is not a file is not opened, no array is made for what a header
 merely claims, no archive unfolds to more than the limit, and nothing is unpickled.
@@ -7,9 +7,6 @@ merely claims, no archive unfolds to more than the limit, and nothing is unpickl
 from __future__ import annotations
 
 import math
-import os
-import secrets
-import shutil
 import stat
 import zipfile
 from io import BytesIO
@@ -19,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from ..nn.files import write_whole
 from .diagnosis.running.results import MOST_ENTRIES
 from .problem import Problem
 
@@ -96,25 +94,12 @@ def read_problem(path: Path, **options: Any) -> Problem:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write *content* to the file *path*, whole or not at all; or into what *path* is, a pipe, say.
-
-    ``OSError`` names *path*, not the file beside it that is then put in its place.
-    """
-    try:
-        target = path.resolve()  # a symbolic link stays one
-        if target.exists() and not target.is_file():
-            with target.open("wb") as stream:
-                stream.write(content)
-            return
-        beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    """Write *content* to the file *path*, whole or not at all, or into the pipe that *path* is."""
+    if path.exists() and not path.is_file() and not path.is_dir():
         try:
-            with beside.open("xb") as file:
-                file.write(content)
-            if target.exists():
-                shutil.copymode(target, beside)
-            beside.replace(target)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+            with path.open("wb") as stream:
+                stream.write(content)
+        except OSError as error:  # a full disk does not say which file
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    else:
+        write_whole(path, content, "check")
