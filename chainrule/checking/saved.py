@@ -56,7 +56,7 @@ def read_arrays(path: Path) -> Array | dict[str, Array]:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds
         raise ValueError(
-            f"{path}: no arrays of numbers can be read from it: expected a file that numpy.save or "
+            f"{path}: arrays of numbers cannot be read from it: expected a file that numpy.save or "
             f"numpy.savez wrote, up to {_MOST_BYTES >> 20} MiB"
         ) from error
 

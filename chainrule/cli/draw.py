@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         _save(root, arguments.output, text)
 
-    # Where the drawing is on standard output it stands there alone, to be piped on.
+    # If the drawing goes to standard output, nothing else does, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
     print(f"{text} = {root.data}", file=report)
     for name, leaf in leaves.items():
@@ -71,7 +71,7 @@ def _save(root: Any, output: str, title: str) -> None:
             drawing.save(output)
     except OSError as error:  # a full disk does not say which file
         raise OSError(error.errno, error.strerror, output) from error
-    except ValueError as error:  # too large, or a suffix that is none
+    except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
     except viz.GraphvizError as error:

@@ -127,7 +127,7 @@ class Run:
         return self.problem.thetas[layer + 1]
 
     def blame(self, layer: int) -> Array:
-        """C6: the derivative by the activation of a hidden layer."""
+        """C6: the derivative with respect to the activation of a hidden layer."""
         z = self.z(layer)
         return backprop.delta_hidden(self.theta_back(layer), self.delta(layer + 1), z, "linear")
 

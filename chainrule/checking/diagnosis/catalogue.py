@@ -1,4 +1,4 @@
-"""What each mistake would have returned, and which of them returned what is at hand.
+"""The gradient that each mistake gives, and which mistakes give the one that was handed in.
 
 A :class:`Catalogue` belongs to one problem. It replays the mistakes of the table, alone, in some of
 the layers, and two at a time, and compares each replay with a gradient. The replays do not depend
@@ -22,7 +22,7 @@ from .mistakes import MISTAKES, Mistake
 
 @dataclass(frozen=True)
 class Made:
-    """A mistake as it is made: one row of the table, one of its ways, in all layers or in some."""
+    """One way to make one mistake, in all layers or in some."""
 
     mistake: Mistake
     way: int = 0
@@ -116,7 +116,7 @@ class Catalogue:
             return self.vector(Run(self.problem, changes, rate, self.base).gradients())
 
     def explains(self, match: Match, gradients: Sequence[Array], tolerance: float) -> bool:
-        """Return whether what was found to match elsewhere gives *gradients* here."""
+        """Return whether *match*, found on another problem, gives *gradients* on this one."""
         replayed, wanted = self.replay(match.made, match.rate or 0.0), self.vector(gradients)
         size = max(1.0, float(np.abs(replayed).max()))
         return bool(np.abs(replayed - wanted).max() <= tolerance * size)
@@ -369,8 +369,8 @@ class Catalogue:
 def closest(matches: Sequence[Match]) -> list[Match]:
     """Leave out what fits far worse than the best: in float32 near misses fit too.
 
-    How far off two right explanations are is rounding, and may differ by a factor; a near miss is
-    further off by its own difference.
+    Two right explanations are off by rounding, one perhaps some times as far as the other. A near
+    miss is off by the difference between the two mistakes as well.
     """
     least = min((match.error for match in matches), default=0.0)
     return [match for match in matches if match.error <= max(1e-10, CLOSE * least)]
@@ -381,7 +381,7 @@ def _equal(one: Array, two: Array) -> bool:
 
 
 def _one_for_each_code(matches: Sequence[Match]) -> list[Match]:
-    """Keep the first way of each explanation, the closest ones of the first ways leading.
+    """Keep one match for each set of codes, the most common ways first.
 
     The number of a way says how common it is: a row's first way goes before another's second.
     """

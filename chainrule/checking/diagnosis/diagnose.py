@@ -2,8 +2,8 @@
 
 In this order, see ``search``:
 
-- the call, if there is a function to call: it may raise, write to its arguments, answer differently
-  each time;
+- the call, if there is a function to call: it may raise, write to its arguments, or answer
+  differently each time;
 - the shape: how the arrays are laid out, see ``readings``;
 - the replay: every mistake of the table, alone, in some layers, two at a time, see ``catalogue``;
 - least squares in each layer, theirs = alpha N + beta Theta~ + gamma Theta_b + kappa 1_b (N is the
@@ -12,7 +12,7 @@ In this order, see ``search``:
   (1, lambda/m, 0, 0);
 - probes with one example, or without a penalty, when nothing else explains the numbers: they show
   whether it is the penalty, or the mean; and with one example a gradient is delta a^T, so that,
-  since a_0 = 1, column 0 is their delta, and the first wrong delta can be told.
+  since a_0 = 1, column 0 is their delta, and shows the first wrong delta.
 
 The replay comes before least squares, because a named mistake says more than four numbers; where
 both apply they agree, as the numbers of the one are evidence for the other.

@@ -20,7 +20,7 @@ from .worked import symbol
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """One gradient beside the right one of a problem, to a tolerance relative to what is summed."""
+    """A gradient beside the right one, with a tolerance relative to the terms that are summed."""
 
     problem: Problem
     gradients: Sequence[Array]
@@ -77,7 +77,7 @@ class Evidence:
         return f"yours: {entry} = {yours}; right: {right}"
 
     def columns(self) -> str:
-        """Say if the biases alone are wrong, or the weights alone: what the one column shows."""
+        """Say whether the biases alone are wrong, or the weights alone."""
         wrong = {column > 0 for _, _, column in self.wrong_entries()}
         if wrong == {False}:
             return "Only the gradient of the biases, column 0, is wrong."

@@ -77,7 +77,7 @@ def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
     if len(arrays) == len(tree) - 1:
         rest = arrays[0] if len(arrays) == 1 else arrays
         for reading in _readings(rest, problem):
-            yield also(reading, "with-cost", "the cost comes with the gradient")
+            yield also(reading, "with-cost", "the cost is returned with the gradient")
         return
     if len(tree) == 1:
         yield from _readings(tree[0], problem)

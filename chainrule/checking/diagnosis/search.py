@@ -1,7 +1,8 @@
-"""The search for an explanation of one gradient, from the plainest to what can be said of any.
+"""The search for what explains a gradient, the plainest explanation first.
 
 Each step takes every reading of what was given, and every choice of what was not stated, before the
-next one is tried; the first that explains the numbers makes the report.
+next one is tried; the first that explains the numbers makes the report. What nothing explains is
+narrowed down.
 """
 
 from __future__ import annotations
@@ -212,9 +213,7 @@ class Search:
             row.code,
             # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
             layer + 1 if is_delta or len(wrong) == 1 else None,
-            "There is another mistake as well, one that is not in the list."
-            if partly
-            else row.says,
+            "There is another mistake as well, which is not in the list." if partly else row.says,
             row.fix,
             rule,
             rule_text(rule),
@@ -304,7 +303,7 @@ class Search:
             conventions.append(Convention(reading.convention, reading.says))
         error = replays.error(reading.gradients)
         if not every and error > TOLERANCE:
-            says = f"it agrees to {short(error)} only, as in float32 or with finite differences"
+            says = f"it agrees to {short(error)} only, as float32 or finite differences would"
             conventions.append(Convention("precision", says))
         return Report(
             problem,

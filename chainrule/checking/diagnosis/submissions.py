@@ -33,7 +33,7 @@ def diagnose_file(
     A function that is right there is called once more, on a network drawn at random, by *seed* if
     one is given: the answers for one network may be a list that somebody wrote down.
 
-    ``OSError`` if a file cannot be read, ``ValueError`` if it is none of these.
+    ``OSError`` if a file cannot be read, ``ValueError`` if it is neither.
     """
     arrays: dict[str, Any] = {}
     if network is not None:

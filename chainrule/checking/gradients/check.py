@@ -506,7 +506,7 @@ class _Level:
             return (
                 f"the derivatives of order {self.order - 1} are right, but their own derivative is "
                 "not: either a partial returns a plain number where it should be written in "
-                "chainrule's functions of its arguments, or an operation stands exactly at its kink"
+                "chainrule's functions of its arguments, or an operation is exactly at its kink"
             )
         if not self.steps[k].reaches(self.outputs[i]):
             return (

@@ -19,7 +19,7 @@ from ...engine.backend import Value
 
 _EPS = 2.0**-52
 _UNDERFLOW = 2.0**-1060  # times a derivative, a step is lost among the subnormal numbers
-_DRIFT = 2.0**-20  # how far the value itself may come out differently; its derivative is no better
+_DRIFT = 2.0**-20  # how far the value itself may come out differently; its derivative is not better
 _SLACK = 16.0  # roundings allowed for in one partial
 
 
@@ -108,7 +108,7 @@ def _bounded(
         if parent in bounds:
             above, below = bounds[parent]
             size += abs(partial) * above
-            # A partial that is written with y, as 1 - y**2 for tanh, is no better than y.
+            # A partial that is written with y, as 1 - y**2 for tanh, is not better than y.
             y, x = abs(node.data), abs(parent.data)
             inexact = abs(partial) + y / max(1.0, min(x, y))
             error += abs(partial) * below + _SLACK * _EPS * inexact * above

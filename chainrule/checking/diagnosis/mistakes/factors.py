@@ -9,7 +9,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "sign.error",
         "B8",
-        "The error has the wrong sign: y - a where a - y belongs.",
+        "The error has the wrong sign: y - a instead of a - y.",
         "Start from delta = a - y (for squared errors times g'(z)); or subtract in the update.",
         ({"output_delta": scaled(lambda run: -1)}, {"data": scaled(lambda run: -1)}),
     ),
@@ -23,7 +23,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "factor.two",
         "B8",
-        "There is a factor 2 too many.",
+        "There is an extra factor of 2.",
         "Compare the cost with its derivative: 2 comes from a square without 1/2, and belongs to "
         "no other loss.",
         scaled_ways(lambda run: 2),
@@ -31,7 +31,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "factor.half",
         "B8",
-        "There is a factor 1/2 too many.",
+        "There is an extra factor of 1/2.",
         "The 1/2 of a half squared error cancels when it is differentiated; no other loss has one.",
         scaled_ways(lambda run: 0.5),
     ),

@@ -36,7 +36,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "forward.wrong-activation",
         "C8",
-        "The hidden layers have another activation than the stated one.",
+        "The hidden layers use a different activation from the stated one.",
         "Use the stated activation, forwards and backwards.",
         tuple({"activation": _named(name)} for name in backprop.ACTIVATIONS),
     ),
@@ -53,7 +53,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "forward.ones-last",
         "A7",
-        "The bias unit stands behind the activations; Theta has the biases in column 0.",
+        "The bias unit comes after the activations; Theta has the biases in column 0.",
         "Put the column of ones first: np.c_[np.ones(m), a].",
         (
             {"z": _ones_last_forward, "sums": columns_rolled},

@@ -71,7 +71,7 @@ def _uses_relu(problem: Problem) -> bool:
 def _theta_not_transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
     theta = usual(layer)
     weights = theta[:, 1:]
-    # A square matrix can be used as it stands, others get by with a reshape; both are this.
+    # A square matrix can be used as it is, others after a reshape; this makes both.
     turned = weights.reshape(weights.shape[::-1]).T
     return np.hstack([theta[:, :1], turned])
 
@@ -112,8 +112,8 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "hidden.slope-at-a",
         "B2",
-        "g' is taken at a instead of at z.",
-        "Either g'(z), or the formula in a: a(1 - a) for the sigmoid. Not g'(a).",
+        "g' is evaluated at a instead of z.",
+        "Use g'(z), or its formula in terms of a: a(1 - a) for the sigmoid. Not g'(a).",
         (
             {
                 "slope": lambda run, usual, layer: backprop.derivative(
@@ -125,14 +125,14 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "hidden.slope-formula-of-z",
         "B2",
-        "The formula of g' in terms of a is used with z in it.",
-        "a(1 - a) wants a = g(z), not z; likewise 1 - a^2 for tanh.",
+        "The formula for g' in terms of a is given z instead.",
+        "In a(1 - a), a is g(z), not z; likewise in 1 - a^2 for tanh.",
         ({"slope": _slope_formula(lambda run, layer: run.z(layer))},),
     ),
     Mistake(
         "hidden.slope-of-wrong-activation",
         "C8",
-        "The hidden deltas have the derivative of another activation.",
+        "The hidden deltas use the derivative of a different activation.",
         "Use the derivative of the activation that the forward pass uses.",
         (
             *(_slope_of(name) for name in ("sigmoid", "tanh", "relu")),
@@ -142,7 +142,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "hidden.relu-mask-of-delta",
         "C8",
-        "The ReLU's mask is taken where the incoming gradient is positive, not where z is.",
+        "The ReLU's mask is 1 where the incoming gradient is positive, not where z is.",
         "The derivative of the ReLU depends on z: let the gradient through where z > 0.",
         ({"slope": _masked_by_blame},),
         _uses_relu,
@@ -150,7 +150,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "hidden.slope-leaks",
         "C8",
-        "The hidden deltas have the slope 0.01 of a leaky ReLU where z is negative.",
+        "The hidden deltas use the slope 0.01 of a leaky ReLU where z is negative.",
         "Use the derivative of the activation that the forward pass uses: 0 where z < 0.",
         ({"slope": _leaking},),
         _uses_relu,
@@ -172,21 +172,21 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "hidden.averaged",
         "B5",
-        "The hidden deltas are the mean over the units that a hidden unit feeds, not the sum.",
+        "The hidden deltas average over the units that a hidden unit feeds instead of adding up.",
         "Add up over all units of the next layer: Theta^T delta.",
         ({"blame": lambda run, usual, layer: usual(layer) / len(run.problem.thetas[layer + 1])},),
     ),
     Mistake(
         "hidden.slope-is-a",
         "B2",
-        "The hidden deltas are multiplied by a where g'(z) belongs.",
+        "The hidden deltas are multiplied by a instead of g'(z).",
         "The derivative of the sigmoid is a(1 - a): both factors.",
         ({"slope": lambda run, usual, layer: run.a(layer + 1)},),
     ),
     Mistake(
         "hidden.slope-is-1-minus-a",
         "B2",
-        "The hidden deltas are multiplied by 1 - a where g'(z) belongs.",
+        "The hidden deltas are multiplied by 1 - a instead of g'(z).",
         "The derivative of the sigmoid is a(1 - a): both factors; of tanh 1 - a^2: the square.",
         ({"slope": lambda run, usual, layer: 1.0 - run.a(layer + 1)},),
     ),
@@ -207,7 +207,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "hidden.overwritten",
         "C6",
-        "A hidden unit keeps what one of its consumers sends back; `=` stands where `+=` belongs.",
+        "A hidden unit keeps what one of its consumers sends back: `=` is used instead of `+=`.",
         "Add up over all units that the hidden unit feeds: +=.",
         (
             {"blame": _consumer(-1)},

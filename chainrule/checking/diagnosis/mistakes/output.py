@@ -27,14 +27,14 @@ def _residual(run: Run, outputs: Array) -> Array:
 
 
 def _slope_missing_at_the_logarithms(run: Run, usual: Callable[[], Array]) -> Array:
-    """The derivative of the cost by a, where delta, that by z, belongs."""
+    """The derivative of the cost with respect to a, instead of z."""
     h, y = run.a(run.last + 1), run.targets()
     slope: Array = -y / h if run.problem.output == "softmax" else usual() / _output_slope(run)
     return slope
 
 
 def _thresholded(run: Run, usual: Callable[[], Array]) -> Array:
-    """The prediction, 0 or 1, where the output belongs."""
+    """The prediction, 0 or 1, instead of the output."""
     h = run.a(run.last + 1)
     if run.problem.output == "softmax":
         predicted = (h == h.max(axis=1, keepdims=True)).astype(float)
@@ -96,7 +96,8 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "output.slope-missing",
         "B11",
-        "The factor g'(z) is missing in the output delta: it is the derivative by a, not by z.",
+        "The factor g'(z) is missing in the output delta: it is the derivative with respect to a, "
+        "not z.",
         "Multiply by g'(z): the denominators cancel, and a - y is left.",
         ({"output_delta": _slope_missing_at_the_logarithms},),
         _takes_logarithms,
@@ -115,14 +116,14 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "output.z-for-a",
         "B8",
-        "The output delta is made with z where a belongs.",
-        "Subtract the targets from the activations, after g.",
+        "The output delta is computed from z instead of a.",
+        "Apply g first: delta starts from a - y, not from z - y.",
         ({"output_delta": _z_for_a_at_the_output},),
     ),
     Mistake(
         "output.wrong-activation",
         "B8",
-        "The output layer has another activation than the stated one.",
+        "The output layer uses a different activation from the stated one.",
         "Use the stated output activation, in the forward pass and in delta.",
         tuple(_output_of(name) for name in ("sigmoid", "softmax")),
         _takes_logarithms,
@@ -130,7 +131,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "output.wrong-activation",
         "B8",
-        "The output layer has another activation than the stated one.",
+        "The output layer uses a different activation from the stated one.",
         "Use the stated output activation, in the forward pass and in delta.",
         tuple(_output_of(name) for name in backprop.ACTIVATIONS),
         _squares,

@@ -92,7 +92,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "penalty.skips-wrong-entries",
         "B10",
-        "The penalty leaves out other entries than the biases: row 0, or the last column.",
+        "The penalty leaves out entries other than the biases: row 0, or the last column.",
         "Set column 0 of Theta to 0 in the penalty: Theta[:, 0], not Theta[0, :] or Theta[:, -1].",
         (
             {"decay": skipping((0, slice(None)))},

@@ -32,7 +32,7 @@ CATEGORIES = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """One mistake: how it is called, what it breaks, how to mend it, how to make it."""
+    """One mistake: its name, what it breaks, how to mend it, how to make it."""
 
     code: str
     rule: str

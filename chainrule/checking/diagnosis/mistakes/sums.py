@@ -17,7 +17,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "sum.z-for-a",
         "B9",
-        "The gradient is made with z where the activation a belongs.",
+        "The gradient is computed from z instead of the activation a.",
         "Delta sums delta a^T: the activations that went into the layer.",
         (
             {
@@ -32,7 +32,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "sum.missing",
         "B9",
-        "The examples do not enter at all: what is left is the penalty, if there is one.",
+        "The examples do not contribute at all: only the penalty is left, if there is one.",
         "Add up delta a^T over the examples, and return that sum.",
         ({"data": scaled(lambda run: 0)},),
     ),
@@ -40,7 +40,7 @@ ROWS: tuple[Mistake, ...] = (
         "sum.all-zero",
         "B10",
         "Every entry is 0.",
-        "Return the arrays that the loop fills, not those that were made for them.",
+        "Return the arrays that the loop fills, not the zeros that they began as.",
         ({"gradient": scaled(lambda run: 0)},),
     ),
 )

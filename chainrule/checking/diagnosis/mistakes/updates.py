@@ -18,7 +18,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "update.weights-returned",
         "B10",
-        "The weights come back, not their gradient.",
+        "The function returns the weights, not their gradient.",
         "Return the gradient, and update the weights outside. Where the weights are "
         "Values or tensors, return the .grad of each.",
         ({"gradient": _stepped},),

@@ -44,19 +44,19 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "call.too-slow",
         "B10",
-        "The function does not come back within the time limit.",
+        "The function does not return within the time limit.",
         "Look for a loop that does not end, or a wait for input.",
     ),
     Mistake(
         "call.dies",
         "B10",
         "The program ends before the function returns.",
-        "Look for exit(), for memory that grows without bound, and for native code that crashes.",
+        "Look for exit(), for memory that grows without limit, and for native code that crashes.",
     ),
     Mistake(
         "call.no-numbers",
         "C4",
-        "What comes back is not an array of real numbers, nor a list of such arrays.",
+        "The result is not an array of real numbers, or a list of such arrays.",
         "Return one array for each Theta.",
     ),
     Mistake(

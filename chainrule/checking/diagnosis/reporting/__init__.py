@@ -1,7 +1,7 @@
 """What a diagnosis found, and the ways to write it down.
 
-The report itself is data and knows none of them. Each way is a function of that data, in a file of
-its own, and :class:`Report` has them as methods.
+The report itself is data and knows nothing of them. Each way is a function of that data, in a file
+of its own, and :class:`Report` has them as methods.
 """
 
 from __future__ import annotations

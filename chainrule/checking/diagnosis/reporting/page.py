@@ -75,7 +75,7 @@ def as_page(report: ReportData, hints: str = "fix") -> str:
 
 
 def as_fragment(report: ReportData, hints: str) -> str:
-    """Return what stands in the body of the page, its styles included."""
+    """Return the body of the page, its styles included."""
     told = report.data(hints)
     return (
         f'<div class="chainrule">\n<style>{_STYLE}</style>\n{"".join(_body(report, told))}</div>\n'

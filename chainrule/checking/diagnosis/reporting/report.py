@@ -91,7 +91,7 @@ class ReportData:
 
     @property
     def ok(self) -> bool:
-        """Whether the gradient is right; a convention is no mistake."""
+        """Whether the gradient is right; a convention is not a mistake."""
         return not self.findings
 
     @property

@@ -55,7 +55,7 @@ def _tidied(value: Any, depth: int) -> Tree:
         raise ValueError(f"lists within lists, more than {DEEPEST} deep")
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
-            raise ValueError("an array with masked entries, which are no numbers")
+            raise ValueError("an array with masked entries")
         value = value.data
     if isinstance(value, np.ndarray) and value.dtype != object:
         return _real(value)
