@@ -127,7 +127,7 @@ class Tape:
 
 def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
-    if native is None or (found := native.flatten(list(outputs))) is None:
+    if native is None or (found := native.flatten(tuple(outputs))) is None:
         return recorded(outputs)
     _refuse_given(found[0])
     rows, leaves, numbers, count, codes, values, starts, inputs = found
@@ -228,7 +228,7 @@ def recorded(outputs: Sequence[Value]) -> Tape:
             leaves[n] = node
         elif row is primitives.softmax_entry:
             which, *logits = node.operands
-            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)
+            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)  # type: ignore[arg-type]
         elif row is primitives.mean_of:
             terms = tuple(map(of, node.operands))
             total = entries.made(primitives.add_up, terms)
@@ -248,6 +248,40 @@ def recorded(outputs: Sequence[Value]) -> Tape:
         [entries[node] for node in outputs],
         len(order),
     )
+
+
+def fix(tape: Tape, leaves: Sequence[int]) -> None:
+    """Make constants of the numbers *leaves*, and of all that is computed from constants alone."""
+    if not leaves:
+        return
+    made, size = tape.codes, len(tape)
+    tape.codes, tape.values = tape.codes.copy(), tape.values.copy()
+    for n in leaves:
+        tape.values[n] = tape.leaves.pop(n).data
+        tape.codes[n] = CONSTANT
+        tape.labels.pop(n, None)
+    users = np.repeat(np.arange(size), np.diff(tape.starts))[np.argsort(tape.inputs, kind="stable")]
+    starts = starts_of(np.bincount(tape.inputs, minlength=size)).tolist()
+    waiting = list(leaves)
+    while waiting:
+        n = waiting.pop()
+        for user in dict.fromkeys(users[starts[n] : starts[n + 1]].tolist()):
+            operands = tape.operands(user)
+            if tape.codes[user] < 0 or not tape.constant(operands).all():
+                continue
+            row, numbers = tape.row(user), tape.values[operands].tolist()
+            assert row is not None
+            if row is primitives.softmax_entry:
+                which = 0  # the entries of one softmax follow one another
+                while (
+                    made[user - which - 1] == made[user]
+                    and tape.operands(user - which - 1) == operands
+                ):
+                    which += 1
+                numbers = [float(which), *numbers]
+            tape.values[user] = row.scalar(*numbers)
+            tape.codes[user] = CONSTANT
+            waiting.append(user)
 
 
 # --- pass 2: sums of products --------------------------------------------------------------------

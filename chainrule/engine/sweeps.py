@@ -53,7 +53,7 @@ def linked_partials(node: Node) -> Sequence[Any]:
 def topological_order(outputs: Iterable[Node]) -> list[Node]:
     """Return *outputs* and all that they depend on, every parent before its children."""
     nodes = list(dict.fromkeys(outputs))
-    if native is not None and (order := native.topological_order(nodes)) is not None:
+    if native is not None and (order := native.topological_order(tuple(nodes))) is not None:
         return order  # type: ignore[no-any-return]
     seen = set(nodes)
     for node in nodes:  # grows while it is read
@@ -70,8 +70,8 @@ def paths(inputs: Iterable[Node], outputs: Iterable[Node]) -> list[Node]:
     What depends on an input is younger than it.  So what is older than all of them is not looked
     at: the cost is that of the graph made since, however large the one it stands on.
     """
-    inputs, todo = list(inputs), list(outputs)
-    if native is not None and (order := native.paths(inputs, todo)) is not None:
+    inputs, todo = tuple(inputs), list(outputs)
+    if native is not None and (order := native.paths(inputs, tuple(todo))) is not None:
         return order  # type: ignore[no-any-return]
     since = min([node.serial for node in inputs], default=math.inf)
     younger: set[Node] = set()

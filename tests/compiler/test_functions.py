@@ -17,54 +17,7 @@ from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
 
 from . import families
-
-
-def flat(structure):
-    """Return the leaves of *structure* from left to right."""
-    if isinstance(structure, dict):
-        return [leaf for part in structure.values() for leaf in flat(part)]
-    if isinstance(structure, (list, tuple)):
-        return [leaf for part in structure for leaf in flat(part)]
-    return [structure]
-
-
-def shape_of(structure):
-    """Return *structure* with None for its leaves."""
-    if isinstance(structure, dict):
-        return {key: shape_of(part) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(shape_of(part) for part in structure)
-    return None
-
-
-def number(x):
-    return x.data if isinstance(x, cr.Value) else x
-
-
-def assert_agrees(function, *arrays):
-    """Compare all results of *function* with the engine's, and the gradient of their sum."""
-    examples = list(zip(*(np.asarray(a).tolist() for a in arrays), strict=True))
-    compiled = cr.compile(function)
-    found = compiled(*arrays)
-    results = [function(*example) for example in examples]
-    assert shape_of(found) == shape_of(results[0])
-    expected = np.array([[number(x) for x in flat(result)] for result in results])
-    for column, array in zip(expected.T, flat(found), strict=True):
-        # What is small because terms of order 1 cancelled is as exact as these.
-        np.testing.assert_allclose(array, column, rtol=1e-12, atol=1e-13)
-
-    total = cr.compile(lambda *example: cr.sum(flat(function(*example)))).record(*arrays)
-    for p in total.parameters:
-        p.grad = 0.0
-    mean = cr.mean([cr.sum(flat(result)) for result in results])
-    if isinstance(mean, cr.Value):
-        mean.backward()
-    value, gradient = total.value_and_grad(*arrays)
-    slopes = np.array([p.grad for p in total.parameters])
-    np.testing.assert_allclose(value, number(mean), rtol=1e-12, atol=1e-12 * np.abs(expected).max())
-    floor = 1e-12 * np.max(np.abs(slopes), initial=0.0)
-    np.testing.assert_allclose(gradient, slopes, rtol=1e-12, atol=floor)
-    return compiled
+from .asking import assert_agrees
 
 
 def batch(*shape, seed=0):
@@ -295,3 +248,72 @@ def test_a_mean_that_is_no_number_is_a_result_all_the_same():
     assert math.isnan(value)
     assert math.isnan(w[0].grad)
     assert w[1].grad == 2.0
+
+
+# --- the order of the parameters -----------------------------------------------------------------
+
+
+def test_parameters_stand_in_the_order_in_which_they_were_made():
+    from chainrule import nn
+
+    model = nn.MLP(3, [4, 2], seed=1)
+    made = sorted(model.parameters(), key=lambda p: p.serial)
+    functions = [
+        lambda x: cr.sum(model(x)),
+        lambda x: model(x)[1] * model(x)[0],
+        lambda x: model.layers[0](x)[2] + cr.square(made[-1]),
+        lambda x: cr.sum([cr.square(p) for p in reversed(made)]) * x[0],
+    ]
+    for function in functions:
+        compiled = cr.compile(function).record([[1.0, 2.0, 3.0]])
+        assert list(compiled.parameters) == [p for p in made if p in set(compiled.parameters)]
+
+
+def test_parameters_of_a_replay_stand_in_that_order_before_and_after_there_are_arrays():
+    u, w = cr.Value(0.3), cr.Value(0.1)
+
+    def newton(x):
+        root = x * w
+        for _ in range(100):
+            root = 0.5 * (root + x / root) + 0.001 * u * w
+        return root
+
+    compiled = cr.compile(newton)
+    first = compiled.value_and_grad([2.0, 3.0])[1]
+    assert compiled.parameters == (u, w)
+    assert "theta" in compiled.source
+    assert compiled.parameters == (u, w)
+    many = compiled.value_and_grad([2.0, 3.0] * 500)[1]
+    assert many == pytest.approx(first, rel=1e-12)
+    reverse = cr.compile(newton, wrt=[w, u])
+    for batch in ([2.0, 3.0], [2.0, 3.0] * 500):
+        assert reverse.value_and_grad(batch)[1] == pytest.approx(first[::-1], rel=1e-12)
+
+
+def test_the_gradient_is_with_respect_to_what_is_asked_for():
+    u, v, w, unused = (cr.Value(x) for x in (2.0, 3.0, 5.0, 7.0))
+    compiled = cr.compile(lambda x: u * x + v * w * x, wrt=[w, unused, u])
+    assert compiled.parameters == (w, unused, u)
+    for k in range(3):
+        u.data = 2.0 + k
+        assert compiled([1.0, 3.0]).tolist() == [17.0 + k, 51.0 + 3 * k]
+        value, slopes = compiled.value_and_grad([1.0, 3.0])
+        assert (value, slopes.tolist()) == (34.0 + 2 * k, [6.0, 0.0, 2.0])
+    compiled.backward([1.0, 3.0])
+    assert [p.grad for p in (u, v, w, unused)] == [2.0, 0.0, 6.0, 0.0]
+    of_a_graph = cr.compile(u * v * w, wrt=v)
+    assert (of_a_graph.parameters, of_a_graph.value_and_grad()) == ((v,), (60.0, [20.0]))
+    again = pickle.loads(pickle.dumps(compiled))
+    assert again.value_and_grad([1.0, 3.0])[1].tolist() == [6.0, 0.0, 2.0]
+
+
+def test_what_is_no_leaf_cannot_be_asked_for():
+    u = cr.Value(2.0)
+    with pytest.raises(TypeError, match=r"wrt holds str; expected the leaves .*parameters\(\)"):
+        cr.compile(lambda x: u * x, wrt=["u"])
+    with pytest.raises(TypeError, match=r"wrt holds .*, which was computed by '\*'; expected leav"):
+        cr.compile(lambda x: u * x, wrt=[u * u])
+    with pytest.raises(ValueError, match="wrt holds a leaf twice"):
+        cr.compile(lambda x: u * x, wrt=[u, u])
+    with pytest.raises(TypeError, match="compiled already; give wrt with the function itself"):
+        cr.compile(cr.compile(lambda x: u * x), wrt=[u])

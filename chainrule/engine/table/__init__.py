@@ -2,6 +2,7 @@
 
 =================  ========================================================================
 ``primitive.py``   what a row is, and how it is called
+``alike.py``       whether two rows of one name are the same
 ``floats.py``      the real line with IEEE answers, where Python's own arithmetic raises
 ``arrays.py``      the same on NumPy arrays, where NumPy has no function of that name
 ``analytic.py``    the same on complex numbers near the real axis
@@ -11,7 +12,7 @@
 """
 
 from .given import ADVICE, given_row, is_given
-from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, primitive
+from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, position_of, primitive
 from .rows import (
     absolute,
     acos,
@@ -134,6 +135,7 @@ __all__ = [
     "normal_cdf",
     "normal_pdf",
     "one_less_square",
+    "position_of",
     "power",
     "primitive",
     "relu",

@@ -13,12 +13,15 @@ import cmath
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import analytic, arrays, floats
-from .primitive import BUILT_IN, TABLE, Primitive, primitive
+from .primitive import BUILT_IN, TABLE, primitive
+
+if TYPE_CHECKING:
+    from .signatures import Binary, Ternary, Unary
 
 inf, nan = math.inf, math.nan
 LN2, LN10, ROOT_PI = math.log(2.0), math.log(10.0), math.sqrt(math.pi)
@@ -48,7 +51,7 @@ sign = primitive(  # 0 at 0; nan at nan
 
 # --- choosing -------------------------------------------------------------------------------------
 
-where: Primitive = primitive(
+where: Ternary = primitive(
     "where",
     lambda condition, a, b: a if condition else b,
     (None, lambda c, a, b, y: where(c, 1.0, 0.0), lambda c, a, b, y: where(c, 0.0, 1.0)),
@@ -58,6 +61,10 @@ where: Primitive = primitive(
     latex=r"\begin{{cases}}{1} & \text{{if }} {0} \\ {2} & \text{{otherwise}}\end{{cases}}",
     domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
 )
+
+
+def _is_entry(k: float, *xs: float) -> bool:
+    return 0.0 <= k < len(xs)
 
 
 def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
@@ -73,7 +80,7 @@ def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]
 take_entry = primitive(  # which entry, counted from 0, then the entries
     "take", lambda k, *xs: xs[int(k)],
     variadic=lambda args, y, linked: [1.0] * len(linked),
-    selects=lambda k, *xs: 1 + int(k),
+    selects=lambda k, *xs: 1 + int(k), takes=_is_entry,
     array=lambda k, *xs: np.choose(np.asarray(k, dtype=int), np.broadcast_arrays(*xs), mode="clip"),
     latex=lambda args: rf"\left({', '.join(args[1:])}\right)_{{{args[0]}}}",
 )  # fmt: skip
@@ -110,7 +117,7 @@ multiply = primitive(
     "*", operator.mul, (lambda a, b, y: b, lambda a, b, y: a),
     array=np.multiply, analytic=operator.mul, latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
-divide: Primitive = primitive(  # by way of y, so that d/db survives a tiny b
+divide: Binary = primitive(  # by way of y, so that d/db survives a tiny b
     "/", floats.divide, (lambda a, b, y: divide(1.0, b), lambda a, b, y: divide(-y, b)),
     array=np.divide, analytic=operator.truediv,
     latex=r"\frac{{{0}}}{{{1}}}", precedence=2, domain=((-3.0, 3.0), (0.1, 3.0)),
@@ -236,7 +243,7 @@ sin = primitive(
     "sin", floats.sin, (lambda x, y: cos(x),), array=np.sin, analytic=cmath.sin,
     latex=r"\sin\left({0}\right)",
 )  # fmt: skip
-cos: Primitive = primitive(
+cos: Unary = primitive(
     "cos", floats.cos, (lambda x, y: -sin(x),), array=np.cos, analytic=cmath.cos,
     latex=r"\cos\left({0}\right)",
 )  # fmt: skip
@@ -283,7 +290,7 @@ sinh = primitive(
     "sinh", floats.sinh, (lambda x, y: cosh(x),), array=np.sinh, analytic=cmath.sinh,
     latex=r"\sinh\left({0}\right)", domain=(-20.0, 20.0),
 )  # fmt: skip
-cosh: Primitive = primitive(
+cosh: Unary = primitive(
     "cosh", floats.cosh, (lambda x, y: sinh(x),), array=np.cosh, analytic=cmath.cosh,
     latex=r"\cosh\left({0}\right)", domain=(-20.0, 20.0),
 )  # fmt: skip
@@ -318,7 +325,7 @@ erfc = primitive(
 # --- activations ----------------------------------------------------------------------------------
 # Written so that a tail keeps its relative accuracy: 1 - tanh(20)**2 would be 0.
 
-sigmoid: Primitive = primitive(
+sigmoid: Unary = primitive(
     "sigmoid", floats.sigmoid, (lambda x, y: y * sigmoid(-x),),
     array=arrays.sigmoid, analytic=analytic.sigmoid,
     latex=r"\sigma\left({0}\right)", domain=(-40.0, 40.0),
@@ -403,7 +410,7 @@ def _dot_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequenc
 
 dot_product = primitive(  # the weights, then as many inputs, then the bias
     "dot", floats.dot, variadic=_dot_partials, array=arrays.dot, analytic=analytic.dot,
-    latex=_dot_latex, precedence=1, binds=(2,),
+    latex=_dot_latex, precedence=1, binds=(2,), takes=lambda *args: len(args) % 2 == 1,
 )  # fmt: skip
 
 
@@ -432,6 +439,7 @@ def _logsumexp_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> l
 softmax_entry = primitive(  # which entry, as a constant, then the logits
     "softmax", floats.softmax_entry, variadic=_softmax_partials, array=arrays.softmax_entry,
     analytic=analytic.softmax_entry,
+    takes=_is_entry,
     latex=lambda args: rf"\operatorname{{softmax}}_{{{args[0]}}}\left({', '.join(args[1:])}\right)",
 )  # fmt: skip
 logsumexp_of = primitive(
