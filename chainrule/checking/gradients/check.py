@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from ...engine import structures
 from ...engine.backend import Value
 from ...engine.primitives import as_float
 from ...engine.sweeps import topological_order
-from ...engine.transforms import _leaves as leaves_of
-from ...engine.transforms import _like as shaped_like
 from ...engine.transforms import jacobian, vjp
 from ..text import short
 from .complex_step import ComplexStep, own_rounding, rounding_errors
@@ -227,11 +226,13 @@ class _Subject:
         self.function, self.point = function, point
         arguments = _argument_names(function, len(point))
         self.arguments = [
-            path for part, name in zip(point, arguments, strict=True) for path in _paths(part, name)
+            path
+            for part, name in zip(point, arguments, strict=True)
+            for path in structures.paths(part, name)
         ]
         self.numbers = [
             x.data if isinstance(x, Value) else as_float(x, f"check_gradients: {argument}")
-            for x, argument in zip(leaves_of(list(point)), self.arguments, strict=True)
+            for x, argument in zip(structures.leaves(list(point)), self.arguments, strict=True)
         ]
         if not self.numbers:
             raise ValueError("check_gradients: the point holds no number to vary")
@@ -242,15 +243,15 @@ class _Subject:
 
     def flat(self, numbers: Sequence[Any]) -> list[Any]:
         """Return the outputs of the function at *numbers*, from left to right."""
-        result = self.function(*shaped_like(self.point, iter(numbers)))
-        outputs = leaves_of(result)
+        result = self.function(*structures.like(self.point, iter(numbers)))
+        outputs = structures.leaves(result)
         for output in outputs:
             if not isinstance(output, Value):
                 as_float(output, f"result of {self.name}")
         if not outputs:
             raise TypeError(f"{self.name} returned no numbers: {result!r}")
         if not self.results:
-            self.results = _paths(result, self.name)
+            self.results = structures.paths(result, self.name)
         elif len(outputs) != len(self.results):
             raise NotCheckable(
                 f"{self.name} returns {len(self.results)} numbers at the point and {len(outputs)} "
@@ -276,20 +277,6 @@ def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
             names.append(parameter.name)
     names += [f"argument {i}" for i in range(len(names), count)]
     return names[:count]
-
-
-def _paths(structure: Any, name: str) -> list[str]:
-    """Return a name for each number in *structure*, in the order of the transforms."""
-    if isinstance(structure, np.ndarray):
-        return [
-            f"{name}[{', '.join(map(str, index))}]" if index else name
-            for index in np.ndindex(structure.shape)
-        ]
-    if isinstance(structure, dict):
-        return [path for key, x in structure.items() for path in _paths(x, f"{name}[{key!r}]")]
-    if isinstance(structure, (list, tuple)):
-        return [path for i, x in enumerate(structure) for path in _paths(x, f"{name}[{i}]")]
-    return [name]
 
 
 class _Level:

@@ -1,4 +1,4 @@
-"""What a compiled function is given and what it returns: arrays outside, lists of Values inside.
+"""What a compiled function is given: batches, which are arrays, and inside lists of Values.
 
 A batch is an array whose first axis counts the examples.  The function that is recorded sees one
 example, in which every number is a Value, and returns a Value or a structure of some.
@@ -6,12 +6,11 @@ example, in which every number is a Value, and returns a Value or a structure of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
+from ..engine import primitives, structures
 from ..engine.backend import Value
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -66,13 +65,6 @@ def example(batch: Array) -> Any:
     return wrapped(first.tolist())
 
 
-def leaves(structure: Any) -> list[Value]:
-    """Return the Values of an :func:`example`, in order."""
-    if isinstance(structure, list):
-        return [leaf for part in structure for leaf in leaves(part)]
-    return [structure]
-
-
 def numbered(structure: Any, outputs: list[Any], name: str) -> Any:
     """Return *structure* with numbers counted from 0 for its leaves, which go into *outputs*."""
 
@@ -80,38 +72,4 @@ def numbered(structure: Any, outputs: list[Any], name: str) -> Any:
         outputs.append(x if isinstance(x, Value) else primitives.as_float(x, f"result of {name}"))
         return len(outputs) - 1
 
-    return _mapped(structure, leaf)
-
-
-def filled(structure: Any, found: Sequence[Any]) -> Any:
-    """Return a *structure* made by :func:`numbered` with what was *found* for each number.
-
-    An array of numbers comes back as an array whose axes are followed by those of what was found.
-    """
-    return _mapped(structure, lambda number: found[number])
-
-
-def count(structure: Any) -> int:
-    """Return how many numbers a *structure* made by :func:`numbered` has."""
-    numbers: list[int] = []
-    _mapped(structure, numbers.append)
-    return len(numbers)
-
-
-def _mapped(structure: Any, of: Callable[[Any], Any]) -> Any:
-    """Return *structure* with *of* every leaf in its place; its containers stay what they are."""
-    if isinstance(structure, np.ndarray):
-        if not structure.ndim:
-            return of(structure[()])
-        parts = [of(x) for x in structure.ravel().tolist()]
-        shape = (*structure.shape, *(np.shape(parts[0]) if parts else ()))
-        return np.array(parts).reshape(shape)
-    if isinstance(structure, dict):
-        return {key: _mapped(part, of) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        parts = [_mapped(part, of) for part in structure]
-        if isinstance(structure, list):
-            return parts
-        make: Any = getattr(type(structure), "_make", type(structure))  # of a named tuple
-        return make(parts)
-    return of(structure)
+    return structures.mapped(structure, leaf)
