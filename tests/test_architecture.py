@@ -155,6 +155,25 @@ def test_the_table_of_primitives_imports_nothing_of_the_package(module):
     assert all(name.startswith("chainrule.engine.table") for name in ours)
 
 
+RUNNING = "chainrule.checking.diagnosis.running"
+
+
+@pytest.mark.parametrize("name", ["student", "calls", "messages", "results"])
+def test_what_is_loaded_beside_a_submission_is_one_room(name):
+    """The packages around it are not there, and the right answers neither."""
+    ours = {found for found, _ in imports(f"{RUNNING}.{name}") if found.startswith("chainrule")}
+    assert ours <= {
+        RUNNING,
+        *(f"{RUNNING}.{beside}" for beside in ("calls", "messages", "results")),
+    }
+    assert third_party(f"{RUNNING}.{name}") <= {"numpy"}
+
+
+def test_the_guard_of_a_submission_runs_alone():
+    assert not [name for name, _ in imports(f"{RUNNING}.guard") if name.startswith("chainrule")]
+    assert not third_party(f"{RUNNING}.guard")
+
+
 HEAVY = {"graphviz", "pygraphviz", "matplotlib", "rich", "tqdm", "scipy", "torch", "pandas"}
 
 
