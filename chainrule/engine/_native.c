@@ -2009,6 +2009,8 @@ by_serial(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+enum { SLABS_TO_A_LOOK = 1024 }; /* for Ctrl-C: every few milliseconds */
+
 ALWAYS_INLINE void
 list_node(State *state, Node *node, uint64_t floor)
 {
@@ -2020,10 +2022,14 @@ list_node(State *state, Node *node, uint64_t floor)
 
 /* The sweep without gradients: all nodes below *outputs*, a tuple, which holds them from now on, by
    serial number, upwards; where an operand of another *kind* is met, or a node whose serial number is
-   below *floor*, it goes no further.  NULL without an error if one is not a node. */
+   below *floor*, it goes no further.  NULL without an error if one is not a node.  At Ctrl-C it stops
+   and says so by *interrupted*, with an error only if the handler raised one: other Python code must
+   not run while nodes are listed. */
 static Node **
-nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count)
+walk_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count,
+           int *interrupted)
 {
+    *interrupted = 0;
     if (!PyTuple_CheckExact(outputs)) {
         PyErr_SetString(PyExc_TypeError, "expected a tuple");
         return NULL;
@@ -2040,9 +2046,12 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ss
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(outputs); i++) {
         list_node(state, (Node *)PyTuple_GET_ITEM(outputs, i), floor);
     }
-    while (state->queue_length > 0) {
+    for (int slabs = 1; state->queue_length > 0; slabs++) {
         Slab *slab = dequeue(state);
         Node *nodes = nodes_of(slab);
+        if (slabs % SLABS_TO_A_LOOK == 0 && !failed && PyOS_InterruptOccurred()) {
+            failed = *interrupted = 1;
+        }
         if (!failed && n + SLAB_NODES > room) {
             room *= 2;
             Node **more = PyMem_Realloc(found, room * sizeof(Node *));
@@ -2054,10 +2063,11 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ss
                 continue;
             }
             node->listed = 0;
-            if (!failed) {
-                found[n++] = node;
-                n_computed += slab->number != 0;
+            if (failed) {
+                continue;
             }
+            found[n++] = node;
+            n_computed += slab->number != 0;
             Terms terms = terms_of(node);
             for (Py_ssize_t i = 0; i < terms.n; i++) {
                 if (terms.kind[i] & kind) {
@@ -2081,10 +2091,25 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ss
         }
         *count = n;
     }
+    else if (*interrupted) {
+        PyErr_SetInterrupt();
+        (void)PyErr_CheckSignals();
+    }
     else {
         PyErr_NoMemory();
     }
     PyMem_Free(found);
+    return order;
+}
+
+static Node **
+nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count)
+{
+    Node **order;
+    int interrupted;
+    do {
+        order = walk_below(state, outputs, kind, floor, count, &interrupted);
+    } while (interrupted && !PyErr_Occurred()); /* the handler let it go on: from the beginning */
     return order;
 }
 

@@ -172,6 +172,10 @@ def no_grad() -> _Switched:
 
     A derivative that is asked for inside, by ``grad`` and its relatives, is still right; it comes
     without a graph of its own.
+
+    As with every ``with`` statement in Python, Ctrl-C in the very moment of entering or leaving may
+    leave the mode on for this thread: whoever goes on after a KeyboardInterrupt, in a notebook say,
+    sees it by a result without parents, and starts the program anew.
     """
     return _Switched(linking=False)
 

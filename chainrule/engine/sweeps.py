@@ -21,6 +21,7 @@ Partials = Callable[[Node], Sequence[Any]]
 
 stored_partials: Partials = attrgetter("partials")
 _by_serial = attrgetter("serial")
+_PIECE = 2**16  # nodes that are entered in one call, in which nobody looks for Ctrl-C
 
 
 def linked_partials(node: Node) -> Sequence[Any]:
@@ -109,7 +110,9 @@ def pullback(
     """
     order = topological_order(outputs) if inputs is None else paths(inputs, outputs)
     empty = 0.0 if partials_of is stored_partials else _Nothing()
-    adjoints: dict[Node, Any] = dict.fromkeys(order, empty)
+    adjoints: dict[Node, Any] = {}
+    for i in range(0, len(order), _PIECE):
+        adjoints.update(dict.fromkeys(order[i : i + _PIECE], empty))
     adjoints.update(outputs if inputs is None else _only(outputs, adjoints))
     for node in reversed(order):
         if parents := node.parents:

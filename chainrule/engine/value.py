@@ -18,7 +18,7 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, SupportsFloat, overload
 
@@ -39,6 +39,34 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _serials = itertools.count()
 _UFUNCS = {row.array: row for row in primitives.TABLE.values() if isinstance(row.array, np.ufunc)}
 _UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
+_UFUNCS |= {np.fabs: primitives.absolute, np.float_power: primitives.power}
+_DERIVED: dict[np.ufunc, Callable[[Any], Any]] = {
+    np.reciprocal: lambda x: primitives.divide(1.0, x),
+    np.conjugate: lambda x: x,
+    np.deg2rad: lambda x: x * (math.pi / 180.0),
+    np.radians: lambda x: x * (math.pi / 180.0),
+    np.rad2deg: lambda x: x * (180.0 / math.pi),
+    np.degrees: lambda x: x * (180.0 / math.pi),
+}
+"""NumPy's functions that are not rows, but written with them."""
+_STEPS = "its derivative is 0 wherever there is one, so take np.{name}(v.data)"
+_LOGICAL = "a Value is neither true nor false: compare it, v > 0, or take v.data"
+_INSTEAD = {
+    "fmax": "use cr.maximum, which does not skip nan",
+    "fmin": "use cr.minimum, which does not skip nan",
+    "clip": "write cr.minimum(cr.maximum(v, low), high)",
+    "matmul": "use cr.dot of two lists, or @ on arrays of Values",
+    "vecdot": "use cr.dot of two lists, or @ on arrays of Values",
+    "copysign": "write cr.where(cr.less(sign, 0.0), -cr.abs(v), cr.abs(v))",
+    "heaviside": "write cr.where(cr.less(v, 0.0), 0.0, 1.0)",
+    "logaddexp2": "write cr.log2(cr.exp2(a) + cr.exp2(b))",
+    "ldexp": "write v * 2.0**n",
+    "expit": "use cr.sigmoid",
+    "log_expit": "use cr.logsigmoid",
+    **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "logical_not"), _LOGICAL),
+    **dict.fromkeys(("isfinite", "isinf", "isnan", "signbit"), "ask np.{name}(v.data)"),
+    **dict.fromkeys(("floor", "ceil", "rint", "trunc", "floor_divide"), _STEPS),
+}
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
@@ -241,12 +269,36 @@ class Common:
         if method == "__call__" and not kwargs:
             if ufunc in _UFUNCS:
                 return _UFUNCS[ufunc](*args)
+            if ufunc in _DERIVED:
+                return _DERIVED[ufunc](*args)
             if ufunc in _COMPARISONS:
                 return ufunc(*(_boxed(a) for a in args)).astype(bool)[()]
-        raise TypeError(
-            f"numpy.{ufunc.__name__} does not work on a Value: use chainrule's function of that "
-            "purpose, or an array of Values"
+        raise TypeError(_without_row(ufunc, method, kwargs))
+
+
+def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str:
+    """Say what to write in place of what NumPy was asked to do with a Value."""
+    name = ufunc.__name__
+    module = "numpy." if getattr(np, name, None) is ufunc else ""
+    if ufunc in _UFUNCS or ufunc in _DERIVED or ufunc in _COMPARISONS:
+        what = f"{name}.{method}" if method != "__call__" else f"{name} with {', '.join(kwargs)}"
+        return (
+            f"{module}{what} does not work on a Value: call np.{name} on Values or on arrays of "
+            "them, and the functions of chainrule, such as cr.sum, on lists"
         )
+    if name in primitives.BUILT_IN and name.isidentifier():
+        advice = f"use cr.{name}"
+    elif name in _INSTEAD:
+        advice = _INSTEAD[name].format(name=name)
+    else:
+        arguments = ", ".join("abcdefgh"[: ufunc.nin] if ufunc.nin > 1 else "x")
+        slopes = ", ".join([f"lambda {arguments}, y: ..."] * ufunc.nin)
+        advice = (
+            f"chainrule has no function of that purpose; cr.primitive adds one: {name} = "
+            f'cr.primitive("{name}", lambda {arguments}: float({module.replace("numpy", "np")}'
+            f"{name}({arguments})), [{slopes}]), with the partial derivative for each ..."
+        )
+    return f"{module}{name} does not work on a Value: {advice}"
 
 
 class Value(Common, Methods):
@@ -490,6 +542,16 @@ class Value(Common, Methods):
         if not {Value, float}.issuperset(map(type, args)):
             args = tuple(a if type(a) is Value else as_operand(a, row.name) for a in args)
         return _apply(row, args)
+
+
+def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda self: function(self)
+
+
+for _ufunc, _function in (_UFUNCS | _DERIVED).items():
+    # What NumPy calls on each element of an array of Values, where it has no operator for it.
+    if _ufunc.nin == 1 and not hasattr(Value, _ufunc.__name__):
+        setattr(Common, _ufunc.__name__, _method(_function))
 
 
 # --- making nodes ------------------------------------------------------------------------------

@@ -104,14 +104,14 @@ class Evidence:
                 unit = int(np.argmax(np.abs(D - true)[:, 0]))
                 lines.append(
                     f"{alone} your {delta} is right, for the gradient of the weights is; that of "
-                    f"the biases is not. {self._entry(layer, unit, 0)}"
+                    f"the biases is not: {self._entry(layer, unit, 0)}"
                 )
                 continue
             if biases:
                 unit, column = divmod(int(np.argmax(np.abs(D - true))), D.shape[1])
                 lines.append(
                     f"{alone} your {delta} is right, for the gradient of the biases is; its "
-                    f"product with the activations is not. {self._entry(layer, unit, column)}"
+                    f"product with the activations is not: {self._entry(layer, unit, column)}"
                 )
                 continue
             unit = int(np.argmax(np.abs(D - true)[:, 0]))

@@ -130,9 +130,9 @@ class Primitive:
     def on_arrays(self, *arrays: Any) -> Any:
         """Return the array form as floats, also where it gives truth values or objects."""
         found = self.array(*arrays)
-        if type(found) is np.ndarray and found.dtype.kind == "f":
+        if isinstance(found, np.ndarray) and found.dtype.kind == "f":
             return found
-        return np.asarray(found, dtype=float)
+        return np.asanyarray(found, dtype=float)  # a mask is kept
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""
