@@ -38,7 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     name = arguments.name or demos.NAMES[0]
     if name not in demos.NAMES:
-        raise RequestError(f"no demo is named {name!r}; there are {', '.join(demos.NAMES)}")
+        raise RequestError(
+            f"there is no demo named {name!r}; the demos are {', '.join(demos.NAMES)}"
+        )
     demo: Callable[..., None] = _module(name).main
     given = {
         option: value

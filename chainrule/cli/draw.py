@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     except ExpressionError as error:
         raise RequestError(str(error)) from None
     if not isinstance(root, Value):
-        raise RequestError(f"{text} = {root} has no names, so no derivatives")
+        raise RequestError(f"{text} = {root} has no names, so it has no derivatives")
     root.backward()
     if arguments.output is not None:
         _save(root, arguments.output, text)

@@ -141,7 +141,7 @@ class _Walk(ast.NodeVisitor):
             self.generic_visit(node)
         name = node.func.id
         if name not in self.functions:
-            raise ExpressionError(f"no function is named {name!r}: {self._known(name)}")
+            raise ExpressionError(f"there is no function named {name!r}: {self._known(name)}")
         if name in _OF_A_LIST and not (len(node.args) == 1 and isinstance(node.args[0], ast.List)):
             inside = ", ".join(ast.unparse(argument) for argument in node.args) or "x, y"
             raise ExpressionError(

@@ -184,8 +184,8 @@ def check_gradients(
     0, there is a derivative, and the conventions that miss it are reported as wrong.
 
     NotCheckable is raised if there is nothing to compare with: a value or a derivative that is
-    infinite there, the edge of a domain, a function that gives another answer each time, or one
-    that ignores its arguments.  Cost: at least six evaluations for each number in the point.
+    infinite there, the edge of a domain, a function that returns a different result each time or
+    ignores its arguments.  Cost: at least six evaluations for each number in the point.
 
     The surprise: *function* must use the arguments it is given.  In a closure over the parameters
     of a model there is nothing to vary.
@@ -235,7 +235,7 @@ class _Subject:
             for x, argument in zip(structures.leaves(list(point)), self.arguments, strict=True)
         ]
         if not self.numbers:
-            raise ValueError("check_gradients: the point holds no number to vary")
+            raise ValueError("check_gradients: the point has no numbers to vary")
         for x, argument in zip(self.numbers, self.arguments, strict=True):
             if not math.isfinite(x):
                 raise NotCheckable(f"{argument} = {x}: derivatives are checked at finite points")
@@ -255,7 +255,7 @@ class _Subject:
         elif len(outputs) != len(self.results):
             raise NotCheckable(
                 f"{self.name} returns {len(self.results)} numbers at the point and {len(outputs)} "
-                "when called again, or close by"
+                "when called again, or nearby"
             )
         return outputs
 
@@ -338,9 +338,9 @@ class _Level:
         if list(before) != list(after):
             subject = self.subject
             raise NotCheckable(
-                f"{subject.name} gives another answer each time: {subject.written(before)}, then "
-                f"{subject.written(after)} at the same point; fix its random numbers, and let it "
-                "keep no state"
+                f"{subject.name} returns a different result each time: {subject.written(before)}, "
+                f"then {subject.written(after)} at the same point; fix its random numbers, and let "
+                "it keep no state"
             )
 
     def rows(self) -> list[CheckedDerivative]:
@@ -466,7 +466,7 @@ class _Level:
                     lost.append(f"{value} at {neighbour!r}")
         return (
             f"{name} cannot be checked at {argument} = {x!r}, the edge of the domain: "
-            f"{' and '.join(lost) or 'not finite close by'} (slope {slope.left:.4g} on the left, "
+            f"{' and '.join(lost) or 'not finite nearby'} (slope {slope.left:.4g} on the left, "
             f"{slope.right:.4g} on the right; autograd reports {reported!r}); choose a point inside"
         )
 
