@@ -155,6 +155,19 @@ def test_the_table_of_primitives_imports_nothing_of_the_package(module):
     assert all(name.startswith("chainrule.engine.table") for name in ours)
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_private_to_a_file_stays_in_it(module):
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    private = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module  # else it is a module
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not private
+
+
 RUNNING = "chainrule.checking.diagnosis.running"
 
 

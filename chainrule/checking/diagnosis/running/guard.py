@@ -51,6 +51,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if os.name == "posix" and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)  # this process too: it has nothing left to do
+    os._exit(0)  # a thread still reads, and must not be waited for
 
 
 def _feed(process: subprocess.Popen[bytes], request: bytes) -> None:
@@ -68,7 +69,7 @@ def _follow(process: subprocess.Popen[bytes]) -> None:
 
 def _adopt() -> bool:
     """Become the parent of orphans among the descendants; return whether that can be done."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not Path("/proc/self/stat").exists():
         return False
     try:
         return bool(ctypes.CDLL(None).prctl(_ADOPTS_ORPHANS, 1, 0, 0, 0) == 0)
