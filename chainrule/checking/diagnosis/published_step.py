@@ -6,15 +6,16 @@ replay the mistakes against, if it is given with its digits.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from ... import backprop
 from ..problem import Array, Problem
+from . import findings
 from .algorithm import Run
 from .catalogue import Made, Match, catalogue_of
-from .mistakes import MISTAKES
+from .mistakes import BY_CODE, MISTAKES
 from .reporting import Alternative, Finding, Report
 from .worked import rule_for, rule_text
 
@@ -78,17 +79,14 @@ def diagnose_step(
     return Report(problem, (finding,), name=name)
 
 
-def _finding(code: str, problem: Problem, evidence: str, others: Any = ()) -> Finding:
-    row = next(row for row in MISTAKES if row.code == code)
-    rule = rule_for(row.rule, problem)
-    return Finding(
-        code,
-        None,
-        row.says,
-        row.fix,
-        rule,
-        rule_text(rule),
-        evidence=evidence,
+def _finding(
+    code: str, problem: Problem, evidence: str, others: tuple[Alternative, ...] = ()
+) -> Finding:
+    rule = rule_for(BY_CODE[code].rule, problem)
+    return replace(
+        findings.bare(code, evidence),
+        rule=rule,
+        formula=rule_text(rule),
         confidence="one of several" if others else "certain",
         alternatives=others,
     )
