@@ -6,16 +6,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 from . import table, value
-from ._extension import native
 from .methods import add_to
+from .native import core
 
-if TYPE_CHECKING or native is None:
+if TYPE_CHECKING or core is None:
     from .value import Value, make_node
 
     backend = "python"
 else:
-    native.connect(table, value)
-    Value, make_node = native.Value, native.make_node
+    core.connect(table, value)
+    Value, make_node = core.Value, core.make_node
     Value.__name__ = "Value"  # else the interpreter's messages would say chainrule.Value
     Value.__doc__ = value.Value.__doc__
     # Copied, not inherited: every class written in Python makes its heirs collectable.

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from ._extension import native
+from .native import core
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -54,7 +54,7 @@ class Mode:
 
 _OFF = Mode()
 _mode: ContextVar[Mode] = ContextVar("chainrule_mode", default=_OFF)
-active: list[int] = [] if native is None else native.entered_modes
+active: list[int] = [] if core is None else core.entered_modes
 """The threads that entered a mode and have not left it, as often as that holds.
 
 Entries come and go in one step each, without a lock: the holder of one could be interrupted by a

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import modes, primitives
-from ._extension import native
+from .native import core
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -32,10 +32,10 @@ def _published(signature: str) -> Callable[[_F], _F]:
     """Put the native core's entry before a function, which it asks where C does not know better."""
 
     def publish(function: _F) -> _F:
-        if native is None:
+        if core is None:
             return function
         doc = f"{function.__name__}({signature})\n--\n\n{function.__doc__}"
-        return native.published(function, doc)  # type: ignore[no-any-return]
+        return core.published(function, doc)  # type: ignore[no-any-return]
 
     return publish
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from ._extension import native
+from .native import core
 from .table import as_float
 
 Node = Any
@@ -54,7 +54,7 @@ def linked_partials(node: Node) -> Sequence[Any]:
 def topological_order(outputs: Iterable[Node]) -> list[Node]:
     """Return *outputs* and all that they depend on, every parent before its children."""
     nodes = list(dict.fromkeys(outputs))
-    if native is not None and (order := native.topological_order(tuple(nodes))) is not None:
+    if core is not None and (order := core.topological_order(tuple(nodes))) is not None:
         return order  # type: ignore[no-any-return]
     seen = set(nodes)
     for node in nodes:  # grows while it is read
@@ -72,7 +72,7 @@ def paths(inputs: Iterable[Node], outputs: Iterable[Node]) -> list[Node]:
     at: the cost is that of the graph made since, however large the one it stands on.
     """
     inputs, todo = tuple(inputs), list(outputs)
-    if native is not None and (order := native.paths(inputs, tuple(todo))) is not None:
+    if core is not None and (order := core.paths(inputs, tuple(todo))) is not None:
         return order  # type: ignore[no-any-return]
     since = min([node.serial for node in inputs], default=math.inf)
     younger: set[Node] = set()

@@ -4,9 +4,9 @@ Every operation on Values makes a node that holds its result, its parents and, f
 the partial derivative with respect to each parent; what they are stands in the table of primitives.
 A node refers to older nodes only, so a graph has no cycles: it is freed as soon as it is dropped.
 
-``_native.c`` is the same class in C.  What need not be fast stands here once for both: ``Common``,
-whose methods both have, and the functions marked as asked by ``_native.c``, which it calls whenever
-an operation leaves the path of plain floats and Values.
+``native`` is the same class in C.  What need not be fast stands here once for both: ``Common``,
+whose methods both have, and the functions marked as asked by the C core, which it calls whenever an
+operation leaves the path of plain floats and Values.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from . import modes
 from . import table as primitives
-from ._extension import native
 from .methods import Methods, add_to
+from .native import core
 from .sweeps import pullback
 from .table import Primitive, as_float
 
@@ -158,7 +158,7 @@ def _take_backward(node: Any, function: Callable[[], object]) -> None:
     if isinstance(node, Value):
         node.partials = partials
     else:
-        native.write_partials(node, partials)
+        core.write_partials(node, partials)
 
 
 class Common:
@@ -591,7 +591,7 @@ def _settle(node: Value) -> None:
         node.primitive = None
 
 
-# The next ten, as_float and GIVEN are asked by _native.c too.
+# The next ten, as_float and GIVEN are asked by the C core too.
 
 
 def as_operand(x: Any, doing: str) -> float:
@@ -712,7 +712,7 @@ def _checked_children(children: Any) -> tuple[Any, ...]:
 def refuse_attribute(name: str) -> NoReturn:
     """Raise the AttributeError of setting an attribute that no Value has.
 
-    Only _native.c asks: the class here would need a ``__setattr__``, at a tenth of its speed.
+    Only the C core asks: the class here would need a ``__setattr__``, at a tenth of its speed.
     """
     raise AttributeError(
         f"'Value' object has no attribute {name!r}, and takes no new ones: keep what belongs to a "
@@ -853,7 +853,7 @@ def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
     return make_node(row, operands, parents, y, partials)
 
 
-# The next two, and coerced, are asked by _native.c too.
+# The next two, and coerced, are asked by the C core too.
 
 
 def evaluate(

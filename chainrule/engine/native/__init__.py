@@ -1,4 +1,4 @@
-"""The compiled module ``_native``, or None where it was not built or is switched off.
+"""The compiled module ``_core``, or None where it was not built or is switched off.
 
 ``CHAINRULE_NO_EXTENSIONS=1`` switches it off.  The table of primitives, the modes and the sweeps
 ask here for what C can do for them; which ``Value`` that makes is decided in ``backend``.
@@ -17,7 +17,7 @@ def _load() -> Any:
     if os.environ.get("CHAINRULE_NO_EXTENSIONS", "") not in ("", "0"):
         return None
     try:
-        return importlib.import_module("._native", __package__)
+        return importlib.import_module("._core", __name__)
     except ImportError:  # no compiler when it was installed, or another interpreter's
         if _buildable():
             warnings.warn(
@@ -41,4 +41,4 @@ def _buildable() -> bool:
     )
 
 
-native: Any = _load()
+core: Any = _load()
