@@ -10,6 +10,7 @@ Values alike.
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from ..native import Row
 from .alike import same_definition
 
 Partial = Callable[..., Any] | float | None
@@ -58,14 +60,13 @@ def _advice(x: Any) -> str:
     return "expected an int, float, Fraction, NumPy scalar or Value"
 
 
-class Primitive:
+class Primitive(Row):
     """One row of the table: a differentiable operation, callable on numbers, arrays and Values.
 
     Made by :func:`primitive`, which describes the fields.
     """
 
     __slots__ = (
-        "_kernel",
         "analytic",
         "arity",
         "array",
@@ -83,8 +84,6 @@ class Primitive:
         "variadic",
     )
 
-    _kernel: object
-    """What computes this row in C, where there is such a thing; set from outside, else None."""
     name: str
     scalar: Callable[..., float]
     array: Callable[..., Any]
@@ -102,7 +101,16 @@ class Primitive:
     found_by: Callable[[str], Primitive]
     """What gives this row back by its name, when a pickled graph is loaded."""
 
-    def __call__(self, *args: Any) -> Any:
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any) -> Any: ...
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.applied)
+
+    def applied(self, *args: Any) -> Any:
+        """Return the row of *args*: what a call does, where C does not do it."""
         for arg in args:
             if type(arg) is not float:
                 return self._dispatch(args)
@@ -356,7 +364,7 @@ def primitive(
         raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
-    row._kernel, row.found_by = None, named
+    row.found_by = named
     row.name, row.scalar = name, scalar
     row.partials = tuple(
         [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
@@ -385,7 +393,7 @@ def position_of(row: Primitive, name: str = "") -> Primitive:
     found = Primitive()
     for slot in Primitive.__slots__:
         setattr(found, slot, getattr(row, slot))
-    found._kernel, found.found_by = None, functools.partial(position_of, row)
+    found.found_by = functools.partial(position_of, row)
     found.name = f"{row.name}, position"
     found.scalar = lambda *args: float(choose(*args))
     found.array = functools.partial(_elementwise, found.scalar)
