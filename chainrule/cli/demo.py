@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import demos
+import chainrule.demos as demos
+
 from .requests import RequestError, from_on
 
 SUMMARY = "run a demo"

@@ -1,4 +1,4 @@
-"""Which ``Value`` this process uses: the one in C where it was built, else the reference."""
+"""The choice of ``Value`` for this process: the class in C if it was built, else the reference."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING or core is None:
 else:
     core.connect(table, value)
     Value, make_node = core.Value, core.make_node
-    Value.__name__ = "Value"  # else the interpreter's messages would say chainrule.Value
+    Value.__name__ = "Value"  # otherwise the interpreter's messages would say chainrule.Value
     Value.__doc__ = value.Value.__doc__
-    # Copied, not inherited: every class written in Python makes its heirs collectable.
+    # Copied, not inherited: a subclass of a class written in Python is tracked by the collector.
     for name, behaviour in vars(value.Common).items():
         if isinstance(behaviour, (FunctionType, property)):
             setattr(Value, name, behaviour)

@@ -1,4 +1,4 @@
-"""Between many Values and one vector: how optimisers, Theta matrices and files see leaves."""
+"""Copies between many Values and one vector, for optimisers, Theta matrices and files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _one_each(doing: str, values: Sequence[Value], vector: Any) -> Vector:
 def write_data(values: Sequence[Value], vector: Any) -> None:
     """Set the data of the leaves *values* from *vector*, one number each.
 
-    ValueError if their number differs; AttributeError if one of *values* is no leaf.  Nothing is
+    ValueError if their number differs; AttributeError if one of *values* is not a leaf.  Nothing is
     written in either case.
     """
     vector = _one_each("write_data", values, vector)
@@ -57,8 +57,8 @@ def write_data(values: Sequence[Value], vector: Any) -> None:
 def add_grads(values: Sequence[Value], vector: Any) -> None:
     """Add *vector* to the gradients of the leaves *values*, one number each, as a sweep would.
 
-    A leaf that stands in *values* several times gets each of its numbers.  ValueError if their
-    number differs; AttributeError if one of *values* is no leaf, since the gradients of computed
+    A leaf that occurs in *values* several times gets each of its numbers.  ValueError if their
+    number differs; AttributeError if one of *values* is not a leaf, since the gradients of computed
     nodes start fresh at each sweep.  Nothing is added in either case.
     """
     vector = _one_each("add_grads", values, vector)

@@ -1,7 +1,7 @@
-"""The compiled module ``_core``, or None where it was not built or is switched off.
+"""The compiled module ``_core``, or None if it was not built or is switched off.
 
 ``CHAINRULE_NO_EXTENSIONS=1`` switches it off.  The table of primitives, the modes and the sweeps
-ask here for what C can do for them; which ``Value`` that makes is decided in ``backend``.
+look here for what C can do for them; ``backend`` decides which ``Value`` this process uses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 def _load() -> Any:
@@ -22,8 +22,8 @@ def _load() -> Any:
         if _buildable():
             warnings.warn(
                 "chainrule runs in pure Python here, some fifty times slower than in C: the C "
-                "core was not built at installation. Install a C compiler and then chainrule anew, "
-                "or set CHAINRULE_NO_EXTENSIONS=1 to say that this is meant.",
+                "core was not built at installation. Install a C compiler and reinstall chainrule, "
+                "or set CHAINRULE_NO_EXTENSIONS=1 if pure Python is what you want.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -31,7 +31,7 @@ def _load() -> Any:
 
 
 def _buildable() -> bool:
-    """Return whether the C core can be had on such an interpreter."""
+    """Return whether the C core can be built for this interpreter."""
     import sysconfig
 
     return (
@@ -42,3 +42,20 @@ def _buildable() -> bool:
 
 
 core: Any = _load()
+
+
+if TYPE_CHECKING or core is None:
+
+    class Row:
+        """What the class of the table's rows is derived from: a call asks ``applied``."""
+
+        __slots__ = ()
+
+        applied: Any
+
+        def __init_subclass__(cls) -> None:
+            super().__init_subclass__()
+            cls.__call__ = cls.applied  # type: ignore[method-assign]
+
+else:
+    Row = core.Row  # which asks a kernel first
