@@ -1,7 +1,7 @@
-"""What a compiled function is given: batches, which are arrays, and inside lists of Values.
+"""Arguments of a compiled function: arrays outside, lists of Values inside.
 
-A batch is an array whose first axis counts the examples.  The function that is recorded sees one
-example, in which every number is a Value, and returns a Value or a structure of some.
+A batch is an array whose first axis counts the examples.  The recorded function sees one example,
+in which every number is a Value, and returns a Value or a structure of Values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def floats(given: Any, what: str) -> Array:
-    """Return *given*, the *what* of a message, as an array of float whose rows are examples."""
+    """Return *given*, called *what* in messages, as an array of float whose rows are examples."""
     if isinstance(given, np.ma.MaskedArray):
         raise TypeError(
             f"{what} is a masked array; expected numbers only: fill or leave out the rest"
@@ -37,17 +37,17 @@ def floats(given: Any, what: str) -> Array:
         raise ValueError(
             f"{what} is a single number; expected a batch, whose first axis counts the examples"
         )
-    with np.errstate(over="ignore"):  # a long double beyond the range becomes inf, as in a Value
+    with np.errstate(over="ignore"):  # a long double that is too large becomes inf, as in a Value
         found: Array = array.astype(float, copy=False)
     return found
 
 
 def _from_objects(given: Any, array: Any, what: str) -> Any:
-    """Return an array of objects that are numbers, such as fractions, as one of float."""
+    """Return an array of number objects, such as fractions, as an array of float."""
     if any(isinstance(x, Value) for x in array.flat):
         raise TypeError(
-            f"{what} holds Values; expected plain numbers: in a function of Values call the "
-            "function that was compiled, not the compiled one"
+            f"{what} holds Values; expected plain numbers: in a function of Values, call the "
+            "original function, not the compiled one"
         )
     if not array.ndim:
         raise TypeError(f"{what} is {given!r:.80}; expected an array, or a nested list, of numbers")
@@ -56,7 +56,7 @@ def _from_objects(given: Any, array: Any, what: str) -> Any:
 
 
 def example(batch: Array) -> Any:
-    """Return the first example of *batch* with Values for its numbers; zeros if there is none."""
+    """Return the first example of *batch* with Values for its numbers, or zeros if it is empty."""
     first = batch[0] if len(batch) else np.zeros(batch.shape[1:])
 
     def wrapped(x: Any) -> Any:
@@ -66,7 +66,7 @@ def example(batch: Array) -> Any:
 
 
 def numbered(structure: Any, outputs: list[Any], name: str) -> Any:
-    """Return *structure* with numbers counted from 0 for its leaves, which go into *outputs*."""
+    """Return *structure* with its leaves numbered from 0; the leaves are appended to *outputs*."""
 
     def leaf(x: Any) -> int:
         outputs.append(x if isinstance(x, Value) else primitives.as_float(x, f"result of {name}"))
