@@ -1,7 +1,8 @@
 """The command line: ``chainrule demo``, ``draw``, ``check`` and ``bench``.
 
-Each subcommand imports what it needs when it runs.  Exit status 0 is success, 1 a failure on the
-way, 2 a request that cannot be understood or carried out, told in one line, and 130 Ctrl-C.
+Each subcommand imports what it needs when it runs.  Exit status 0 means success, 1 a failure while
+running, 2 a request that cannot be understood or carried out, with one line that says why, and 130
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _RequestError(Exception):
 
 
 class _FailureError(Exception):
-    """Something that went wrong on the way, for no fault of the request: exit status 1."""
+    """A failure while running that is not the fault of the request: exit status 1."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def _carried_out(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         return _fail(str(interrupt) or "interrupted", 130)
     except BrokenPipeError:
-        # What is still buffered must not be tried again when Python exits.
+        # Buffered output must not be written again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -85,7 +86,7 @@ def _fail(message: str, status: int) -> int:
 def _with_minus(given: Sequence[str]) -> list[str]:
     """Let the expression of ``draw`` begin with a minus sign, which argparse takes for an option.
 
-    After a space it does not; the options that begin with the same letter keep their meaning.
+    After a space it does not.  Options that begin with the same letter keep their meaning.
     """
     if given[:1] != ["draw"]:
         return list(given)
@@ -98,7 +99,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
-        if rest and " " in self.prog:  # a command, not the whole
+        if rest and " " in self.prog:  # a subcommand, not the main parser
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return found, rest
 
@@ -120,14 +121,16 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "demo",
         help="run a demo",
         description="Run a demo: by default digits, which trains a network on real handwriting.",
-        epilog="An option that is not given has the demo's own default.",
+        epilog="If you do not give an option, the demo uses its own default.",
     )
     demo.add_argument("name", nargs="?", metavar="NAME", help="one of: " + ", ".join(demos.NAMES))
     demo.add_argument("--list", action="store_true", help="say what each demo shows, and stop")
-    demo.add_argument("--out", type=Path, metavar="DIR", help="the directory for what is written")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="the directory for the output files")
     demo.add_argument("--epochs", type=_from(1), metavar="N", help="passes over the training data")
-    demo.add_argument("--seed", type=_from(0), metavar="N", help="of everything random")
-    demo.add_argument("--quiet", action="store_true", default=None, help="results, no progress")
+    demo.add_argument("--seed", type=_from(0), metavar="N", help="the seed of all random numbers")
+    demo.add_argument(
+        "--quiet", action="store_true", default=None, help="print results, not progress"
+    )
     demo.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
     demo.set_defaults(run=_demo)
 
@@ -138,7 +141,11 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     draw.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
     draw.add_argument(
-        "--at", action="append", default=[], metavar="NAME=NUMBER,...", help="what the names are"
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER,...",
+        help="the values of the names",
     )
     draw.add_argument(
         "-o", "--output", metavar="FILE", help="write the drawing there (- for standard output)"
@@ -156,11 +163,11 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench",
         help="measure what an operation costs, beside plain floats and other libraries",
-        description="Print nanoseconds per scalar operation for plain floats, chainrule and those "
-        "of micrograd, xad and torch that are installed, in one process, taking turns.",
+        description="Print nanoseconds per scalar operation for plain floats, chainrule, and "
+        "micrograd, xad and torch if they are installed, taking turns in one process.",
     )
     bench.add_argument(
-        "--rounds", type=_from(1), metavar="N", default=5, help="turns that each takes"
+        "--rounds", type=_from(1), metavar="N", default=5, help="the number of turns for each"
     )
     bench.add_argument("--quick", action="store_true", help="small sizes only, as a smoke test")
     bench.set_defaults(run=_bench)
@@ -203,7 +210,7 @@ def _demo(arguments: argparse.Namespace) -> None:
         return
     name = arguments.name or demos.NAMES[0]
     if name not in demos.NAMES:
-        raise _RequestError(f"no demo is named {name!r}; there are {', '.join(demos.NAMES)}")
+        raise _RequestError(f"no demo is named {name!r}; choose from {', '.join(demos.NAMES)}")
     demo: Callable[..., None] = _module(name).main
     given = {
         option: value
@@ -214,7 +221,7 @@ def _demo(arguments: argparse.Namespace) -> None:
         raise _RequestError(f"the demo {name} has no option --{option}")
     if arguments.markdown is not None:
         with arguments.markdown.open("a"):
-            pass  # a file that cannot be written is better known before the work than after it
+            pass  # find out that a file cannot be written before the work, not after it
     try:
         demo(**given)
     except ModuleNotFoundError as error:  # what only this demo needs
@@ -245,12 +252,12 @@ def _draw(arguments: argparse.Namespace) -> None:
     except ExpressionError as error:
         raise _RequestError(str(error)) from None
     if not isinstance(root, Value):
-        raise _RequestError(f"{text} = {root} has no names, so no derivatives")
+        raise _RequestError(f"{text} = {root} has no names, so there are no derivatives to draw")
     root.backward()
     if arguments.output is not None:
         _save(root, arguments.output, text)
 
-    # Where the drawing is on standard output it stands there alone, to be piped on.
+    # A drawing on standard output is the only thing there, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
     print(f"{text} = {root.data}", file=report)
     for name, leaf in leaves.items():
@@ -270,7 +277,7 @@ def _save(root: Any, output: str, title: str) -> None:
             drawing.save(output)
     except OSError as error:  # a full disk does not say which file
         raise OSError(error.errno, error.strerror, output) from error
-    except ValueError as error:  # too large, or a suffix that is none
+    except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise _RequestError(f"-o {output}: {says}") from None
     except viz.GraphvizError as error:
@@ -285,7 +292,7 @@ def _values(given: Sequence[str]) -> dict[str, float]:
         if not (name.isidentifier() and equals):
             raise _RequestError(f"--at {item!r}: expected NAME=NUMBER, such as x=2")
         if name in values:
-            raise _RequestError(f"--at gives {name!r} twice")
+            raise _RequestError(f"--at gives {name!r} twice; expected one value for each name")
         try:
             values[name] = float(number)
         except ValueError:
