@@ -72,7 +72,12 @@ class Lifted:
             return self.replay.forward(read_data(self.captured), batch)
         if self._arrays is None and self.replay is not None:
             return self.replay.columns.forward(read_data(self.captured), batch)
-        return self.arrays.forward(batch, count(self.result))
+        return self.arrays.forward(batch, self.size)
+
+    @functools.cached_property
+    def size(self) -> int:
+        """How many numbers the result has."""
+        return count(self.result)
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the one output over the examples, and its gradient."""
@@ -86,11 +91,11 @@ class Lifted:
         return mean, _picked(found, self._from_arrays)
 
     @functools.cached_property
-    def _from_replay(self) -> Ids | None:
+    def _from_replay(self) -> Places | None:
         return _places(self.parameters, self.captured)
 
     @functools.cached_property
-    def _from_arrays(self) -> Ids | None:
+    def _from_arrays(self) -> Places | None:
         return _places(self.parameters, self.arrays.parameters)
 
     def test(self, batch: Sequence[Array]) -> None:
@@ -209,17 +214,27 @@ def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> L
     return Lifted(None, parameters, captured, result, stats, passes, replay, arrays)
 
 
-def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Ids | None:
-    """Return where each of *parameters* stands in *leaves*, -1 for none; None if all do as here."""
+class Places(NamedTuple):
+    """Where in a gradient the entries that are wanted stand; behind the last one if nowhere."""
+
+    at: Ids
+    all_stand: bool
+
+
+def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Places | None:
+    """Return where each of *parameters* stands in *leaves*; None if all do as here."""
     if tuple(parameters) == tuple(leaves):
         return None
     place = {leaf: i for i, leaf in enumerate(leaves)}
-    return np.array([place.get(x, -1) for x in parameters], dtype=np.int64)
+    at = np.array([place.get(x, len(leaves)) for x in parameters], dtype=np.int64)
+    return Places(at, place.keys() >= set(parameters))
 
 
-def _picked(found: Array, places: Ids | None) -> Array:
-    """Return the entries of *found* at *places*, 0.0 for none."""
-    return found if places is None else np.append(found, 0.0)[places]
+def _picked(found: Array, places: Places | None) -> Array:
+    """Return the entries of *found* at *places*, 0.0 for those that stand nowhere."""
+    if places is None:
+        return found
+    return (found if places.all_stand else np.append(found, 0.0)).take(places.at)
 
 
 def _order(recording: Recording) -> list[int]:

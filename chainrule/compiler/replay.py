@@ -26,9 +26,8 @@ from ..engine.native import core as native
 from ..engine.primitives import Primitive
 from ..engine.vectors import read_grads
 from .columns import Columns
+from .structures import Array
 from .tape import CONSTANT, Ids, Tape, depths
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine, an
 # array operation on a few numbers, and forward and backward of a node on columns.

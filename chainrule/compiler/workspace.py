@@ -21,8 +21,7 @@ from ..engine.backend import Value
 from ..engine.vectors import read_data
 from .program import Program
 from .rewriting import rewritten
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from .structures import Array
 
 _PART = 250_000  # numbers in the largest array of a part: 2 MB, and as much for every other step
 _SIZES = 4  # of a batch, for which arrays are kept: those of its parts, and some more
