@@ -436,7 +436,6 @@ class Pullback:
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
         if number in self.shaded:  # nothing equals a nan maximum, and 0 divided by 0 ties is nan
-            share = primitives.damped(primitives.divide(1.0, count), adjoint)
             share: Operand = primitives.damped(primitives.divide(1.0, count), adjoint)
         else:
             share = primitives.divide(adjoint, count)
