@@ -57,6 +57,7 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".[test]", *group("types"))
     session.run("mypy")
+    session.run("pytest", "tests/typing")
 
 
 @nox.session
@@ -89,6 +90,8 @@ def docs(session: nox.Session) -> None:
     """The generated pages say what the code says now, and all pages render."""
     session.install("-e", ".[test]")
     session.run("python", "docs/build.py", "--check")
+    session.run("python", "tools/stubs.py", "--check")
+    session.run("python", "tools/kernels.py", "--check")
     session.run("python", "-m", "pytest", "tests/docs", "docs", "README.md")
 
 

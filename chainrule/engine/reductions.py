@@ -1,4 +1,7 @@
-"""Sums and normalisers of many numbers, each a single node however many terms it has.
+# Of plain numbers they give a number, and of anything wider a Value: the signatures overlap.  Of an
+# array NumPy's types do not say which: Any.
+# mypy: disable-error-code="overload-overlap"
+"""Sums and normalisers of many numbers: each is a single node, however many terms it has.
 
 They take any iterable of numbers or Values, or a NumPy array of either.
 """
@@ -7,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import modes, primitives
-from ._extension import native
+from .native import core
+
+if TYPE_CHECKING:
+    from .value import Value
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Row = TypeVar("_Row")
 
 
 def _terms(values: Iterable[Any], name: str) -> list[Any]:
@@ -29,13 +37,13 @@ def _terms(values: Iterable[Any], name: str) -> list[Any]:
 
 
 def _published(signature: str) -> Callable[[_F], _F]:
-    """Put the native core's entry before a function, which it asks where C does not know better."""
+    """Put the native core's entry in front of a function, which it calls when C cannot help."""
 
     def publish(function: _F) -> _F:
-        if native is None:
+        if core is None:
             return function
         doc = f"{function.__name__}({signature})\n--\n\n{function.__doc__}"
-        return native.published(function, doc)  # type: ignore[no-any-return]
+        return core.published(function, doc)  # type: ignore[no-any-return]
 
     return publish
 
@@ -47,6 +55,12 @@ def _some_terms(values: Iterable[Any], name: str) -> list[Any]:
     return terms
 
 
+@overload
+def sum(values: NDArray[Any]) -> Any: ...
+@overload
+def sum(values: Iterable[SupportsFloat]) -> float: ...
+@overload
+def sum(values: Iterable[Value | SupportsFloat]) -> Value: ...
 @_published("values")
 def sum(values: Iterable[Any]) -> Any:
     """Return the sum of *values* as one node; 0.0 if there are none.
@@ -56,12 +70,18 @@ def sum(values: Iterable[Any]) -> Any:
     >>> total.data, len(total.parents)
     (6.0, 2)
 
-    Terms are added from left to right, on every version of Python alike.
+    Terms are added from left to right, on every version of Python.
     """
     terms = _terms(values, "sum")
     return primitives.add_up(*terms) if terms else 0.0
 
 
+@overload
+def mean(values: NDArray[Any]) -> Any: ...
+@overload
+def mean(values: Iterable[SupportsFloat]) -> float: ...
+@overload
+def mean(values: Iterable[Value | SupportsFloat]) -> Value: ...
 @_published("values")
 def mean(values: Iterable[Any]) -> Any:
     """Return the arithmetic mean of *values* as one node; ValueError if there are none.
@@ -73,6 +93,20 @@ def mean(values: Iterable[Any]) -> Any:
     return primitives.mean_of(*_some_terms(values, "mean"))
 
 
+@overload
+def dot(weights: NDArray[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any: ...
+@overload
+def dot(weights: Iterable[Any], inputs: NDArray[Any], bias: Any = 0.0) -> Any: ...
+@overload
+def dot(
+    weights: Iterable[SupportsFloat], inputs: Iterable[SupportsFloat], bias: SupportsFloat = 0.0
+) -> float: ...
+@overload
+def dot(
+    weights: Iterable[Value | SupportsFloat],
+    inputs: Iterable[Value | SupportsFloat],
+    bias: Value | SupportsFloat = 0.0,
+) -> Value: ...
 @_published("weights, inputs, bias=0.0")
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     """Return bias + sum_i weights[i] * inputs[i] as one node: a neuron's z.
@@ -85,7 +119,7 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     >>> z.data, z.partials
     (1.0, (-1.0, -2.0, 1.0))
 
-    The parents are those of the weights, then of the inputs, then of the bias, that are Values.
+    The parents are the Values among the weights, then among the inputs, then the bias.
     """
     weights, inputs = _terms(weights, "dot"), _terms(inputs, "dot")
     if len(weights) != len(inputs):
@@ -96,11 +130,17 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     return primitives.dot_product(*weights, *inputs, bias)
 
 
+@overload
+def softmax(values: NDArray[Any]) -> NDArray[Any]: ...
+@overload
+def softmax(values: Iterable[SupportsFloat]) -> list[float]: ...
+@overload
+def softmax(values: Iterable[Value | SupportsFloat]) -> list[Value]: ...
 def softmax(values: Iterable[Any]) -> Any:
-    """Return exp(v_k) / sum_j exp(v_j) for each k, a node each; ValueError if there are none.
+    """Return exp(v_k) / sum_j exp(v_j) for each k, one node each; ValueError if there are none.
 
-    A list, or an array where an array was given.  Stable: adding a constant to all *values* changes
-    nothing, however large it is.
+    The result is a list, or an array if an array was given.  It is stable: adding a constant to all
+    *values* changes nothing, however large it is.
 
     >>> import chainrule as cr
     >>> cr.softmax([1000.0, 1000.0])
@@ -116,6 +156,12 @@ def softmax(values: Iterable[Any]) -> Any:
     return entries
 
 
+@overload
+def logsumexp(values: NDArray[Any]) -> Any: ...
+@overload
+def logsumexp(values: Iterable[SupportsFloat]) -> float: ...
+@overload
+def logsumexp(values: Iterable[Value | SupportsFloat]) -> Value: ...
 @_published("values")
 def logsumexp(values: Iterable[Any]) -> Any:
     """Return log(sum_k exp(v_k)) as one node, without overflow; ValueError if there are none.
@@ -129,7 +175,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
 
 @dataclass(frozen=True)
 class _RowNumber:
-    """The rule that an index into a table of *count* rows keeps."""
+    """The rule for an index into a table of *count* rows."""
 
     count: int
 
@@ -138,22 +184,28 @@ class _RowNumber:
 
     def error(self, index: Sequence[float]) -> Exception:
         wrong = next(i for i in index if not self.holds(i))
-        return IndexError(f"take: no row {wrong:g} in a table of {self.count}")
+        return IndexError(f"take: there is no row {wrong:g} in a table of {self.count}")
 
 
+@overload
+def take(table: Sequence[_Row], index: SupportsFloat) -> _Row: ...
+@overload
+def take(table: Sequence[Value | SupportsFloat], index: Value) -> Value: ...
+@overload
+def take(table: Sequence[Sequence[Value | SupportsFloat]], index: Value) -> list[Value]: ...
 def take(table: Sequence[Any], index: Any) -> Any:
     """Return ``table[index]``: one number of a sequence, one row of a sequence of rows, or deeper.
 
-    With a whole number for an index it is just that, and makes no node.  Inside a function that is
-    compiled the index may be one of its inputs: then each number of the row is a node, and the
-    compiled program gathers the rows of a whole batch at once.
+    If *index* is a whole number, it is exactly that, and makes no node.  Inside a compiled function
+    the index may be one of the inputs: then each number of the row is a node, and the compiled
+    program gathers the rows of a whole batch at once.
 
     >>> import chainrule as cr
     >>> embedding = [[cr.Value(0.1), cr.Value(0.2)], [cr.Value(0.3), cr.Value(0.4)]]
     >>> [v.data for v in take(embedding, 1)]
     [0.3, 0.4]
 
-    IndexError if there is no such row, which holds for every index below 0 too.
+    IndexError if there is no such row; every index below 0 counts as missing.
     """
     rows = list(table)
     rule = _RowNumber(len(rows))
@@ -169,7 +221,7 @@ def take(table: Sequence[Any], index: Any) -> Any:
 
 
 def _taken(index: Any, rows: Sequence[Any]) -> Any:
-    """Return the row that a Value selects, with a node for each of its numbers."""
+    """Return the row that a Value selects, one node for each of its numbers."""
     first = rows[0]
     if not isinstance(first, (list, tuple, np.ndarray)):
         return primitives.take_entry(index, *rows)

@@ -23,9 +23,10 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..engine import modes
 from ..engine.backend import Value
@@ -45,6 +46,13 @@ from . import arguments
 from .module import Module
 
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
+
+# What a loss takes: of numbers it makes a float, of anything wider a Value, so that the signatures
+# overlap.  Of an array NumPy's types do not say which.
+# mypy: disable-error-code="overload-overlap"
+Array = NDArray[Any]
+Numbers = SupportsFloat | Iterable[SupportsFloat]
+Terms = Value | SupportsFloat | Iterable[Value | SupportsFloat]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +91,12 @@ def _minus_1_or_1(y: Any) -> Any:
     return abs(y) == 1.0
 
 
+@overload
+def squared_error(outputs: Array, targets: Terms) -> Any: ...
+@overload
+def squared_error(outputs: Numbers, targets: Numbers) -> float: ...
+@overload
+def squared_error(outputs: Terms, targets: Terms) -> Value: ...
 def squared_error(outputs: Any, targets: Any) -> Any:
     """Return sum_j (a_j - y_j)^2 (notes C1, C5).
 
@@ -99,6 +113,12 @@ def squared_error(outputs: Any, targets: Any) -> Any:
     return _squared(outputs, targets, "squared_error")
 
 
+@overload
+def half_squared_error(outputs: Array, targets: Terms) -> Any: ...
+@overload
+def half_squared_error(outputs: Numbers, targets: Numbers) -> float: ...
+@overload
+def half_squared_error(outputs: Terms, targets: Terms) -> Value: ...
 def half_squared_error(outputs: Any, targets: Any) -> Any:
     """Return 1/2 sum_j (y_j - a_j)^2 (notes B1, B3), whose derivative is just a_j - y_j.
 
@@ -110,6 +130,12 @@ def half_squared_error(outputs: Any, targets: Any) -> Any:
     return 0.5 * _squared(outputs, targets, "half_squared_error")
 
 
+@overload
+def logistic(logits: Array, targets: Terms) -> Any: ...
+@overload
+def logistic(logits: Numbers, targets: Numbers) -> float: ...
+@overload
+def logistic(logits: Terms, targets: Terms) -> Value: ...
 def logistic(logits: Any, targets: Any) -> Any:
     """Return -sum_k [y_k log h_k + (1 - y_k) log(1 - h_k)], h = sigmoid(logits) (notes A2, B7).
 
@@ -136,6 +162,12 @@ def logistic(logits: Any, targets: Any) -> Any:
     return _added(terms)
 
 
+@overload
+def cross_entropy(logits: Array, target: Terms) -> Any: ...
+@overload
+def cross_entropy(logits: Numbers, target: Numbers) -> float: ...
+@overload
+def cross_entropy(logits: Terms, target: Terms) -> Value: ...
 def cross_entropy(logits: Any, target: Any) -> Any:
     """Return -sum_k y_k log p_k, p = softmax(logits): for a class index t, -log p_t.
 
@@ -175,6 +207,12 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     )
 
 
+@overload
+def hinge(scores: Array, targets: Terms) -> Any: ...
+@overload
+def hinge(scores: Numbers, targets: Numbers) -> float: ...
+@overload
+def hinge(scores: Terms, targets: Terms) -> Value: ...
 def hinge(scores: Any, targets: Any) -> Any:
     """Return sum_k max(0, 1 - y_k s_k) for targets y_k of -1 or 1, else ValueError.
 

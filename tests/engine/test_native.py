@@ -1,7 +1,7 @@
 """The native core against the reference: equal to the last bit, and as hard to break.
 
-`reference` is the class of value.py, `native` the one of _native.c, both in this process; the table
-of primitives serves both.  What needs a process of its own is in test_native_processes.py.
+`reference` is the class of value.py, `native` the one of engine/native, both in this process; the
+table of primitives serves both.  What needs a process of its own is in test_native_processes.py.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine import primitives, sweeps, transforms, value, vectors
-from chainrule.engine._extension import native
+from chainrule.engine import methods, primitives, sweeps, transforms, value, vectors
+from chainrule.engine.native import core as native
 
 if native is None:
     pytest.skip("the native core is not built, or switched off", allow_module_level=True)
@@ -475,6 +475,11 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
     for name in ("data", "grad", "label"):
         with pytest.raises(AttributeError):
             delattr(v, name)
+
+
+def test_the_functions_of_one_argument_are_methods_in_c():
+    written_in_c = type(native.Value.backward)
+    assert all(type(vars(native.Value)[name]) is written_in_c for name in methods.names())
 
 
 def test_what_can_be_asked_about_a_function_is_answered():
