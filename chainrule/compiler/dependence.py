@@ -1,7 +1,8 @@
-"""Which numbers of a program depend on a parameter: the Values, where the rest are constants.
+"""Which numbers of a program depend on a parameter; the others are constants.
 
-An array may hold both, if it was put together from several.  Most rules need not know, since what
-is handed to a constant goes nowhere; but a tie of a Value with a constant has no derivative.
+An array that was assembled from several may hold both.  Most rules need not know which is which,
+because an adjoint given to a constant is dropped; but a tie between a Value and a constant has no
+derivative.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .program import Array, Operation, Program, addresses_of
 
 
 def dependence(program: Program, count: int) -> list[Array]:
-    """Return for each of the first *count* operations an array of bool, in its shape."""
+    """Return, for each of the first *count* operations, an array of bool in its shape."""
     found: list[Array] = []
     for operation in program.operations[:count]:
         args: list[Any] = [found[x] if type(x) is int else False for x in operation.args]
@@ -63,7 +64,7 @@ def _stretches(program: Program, operation: Operation, x: Array) -> Any:
         return x.any(axis=-1, keepdims=True)
     starts, *owners = detail if isinstance(detail, tuple) else (detail,)
     depends = np.logical_or.reduceat(x, program.constants[starts], axis=-1)
-    if operation.kind == "softmax":  # a result for every element, and not for every stretch
+    if operation.kind == "softmax":  # one result per element, not per stretch
         return depends[..., program.constants[owners[0]]]
     return depends
 
@@ -71,7 +72,7 @@ def _stretches(program: Program, operation: Operation, x: Array) -> Any:
 def _write(program: Program, operation: Operation, target: Array, value: Array) -> Any:
     how, detail = operation.detail
     where = addresses_of(detail) if how == "view" else program.constants[detail]
-    target.reshape(-1)[where] = value  # in place, for all that read it later
+    target.reshape(-1)[where] = value  # in place, for all later readers
     return target
 
 

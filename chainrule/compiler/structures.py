@@ -1,7 +1,7 @@
-"""What a compiled function is given and what it returns: arrays outside, lists of Values inside.
+"""Arguments and results of a compiled function: arrays outside, lists of Values inside.
 
-A batch is an array whose first axis counts the examples.  The function that is recorded sees one
-example, in which every number is a Value, and returns a Value or a structure of some.
+A batch is an array whose first axis counts the examples.  The recorded function sees one example,
+in which every number is a Value, and returns a Value or a structure of Values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def floats(given: Any, what: str) -> Array:
-    """Return *given*, the *what* of a message, as an array of float whose rows are examples."""
+    """Return *given*, called *what* in messages, as an array of float whose rows are examples."""
     if isinstance(given, np.ma.MaskedArray):
         raise TypeError(
             f"{what} is a masked array; expected numbers only: fill or leave out the rest"
@@ -38,17 +38,17 @@ def floats(given: Any, what: str) -> Array:
         raise ValueError(
             f"{what} is a single number; expected a batch, whose first axis counts the examples"
         )
-    with np.errstate(over="ignore"):  # a long double beyond the range becomes inf, as in a Value
+    with np.errstate(over="ignore"):  # a long double that is too large becomes inf, as in a Value
         found: Array = array.astype(float, copy=False)
     return found
 
 
 def _from_objects(given: Any, array: Any, what: str) -> Any:
-    """Return an array of objects that are numbers, such as fractions, as one of float."""
+    """Return an array of number objects, such as fractions, as an array of float."""
     if any(isinstance(x, Value) for x in array.flat):
         raise TypeError(
-            f"{what} holds Values; expected plain numbers: in a function of Values call the "
-            "function that was compiled, not the compiled one"
+            f"{what} holds Values; expected plain numbers: in a function of Values, call the "
+            "original function, not the compiled one"
         )
     if not array.ndim:
         raise TypeError(f"{what} is {given!r:.80}; expected an array, or a nested list, of numbers")
@@ -57,7 +57,7 @@ def _from_objects(given: Any, array: Any, what: str) -> Any:
 
 
 def example(batch: Array) -> Any:
-    """Return the first example of *batch* with Values for its numbers; zeros if there is none."""
+    """Return the first example of *batch* with Values for its numbers, or zeros if it is empty."""
     first = batch[0] if len(batch) else np.zeros(batch.shape[1:])
 
     def wrapped(x: Any) -> Any:
@@ -74,7 +74,7 @@ def leaves(structure: Any) -> list[Value]:
 
 
 def numbered(structure: Any, outputs: list[Any], name: str) -> Any:
-    """Return *structure* with numbers counted from 0 for its leaves, which go into *outputs*."""
+    """Return *structure* with its leaves numbered from 0; the leaves are appended to *outputs*."""
 
     def leaf(x: Any) -> int:
         outputs.append(x if isinstance(x, Value) else primitives.as_float(x, f"result of {name}"))
@@ -86,20 +86,20 @@ def numbered(structure: Any, outputs: list[Any], name: str) -> Any:
 def filled(structure: Any, found: Sequence[Any]) -> Any:
     """Return a *structure* made by :func:`numbered` with what was *found* for each number.
 
-    An array of numbers comes back as an array whose axes are followed by those of what was found.
+    An array of numbers becomes an array whose axes are followed by the axes of what was found.
     """
     return _mapped(structure, lambda number: found[number])
 
 
 def count(structure: Any) -> int:
-    """Return how many numbers a *structure* made by :func:`numbered` has."""
+    """Return the count of numbers in a *structure* made by :func:`numbered`."""
     numbers: list[int] = []
     _mapped(structure, numbers.append)
     return len(numbers)
 
 
 def _mapped(structure: Any, of: Callable[[Any], Any]) -> Any:
-    """Return *structure* with *of* every leaf in its place; its containers stay what they are."""
+    """Return *structure* with every leaf replaced by *of* it; the containers keep their types."""
     if isinstance(structure, np.ndarray):
         if not structure.ndim:
             return of(structure[()])
