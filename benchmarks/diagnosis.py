@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from chainrule.checking.diagnosis import diagnose_calls
+from chainrule.checking.diagnosis.diagnose import diagnose_calls
+from chainrule.checking.diagnosis.running.calls import Outcome
+from chainrule.checking.diagnosis.running.results import tidy
 from chainrule.checking.problem import probe
-from chainrule.checking.running.calls import Outcome
-from chainrule.checking.running.results import tidy
 from tests.oracles import correct, planted
 
 SETTINGS = [

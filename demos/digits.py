@@ -22,7 +22,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import backprop, nn, viz
-from chainrule.checking.differences import slopes
+from chainrule.checking.gradients.differences import slopes
 from chainrule.demos._figures import BLUE, GREY, RED, check_matplotlib, figure
 
 Array = np.ndarray[Any, Any]

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..engine import modes
 from ..engine.backend import Value
+from ..engine.structures import leaves, mapped
 from ..engine.vectors import add_grads
+from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
 from .program import Program
-from .structures import Array, count, example, filled, floats, leaves, numbered
 
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
@@ -60,9 +61,8 @@ class Compiled:
         """
         lifted, batch = self._prepared(arrays)
         table = lifted.forward(batch)
-        return filled(
-            lifted.result, list(np.ascontiguousarray(table.T)) if batch else table.tolist()
-        )
+        found = list(np.ascontiguousarray(table.T)) if batch else table.tolist()
+        return mapped(lifted.result, lambda number: found[number])
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.
@@ -85,10 +85,10 @@ class Compiled:
     def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
-        if count(lifted.result) != 1:
+        if len(leaves(lifted.result)) != 1:
             raise TypeError(
                 f"the gradient of {self._name} needs one number as its result, not "
-                f"{count(lifted.result)}"
+                f"{len(leaves(lifted.result))}"
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")

@@ -18,14 +18,15 @@ import numpy as np
 
 from ..engine import modes, primitives
 from ..engine.backend import Value
+from ..engine.structures import leaves
 from ..engine.vectors import read_data
 from . import explanation, numpy_source
 from .adjoint import differentiate
+from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
 from .program import Symbol
 from .replay import LARGEST, LUMP, Replay, largest_batch, least_groups, narrow
-from .structures import Array, count
 from .tape import Ids, Tape, fix, flatten, normalise
 from .workspace import ArrayProgram
 
@@ -72,7 +73,7 @@ class Lifted:
             return self.replay.forward(read_data(self.captured), batch)
         if self._arrays is None and self.replay is not None:
             return self.replay.columns.forward(read_data(self.captured), batch)
-        return self.arrays.forward(batch, count(self.result))
+        return self.arrays.forward(batch, len(leaves(self.result)))
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""

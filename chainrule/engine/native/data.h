@@ -1,4 +1,4 @@
-/* What everything else is made of: nodes, their blocks, slabs and arenas, and the state of the module. */
+/* What the rest works on: nodes, their blocks, slabs and arenas, and the state of the module. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -109,7 +109,10 @@ typedef struct { ASKED(MEMBER) } Asked;
 #undef MEMBER
 
 #define CONSTANT(NAME, ...) NAME,
-enum { UNARY_ROWS(CONSTANT) BINARY_ROWS(CONSTANT) VARIADIC_ROWS(CONSTANT) N_KERNELS, NO_KERNEL = 127 };
+enum {
+    UNARY_ROWS(CONSTANT) BINARY_ROWS(CONSTANT) VARIADIC_ROWS(CONSTANT)
+    N_KERNELS, NO_KERNEL = 127,
+};
 #undef CONSTANT
 _Static_assert(N_KERNELS < NO_KERNEL, "the number of a kernel has seven bits");
 

@@ -1,0 +1,25 @@
+"""What a command may not be able to do, and how it is told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+class RequestError(Exception):
+    """A request that cannot be carried out as it stands: exit status 2."""
+
+
+class FailureError(Exception):
+    """Something that went wrong on the way, for no fault of the request: exit status 1."""
+
+
+def from_on(least: int) -> Callable[[str], int]:
+    """Return the type of an option that is a whole number, *least* or more."""
+
+    def whole_number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return whole_number
