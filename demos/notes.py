@@ -1,4 +1,4 @@
-"""The formulas of the course notes, each held against the graph: which hold as printed.
+"""The formulas of the course notes, each compared with the graph: which are right as printed.
 
 The formulas and their two sides are in ``chainrule.checking.course``.
 """

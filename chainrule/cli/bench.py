@@ -8,15 +8,15 @@ from .requests import from_on
 
 SUMMARY = "measure what an operation costs, beside plain floats and other libraries"
 DESCRIPTION = (
-    "Print nanoseconds per scalar operation for plain floats, chainrule and those of micrograd, "
-    "xad and torch that are installed, in one process, taking turns."
+    "Print nanoseconds per scalar operation for plain floats, chainrule, and micrograd, xad and "
+    "torch if they are installed, taking turns in one process."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule bench``."""
     parser.add_argument(
-        "--rounds", type=from_on(1), metavar="N", default=5, help="turns that each takes"
+        "--rounds", type=from_on(1), metavar="N", default=5, help="the number of turns for each"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes only, as a smoke test")
 

@@ -15,19 +15,25 @@ from .requests import RequestError, from_on
 
 SUMMARY = "run a demo"
 DESCRIPTION = "Run a demo: by default digits, which trains a network on real handwriting."
-EPILOG = "An option that is not given has the demo's own default."
+EPILOG = "If you do not give an option, the demo uses its own default."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule demo``."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="one of: " + ", ".join(demos.NAMES))
     parser.add_argument("--list", action="store_true", help="say what each demo shows, and stop")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the directory for what is written")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="the directory for the output files"
+    )
     parser.add_argument(
         "--epochs", type=from_on(1), metavar="N", help="passes over the training data"
     )
-    parser.add_argument("--seed", type=from_on(0), metavar="N", help="of everything random")
-    parser.add_argument("--quiet", action="store_true", default=None, help="results, no progress")
+    parser.add_argument(
+        "--seed", type=from_on(0), metavar="N", help="the seed of all random numbers"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", default=None, help="print results, not progress"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
 
 
@@ -52,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise RequestError(f"the demo {name} has no option --{option}")
     if arguments.markdown is not None:
         with arguments.markdown.open("a"):
-            pass  # a file that cannot be written is better known before the work than after it
+            pass  # find out that a file cannot be written before the work, not after it
     try:
         demo(**given)
     except ModuleNotFoundError as error:  # what only this demo needs

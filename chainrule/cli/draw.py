@@ -18,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule draw``."""
     parser.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
     parser.add_argument(
-        "--at", action="append", default=[], metavar="NAME=NUMBER,...", help="what the names are"
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER,...",
+        help="the values of the names",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the drawing there (- for standard output)"

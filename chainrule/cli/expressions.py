@@ -22,7 +22,7 @@ from ..engine import primitives
 from ..engine.primitives import Primitive, as_float
 
 MAX_LENGTH = 2000
-"""The longest text that is read, in characters: nobody can read the drawing of a longer one."""
+"""The longest text that is read, in characters: the drawing of a longer one would be unreadable."""
 
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: primitives.add,
@@ -37,10 +37,10 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 _OF_A_LIST = ("sum", "mean", "logsumexp")
 _CONSTANTS = {"pi": math.pi, "e": math.e, "tau": math.tau}
-"""Names that a reader of formulas expects to have a value; here they are names like any other."""
+"""Names that a reader of formulas expects to have a value; here they are ordinary names."""
 _OTHER_NAMES = {
     "ln": "did you mean log?",
-    "softmax": "it would have several results, an expression has one: exp(x)/(exp(x) + exp(y))",
+    "softmax": "it has several results, but an expression has one: exp(x)/(exp(x) + exp(y))",
 }
 
 
@@ -56,7 +56,9 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 def evaluate(text: str, at: Mapping[str, Any]) -> Any:
-    """Return what the expression *text* is where its names stand for *at*, numbers or Values.
+    """Return the value of the expression *text*, with the names in it as given in *at*.
+
+    The values of the names are numbers or Values.
 
     >>> from chainrule import Value
     >>> w, x, b = Value(-3.0), Value(2.0), Value(6.0)
@@ -67,8 +69,8 @@ def evaluate(text: str, at: Mapping[str, Any]) -> Any:
     Functions are called as in the library, so a neuron is ``tanh(dot([w1, w2], [x1, x2], b))``.
 
     ExpressionError if *text* is longer than ``MAX_LENGTH`` or holds anything but numbers, names,
-    ``+ - * / **``, lists and calls of :func:`functions`; and if *at* lacks one of its names, or has
-    one that is not in it.  Arithmetic among constants is done on the spot, as IEEE arithmetic.
+    ``+ - * / **``, lists and calls of :func:`functions`, or if the names in *at* are not exactly
+    those in *text*.  Arithmetic on constants is IEEE arithmetic, done at once.
     """
     try:
         tree = _parse(text)
@@ -89,7 +91,7 @@ def _parse(text: str) -> ast.expr:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about source code, which this is not
+            warnings.simplefilter("ignore")  # they are about source code, which this is not
             return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ExpressionError(f"cannot read {_short(text)}: {error.msg}") from None
@@ -150,7 +152,7 @@ class _Walk(ast.NodeVisitor):
         return self.apply(node, self.functions[name], node.args)
 
     def _known(self, name: str) -> str:
-        """Say which function is meant, or which there are."""
+        """Suggest the function that is meant, or list the functions."""
         if name in _OTHER_NAMES:
             return _OTHER_NAMES[name]
         close = difflib.get_close_matches(name, self.functions, n=1, cutoff=0.5)

@@ -1,8 +1,8 @@
 """The command line: ``chainrule demo``, ``draw``, ``check`` and ``bench``.
 
-Each command is a file, and imports what it needs when it runs.  Exit status 0 is success, 1 a
-failure on the way, 2 a request that cannot be understood or carried out, told in one line, and 130
-Ctrl-C.
+Each command is a file, and imports what it needs when it runs.  Exit status 0 means success, 1 a
+failure while running, 2 a request that cannot be understood or carried out, with one line that says
+why, and 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _carried_out(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         return _fail(str(interrupt) or "interrupted", 130)
     except BrokenPipeError:
-        # What is still buffered must not be tried again when Python exits.
+        # Buffered output must not be written again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -81,7 +81,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
-        if rest and " " in self.prog:  # a command, not the whole
+        if rest and " " in self.prog:  # a subcommand, not the main parser
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return found, rest
 

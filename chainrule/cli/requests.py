@@ -1,4 +1,4 @@
-"""What a command may not be able to do, and how it is told."""
+"""Errors that end a command, and types of options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class RequestError(Exception):
 
 
 class FailureError(Exception):
-    """Something that went wrong on the way, for no fault of the request: exit status 1."""
+    """A failure while running that is not the fault of the request: exit status 1."""
 
 
 def from_on(least: int) -> Callable[[str], int]:

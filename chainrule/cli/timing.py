@@ -2,8 +2,8 @@
 
     chainrule bench [--rounds N] [--quick]
 
-Every figure is the median over rounds in which all contestants take their turn, in CPU time of
-this thread, so that neither a slow minute nor another program falls on one of them alone.
+Every figure is the median over rounds in which all contestants take turns, in CPU time of this
+thread, so a slow minute or another program does not affect only one of them.
 Libraries that are not installed are left out: micrograd, xad and torch have these names on PyPI.
 """
 
@@ -40,7 +40,7 @@ class Contestant:
 
 
 class Minimal:
-    """About the least that a scalar autograd Value in Python can be."""
+    """About the smallest scalar autograd Value that Python allows."""
 
     __slots__ = ("data", "grad", "parents", "partials")
 
@@ -174,10 +174,10 @@ def _loss(layers: Layers, tanh: Callable[[Any], Any], samples: list[Any]) -> Any
 def _medians(
     turns: Mapping[str, Callable[[], Any]], rounds: int, in_a_row: int = 1
 ) -> dict[str, float]:
-    """Return the median seconds of each turn, all of them taking turns.
+    """Return the median seconds per contestant, with all of them taking turns.
 
-    Nobody pays for another's garbage.  Everybody pays for their own with enough turns *in_a_row*,
-    as in training: who leaves cycles behind has them collected after a dozen graphs or so.
+    No contestant pays for another's garbage.  Each pays for its own if there are enough turns
+    *in_a_row*, as in training: cycles left behind are collected after a dozen graphs or so.
     """
     clock = time.thread_time
     seconds: dict[str, list[float]] = {name: [] for name in turns}
@@ -313,7 +313,7 @@ def _bytes_per_node(n: int) -> None:
 
 
 def main(rounds: int = 5, quick: bool = False) -> None:
-    """Print all tables; *quick* ones are of small sizes, and say little."""
+    """Print all tables; with *quick*, for small sizes only, which says little."""
     print(f"chainrule {cr.__version__}, backend {cr.backend}, Python {sys.version.split()[0]}")
     _bytes_per_node(2 * 8_192 if quick else 61 * 8_192)
     for n_samples, in_a_row in ((5, 1),) if quick else ((20, 20), (50, 8)):

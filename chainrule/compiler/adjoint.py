@@ -17,24 +17,26 @@ import numpy as np
 from ..engine import primitives
 from .dependence import dependence
 from .partials import partial_values
-from .program import Array, Builder, Operand, Operation, Shape, Symbol, addresses_of
+from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol, addresses_of
 
 _WHOLE = None
 
 
 def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]]:
     """Append the derivative of *output*, of shape (1,); return it for every parameter operation."""
-    return _Pullback(builder).run(output)
+    return Pullback(builder).run(output)
 
 
-class _Pullback:
+class Pullback:
+    """The adjoints of a program, on their way from its output to its parameters."""
+
     def __init__(self, builder: Builder):
         self.builder = builder
         self.program = builder.program
         self.forward = len(self.program.operations)
         self.active = self._active()
         # For every operation, the adjoints that it has received: where in its array, and what.
-        self.arrived: dict[int, list[tuple[Array | None, Operand]]] = {}
+        self.arrived: dict[int, list[tuple[AnyArray | None, Operand]]] = {}
         self.pools: dict[int, Symbol] = {}  # adjoints of arrays that are read while they are filled
         self.shaded: set[int] = set()  # below a branch that where() may not have chosen
 
@@ -74,7 +76,7 @@ class _Pullback:
     # --- collecting --------------------------------------------------------------------------
 
     def _give(
-        self, number: int | float, adjoint: Operand, batched: bool, where: Array | None = _WHOLE
+        self, number: int | float, adjoint: Operand, batched: bool, where: AnyArray | None = _WHOLE
     ) -> None:
         """Add *adjoint* to the adjoint of operation *number*, at addresses *where* of its array.
 
@@ -88,7 +90,7 @@ class _Pullback:
             else:
                 self.arrived.setdefault(number, []).append((where, adjoint))
 
-    def _pool(self, number: int, adjoint: Operand, where: Array | None) -> None:
+    def _pool(self, number: int, adjoint: Operand, where: AnyArray | None) -> None:
         operation = self.program.operations[number]
         if number not in self.pools:
             self.pools[number] = self.builder.new(operation.shape, operation.batched, 0.0)
@@ -113,18 +115,18 @@ class _Pullback:
         return self._gathered(operation, total, parts)
 
     def _gathered(
-        self, operation: Operation, total: Operand | None, parts: list[tuple[Array, Operand]]
+        self, operation: Operation, total: Operand | None, parts: list[tuple[AnyArray, Operand]]
     ) -> Operand:
         """Return an array shaped like *operation*, with *parts* added up at their addresses."""
         builder = self.builder
         size = math.prod(operation.shape)
-        rest: list[tuple[Array, Operand]] = []
+        rest: list[tuple[AnyArray, Operand]] = []
         for where, x in parts:
             where, x = self._unique(where, x, operation.batched)
             if where.size == size:  # the whole array, rearranged: gather it instead of scattering
                 back = np.argsort(where.ravel()).reshape(operation.shape)
                 if isinstance(x, Symbol):
-                    x = builder.at(self._filled(x, where.shape, operation.batched), back)
+                    x = builder.at(self._filled(x, where.shape), back)
                 total = x if total is None else primitives.add(total, x)
             else:
                 rest.append((where, x))
@@ -146,7 +148,7 @@ class _Pullback:
             (builder.store if fresh else builder.accumulate)(target, where, x)
         return target
 
-    def _unique(self, where: Array, x: Operand, batched: bool) -> tuple[Array, Operand]:
+    def _unique(self, where: AnyArray, x: Operand, batched: bool) -> tuple[AnyArray, Operand]:
         """Return distinct addresses and what to add there, summed where *where* repeats itself."""
         different, counts = np.unique(where, return_counts=True)
         if len(different) == where.size:
@@ -154,7 +156,7 @@ class _Pullback:
         builder = self.builder
         if not isinstance(x, Symbol):
             return different, builder.constant(counts * x)
-        x = self._filled(x, where.shape, batched)
+        x = self._filled(x, where.shape)
         order = np.argsort(where.ravel(), kind="stable")
         if counts.min() == counts.max():
             each = int(counts[0])
@@ -165,7 +167,7 @@ class _Pullback:
         batched = isinstance(row, Symbol) and row.batched
         return different, builder.emit("segment_sum", (row,), different.shape, batched, starts)
 
-    def _filled(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
+    def _filled(self, x: Operand, shape: Shape) -> Symbol:
         if isinstance(x, Symbol) and x.shape == shape:
             return x
         return self.builder.broadcast(x, shape, isinstance(x, Symbol) and x.batched)
@@ -219,7 +221,7 @@ class _Pullback:
         return [(i, where(primitives.equal(position, float(i)), adjoint, 0.0)) for i in wanted]
 
     @functools.cached_property
-    def _depends(self) -> list[Array]:
+    def _depends(self) -> list[AnyArray]:
         return dependence(self.program, self.forward)
 
     def _tie_shares(
@@ -259,11 +261,8 @@ class _Pullback:
             self.shaded.add(arg.number)
         self._give(arg.number, term, operation.batched)
 
-    def _moved(self, operation: Operation, adjoint: Operand, where: Array) -> None:
+    def _moved(self, operation: Operation, adjoint: Operand, where: AnyArray) -> None:
         self._give(operation.args[0], adjoint, operation.batched, where)
-
-    def _input(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        raise AssertionError("an input does not depend on a parameter")
 
     def _shade(self, number: int, operation: Operation) -> None:
         if number in self.shaded:
@@ -296,9 +295,7 @@ class _Pullback:
         self._shade(number, operation)
         source = self.program.operations[operation.args[0]]  # type: ignore[index]
         if isinstance(adjoint, Symbol):
-            adjoint = self.builder.reshape(
-                self._filled(adjoint, operation.shape, operation.batched), source.shape
-            )
+            adjoint = self.builder.reshape(self._filled(adjoint, operation.shape), source.shape)
         self._give(operation.args[0], adjoint, operation.batched)
 
     def _broadcast(self, number: int, operation: Operation, adjoint: Operand) -> None:
@@ -330,14 +327,14 @@ class _Pullback:
         whole = self._total(target)
         self.arrived[target] = [(_WHOLE, whole)]
         if isinstance(whole, Symbol):
-            whole = self.builder.at(self._filled(whole, operation.shape, operation.batched), where)
+            whole = self.builder.at(self._filled(whole, operation.shape), where)
         self._give(value, self._shaped(whole, where.shape, source), operation.batched)
 
     def _shaped(self, x: Operand, shape: Shape, source: Operation) -> Operand:
         """Return *x*, an adjoint that is broadcast to *shape*, in the shape of *source*."""
         if not isinstance(x, Symbol) or shape == source.shape:
             return x
-        return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
+        return self.builder.reshape(self._filled(x, shape), source.shape)
 
     def _one_minus(self, number: int, operation: Operation, adjoint: Operand) -> None:
         """Give the adjoint of 1 - a, where a = sigmoid(z), to z: its slope is minus that of a."""
@@ -423,7 +420,7 @@ class _Pullback:
         length = self.program.operations[operation.args[0]].shape[-1]  # type: ignore[index]
         owner = np.repeat(np.arange(len(starts)), np.diff([*starts.tolist(), length]))
         if x.shape != operation.shape:
-            x = self._filled(x, operation.shape, x.batched)
+            x = self._filled(x, operation.shape)
         return self.builder.at(x, owner)
 
     def _maximum(self, number: int, operation: Operation, adjoint: Operand) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..engine import primitives
 from ..engine.primitives import Primitive
+from .batches import Array
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Column = Any
 """One number per example, or one float for all of them."""
 
@@ -93,8 +93,6 @@ class Columns:
                 args = [values[x] for x in operands]
                 if {float}.issuperset(map(type, args)):
                     values[n] = float(row.scalar(*args))
-                elif row is primitives.take_entry:
-                    values[n] = _taken(*args)
                 else:
                     values[n] = row.on_arrays(*args)
         return values
@@ -139,17 +137,10 @@ def _over(x: Column, size: int) -> float:
     return float(x.sum()) if np.ndim(x) else float(x) * size
 
 
-def _taken(index: Column, *entries: Column) -> Column:
-    table = np.stack(np.broadcast_arrays(index, *entries)[1:])
-    return table[np.broadcast_to(index, table.shape[1:]).astype(int), np.arange(table.shape[1])]
-
-
 def _position(row: Primitive, args: Sequence[Column]) -> Column:
     """Return which of its arguments *row* copies."""
     if row is primitives.where:
         return np.where(args[0], 1, 2)
-    if row is primitives.take_entry:
-        return np.asarray(args[0]) + 1
     if {float}.issuperset(map(type, args)):
         return np.asarray(primitives.position_of(row).scalar(*args))
     return primitives.position_of(row).on_arrays(*args)

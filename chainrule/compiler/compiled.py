@@ -85,10 +85,9 @@ class Compiled:
     def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
-        if len(leaves(lifted.result)) != 1:
+        if lifted.size != 1:
             raise TypeError(
-                f"the gradient of {self._name} needs one number as its result, not "
-                f"{len(leaves(lifted.result))}"
+                f"the gradient of {self._name} needs one number as its result, not {lifted.size}"
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")

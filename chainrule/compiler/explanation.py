@@ -15,6 +15,12 @@ from .tape import ONE, Tape
 FREE = frozenset({"input", "parameter", "constant", "view", "reshape", "count", "broadcast"})
 """Kinds of operation that do not move a number."""
 
+STRETCHES = frozenset(
+    {"segment_sum", "maximum", "minimum", "logsumexp", "softmax", "logsumexp_slopes"}
+    | {"softmax_pullback"}
+)
+"""Kinds of operation on the last axis, or on stretches of it where they have a detail."""
+
 
 def stats(tape: Tape, program: Program) -> dict[str, Any]:
     """Return the figures of a program.
@@ -67,23 +73,17 @@ def _reasons(program: Program) -> list[str]:
             continue
         if operation.args[0] in program.pools:
             reasons["operands of nodes that have few alike"] += 1
-        elif _uneven(number, operations, users, 3):
+        elif _uneven(operation, users.get(number, []), operations):
             reasons["sums of different lengths"] += 1
         else:
             reasons["operands in no even order"] += 1
     return [f"{count} for {reason}" for reason, count in reasons.items()]
 
 
-def _uneven(
-    number: int, operations: list[Operation], users: dict[int, list[Operation]], depth: int
-) -> bool:
-    source = operations[int(operations[number].args[0])]
-    if source.kind in ("softmax", "segment_sum") and source.detail is not None:
-        return True
-    for user in users.get(number, []):
-        if user.kind in ("segment_sum", "softmax", "softmax_pullback") and user.detail is not None:
-            return True
-    return False
+def _uneven(gather: Operation, users: list[Operation], operations: list[Operation]) -> bool:
+    """Return whether a *gather* reads from, or is read by, stretches of different lengths."""
+    beside = [operations[int(gather.args[0])], *users]
+    return any(x.kind in STRETCHES and x.detail is not None for x in beside)
 
 
 def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, str]]:

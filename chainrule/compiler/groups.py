@@ -13,6 +13,7 @@ products.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -78,7 +79,7 @@ class Terms:
     """The sign of every term, if the signs differ."""
     product: Product | None = None
 
-    @property
+    @functools.cached_property
     def each(self) -> int | None:
         """The number of terms of every member, or None if the numbers differ."""
         least = int(self.counts.min())
@@ -304,6 +305,8 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
 
 def _by_counts(whole: Group) -> list[Group]:
     """Return the sums split by their numbers of terms, if only a few different numbers occur."""
+    if len(whole.members) == 1:
+        return [whole]
     signatures = np.stack([terms.counts for terms in whole.terms], axis=1)
     different, which, size = np.unique(signatures, axis=0, return_inverse=True, return_counts=True)
     if len(different) == 1 or len(different) > _FEW or size.min() < _FEW:

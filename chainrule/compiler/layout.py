@@ -30,7 +30,7 @@ from .groups import (
     find_products,
     is_neuron,
 )
-from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
+from .program import AnyArray, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import CONSTANT, LEAF, ONE, Ids, Tape, ranges
 
 _UNPLACED, _CONSTANT = -1, -2
@@ -208,13 +208,15 @@ class _Placer:
             self.theta = self.builder.emit("parameter", (), (n,), False, (0, n))
         return self.theta
 
-    def locate(self, ids: Ids) -> tuple[Symbol | None, Array]:
+    def locate(self, ids: Ids) -> tuple[Symbol | None, AnyArray]:
         """Return the array that holds the nodes *ids* and their addresses in it.
 
         For constants, return None and their numbers.  Nodes from several arrays are first copied
         into one.
         """
         flat = ids.ravel()
+        if flat.size == 1:
+            return self._locate_one(int(flat[0]), ids)
         self._place_parameters(
             ids[self.colour[ids] == PARAMETER] if not self._all_new(ids) else ids
         )
@@ -245,6 +247,15 @@ class _Placer:
                 value = self.builder.at(self.arrays[home], addresses[at])
             self.builder.store(target, at, value)
         return target, positions
+
+    def _locate_one(self, n: int, ids: Ids) -> tuple[Symbol | None, AnyArray]:
+        """Return the array that holds node *n*, the only one of *ids*, and its address."""
+        if self.home[n] == _UNPLACED and self.colour[n] == PARAMETER:
+            self._place_parameters(ids)
+        home = int(self.home[n])
+        if home == _CONSTANT:
+            return None, self.values[ids]
+        return self.arrays[home], self.address[ids]
 
     def _all_new(self, ids: Ids) -> bool:
         return bool((self.colour[ids] == PARAMETER).all() and (self.home[ids] == _UNPLACED).all())
@@ -371,6 +382,8 @@ class _Placer:
     def _order(self, columns: Sequence[Ids]) -> Ids:
         """Return the members in the order of the operand that gives the clearest order."""
         best, most = np.arange(len(columns[0])), 1
+        if len(best) == 1:
+            return best
         for computed in (True, False):  # parameters and inputs count only if nothing else does
             for ids in columns:
                 homes = self.home[ids]
@@ -635,7 +648,7 @@ def array_size(array: Symbol) -> int:
     return math.prod(array.shape)
 
 
-def _narrow(grid: Array) -> Array:
+def _narrow(grid: AnyArray) -> AnyArray:
     """Return *grid* with extent 1 for the axes along which it does not change."""
     for axis, extent in enumerate(grid.shape):
         if extent > 1:

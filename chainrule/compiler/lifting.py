@@ -73,7 +73,12 @@ class Lifted:
             return self.replay.forward(read_data(self.captured), batch)
         if self._arrays is None and self.replay is not None:
             return self.replay.columns.forward(read_data(self.captured), batch)
-        return self.arrays.forward(batch, len(leaves(self.result)))
+        return self.arrays.forward(batch, self.size)
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of numbers in the result."""
+        return len(leaves(self.result))
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
@@ -87,11 +92,11 @@ class Lifted:
         return mean, _picked(found, self._from_arrays)
 
     @functools.cached_property
-    def _from_replay(self) -> Ids | None:
+    def _from_replay(self) -> Places | None:
         return _places(self.parameters, self.captured)
 
     @functools.cached_property
-    def _from_arrays(self) -> Ids | None:
+    def _from_arrays(self) -> Places | None:
         return _places(self.parameters, self.arrays.parameters)
 
     def test(self, batch: Sequence[Array]) -> None:
@@ -210,17 +215,27 @@ def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> L
     return Lifted(None, parameters, captured, result, stats, passes, replay, arrays)
 
 
-def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Ids | None:
-    """Return the place of each of *parameters* in *leaves*, or -1; None if both are the same."""
+class Places(NamedTuple):
+    """Where the wanted entries of a gradient are: one behind its last for those that it lacks."""
+
+    at: Ids
+    complete: bool
+
+
+def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Places | None:
+    """Return the places of *parameters* in *leaves*, or None if both are the same."""
     if tuple(parameters) == tuple(leaves):
         return None
     place = {leaf: i for i, leaf in enumerate(leaves)}
-    return np.array([place.get(x, -1) for x in parameters], dtype=np.int64)
+    at = np.array([place.get(x, len(leaves)) for x in parameters], dtype=np.int64)
+    return Places(at, place.keys() >= set(parameters))
 
 
-def _picked(found: Array, places: Ids | None) -> Array:
-    """Return the entries of *found* at *places*, and 0.0 for a place -1."""
-    return found if places is None else np.append(found, 0.0)[places]
+def _picked(found: Array, places: Places | None) -> Array:
+    """Return the entries of *found* at *places*, and 0.0 for those that it lacks."""
+    if places is None:
+        return found
+    return (found if places.complete else np.append(found, 0.0)).take(places.at)
 
 
 def _order(recording: Recording) -> list[int]:

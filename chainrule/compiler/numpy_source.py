@@ -261,7 +261,6 @@ class Emitter:
         self.used_names: set[str] = set(program.inputs)
         self.next_names: dict[str, int] = {}
         self.counted = False  # whether the number of examples occurs
-        self.calls = 0
 
     def function(
         self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]
@@ -294,7 +293,6 @@ class Emitter:
                     self.text[int(operation.args[1])] = (place, _ATOM)
                 continue
             if operation.kind == "one_minus" and operation.args[0] in self.rests:
-                self.calls += 1
                 continue  # it was computed together with the sigmoid
             text = self._expression(n, operation)
             named = n in program.names and operation.kind not in ("input",)
@@ -455,10 +453,7 @@ class Emitter:
     # --- expressions -------------------------------------------------------------------------
 
     def _expression(self, n: int, operation: Operation) -> tuple[str, int]:
-        kind = operation.kind
-        if kind not in ("input", "view", "reshape", "constant"):
-            self.calls += 1
-        return getattr(self, "_" + kind)(operation)  # type: ignore[no-any-return]
+        return getattr(self, "_" + operation.kind)(operation)  # type: ignore[no-any-return]
 
     def _input(self, operation: Operation) -> tuple[str, int]:
         return self.program.inputs[operation.detail], _ATOM
@@ -683,7 +678,6 @@ class Emitter:
         return f"np.full({shape}, {operation.detail})", _ATOM
 
     def _write(self, operation: Operation) -> str:
-        self.calls += 1
         target = self.program.operations[int(operation.args[0])]
         how, detail = operation.detail
         x = self.text[int(operation.args[0])][0]

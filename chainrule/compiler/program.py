@@ -22,7 +22,7 @@ from ..engine import primitives
 from ..engine.primitives import Primitive
 
 Shape = tuple[int, ...]
-Array = np.ndarray[Any, Any]
+AnyArray = np.ndarray[Any, Any]
 Strides = tuple[int, tuple[tuple[int, int], ...]]
 """The offset of a view and, for each of its axes, extent and stride."""
 
@@ -75,7 +75,7 @@ class Program:
     """A list of operations, the data they refer to, and the operations that are its results."""
 
     operations: list[Operation] = field(default_factory=list)
-    constants: list[Array] = field(default_factory=list)
+    constants: list[AnyArray] = field(default_factory=list)
     rows: list[Primitive] = field(default_factory=list)
     """The primitives that are applied: a name may be that of several."""
     names: dict[int, str] = field(default_factory=dict)
@@ -271,7 +271,7 @@ class Builder:
 
     # --- operands ----------------------------------------------------------------------------
 
-    def array(self, values: Array) -> int:
+    def array(self, values: AnyArray) -> int:
         """Return the number of a constant array."""
         values = np.ascontiguousarray(values)
         key = (values.dtype.kind, values.shape, values.tobytes())
@@ -280,12 +280,12 @@ class Builder:
             self.program.constants.append(values)
         return number
 
-    def stretches(self, counts: Array) -> tuple[int, int]:
+    def stretches(self, counts: AnyArray) -> tuple[int, int]:
         """Return the constants that describe stretches of *counts* elements: starts, and owners."""
         starts = np.cumsum(counts) - counts
         return self.array(starts), self.array(np.repeat(np.arange(len(counts)), counts))
 
-    def constant(self, values: Array) -> Operand:
+    def constant(self, values: AnyArray) -> Operand:
         """Return *values* as an operand, which is a plain number if they are all the same."""
         values = np.asarray(values, dtype=float)
         first = float(values.flat[0])
@@ -303,7 +303,8 @@ class Builder:
         if simpler is not None:
             return simpler  # type: ignore[no-any-return]
         symbols = [arg for arg in args if isinstance(arg, Symbol)]
-        shape = np.broadcast_shapes(*(arg.shape for arg in symbols))
+        shapes = {arg.shape for arg in symbols}
+        shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
         batched = any(arg.batched for arg in symbols)
         return self.emit("apply", args, shape, batched, self.number(row))
 
@@ -358,7 +359,7 @@ class Builder:
             x = self.symbol(int(x.operation.args[0]))
         return self.emit("view", (x,), shape, x.batched, strides)
 
-    def at(self, x: Symbol, addresses: Array) -> Operand:
+    def at(self, x: Symbol, addresses: AnyArray) -> Operand:
         """Return the elements of *x* at *addresses*, in their shape, as a view if possible."""
         if x.operation.kind == "broadcast" and type(x.operation.args[0]) is float:
             return x.operation.args[0]
@@ -443,15 +444,15 @@ class Builder:
         """Return a new array, filled with a number or, if that is None, with nothing yet."""
         return self.emit("new", (), shape, batched, fill)
 
-    def store(self, target: Symbol, addresses: Array, value: Operand) -> None:
+    def store(self, target: Symbol, addresses: AnyArray, value: Operand) -> None:
         """Write *value* at *addresses* of *target*."""
         self._write("store", target, addresses, value)
 
-    def accumulate(self, target: Symbol, addresses: Array, value: Operand) -> None:
+    def accumulate(self, target: Symbol, addresses: AnyArray, value: Operand) -> None:
         """Add *value* at *addresses* of *target*; no address may occur twice."""
         self._write("accumulate", target, addresses, value)
 
-    def _write(self, kind: str, target: Symbol, addresses: Array, value: Operand) -> None:
+    def _write(self, kind: str, target: Symbol, addresses: AnyArray, value: Operand) -> None:
         shape = addresses.shape
         strides = affine(addresses) or factors(addresses.ravel())
         if strides is not None:
@@ -547,13 +548,15 @@ def contiguous(shape: Shape) -> tuple[tuple[int, int], ...]:
     return tuple(reversed(axes))
 
 
-def affine(addresses: Array) -> Strides | None:
+def affine(addresses: AnyArray) -> Strides | None:
     """Return the offset and strides if *addresses* change evenly along every axis, else None.
 
     >>> affine(np.array([[3, 4, 5], [13, 14, 15]]))
     (3, ((2, 10), (3, 1)))
     """
     offset = int(addresses.flat[0])
+    if addresses.size == 1:
+        return offset, ((1, 0),) * addresses.ndim
     axes = []
     expected: Any = offset
     for axis, extent in enumerate(addresses.shape):
@@ -569,7 +572,7 @@ def affine(addresses: Array) -> Strides | None:
     return offset, tuple(axes)
 
 
-def factors(addresses: Array) -> Strides | None:
+def factors(addresses: AnyArray) -> Strides | None:
     """Return the axes that make a row of *addresses* affine, or None if it takes too many.
 
     >>> factors(np.array([0, 0, 1, 1, 2, 2]))
@@ -592,7 +595,7 @@ def factors(addresses: Array) -> Strides | None:
     return int(row[0]), tuple(reversed(axes or [(1, 1)]))
 
 
-def addresses_of(strides: Strides) -> Array:
+def addresses_of(strides: Strides) -> AnyArray:
     """Return the addresses that a view shows."""
     offset, axes = strides
     found: Any = np.full((1,) * len(axes), offset, dtype=np.int64)

@@ -24,10 +24,9 @@ from ..engine.backend import Value
 from ..engine.native import core as native
 from ..engine.primitives import Primitive
 from ..engine.vectors import read_grads
+from .batches import Array
 from .columns import Columns
 from .tape import CONSTANT, Ids, Tape, depths
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine, an
 # array operation on a few numbers, and forward and backward of a node on columns.

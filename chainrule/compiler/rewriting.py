@@ -106,7 +106,8 @@ class _Rewriter:
     def _pair(self, target: ast.Tuple, call: ast.Call) -> None:
         """Write a step with several results; one that is part of a larger array is also kept apart.
 
-        It is read where it was computed, because NumPy is faster with contiguous arrays.
+        It is read where it was computed, because NumPy is faster with contiguous arrays.  That is
+        right because every place in an array is written once, unless it is added to.
         """
         slots = [self._kept(x.id if isinstance(x, ast.Name) else None) for x in target.elts]
         args = ", ".join(self.value(x) for x in call.args)
@@ -120,22 +121,17 @@ class _Rewriter:
     def _store(self, target: ast.Subscript, found: str) -> str:
         """Write *found* into a part of an array; return the text of that part."""
         base, end = self.value(target.value), _index(target)
-        self._changed(base)
         place = self._view(base, end) + "[...]" if _is_basic(target.slice) else base + end
         self.lines.append(f"{place} = {found}")
         return base + end
-
-    def _changed(self, base: str) -> None:
-        """Note that *base* is written to, which may change the parts that were copied."""
-        start = f"{base}["
-        self.copies = {view: x for view, x in self.copies.items() if not view.startswith(start)}
 
     def _augassign(self, statement: ast.AugAssign) -> None:
         target = statement.target
         assert isinstance(target, ast.Subscript)
         assert isinstance(statement.op, ast.Add)
         place, found = self.value(target.value), self.value(statement.value)
-        self._changed(place)
+        # No sigmoid is computed into an array that is added to: Emitter._stored leaves these out.
+        assert not any(view.startswith(f"{place}[") for view in self.copies), place
         if _is_basic(target.slice):
             place = self._view(place, _index(target))
             self.lines.append(f"_add({place}, {found}, out={place})")

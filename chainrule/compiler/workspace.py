@@ -19,10 +19,9 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.vectors import read_data
+from .batches import Array
 from .program import Program
 from .rewriting import rewritten
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _PART = 250_000  # numbers in the largest array of a part: 2 MB, and at most that for each step
 _SIZES = 4  # batch sizes for which arrays are kept: those of the parts, and some more

@@ -161,6 +161,21 @@ def test_causal_attention_costs_a_fixed_number_of_operations(heads):
     assert any("different lengths" in reason for reason in build(6).stats["why gathers"])
 
 
+@pytest.mark.parametrize("joined", [cr.sum, cr.logsumexp, lambda xs: cr.maximum(*xs)])
+def test_gathers_of_different_lengths_are_told(joined):
+    w = families.values(random.Random(0), 8)
+
+    def function(x):
+        hidden = [cr.tanh(a * x) for a in w]
+        rows = [[hidden[3 * j % 8] for j in range(k)] for k in range(3, 8)]
+        return cr.sum([cr.square(joined(row)) for row in rows])
+
+    reasons = assert_agrees(function, batch(4)).stats["why gathers"]
+    assert any("different lengths" in reason for reason in reasons)
+    one = assert_agrees(lambda x: joined([w[3 * j % 8] * cr.tanh(x) for j in range(8)]), batch(4))
+    assert not any("different lengths" in reason for reason in one.stats["why gathers"])
+
+
 def test_a_loop_over_the_data_becomes_a_batch():
     def build(samples, neuron=families.by_loop):
         rng = random.Random(0)
@@ -514,6 +529,7 @@ def test_a_program_is_plain_data():
         assert plain((operation.args, operation.detail, operation.shape))
 
 
+@pytest.mark.asks_once  # the parameters are those of all threads
 def test_runs_may_overlap_in_threads():
     run, _ = families.mlp(random.Random(0), (3, 40, 2))
     f = cr.compile(lambda x: cr.sum(run(x)))

@@ -62,7 +62,7 @@ enum { LEAF = 0, ONE_TERM = 1, TWO_TERMS = 2, BLOCK = 3 };
 struct Node {
     PyObject_HEAD
     double data;
-    double adjoint;   /* of the last sweep; the gradient of a node that is no leaf */
+    double adjoint;   /* of the last sweep; the gradient of a node that is not a leaf */
     uint16_t place;   /* its number in the arena */
     uint16_t reached; /* by which sweep; 0: none, or the gradient was reset */
     uint8_t kind[2];
