@@ -46,3 +46,72 @@ def softmax_entry(k: Any, *xs: Any) -> Any:
     top = maximum(*xs)
     weights = [np.where(x == top, 1.0, np.exp(x - top)) for x in xs]
     return np.where(top == -np.inf, np.nan, weights[int(k)] / total(*weights))
+
+
+def logistic_loss(z: Any, y: Any) -> Any:
+    # Neither term is a difference; a target of 0 or 1 wins over an infinite term.
+    wrong_if_one = np.where(y == 0.0, 0.0, y * np.logaddexp(0.0, -z))
+    return wrong_if_one + np.where(y == 1.0, 0.0, (1.0 - y) * np.logaddexp(0.0, z))
+
+
+def sigmoid_minus(z: Any, y: Any) -> Any:
+    # sigmoid(z) - y, with all its digits also where both are almost 1
+    e = np.exp(-np.abs(z))
+    left, right = np.where(z >= 0.0, e, 1.0), np.where(z >= 0.0, 1.0, e)
+    return ((1.0 - y) * right - y * left) / (1.0 + e)
+
+
+def surprisals(z: Any) -> Any:
+    # -log(softmax(z)) along the last axis, with all digits however sure it is
+    top = np.maximum.reduce(z, axis=-1, keepdims=True)
+    below = np.asarray(top - z)
+    if not np.isfinite(top).all():  # an infinite logit takes all; where all are -inf, none is right
+        np.copyto(below, np.where(top > -np.inf, 0.0, np.nan), where=z == top)
+    first = below == 0.0
+    rest = np.add.reduce(np.where(first, 0.0, np.exp(-below)), axis=-1, keepdims=True)
+    return below + np.log1p(rest + (np.add.reduce(first, axis=-1, keepdims=True) - 1.0))
+
+
+def cross_entropy(z: Any, y: Any) -> Any:
+    # -sum(y * log(softmax(z))); a target of 0 wins over an infinite surprise
+    s = surprisals(z)
+    terms = y * s
+    if np.isinf(s).any():
+        terms = np.where(y == 0.0, 0.0, terms)
+    return np.add.reduce(terms, axis=-1, keepdims=True)
+
+
+def softmax_minus(z: Any, y: Any, out: Any = None) -> Any:
+    # softmax(z) - y, with all its digits also where both are almost 1
+    top = np.maximum.reduce(z, axis=-1, keepdims=True)
+    p = np.exp(np.subtract(z, top, out=out), out=out)
+    if not np.isfinite(top).all():  # an infinite logit takes all; where all are -inf, none is right
+        np.copyto(p, np.where(top > -np.inf, 1.0, np.nan), where=z == top)
+    p = np.divide(p, np.add.reduce(p, axis=-1, keepdims=True), out=out)
+    total = np.add.reduce(y, axis=-1, keepdims=True)
+    sure, exact = p > 0.9, 0.0
+    if sure.any():
+        rest = np.add.reduce(np.where(sure, 0.0, p), axis=-1, keepdims=True)
+        exact = (total - y) * p - y * rest
+    if not (total == 1.0).all():
+        p = np.multiply(p, total, out=out)
+    difference = np.subtract(p, y, out=out)
+    np.copyto(difference, exact, where=sure)
+    return difference
+
+
+def softmax_rest(k: Any, *xs: Any) -> Any:
+    others = [softmax_entry(i, *xs) for i in range(len(xs)) if i != int(k)]
+    return total(0.0, *others)
+
+
+def cross_entropy_entry(k: Any, *zs: Any) -> Any:
+    s = surprisals(np.stack(np.broadcast_arrays(*zs), axis=-1))
+    chosen = np.broadcast_to(np.asarray(k, dtype=int), s.shape[:-1])
+    return np.take_along_axis(s, chosen[..., np.newaxis], axis=-1)[..., 0]
+
+
+def soft_cross_entropy(*args: Any) -> Any:
+    args = np.broadcast_arrays(*args)
+    y, z = (np.stack(half, axis=-1) for half in (args[: len(args) // 2], args[len(args) // 2 :]))
+    return cross_entropy(z, y)[..., 0]
