@@ -1,4 +1,6 @@
-"""Build the native core where that is possible; all else is said in pyproject.toml.
+"""Build the native core where that is possible, and say where the demos are.
+
+All else is said in pyproject.toml.
 
 Without a C compiler, on an interpreter without the global lock, or with CHAINRULE_NO_EXTENSIONS=1
 the package is installed in pure Python.
@@ -9,7 +11,7 @@ import platform
 import sys
 import sysconfig
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 
 def native_core() -> list[Extension]:
@@ -32,4 +34,9 @@ def native_core() -> list[Extension]:
     return [core]
 
 
-setup(ext_modules=native_core())
+# The demos stand at the top of the repository, where people look, and ship with the package.
+setup(
+    packages=[*find_packages(include=["chainrule*"]), "chainrule.demos"],
+    package_dir={"chainrule.demos": "demos"},
+    ext_modules=native_core(),
+)

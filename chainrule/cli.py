@@ -199,7 +199,10 @@ def _demo(arguments: argparse.Namespace) -> None:
     if arguments.markdown is not None:
         with arguments.markdown.open("a"):
             pass  # a file that cannot be written is better known before the work than after it
-    demo(**given)
+    try:
+        demo(**given)
+    except ModuleNotFoundError as error:  # what only this demo needs
+        raise _RequestError(str(error)) from None
 
 
 def _module(name: str) -> Any:

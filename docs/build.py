@@ -38,7 +38,10 @@ left its domain. The same in reverse, forward and higher-order mode.
 | `0**y`, both Values | y = 0: (0, 0); y = 0.5: (inf, 0); y = -1: (-inf, -inf) |
 | `(-2)**3`, both Values | (12, nan): no power with an exponent nearby is real |
 | `sqrt` at 0 and -0.0 | inf; below 0: nan |
-| `log` at 0 and -0.0 | -inf; inf; below 0: nan, nan |
+| `log`, `log2`, `log10` at 0 and -0.0 | -inf; inf; below 0: nan, nan |
+| `cbrt` at 0 and -0.0 | inf |
+| `asin`, `atanh` at 1 and -1; `acos` there; `acosh` at 1 | inf; -inf; inf. Outside: nan, nan |
+| `sinh`, `cosh`, `exp2` beyond the largest number | an infinity, and so is the derivative |
 | `1/0` | an infinity; -inf |
 | `tanh`, `sigmoid`, `softplus`, `logsigmoid` in the tails | full relative accuracy |
 | `logaddexp(-inf, -inf)`, `hypot(0, 0)` | (0, 0) |

@@ -6,6 +6,7 @@ Read from the source with ``ast``, so an import inside a function counts as well
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import chainrule
+from chainrule import demos
 
-PACKAGE = Path(chainrule.__file__).parent
+PACKAGE, DEMOS = Path(chainrule.__file__).parent, Path(demos.__file__).parent
 
 # Which rooms may a room import from?  Its own modules, always; engine and backprop are the floor.
 BELOW = {
@@ -39,11 +41,15 @@ ROOM_OF_MODULE = {
 
 
 def modules():
-    """Return {dotted name: path} of all modules of the package."""
+    """Return {dotted name: path} of all modules of the package.
+
+    In a checkout the demos stand beside it.
+    """
     found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for place, name in ((PACKAGE, "chainrule"), (DEMOS, "chainrule.demos")):
+        for path in sorted(place.rglob("*.py")):
+            parts = (name, *path.relative_to(place).with_suffix("").parts)
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
@@ -161,8 +167,13 @@ def test_importing_the_engine_does_not_import_the_rooms_above():
     assert {room(name) for name in done.stdout.split()} <= {"engine", "face"}
 
 
+def naturally(name):
+    """The order of ruff and of readers: log1p, log2, log10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 def test_every_public_name_is_there_once_and_documented():
-    assert sorted(chainrule.__all__) == chainrule.__all__
+    assert sorted(chainrule.__all__, key=naturally) == chainrule.__all__
     assert len(set(chainrule.__all__)) == len(chainrule.__all__)
     namespace = {}
     exec("from chainrule import *", namespace)
@@ -173,10 +184,11 @@ def test_every_public_name_is_there_once_and_documented():
 
 
 DESIGNED = """
-    Value exp log log1p expm1 sqrt sin cos tan tanh sigmoid relu leaky_relu softplus logsigmoid gelu
-    silu abs square maximum minimum logaddexp hypot atan2 where sum dot mean softmax logsumexp grad
-    value_and_grad gradients jvp vjp jacobian hessian hvp no_grad detect_anomaly backend primitive
-    __version__
+    Value exp exp2 expm1 log log1p log2 log10 sqrt cbrt sin cos tan asin acos atan sinh cosh tanh
+    asinh acosh atanh erf erfc sigmoid relu leaky_relu softplus logsigmoid gelu silu abs square sign
+    step maximum minimum logaddexp hypot atan2 where equal less less_equal take sum
+    dot mean softmax logsumexp grad value_and_grad gradients jvp vjp jacobian hessian hvp no_grad
+    detect_anomaly backend primitive __version__
 """.split()  # noqa: SIM905 (a list of this length is read more easily without the quotes)
 
 

@@ -8,6 +8,7 @@ An operation that is used once is written where it is used, so that a line reads
 from __future__ import annotations
 
 import builtins
+import inspect
 import itertools
 import keyword
 import math
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import primitives
+from ..engine.table import arrays
 from .program import Operation, Program, Shape, Strides, contiguous
 
 _WIDTH = 92
@@ -183,6 +185,23 @@ def view(x, offset, shape, strides, batched):
         items[..., offset:], (*lead, *shape), (*items.strides[:-1], *(s * step for s in strides))
     )
 """,
+}
+
+
+def printed(function: Callable[..., Any]) -> str:
+    """Return the source of *function* without its annotations."""
+    signature = inspect.signature(function)
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    body = inspect.getsource(function).split(":\n", 1)[1]
+    return f"\ndef {function.__name__}{bare}:\n{body}"
+
+
+FUNCTIONS |= {
+    name: printed(function)
+    for name, function in vars(arrays).items()
+    if name in primitives.TABLE and name not in (*EXPRESSIONS, *FUNCTIONS)
+    if primitives.TABLE[name].array is function and primitives.TABLE[name].arity is not None
 }
 _NEEDS = {
     "silu": ("damped", "sigmoid"),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import warnings
 from typing import Any
 
 
@@ -17,7 +19,26 @@ def _load() -> Any:
     try:
         return importlib.import_module("._native", __package__)
     except ImportError:  # no compiler when it was installed, or another interpreter's
+        if _buildable():
+            warnings.warn(
+                "chainrule runs in pure Python here, some fifty times slower than in C: the C "
+                "core was not built at installation. Install a C compiler and then chainrule anew, "
+                "or set CHAINRULE_NO_EXTENSIONS=1 to say that this is meant.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return None
+
+
+def _buildable() -> bool:
+    """Return whether the C core can be had on such an interpreter."""
+    import sysconfig
+
+    return (
+        sys.implementation.name == "cpython"
+        and sys.platform not in ("emscripten", "wasi")
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+    )
 
 
 native: Any = _load()

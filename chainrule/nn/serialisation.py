@@ -106,7 +106,7 @@ def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
                 return _loaded(_Entries(archive, status.st_size), into)
         # Damaged or hostile contents can make the parsers raise nearly anything.
         except Exception as error:
-            raise ValueError(f"load: {path}: {error or type(error).__name__}") from error
+            raise ValueError(f"load: {path}: {str(error) or type(error).__name__}") from error
 
 
 class _Entries(Mapping[str, np.ndarray[Any, Any]]):
@@ -173,7 +173,7 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
         try:
             yield
         except Exception as error:  # as in load
-            raise ValueError(f"{name!r:.80}: {error or type(error).__name__}") from error
+            raise ValueError(f"{name!r:.80}: {str(error) or type(error).__name__}") from error
 
 
 def _loaded(entries: _Entries, into: Module | None) -> Module:

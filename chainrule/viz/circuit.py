@@ -98,7 +98,7 @@ def circuit_of(
     """
     if not isinstance(root, Value):
         raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
-    if depth is not None and (not isinstance(depth, int) or depth < 0):
+    if depth is not None and (not isinstance(depth, int) or depth < 0):  # type: ignore[redundant-expr]
         raise ValueError(f"draw: depth is {depth!r}; expected the number of steps back, 0 or more")
     members = topological_order([root]) if depth is None else _last_steps(root, depth)
     folded = _foldable(members) if fold_weights else frozenset()

@@ -290,14 +290,23 @@ def test_a_reader_that_goes_away_causes_no_traceback():
 
 @pytest.mark.skipif(os.name == "nt", reason="a console has no SIGINT for one process alone")
 def test_ctrl_c_ends_with_one_line_and_status_130(tmp_path):
+    # A suite that runs in the background hands down that SIGINT is ignored.
+    listening = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from chainrule import cli; sys.exit(cli.main(sys.argv[1:]))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "chainrule", "demo", "--epochs", "999", "--out", str(tmp_path)],
+        [sys.executable, "-c", listening, "demo", "--epochs", "999", "--out", str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert "64" in process.stdout.readline()  # it has begun
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        assert "64" in process.stdout.readline()  # it has begun
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130
     assert re.match(r"chainrule: interrupted after \d+ of 999 epochs", err)
     assert err.count("\n") == 1

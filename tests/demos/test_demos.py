@@ -15,7 +15,7 @@ from chainrule import cli, demos, nn
 from chainrule.demos import chain, lift, mazur, micrograd, moons, xor
 
 ROOM = Path(demos.__file__).parent
-LINK = Path(__file__).parents[2] / "demos"
+AT_THE_TOP = Path(__file__).parents[2] / "demos"
 OPTIONS = {"out", "epochs", "seed", "quiet", "markdown"}
 
 
@@ -34,14 +34,28 @@ def test_a_demo_has_a_main_whose_parameters_are_options_with_defaults(name):
     assert all(p.default is not inspect.Parameter.empty for p in parameters.values())
 
 
-@pytest.mark.skipif(not LINK.is_dir(), reason="no link to the demos: not a checkout, or no links")
-def test_the_directory_at_the_top_is_the_one_in_the_package():
-    assert LINK.resolve() == ROOM.resolve()
+@pytest.mark.skipif(not AT_THE_TOP.is_dir(), reason="installed from a wheel: not a checkout")
+def test_a_demo_at_the_top_of_a_checkout_runs_as_a_script():
     done = subprocess.run(
-        [sys.executable, "-W", "error", LINK / "micrograd.py"], capture_output=True, text=True
+        [sys.executable, "-W", "error", AT_THE_TOP / "micrograd.py"], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "24.70408163265306" in done.stdout
+
+
+def test_without_matplotlib_a_demo_that_draws_says_what_to_install(tmp_path):
+    script = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from chainrule import cli; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "demo", "moons", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "pip install 'chainrule[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_micrograd_gives_the_published_numbers_to_the_last_digit(capsys):

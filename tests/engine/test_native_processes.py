@@ -54,6 +54,20 @@ def test_the_environment_switches_the_native_core_off():
     assert run(program, CHAINRULE_NO_EXTENSIONS="0") == "native False"
 
 
+def test_a_missing_core_is_said_once_and_the_switch_says_that_it_is_meant():
+    program = (
+        "import sys, warnings; sys.modules['chainrule.engine._native'] = None\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    import chainrule, chainrule.nn, chainrule.compiler\n"
+        "print(chainrule.backend, *(str(w.message) for w in caught))"
+    )
+    said = run(program)
+    assert said.startswith("python chainrule runs in pure Python here")
+    assert said.count("CHAINRULE_NO_EXTENSIONS=1") == 1
+    assert run(program, CHAINRULE_NO_EXTENSIONS="1") == "python"
+
+
 @pytest.mark.parametrize("writer", ["0", "1"])
 def test_a_graph_pickled_by_one_backend_is_read_by_the_other(tmp_path, writer):
     file = str(tmp_path / "graph")

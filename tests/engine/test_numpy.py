@@ -146,7 +146,7 @@ def test_variance_and_standard_deviation_of_an_array_of_values_are_differentiabl
 
 
 @pytest.mark.parametrize(
-    "ufunc", [np.log2, np.arcsin, np.isnan, np.floor, np.cbrt, np.floor_divide]
+    "ufunc", [np.rint, np.spacing, np.isnan, np.floor, np.trunc, np.floor_divide]
 )
 def test_a_function_of_numpys_that_is_not_in_the_table_is_refused_by_name(ufunc):
     with pytest.raises(TypeError, match=rf"numpy\.{ufunc.__name__} does not work on a Value"):

@@ -44,6 +44,10 @@ def relative_reach(*point):
     return [abs(x) / 4 for x in point]
 
 
+def beyond_one_reach(x):
+    return [max(abs(x), 1.0) / 4]
+
+
 def joint_reach(*point):
     return [max(map(abs, point)) / 4] * len(point)
 
@@ -218,13 +222,38 @@ CASES = [
     Case("abs", lambda x: x if x.real > 0 else -x, valid=bool),
     Case("damped", lambda x, w: x * w, PLANE),
     Case("exp", exact.exp, (0.0, 1.0, -745.0, 709.0)),
+    Case("exp2", lambda x: exact.exp(x * mp.log(2)), (0.0, 1.0, -1074.0, 1023.0)),
     Case("expm1", lambda x: exact.exp(x) - 1, (0.0, 1.0, -37.0, 709.0)),
     Case("log", exact.log, (1.0, 2.0), valid=lambda x: x > 0),
     Case("log1p", lambda x: exact.log(1 + x), (0.0, 1.0, -1.0), valid=lambda x: x > -1),
+    Case("log2", lambda x: exact.log(x) / mp.log(2), (1.0, 2.0, 8.0), valid=lambda x: x > 0),
+    Case("log10", lambda x: exact.log(x) / mp.log(10), (1.0, 2.0, 1000.0), valid=lambda x: x > 0),
+    Case("cbrt", exact.cbrt, (1.0, -8.0, -0.3, 1e308, -2.2e-308, 5e-324), valid=bool,
+         reach=relative_reach),
     Case("sqrt", exact.sqrt, (1.0, 2.0), valid=lambda x: x > 0),
     Case("sin", exact.sin, (0.0, 1.0, math.pi, math.pi / 2)),
     Case("cos", exact.cos, (0.0, 1.0, math.pi, math.pi / 2)),
     Case("tan", lambda x: exact.sin(x) / exact.cos(x), (0.0, 1.0, math.pi / 4, math.pi / 2)),
+    Case("asin", exact.asin, (0.0, 1.0, -1.0, 0.5), valid=lambda x: abs(x) < 1),
+    Case("acos", exact.acos, (0.0, 1.0, -1.0, 0.5), valid=lambda x: abs(x) < 1),
+    Case("atan", exact.atan, (0.0, 1.0, 1e10, -1e10, 1e155), reach=beyond_one_reach),
+    Case("sinh", lambda x: (exact.exp(x) - exact.exp(-x)) / 2, (0.0, 1.0, 710.0, -710.0)),
+    Case("cosh", lambda x: (exact.exp(x) + exact.exp(-x)) / 2, (0.0, 1.0, 710.0, -710.0)),
+    Case("asinh", lambda x: exact.log(x + exact.sqrt(1 + x * x)), (0.0, 1.0, 1e10, -1e10),
+         reach=beyond_one_reach),
+    Case("acosh", lambda x: exact.log(x + exact.sqrt(x - 1) * exact.sqrt(x + 1)), (1.0, 2.0),
+         valid=lambda x: x > 1, reach=beyond_one_reach),
+    Case("atanh", lambda x: exact.log((1 + x) / (1 - x)) / 2, (0.0, 1.0, -1.0, 0.5),
+         valid=lambda x: abs(x) < 1),
+    Case("one_less_square", lambda x: 1 - x * x, (0.0, 1.0, -1.0)),
+    Case("inverse_hypotenuse", lambda x: 1 / exact.sqrt(1 + x * x), (0.0, 1.0, 1e10, -1e10),
+         reach=beyond_one_reach),
+    Case("lorentzian", lambda x: 1 / (1 + x * x), (0.0, 1.0, 1e10, -1e10, 1e155),
+         reach=beyond_one_reach),
+    Case("gaussian", lambda x: exact.exp(-(x * x)), (0.0, 1.0, -6.0, 26.5, 27.5),
+         extremes=GAUSSIAN_EXTREMES),
+    Case("erf", exact.erf, (0.0, 1.0, -6.0, 20.0, 26.5), extremes=GAUSSIAN_EXTREMES),
+    Case("erfc", exact.erfc, (0.0, 1.0, -6.0, 26.5), extremes=GAUSSIAN_EXTREMES),
     Case("hypot", hypot, PLANE, valid=lambda a, b: a or b, reach=joint_reach),
     Case("atan2", atan2, PLANE, valid=lambda b, a: b or a, reach=joint_reach),
     Case("sigmoid", sigmoid, (0.0, 1.0, 20.0, 40.0, -40.0, 700.0, -700.0)),
@@ -444,6 +473,25 @@ def test_forward_mode_in_itself_gives_the_higher_derivatives_of_reverse_mode(cas
                 assert abs(got - expected) <= units * EPS * max(abs(expected), nearby)
 
 
+def apart(case, got, expected, indices=()):
+    """Return the points where the array *got* is not what the floats *expected* are.
+
+    NumPy's exp, log and their kin are a few units from the C library's, and how many depends on the
+    processor.  What is a sum of terms that cancel is as exact as these terms.
+    """
+    points = case.points()
+    slack = np.array([case.slack(*point) for point in points])
+    expected = np.array(expected)
+    with np.errstate(invalid="ignore"):
+        close = np.abs(got - expected) <= 8 * EPS * slack * np.abs(expected) + 2 * SMALLEST
+    close |= (got == expected) | (np.isnan(got) & np.isnan(expected))
+    left = [n for n in np.flatnonzero(~close) if case.row in CANCELLING]
+    for n in left:
+        nearby = float(derivative_nearby(case, points[n], indices))
+        close[n] = abs(got[n] - expected[n]) <= 8 * EPS * slack[n] * nearby
+    return [(points[n], got[n], expected[n]) for n in np.flatnonzero(~close)]
+
+
 def columns(case):
     return [np.array(column) for column in zip(*case.points(), strict=True)]
 
@@ -453,12 +501,8 @@ def test_arrays_give_what_floats_give(case):
     row = primitives.TABLE[case.row]
     got = case.apply(row, *columns(case))
     expected = [case.apply(row, *point) for point in case.points()]
-    # NumPy's exp, log and their kin are a few units from the C library's.
-    slack = np.array([case.slack(*point) for point in case.points()])
     assert got.dtype == float
-    with np.errstate(invalid="ignore"):
-        close = np.abs(got - expected) <= 8 * EPS * slack * np.abs(expected) + 2 * SMALLEST
-    assert np.all(close | (got == expected) | (np.isnan(got) & np.isnan(expected)))
+    assert not apart(case, got, expected)
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
@@ -478,16 +522,13 @@ def test_partials_on_arrays_are_partials_on_floats(case):
         args = arguments(*point)
         return row.partial_values(args, row(*args), varied)
 
-    points = case.points()
     with np.errstate(all="ignore"):
         got = partials(*columns(case))
-    expected = list(zip(*(partials(*point) for point in points), strict=True))
+    expected = list(zip(*(partials(*point) for point in case.points()), strict=True))
     assert len(got) == len(expected)
-    slack = np.array([case.slack(*point) for point in points])
-    for g, e in zip(got, map(np.array, expected), strict=True):
-        with np.errstate(invalid="ignore"):
-            close = np.abs(g - e) <= 8 * EPS * slack * np.abs(e) + 2 * SMALLEST
-        assert np.all(close | (g == e) | (np.isnan(g) & np.isnan(e)))
+    position = {name: i for i, name in enumerate(names)}
+    for g, e, i in zip(got, expected, varied, strict=True):
+        assert not apart(case, g, e, (position[arguments(*names)[i]],))
 
 
 @pytest.mark.parametrize(

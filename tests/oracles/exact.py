@@ -111,6 +111,35 @@ def atan(x):
     return taylor(x, mp.atan(a), r, -2 * a * r**2, (6 * a**2 - 2) * r**3)
 
 
+def asin(x):
+    a = x.real
+    r = 1 / mp.sqrt((1 - a) * (1 + a))
+    return taylor(x, mp.asin(a), r, a * r**3, (1 + 2 * a**2) * r**5)
+
+
+def acos(x):
+    a = x.real
+    r = 1 / mp.sqrt((1 - a) * (1 + a))
+    return taylor(x, mp.acos(a), -r, -a * r**3, -(1 + 2 * a**2) * r**5)
+
+
+def cbrt(x):
+    root, r = mp.sign(x.real) * mp.cbrt(abs(x.real)), 1 / x.real
+    return taylor(x, root, root * r / 3, -2 * root * r**2 / 9, 10 * root * r**3 / 27)
+
+
+def erf(x, value=mp.erf, sign=1):
+    a = x.real
+    slope = sign * 2 * mp.exp(-(a**2)) / mp.sqrt(mp.pi)
+    # mpmath's erfc fails beyond 1e150; at 1e4 it is e**-1e8 already, 0 or 2 to any number format
+    at = value(max(-(mpf(10) ** 4), min(a, mpf(10) ** 4)))
+    return taylor(x, at, slope, -2 * a * slope, (4 * a**2 - 2) * slope)
+
+
+def erfc(x):
+    return erf(x, mp.erfc, -1)
+
+
 def normal_cdf(x):
     a = x.real
     density = mp.exp(-(a**2) / 2) / mp.sqrt(2 * mp.pi)

@@ -26,6 +26,31 @@ def softplus(z: complex) -> complex:
     return z + cmath.log(1.0 + cmath.exp(-z)) if z.real > 0.0 else cmath.log(1.0 + cmath.exp(z))
 
 
+def cbrt(z: complex) -> complex:
+    return cmath.exp(cmath.log(z) / 3.0) if z.real > 0.0 else -cmath.exp(cmath.log(-z) / 3.0)
+
+
+def erf(z: complex) -> complex:
+    # DLMF 7.6.2: unlike in Taylor's series, all terms have one sign.
+    if abs(z.real) >= 2.0:
+        return 1.0 - erfc(z) if z.real > 0.0 else erfc(-z) - 1.0
+    term = series = z
+    for n in range(1, 60):
+        term = term * (2.0 * z * z) / (2 * n + 1)
+        series += term
+    return 2.0 / math.sqrt(math.pi) * cmath.exp(-z * z) * series
+
+
+def erfc(z: complex) -> complex:
+    # DLMF 7.9.3, a continued fraction, from a depth at which it is exact to rounding.
+    if z.real < 2.0:
+        return 1.0 - erf(z) if z.real > -2.0 else 2.0 - erfc(-z)
+    tail = z
+    for n in range(80, 0, -1):
+        tail = z + 0.5 * n / tail
+    return cmath.exp(-z * z) / (math.sqrt(math.pi) * tail)
+
+
 def atan2(y: complex, x: complex) -> complex:
     if abs(x.real) >= abs(y.real):
         turn = 0.0 if x.real > 0.0 else math.copysign(math.pi, y.real)

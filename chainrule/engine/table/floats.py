@@ -49,12 +49,31 @@ def log(x: float) -> float:
     return math.log(x) if x > 0.0 else -inf if x == 0.0 else nan
 
 
+def exp2(x: float) -> float:
+    return power(2.0, x)  # Python 3.10 has no math.exp2
+
+
 def log1p(x: float) -> float:
     return math.log1p(x) if x > -1.0 else -inf if x == -1.0 else nan
 
 
+def log2(x: float) -> float:
+    return math.log2(x) if x > 0.0 else -inf if x == 0.0 else nan
+
+
+def log10(x: float) -> float:
+    return math.log10(x) if x > 0.0 else -inf if x == 0.0 else nan
+
+
 def sqrt(x: float) -> float:
     return math.sqrt(x) if x >= 0.0 else nan
+
+
+def cbrt(x: float) -> float:
+    if x == 0.0 or not math.isfinite(x):
+        return x
+    y = math.copysign(math.pow(abs(x), 1.0 / 3.0), x)
+    return y - (y - x / (y * y)) / 3.0  # one step of Newton's: 1/3 is not quite a third
 
 
 def sin(x: float) -> float:
@@ -67,6 +86,60 @@ def cos(x: float) -> float:
 
 def tan(x: float) -> float:
     return math.tan(x) if math.isfinite(x) else nan
+
+
+def asin(x: float) -> float:
+    return math.asin(x) if -1.0 <= x <= 1.0 else nan
+
+
+def acos(x: float) -> float:
+    return math.acos(x) if -1.0 <= x <= 1.0 else nan
+
+
+def sinh(x: float) -> float:
+    try:
+        return math.sinh(x)
+    except OverflowError:
+        return math.copysign(inf, x)
+
+
+def cosh(x: float) -> float:
+    try:
+        return math.cosh(x)
+    except OverflowError:
+        return inf
+
+
+def acosh(x: float) -> float:
+    return math.acosh(x) if x >= 1.0 else nan
+
+
+def atanh(x: float) -> float:
+    if -1.0 < x < 1.0:
+        return math.atanh(x)
+    return math.copysign(inf, x) if abs(x) == 1.0 else nan
+
+
+# From here on the 1 in 1 + x**2 is less than a rounding; and soon x**2 overflows.
+FAR = 1e10
+
+
+def inverse_hypotenuse(x: float) -> float:
+    return 1.0 / math.sqrt(1.0 + x * x) if abs(x) < FAR else 1.0 / abs(x)
+
+
+def lorentzian(x: float) -> float:
+    return 1.0 / (1.0 + x * x) if abs(x) < FAR else (1.0 / x) * (1.0 / x)
+
+
+def gaussian(x: float) -> float:
+    if not abs(x) < 28.0:
+        return 0.0 if x == x else nan
+    # The rounding of x*x would weigh x*x in the result: the head of x has 26 bits, so that its
+    # square is exact (Veltkamp).
+    shifted = 134217729.0 * x
+    head = shifted - (shifted - x)
+    return math.exp(-head * head) * math.exp((head - x) * (head + x))
 
 
 def sigmoid(x: float) -> float:

@@ -244,7 +244,7 @@ def primitive(
 
     A name of the library's own table cannot be taken (ValueError); a user's own may be redefined.
     """
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]
         raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
     if name in BUILT_IN:
         raise ValueError(f"primitive: {name!r} is a primitive of chainrule; choose another name")

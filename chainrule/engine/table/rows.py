@@ -22,6 +22,7 @@ from . import analytic, arrays, floats
 from .primitive import BUILT_IN, TABLE, Primitive, primitive
 
 inf, nan = math.inf, math.nan
+LN2, LN10, ROOT_PI = math.log(2.0), math.log(10.0), math.sqrt(math.pi)
 
 # --- steps ----------------------------------------------------------------------------------------
 # Piecewise constant, so without derivative: the other rows' partials, and conditions for where(),
@@ -154,11 +155,16 @@ damped = primitive(  # x times a factor that wins when it is 0, even over an inf
     latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
 
-# --- exponentials, logarithms, roots, angles ------------------------------------------------------
+# --- exponentials, logarithms, roots --------------------------------------------------------------
 
 exp = primitive(
     "exp", floats.exp, (lambda x, y: y,), array=np.exp, analytic=cmath.exp,
     latex="e^{{{0}}}", precedence=4, domain=(-20.0, 20.0),
+)  # fmt: skip
+exp2 = primitive(
+    "exp2", floats.exp2, (lambda x, y: LN2 * y,),
+    array=np.exp2, analytic=lambda z: cmath.exp(LN2 * z),
+    latex="2^{{{0}}}", precedence=4, domain=(-20.0, 20.0),
 )  # fmt: skip
 expm1 = primitive(
     "expm1", floats.expm1, (lambda x, y: exp(x),),
@@ -167,25 +173,66 @@ expm1 = primitive(
 )  # fmt: skip
 
 
-def _reciprocal_above_zero(x: Any) -> Any:
+def _over_positive(numerator: float, x: Any) -> Any:
     # x + 0.0 makes a negative zero positive: the logarithm has no derivative of -inf anywhere.
-    return divide(where(less(x, 0.0), nan, 1.0), x + 0.0)
+    return divide(where(less(x, 0.0), nan, numerator), x + 0.0)
 
 
 log = primitive(
-    "log", floats.log, (lambda x, y: _reciprocal_above_zero(x),), array=np.log, analytic=cmath.log,
+    "log", floats.log, (lambda x, y: _over_positive(1.0, x),), array=np.log, analytic=cmath.log,
     latex=r"\ln\left({0}\right)", domain=(0.01, 20.0),
 )  # fmt: skip
 log1p = primitive(
-    "log1p", floats.log1p, (lambda x, y: _reciprocal_above_zero(1.0 + x),),
+    "log1p", floats.log1p, (lambda x, y: _over_positive(1.0, 1.0 + x),),
     array=np.log1p, analytic=lambda z: cmath.log(1.0 + z),
     latex=lambda args: rf"\ln\left(1 {'' if args[0][:1] == '-' else '+ '}{args[0]}\right)",
     domain=(-0.9, 20.0),
+)  # fmt: skip
+log2 = primitive(
+    "log2", floats.log2, (lambda x, y: _over_positive(1.0 / LN2, x),),
+    array=np.log2, analytic=lambda z: cmath.log(z) / LN2,
+    latex=r"\log_{{2}}\left({0}\right)", domain=(0.01, 20.0),
+)  # fmt: skip
+log10 = primitive(
+    "log10", floats.log10, (lambda x, y: _over_positive(1.0 / LN10, x),),
+    array=np.log10, analytic=cmath.log10,
+    latex=r"\log_{{10}}\left({0}\right)", domain=(0.01, 20.0),
 )  # fmt: skip
 sqrt = primitive(  # inf at both zeros
     "sqrt", floats.sqrt, (lambda x, y: divide(0.5, y + 0.0),), array=np.sqrt, analytic=cmath.sqrt,
     latex=r"\sqrt{{{0}}}", domain=(0.01, 20.0),
 )  # fmt: skip
+cbrt = primitive(  # inf at both zeros
+    "cbrt", floats.cbrt, (lambda x, y: divide(divide(1.0, 3.0 * y), y),),
+    array=np.cbrt, analytic=analytic.cbrt,
+    latex=r"\sqrt[3]{{{0}}}", domain=(0.01, 20.0),
+)  # fmt: skip
+# --- parts of derivatives -------------------------------------------------------------------------
+# Rows of their own, because written out they would overflow or lose digits at some order.
+
+one_less_square = primitive(
+    "one_less_square", lambda x: (1.0 - x) * (1.0 + x), (lambda x, y: -2.0 * x,),
+    array=arrays.one_less_square, analytic=lambda z: (1.0 - z) * (1.0 + z),
+    latex="1 - {0}^{{2}}", precedence=1, binds=(5,),
+)  # fmt: skip
+inverse_hypotenuse = primitive(
+    "inverse_hypotenuse", floats.inverse_hypotenuse, (lambda x, y: -(damped(x, y) * y * y),),
+    array=arrays.inverse_hypotenuse, analytic=lambda z: 1.0 / cmath.sqrt(1.0 + z * z),
+    latex=r"\frac{{1}}{{\sqrt{{1 + {0}^{{2}}}}}}", precedence=2, binds=(5,),
+)  # fmt: skip
+lorentzian = primitive(
+    "lorentzian", floats.lorentzian, (lambda x, y: -2.0 * (damped(x, y) * y),),
+    array=arrays.lorentzian, analytic=lambda z: 1.0 / (1.0 + z * z),
+    latex=r"\frac{{1}}{{1 + {0}^{{2}}}}", precedence=2, binds=(5,),
+)  # fmt: skip
+gaussian = primitive(
+    "gaussian", floats.gaussian, (lambda x, y: -2.0 * damped(x, y),),
+    array=arrays.gaussian, analytic=lambda z: cmath.exp(-z * z),
+    latex="e^{{-{0}^{{2}}}}", precedence=4, binds=(5,), domain=(-4.0, 4.0),
+)  # fmt: skip
+
+# --- angles ---------------------------------------------------------------------------------------
+
 sin = primitive(
     "sin", floats.sin, (lambda x, y: cos(x),), array=np.sin, analytic=cmath.sin,
     latex=r"\sin\left({0}\right)",
@@ -197,6 +244,20 @@ cos: Primitive = primitive(
 tan = primitive(
     "tan", floats.tan, (lambda x, y: 1.0 + square(y),), array=np.tan, analytic=cmath.tan,
     latex=r"\tan\left({0}\right)", domain=(-1.5, 1.5),
+)  # fmt: skip
+asin = primitive(  # inf at 1 and -1
+    "asin", floats.asin, (lambda x, y: divide(1.0, sqrt(one_less_square(x))),),
+    array=np.arcsin, analytic=cmath.asin,
+    latex=r"\arcsin\left({0}\right)", domain=(-0.9, 0.9),
+)  # fmt: skip
+acos = primitive(  # -inf at 1 and -1
+    "acos", floats.acos, (lambda x, y: divide(-1.0, sqrt(one_less_square(x))),),
+    array=np.arccos, analytic=cmath.acos,
+    latex=r"\arccos\left({0}\right)", domain=(-0.9, 0.9),
+)  # fmt: skip
+atan = primitive(
+    "atan", math.atan, (lambda x, y: lorentzian(x),), array=np.arctan, analytic=cmath.atan,
+    latex=r"\arctan\left({0}\right)",
 )  # fmt: skip
 hypot = primitive(  # (0, 0) at the origin
     "hypot", math.hypot,
@@ -215,6 +276,44 @@ atan2 = primitive(  # by way of hypot, which neither overflows nor underflows
     ),
     array=np.arctan2, analytic=analytic.atan2,
     latex=r"\operatorname{{atan2}}\left({0}, {1}\right)", domain=((0.1, 3.0), (-3.0, 3.0)),
+)  # fmt: skip
+
+# --- hyperbolic functions, their inverses, the error function -------------------------------------
+
+sinh = primitive(
+    "sinh", floats.sinh, (lambda x, y: cosh(x),), array=np.sinh, analytic=cmath.sinh,
+    latex=r"\sinh\left({0}\right)", domain=(-20.0, 20.0),
+)  # fmt: skip
+cosh: Primitive = primitive(
+    "cosh", floats.cosh, (lambda x, y: sinh(x),), array=np.cosh, analytic=cmath.cosh,
+    latex=r"\cosh\left({0}\right)", domain=(-20.0, 20.0),
+)  # fmt: skip
+asinh = primitive(
+    "asinh", math.asinh, (lambda x, y: inverse_hypotenuse(x),),
+    array=np.arcsinh, analytic=cmath.asinh,
+    latex=r"\operatorname{{arsinh}}\left({0}\right)",
+)  # fmt: skip
+acosh = primitive(  # inf at 1; two roots, because x**2 would overflow
+    "acosh", floats.acosh, (lambda x, y: divide(divide(1.0, sqrt(x - 1.0)), sqrt(x + 1.0)),),
+    array=np.arccosh, analytic=cmath.acosh,
+    latex=r"\operatorname{{arcosh}}\left({0}\right)", domain=(1.1, 20.0),
+)  # fmt: skip
+atanh = primitive(  # inf at 1 and -1
+    "atanh", floats.atanh,
+    (lambda x, y: divide(where(less(1.0, absolute(x)), nan, 1.0), one_less_square(x)),),
+    array=np.arctanh, analytic=cmath.atanh,
+    latex=r"\operatorname{{artanh}}\left({0}\right)", domain=(-0.9, 0.9),
+)  # fmt: skip
+
+erf = primitive(
+    "erf", math.erf, (lambda x, y: 2.0 / ROOT_PI * gaussian(x),),
+    array=arrays.erf, analytic=analytic.erf,
+    latex=r"\operatorname{{erf}}\left({0}\right)", domain=(-4.0, 4.0),
+)  # fmt: skip
+erfc = primitive(
+    "erfc", math.erfc, (lambda x, y: -2.0 / ROOT_PI * gaussian(x),),
+    array=arrays.erfc, analytic=analytic.erfc,
+    latex=r"\operatorname{{erfc}}\left({0}\right)", domain=(-4.0, 6.0),
 )  # fmt: skip
 
 # --- activations ----------------------------------------------------------------------------------

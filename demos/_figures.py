@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,16 @@ _STYLE: Any = {
     "xtick.color": GREY,
     "ytick.color": GREY,
 }
+
+
+def check_matplotlib() -> None:
+    """Raise ModuleNotFoundError where no figure can be drawn: before the work, not after it."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ModuleNotFoundError(
+            "this demo draws with matplotlib, which is not installed here: "
+            "pip install 'chainrule[demo]'",
+            name="matplotlib",
+        )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import backprop, nn
-from chainrule.demos._figures import BLUE, RED, figure
+from chainrule.demos._figures import BLUE, RED, check_matplotlib, figure
 
 BATCH = 10
 
@@ -28,6 +28,7 @@ def moons(count: int, noise: float, rng: np.random.Generator) -> tuple[Any, Any]
 
 def main(out: Path = Path("chainrule-demo"), epochs: int = 40, seed: int = 0) -> None:
     """Train a 2-16-16-1 network on 100 points and draw the decision boundary."""
+    check_matplotlib()
     rng = np.random.default_rng(seed)
     X, y = moons(100, 0.1, rng)
     model = nn.MLP(2, [16, 16, 1], activation="relu", seed=rng)

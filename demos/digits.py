@@ -23,7 +23,7 @@ import numpy as np
 import chainrule as cr
 from chainrule import backprop, nn, viz
 from chainrule.checking.differences import slopes
-from chainrule.demos._figures import BLUE, GREY, RED, figure
+from chainrule.demos._figures import BLUE, GREY, RED, check_matplotlib, figure
 
 Array = np.ndarray[Any, Any]
 
@@ -40,6 +40,7 @@ def main(
     out: Path = Path("chainrule-demo"), epochs: int = 6, seed: int = 0, quiet: bool = False
 ) -> None:
     """Train, compare the gradients, draw, and say how it all went."""
+    check_matplotlib()
     out.mkdir(parents=True, exist_ok=True)  # or fail now rather than after the training
     rng = np.random.default_rng(seed)
     training, held_out = split(load(), rng)

@@ -2,7 +2,8 @@
 
 A demo is a module here with ``main()``, whose keyword parameters become options of the command line
 and whose docstring opens with the line that ``chainrule demo --list`` shows.  Each is a script as
-well: in the repository ``demos`` is a link to this directory, and ``python demos/xor.py`` runs it.
+well: these files stand in ``demos`` at the top of the repository (``python demos/xor.py``),
+and the installed package has them as ``chainrule.demos``.
 """
 
 NAMES = ("digits", "notes", "moons", "xor", "chain", "mazur", "micrograd", "lift")

@@ -1,0 +1,139 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+"""What is checked before a change lands, each in an environment of its own: ``nox --list``."""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = [
+    line.rpartition(" ")[2]
+    for line in PROJECT["project"]["classifiers"]
+    if line.startswith("Programming Language :: Python :: 3.")
+]
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def in_parallel() -> list[str]:
+    """Return the options that spread the tests over the cores."""
+    return ["-n", os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "auto")]
+
+
+def without_vectors(session: nox.Session, *kinds: str) -> dict[str, str]:
+    """Return the setting that keeps NumPy from vector instructions: all, or those of some *kinds*.
+
+    Their names differ between versions of NumPy, so it is asked.
+    """
+    script = (
+        "from numpy._core._multiarray_umath import __cpu_dispatch__ as names; "
+        f"print(*(name for name in names if name.startswith({kinds or ('',)})))"
+    )
+    names = session.run("python", "-c", script, silent=True)
+    return {"NPY_DISABLE_CPU_FEATURES": str(names).strip()}
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint, and the layout of the code."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.install("-e", ".[test]", *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Tests and doctests, in C where there is a compiler; any arguments are pytest's."""
+    session.install("-e", ".[test]")
+    if shutil.which("cc"):  # an extension that does not build falls back
+        session.run("python", "-c", "import chainrule; assert chainrule.backend == 'native'")
+    session.run("python", "-m", "pytest", *in_parallel(), *session.posargs)
+
+
+@nox.session
+def python_only(session: nox.Session) -> None:
+    """Tests and doctests without the C core, and with the plainest loops of NumPy."""
+    off = {"CHAINRULE_NO_EXTENSIONS": "1"}
+    session.install("-e", ".[test]", env=off)
+    off |= without_vectors(session)
+    session.run("python", "-m", "pytest", *in_parallel(), *session.posargs, env=off)
+
+
+@nox.session(python=PYTHONS, default=False)
+def versions(session: nox.Session) -> None:
+    """Tests on each version of Python that is supported and found here."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *in_parallel(), *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The generated pages say what the code says now, and all pages render."""
+    session.install("-e", ".[test]")
+    session.run("python", "docs/build.py", "--check")
+    session.run("python", "-m", "pytest", "tests/docs", "docs", "README.md")
+
+
+@nox.session(default=False)
+def cover(session: nox.Session) -> None:
+    """Which lines the tests reach, by both backends together."""
+    session.install("-e", ".[test]", *group("cover"))
+    session.run("coverage", "erase")
+    for off in ("", "1"):
+        command = ["coverage", "run", "--append", "-m", "pytest", *session.posargs]
+        session.run(*command, env={"CHAINRULE_NO_EXTENSIONS": off})
+    session.run("coverage", "report")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Ratios of speed against peers in one process: ``nox -s bench -- eager``, or ``compiled``."""
+    session.install("-e", ".[test]", *group("bench"))
+    for name in session.posargs or ["eager", "compiled"]:
+        session.run("python", f"benchmarks/{name}.py")
+
+
+@nox.session(default=False)
+def wheel(session: nox.Session) -> None:
+    """The source distribution, a wheel made from it, and the tests against what the wheel installs.
+
+    With NumPy's loops of a processor without AVX-512.
+    """
+    session.install("build")
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    (made,) = dist.glob("*.whl")
+    session.install("--force-reinstall", f"{made}[test]")
+    apart = dist.with_name("apart")
+    shutil.rmtree(apart, ignore_errors=True)
+    shutil.copytree("tests", apart / "tests")
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(name, apart)
+    plainer = without_vectors(session, "AVX512", "X86_V4")
+    session.chdir(apart)
+    session.run(
+        "python", "-m", "pytest", *in_parallel(), *(session.posargs or ["tests"]), env=plainer
+    )
+
+
+if __name__ == "__main__":
+    nox.main()
