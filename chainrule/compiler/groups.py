@@ -32,6 +32,13 @@ UNIT, PARAMETER, CONSTANT, INPUT = -1, 0, 1, 2
 SEGMENTED = (primitives.maximum, primitives.minimum, primitives.logsumexp_of)
 """Operations on any number of operands that have a form for a whole axis."""
 
+OVER_CLASSES = (
+    primitives.cross_entropy,
+    primitives.soft_cross_entropy,
+    primitives.softmax_rest,
+)
+"""Operations on a class or on the share of every class, and then the logits."""
+
 # Of these a constant operand may differ from member to member; of any other it is part of the name.
 _OPEN = {
     primitives.multiply,
@@ -46,8 +53,14 @@ _OPEN = {
     primitives.atan2,
     primitives.logaddexp,
     primitives.damped,
+    primitives.sigmoid_minus,
+    primitives.logistic_loss,
+    primitives.squared_error,
+    primitives.half_squared_error,
+    primitives.hinge_loss,
+    *OVER_CLASSES,
 }
-_WHOLE = (primitives.softmax_entry, primitives.take_entry)  # never mixed with others
+_WHOLE = (primitives.softmax_entry, primitives.take_entry, *OVER_CLASSES)  # never mixed with others
 _FEW = 4  # sizes of products, or numbers of terms, for which a group is split up
 _MANY = 32  # kinds of terms, each of which takes array operations of its own
 SMALL = 8  # fewer alike nodes than this are not worth an array operation of their own

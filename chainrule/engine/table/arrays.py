@@ -78,16 +78,19 @@ def softmax_entry(k: Any, *xs: Any) -> Any:
 
 
 def logistic_loss(z: Any, y: Any) -> Any:
-    # Neither term is a difference; a target of 0 or 1 wins over an infinite term.
-    wrong_if_one = np.where(y == 0.0, 0.0, y * np.logaddexp(0.0, -z))
-    return wrong_if_one + np.where(y == 1.0, 0.0, (1.0 - y) * np.logaddexp(0.0, z))
+    # No term is a difference; a weight of 0 wins over an infinite z
+    weight = np.where(z >= 0.0, 1.0 - y, -y)
+    return np.log1p(np.exp(-np.abs(z))) + np.where(weight == 0.0, 0.0, weight * z)
 
 
-def sigmoid_minus(z: Any, y: Any) -> Any:
+def sigmoid_minus(z: Any, y: Any, out: Any = None) -> Any:
     # sigmoid(z) - y, with all its digits also where both are almost 1
-    e = np.exp(-np.abs(z))
-    left, right = np.where(z >= 0.0, e, 1.0), np.where(z >= 0.0, 1.0, e)
-    return ((1.0 - y) * right - y * left) / (1.0 + e)
+    if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
+        e = np.exp(np.negative(z, out=out), out=out)
+        return np.divide((1.0 - y) - y * e, 1.0 + e, out=out)
+    e = np.exp(-np.abs(z))  # does not overflow
+    above, below = np.where(z >= 0.0, 1.0, e), np.where(z >= 0.0, e, 1.0)
+    return np.divide((1.0 - y) * above - y * below, 1.0 + e, out=out)
 
 
 def surprisals(z: Any) -> Any:
@@ -136,8 +139,10 @@ def softmax_rest(k: Any, *xs: Any) -> Any:
 
 def cross_entropy_entry(k: Any, *zs: Any) -> Any:
     s = surprisals(np.stack(np.broadcast_arrays(*zs), axis=-1))
-    chosen = np.broadcast_to(np.asarray(k, dtype=int), s.shape[:-1])
-    return np.take_along_axis(s, chosen[..., np.newaxis], axis=-1)[..., 0]
+    k = np.broadcast_to(k, s.shape[:-1])[..., np.newaxis]
+    is_class = (k >= 0) & (k < len(zs)) & (k % 1 == 0)
+    chosen = np.take_along_axis(s, np.where(is_class, k, 0).astype(int), axis=-1)
+    return np.where(is_class, chosen, np.nan)[..., 0]
 
 
 def soft_cross_entropy(*args: Any) -> Any:

@@ -245,8 +245,9 @@ def softmax_entry(k: float, *xs: float) -> float:
 
 
 def logistic_loss(z: float, y: float) -> float:
-    # Neither term is a difference, so each keeps its digits in the tail where it is tiny.
-    return damped(softplus(-z), y) + damped(softplus(z), 1.0 - y)
+    # No term is a difference, so each keeps its digits in the tail where it is tiny.
+    straight = damped(z, 1.0 - y) if z >= 0.0 else damped(-z, y)
+    return math.log1p(math.exp(-abs(z))) + straight
 
 
 def sigmoid_minus(z: float, y: float) -> float:
@@ -266,6 +267,8 @@ def hinge_loss(s: float, y: float) -> float:
 
 
 def softmax_rest(k: float, *xs: float) -> float:
+    if k not in range(len(xs)):
+        return nan
     shares = softmax(xs)
     del shares[int(k)]
     return total(*shares) if shares else 0.0
@@ -284,7 +287,7 @@ def surprisals(zs: Sequence[float]) -> list[float]:
 
 
 def cross_entropy(k: float, *zs: float) -> float:
-    return surprisals(zs)[int(k)]
+    return surprisals(zs)[int(k)] if k in range(len(zs)) else nan
 
 
 def soft_cross_entropy(*args: float) -> float:

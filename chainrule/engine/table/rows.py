@@ -493,10 +493,7 @@ half_squared_error = primitive(
 )  # fmt: skip
 hinge_loss = primitive(  # 0 where the margin y s is exactly 1, as relu at 0
     "hinge_loss", floats.hinge_loss,
-    (
-        lambda s, y, loss: -(y * step(1.0 - y * s)),
-        lambda s, y, loss: -damped(s, step(1.0 - y * s)),
-    ),
+    (lambda s, y, loss: -(y * step(loss)), lambda s, y, loss: -damped(s, step(loss))),
     array=lambda s, y: arrays.relu(1.0 - y * s),
     latex=lambda args: rf"\max\left(0, 1 - {_product_latex(args[::-1])}\right)", binds=(2, 2),
 )  # fmt: skip
