@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from chainrule.checking.calls import Outcome
 from chainrule.checking.diagnosis import diagnose_calls
 from chainrule.checking.problem import probe
+from chainrule.checking.running.calls import Outcome
+from chainrule.checking.running.results import tidy
 from tests.oracles import correct, planted
 
 SETTINGS = [
@@ -117,7 +118,7 @@ def false_alarms(count, seed):
         function, style = correct.implementation(rng, problem)
         report = diagnose_calls(
             lambda problems, f=function: [
-                Outcome(tree_of(f(p.thetas, p.X, p.Y, p.lam))) for p in problems
+                Outcome(tidy(f(p.thetas, p.X, p.Y, p.lam))) for p in problems
             ],
             [problem],
         )
@@ -125,12 +126,6 @@ def false_alarms(count, seed):
             alarms += 1
             print(f"  {problem.describe()} {style}: {report.codes}")
     print(f"false alarms: {alarms} on {count} right implementations")
-
-
-def tree_of(returned):
-    from chainrule.checking.layouts import tidy
-
-    return tidy(returned)
 
 
 def main():

@@ -7,6 +7,7 @@ way, 2 a request that cannot be understood or carried out, told in one line, and
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import inspect
 import io
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__, backend, demos
+from .characters import plain
 
 
 class _RequestError(Exception):
@@ -38,6 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     d/db = 1.0
     0
     """
+    with contextlib.ExitStack() as stack:
+        # A stream that was closed before Python started is None.
+        if sys.stdout is None:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        if sys.stderr is None:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        return _carried_out(argv)
+
+
+def _carried_out(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a ? where a terminal has no Greek
@@ -62,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"chainrule: {message}", file=sys.stderr)
+    print(f"chainrule: {plain(message, kept='')}", file=sys.stderr)
     return status
 
 

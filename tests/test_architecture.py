@@ -20,14 +20,25 @@ PACKAGE, DEMOS = Path(chainrule.__file__).parent, Path(demos.__file__).parent
 
 # Which rooms may a room import from?  Its own modules, always; engine and backprop are the floor.
 BELOW = {
-    "cli": {"face", "checking", "viz", "nn", "compiler", "backprop", "engine", "demos"},
+    "cli": {
+        "face",
+        "characters",
+        "checking",
+        "viz",
+        "nn",
+        "compiler",
+        "backprop",
+        "engine",
+        "demos",
+    },
     "demos": {"face", "checking", "viz", "nn", "compiler", "backprop", "engine"},
-    "checking": {"nn", "backprop", "engine"},
-    "viz": {"nn", "engine"},
+    "checking": {"nn", "backprop", "engine", "characters"},
+    "viz": {"nn", "engine", "characters"},
     "compiler": {"engine"},
     "nn": {"engine"},
     "backprop": set(),
     "engine": set(),
+    "characters": set(),
     "face": {"engine"},
 }
 ROOM_OF_MODULE = {

@@ -146,6 +146,8 @@ def _numbers(layer: Any) -> tuple[Array, float]:
 
     ValueError, saying why, if it is no array of numbers.
     """
+    if np.ma.is_masked(layer):
+        raise ValueError("some entries are masked, and so are no numbers")
     try:
         array = np.asarray(layer)
     except ValueError:

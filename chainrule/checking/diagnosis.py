@@ -28,13 +28,15 @@ import numpy as np
 
 from .. import backprop
 from . import least_squares
-from .calls import Caller, Outcome, caller, finite, habits
 from .comparison import compare
-from .layouts import Reading, Tree, also, misfit, precision, readings, tidy
+from .layouts import Reading, also, misfit, precision, readings
 from .matching import Catalogue, Match, catalogue, separating_probe
 from .mistakes import BY_CODE
 from .problem import Array, Problem, probe, single, square
 from .report import Alternative, Convention, Finding, Report
+from .running.calls import Caller, Outcome, caller
+from .running.habits import habits
+from .running.results import Tree, finite, tidy
 from .text import short
 from .worked import Worked, number, rule_for, rule_text, symbol
 
@@ -153,7 +155,7 @@ def problems_for(
     if thetas is not None:
         if X is None or Y is None:
             raise TypeError("diagnose: thetas without X or Y: give all of thetas, X and Y, or none")
-        thetas = [np.asarray(theta) for theta in thetas]
+        thetas = [np.asanyarray(theta) for theta in thetas]
     losses = list(backprop.LOSSES) if loss is None else [loss]
     activations: list[Any] = list(backprop.ACTIVATIONS) if activation is None else [activation]
     reductions = ["mean", "sum"] if reduction is None else [reduction]

@@ -7,23 +7,15 @@ several are, the numbers must decide, so :func:`readings` returns all of them, t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from .. import backprop
 from .problem import Array, Problem
-
-Tree: TypeAlias = "np.ndarray[Any, Any] | list[Any]"
-"""Arrays of real numbers in nested lists."""
-
-MOST_ENTRIES = 10_000_000
-DEEPEST = 6
-_GRADIENT_NAME = re.compile(r"(d|grad)?_?(w|weights?|b|bias(es)?|thetas?)_?\d*", re.IGNORECASE)
-"""How people call the gradient of a layer in a dictionary."""
+from .running.results import Tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,66 +28,6 @@ class Reading:
     gradients: list[Array]
     mistakes: tuple[tuple[str, int], ...] = ()
     """Codes of mistakes that the shapes alone give away, each with the index of its Theta."""
-
-
-def tidy(value: Any, depth: int = DEEPEST) -> Tree:
-    """Return *value*, whatever it is, as arrays of real numbers in nested lists.
-
-    Dictionaries give their values in order, without what is stored beside gradients (``dA1`` beside
-    ``dW1``); Values their data; nested sequences of numbers an array. Anything else raises
-    ``TypeError`` or ``ValueError`` with what it was.
-
-    >>> tidy({"W1": [[1, 2], [3, 4]], "b1": (5, 6)})
-    [array([[1, 2],
-           [3, 4]]), array([5, 6])]
-    """
-    if depth < 0:
-        raise ValueError(f"lists within lists, more than {DEEPEST} deep")
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return _real(value)
-    if isinstance(value, (str, bytes)) or value is None:
-        raise TypeError(f"{type(value).__name__} {str(value)[:60]!r}" if value else repr(value))
-    if isinstance(value, Mapping):
-        value = _gradients_of(value)
-    elif hasattr(value, "data") and isinstance(value.data, float):
-        value = value.data
-    elif hasattr(value, "detach") and hasattr(value, "numpy"):
-        value = value.detach().numpy()
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        if len(value) > MOST_ENTRIES:
-            raise ValueError(f"a list of {len(value)} items")
-        return _joined([tidy(item, depth - 1) for item in value], value)
-    array = np.asarray(value)
-    if array.dtype == object:
-        raise TypeError(f"an object of type {type(value).__name__}")
-    return _real(array)
-
-
-def _gradients_of(named: Mapping[Any, Any]) -> list[Any]:
-    """Return the values; if some are named as gradients of weights and biases, those alone."""
-    chosen = [value for name, value in named.items() if _GRADIENT_NAME.fullmatch(str(name))]
-    return chosen or list(named.values())
-
-
-def _real(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"an array of {array.dtype}")
-    if array.size > MOST_ENTRIES:
-        raise ValueError(f"an array of {array.size} entries")
-    return array
-
-
-def _joined(items: list[Tree], given: Sequence[Any]) -> Tree:
-    """Make numbers a vector, and lists of numbers of one length a matrix; leave arrays apart."""
-    if not items or any(isinstance(item, list) for item in items):
-        return items
-    numbers = all(np.ndim(item) == 0 for item in items)
-    rows = len({np.shape(item) for item in items}) == 1 and np.ndim(items[0]) == 1
-    if numbers or (rows and not any(isinstance(item, np.ndarray) for item in given)):
-        return np.array(items)
-    return items
 
 
 def shape_of(tree: Tree) -> str:

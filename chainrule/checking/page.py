@@ -79,11 +79,12 @@ def page(report: Told, hints: str = "fix") -> str:
     >>> text.startswith("<!DOCTYPE html>"), "right" in text
     (True, True)
     """
-    verdict = "right" if report.ok else "not right"
+    told = report.data(hints)
+    verdict = "right" if told["ok"] else "not right"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.name)}: {verdict}</title>\n"
+        f"<title>{escape(told['name'])}: {verdict}</title>\n"
         "<style>body { margin: 0; } @media (prefers-color-scheme: dark) "
         "{ body { background: #171c22; } }</style>\n</head>\n<body>\n"
         f"{fragment(report, hints)}</body>\n</html>\n"

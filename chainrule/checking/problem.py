@@ -11,7 +11,7 @@ probe has 8 examples, 5 features and 3 outputs: 8, 7, 5, 3 and the factor 2 make
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -62,9 +62,9 @@ class Problem:
         name: str = "the given network",
     ) -> Problem:
         """Return the problem, or raise what ``backprop.gradients`` raises for these arguments."""
-        weights = [np.asarray(theta) for theta in thetas]
+        weights = [np.asanyarray(theta) for theta in thetas]  # a mask stays, to be refused
         names = activation if isinstance(activation, str) else list(activation)
-        backprop.gradients(
+        found = backprop.gradients(
             weights,
             X,
             Y,
@@ -74,6 +74,14 @@ class Problem:
             output_activation=output_activation,
             reduction=reduction,
         )
+        arrays: dict[str, Any] = {f"thetas[{i}]": theta for i, theta in enumerate(weights)}
+        arrays |= {"X": X, "Y": Y}
+        arrays |= {f"the gradient by thetas[{i}]": D for i, D in enumerate(found.D)}
+        for what, array in arrays.items():
+            if not np.isfinite(np.asarray(array, dtype=np.float64)).all():
+                raise ValueError(
+                    f"{what} has entries that are nan or infinite: expected finite ones"
+                )
         hidden = (names,) * (len(weights) - 1) if isinstance(names, str) else tuple(names)
         return cls(
             tuple(np.array(theta, dtype=np.float64) for theta in weights),
@@ -252,6 +260,38 @@ over the examples
         reduction=reduction,
         name="the probe network",
     )
+
+
+def drawn(problems: Sequence[Problem], seed: int, *, shapes: bool = False) -> list[Problem]:
+    """Return *problems*, all with one network drawn at random in place of theirs.
+
+    It is as deep as theirs; its sizes are others, unless it keeps the *shapes*, and its numbers of
+    order 1. One set of targets must suit all of the losses.
+    """
+    random, like = np.random.default_rng(seed), problems[0]
+    sizes, m = like.sizes, like.m
+    if not shapes:
+        inside = [int(size) for size in random.integers(4, 8, like.last)]
+        sizes = (int(random.choice([6, 7])), *inside, int(random.choice([3, 4])))
+        m = int(random.choice([11, 13]))
+    thetas = [random.normal(size=(after, 1 + before)) for before, after in pairwise(sizes)]
+    X, K = random.normal(size=(m, sizes[0])), sizes[-1]
+    losses = {problem.loss for problem in problems}
+    Y: Array = random.uniform(size=(m, K))
+    if "cross_entropy" in losses:
+        Y = backprop.one_hot([int(label) for label in random.integers(0, K, m)], K)
+    elif "logistic" in losses:
+        Y = Y.round()
+    return [
+        replace(
+            problem,
+            thetas=tuple(thetas),
+            X=X,
+            Y=Y,
+            name=f"a network drawn at random, seed {seed}",
+        )
+        for problem in problems
+    ]
 
 
 def square(like: Problem) -> Problem:

@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..characters import plain
 from .comparison import Comparison
 from .mistakes import CATEGORIES
 from .page import fragment, page
@@ -153,7 +154,8 @@ class Report:
             for finding in self.findings
             if level >= 2 or (level == 1 and finding.category == "call")
         ]
-        return told
+        shown: dict[str, Any] = _plain_texts(told)
+        return shown
 
     def _layers(self, numbers: bool) -> list[dict[str, Any]]:
         if self.comparison is None:
@@ -246,7 +248,7 @@ class Report:
         """Return Gradescope's results.json: all *points* if the gradient is right, else none."""
         score = points if self.ok else 0.0
         test = {
-            "name": self.name,
+            "name": plain(self.name),
             "score": score,
             "max_score": points,
             "status": "passed" if self.ok else "failed",
@@ -255,6 +257,15 @@ class Report:
             "extra_data": _finite(self.data(hints)),
         }
         return json.dumps({"score": score, "tests": [test]}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain_texts(value: Any) -> Any:
+    """Much of the text is a submission's own: none of it may steer who reads the report."""
+    if isinstance(value, dict):
+        return {key: _plain_texts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_texts(item) for item in value]
+    return plain(value) if isinstance(value, str) else value
 
 
 def _finite(value: Any) -> Any:

@@ -183,14 +183,11 @@ class _Pullback:
         linked = [i for i, a in enumerate(args) if isinstance(a, Symbol) and self._varies(a)]
         wanted = [i for i in linked if self.active[args[i].number]]  # type: ignore[union-attr]
         if row.selects is not None:
-            for i in wanted:
-                if i == 0:
-                    continue
-                branch = (adjoint, 0.0) if i == 1 else (0.0, adjoint)
-                self._return(args[i], primitives.where(args[0], *branch), operation, shaded=True)
+            for i, term in self._chosen(row, args, wanted, adjoint):
+                self._return(args[i], term, operation, shaded=True)
             return
         if row.variadic is None:
-            linked = [i for i in wanted if row.partials[i] is not None]
+            linked = list(row.linked(args, wanted))
         y = builder.symbol(number)
         shaded = number in self.shaded
         if row is primitives.maximum or row is primitives.minimum:
@@ -208,6 +205,17 @@ class _Pullback:
             else:
                 term = primitives.multiply(adjoint, partial)
             self._return(args[i], term, operation, shaded)
+
+    def _chosen(
+        self, row: primitives.Primitive, args: list[Any], wanted: list[int], adjoint: Operand
+    ) -> list[tuple[int, Operand]]:
+        """Return for each *wanted* argument of a row that copies one the adjoint it gets."""
+        where = primitives.where
+        if row is where:
+            branches = {1: (adjoint, 0.0), 2: (0.0, adjoint)}
+            return [(i, where(args[0], *branches[i])) for i in wanted if i in branches]
+        position = primitives.position_of(row)(*args)
+        return [(i, where(primitives.equal(position, float(i)), adjoint, 0.0)) for i in wanted]
 
     @functools.cached_property
     def _depends(self) -> list[Array]:
@@ -304,6 +312,8 @@ class _Pullback:
             return
         how, detail = operation.detail
         where = addresses_of(detail) if how == "view" else self.program.constants[detail]
+        if target in self.shaded:
+            self.shaded.add(value)
         if target in self.pools:
             x = self.builder.at(self.pools[target], where)
             source = self.program.operations[value]
@@ -312,8 +322,6 @@ class _Pullback:
             return
         arrived = self.arrived[target]
         source = self.program.operations[value]
-        if target in self.shaded:
-            self.shaded.add(value)
         if all(w is not _WHOLE and np.array_equal(w.ravel(), where.ravel()) for w, _ in arrived):
             for w, x in self.arrived.pop(target):
                 self._give(value, self._shaped(x, w.shape, source), operation.batched)  # type: ignore[union-attr]
@@ -330,21 +338,49 @@ class _Pullback:
             return x
         return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
 
+    def _where_used(self, x: Symbol, adjoint: Symbol, axis: int, detail: Any = None) -> Symbol:
+        """Return *x*, but 0 where *adjoint* is 0 all along an *axis*, as in a branch not chosen.
+
+        The rows of *x* are those of *adjoint*, or for axis -2 its columns; *detail* are the
+        stretches of the axis, if it has any.
+        """
+        builder = self.builder
+        size = primitives.absolute(adjoint)
+        if detail is None:
+            used = builder.total(size, (axis,), adjoint.shape)
+            if axis == -2:
+                used = builder.reshape(used, (*adjoint.shape[:-2], adjoint.shape[-1], 1))
+        else:
+            starts, owners = detail
+            count = len(self.program.constants[starts])
+            shape = (*adjoint.shape[:-1], count)
+            used = builder.emit("segment_sum", (size,), shape, adjoint.batched, starts)
+            rows = np.arange(math.prod(shape)).reshape(shape)
+            used = builder.at(used, rows[..., self.program.constants[owners]])
+        found = primitives.where(primitives.equal(used, 0.0), 0.0, x)
+        assert isinstance(found, Symbol)
+        return found
+
     def _matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
         builder = self.builder
         a, b = (builder.symbol(int(n)) for n in operation.args)
         delta = builder.broadcast(adjoint, operation.shape, operation.batched)
+        left, right = a, b  # as factors: in a branch not chosen they may be infinite or nan
+        if number in self.shaded:
+            left = self._where_used(a, delta, -1)
+            if operation.detail[2]:
+                right = self._where_used(b, delta, -2)
         if not operation.detail[2]:
             if self.active[a.number]:
                 self._matmul_left(a, b, delta)
             if self.active[b.number]:
-                self._give(b.number, builder.matmul(delta, a, (True, False)), False)
+                self._give(b.number, builder.matmul(delta, left, (True, False)), False)
             return
         if self.active[a.number]:
-            self._give(a.number, builder.stack(delta, b, (False, False)), operation.batched)
+            self._give(a.number, builder.stack(delta, right, (False, False)), operation.batched)
         if self.active[b.number]:
-            self._give(b.number, builder.stack(delta, a, (True, False)), operation.batched)
+            self._give(b.number, builder.stack(delta, left, (True, False)), operation.batched)
 
     def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol) -> None:
         """Give the left factor its adjoint; none to a column of ones."""
@@ -393,7 +429,10 @@ class _Pullback:
             count = builder.emit(
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
-        share = primitives.divide(adjoint, count)
+        if number in self.shaded:  # of nan nothing is the largest, and 0 divided by 0 ties is nan
+            share = primitives.damped(primitives.divide(1.0, count), adjoint)
+        else:
+            share = primitives.divide(adjoint, count)
         depends = self._depends[x.number]
         if not depends.all():  # on a tie with a constant nobody gets a share
             constant = primitives.multiply(ties, builder.constant(~depends))
@@ -414,11 +453,12 @@ class _Pullback:
         builder = self.builder
         x = builder.symbol(int(operation.args[0]))
         shares = builder.emit("logsumexp_slopes", (x,), x.shape, x.batched, operation.detail)
-        self._give(
-            x.number,
-            primitives.multiply(self._repeated(operation, adjoint), shares),
-            operation.batched,
-        )
+        adjoint = self._repeated(operation, adjoint)
+        if number in self.shaded:
+            term = primitives.damped(shares, adjoint)
+        else:
+            term = primitives.multiply(adjoint, shares)
+        self._give(x.number, term, operation.batched)
 
     def _cross_entropy(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
@@ -447,6 +487,8 @@ class _Pullback:
         y = builder.symbol(number)
         if not isinstance(adjoint, Symbol):
             adjoint = builder.broadcast(adjoint, y.shape, False)
+        if number in self.shaded:
+            y = self._where_used(y, adjoint, -1, operation.detail)
         pulled = builder.emit(
             "softmax_pullback", (y, adjoint), y.shape, y.batched, operation.detail
         )

@@ -7,6 +7,7 @@ the recording lifted, and calls what comes out.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,9 +24,15 @@ from .structures import Array, count, example, filled, floats, leaves, numbered
 class Compiled:
     """A compiled function of batches; :func:`compile` makes it and describes it."""
 
-    def __init__(self, function: Callable[..., Any] | None, root: Any = None):
+    def __init__(
+        self,
+        function: Callable[..., Any] | None,
+        root: Any = None,
+        wrt: Sequence[Value] | None = None,
+    ):
         self._function = function
         self._name = getattr(function, "__name__", type(function).__name__)
+        self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
         self._latest: Lifted | None = None
         self._signature = _signature(function)
@@ -39,7 +46,7 @@ class Compiled:
                 raise TypeError(
                     f"compile: {root!r} is no graph; expected a Value or a list of some"
                 )
-            self._latest = self._lifted[()] = lift(outputs, [], [], (), structure)
+            self._latest = self._lifted[()] = lift(outputs, [], [], (), structure, wrt=wrt)
 
     def __call__(self, *arrays: Any) -> Any:
         """Return the result for every example, in the structure that the function returned.
@@ -94,8 +101,17 @@ class Compiled:
 
     @property
     def parameters(self) -> tuple[Value, ...]:
-        """The leaves that the function captured, in the order of the gradient."""
-        return self._recorded().parameters
+        """What the derivative is taken with respect to, in the order of the gradient.
+
+        The leaves given as *wrt*, in that order, or all that the function captured, in the order in
+        which they were made.
+        """
+        return tuple(self._wrt) if self._wrt is not None else self._recorded().parameters
+
+    @property
+    def placed(self) -> tuple[Value, ...]:
+        """The leaves in the order in which the arrays that :attr:`source` takes hold them."""
+        return self._recorded().arrays.parameters
 
     @property
     def program(self) -> Program:
@@ -202,7 +218,8 @@ class Compiled:
         examples = [example(x) for x in batch]
         arguments = [leaves(x) for x in examples]  # now: the function may change its lists
         demands: modes.Demands = {}
-        with modes.tracing(demands):
+        since = Value(0.0).serial
+        with modes.tracing(demands, itertools.chain.from_iterable(arguments)):
             try:
                 result = self._function(*examples)
             except (TypeError, ValueError, IndexError, AttributeError) as error:
@@ -214,7 +231,7 @@ class Compiled:
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        return lift(outputs, arguments, names, shapes, structure, demands)
+        return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
 
     def _told(self, batch: list[Array]) -> str:
         """Say what the function is recorded on."""
@@ -230,7 +247,7 @@ class Compiled:
         )
 
 
-def compile(function: Any) -> Compiled:
+def compile(function: Any, wrt: Any = None) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
     The function is run once, its graph is lifted to matrix products and whole-array operations, and
@@ -245,7 +262,7 @@ def compile(function: Any) -> Compiled:
     >>> loss(X, Y).tolist()
     [0.0, 1.0, 4.0]
     >>> loss.value_and_grad(X, Y)
-    (1.6666666666666667, array([ 2.        ,  8.66666667, 10.66666667]))
+    (1.6666666666666667, array([ 8.66666667, 10.66666667,  2.        ]))
     >>> loss.backward(X, Y)
     1.6666666666666667
     >>> w[1].grad
@@ -258,19 +275,47 @@ def compile(function: Any) -> Compiled:
     compiled as it is, ``loss()`` computes it again from the present data of its leaves, and all
     these are parameters.
 
+    The gradient has an entry for every parameter, in the order in which they were made; or for
+    each of *wrt*, leaves, in that order: the others are read anew all the same, and one of *wrt*
+    that the function does not use has derivative 0.
+
+    >>> cr.compile(lambda x: cr.dot(w, x, b), wrt=[b, w[0]]).value_and_grad(X)
+    (2.5, array([1., 3.]))
+
     The function is recorded once for every shape of example.  Comparing Values or testing them
     raises TraceError, since the outcome would be fixed for all examples: choose with ``cr.where``.
     What it does with plain numbers, ``v.data`` included, is recorded as it went.
     """
+    leaves = None if wrt is None else _leaves_of(wrt)
     if isinstance(function, Compiled):
+        if leaves is not None:
+            raise TypeError("compile: this is compiled already; give wrt with the function itself")
         return function
     if isinstance(function, (Value, list, tuple, dict)):
-        return Compiled(None, function)
+        return Compiled(None, function, leaves)
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function)
+    return Compiled(function, wrt=leaves)
+
+
+def _leaves_of(wrt: Any) -> tuple[Value, ...]:
+    """Return the leaves in *wrt*, a Value or an iterable of some; an error if it holds others."""
+    given = (wrt,) if isinstance(wrt, Value) else tuple(wrt)
+    for x in given:
+        if not isinstance(x, Value):
+            raise TypeError(
+                f"compile: wrt holds {type(x).__name__}; expected the leaves to differentiate with "
+                "respect to, such as model.parameters()"
+            )
+        if x.primitive is not None:
+            raise TypeError(
+                f"compile: wrt holds {x!r}, which was computed by {x.op!r}; expected leaves"
+            )
+    if len(set(given)) < len(given):
+        raise ValueError("compile: wrt holds a leaf twice")
+    return given
 
 
 def _signature(function: Callable[..., Any] | None) -> inspect.Signature | None:

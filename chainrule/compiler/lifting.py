@@ -7,6 +7,7 @@ code demanded of its data.
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ from .adjoint import differentiate
 from .groups import Grouping, group
 from .layout import lay_out
 from .program import Symbol
-from .replay import LUMP, Replay, endurance, largest_batch, least_groups, narrow
+from .replay import LARGEST, LUMP, Replay, largest_batch, least_groups, narrow
 from .structures import Array, count
-from .tape import CONSTANT, Tape, flatten, normalise
+from .tape import Ids, Tape, fix, flatten, normalise
 from .workspace import ArrayProgram
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -49,6 +50,9 @@ class Lifted:
     recording: Recording | None
     """What the array program is made of when it is asked for, None when it is there."""
     parameters: tuple[Value, ...]
+    """What the derivative is taken with respect to, in its order."""
+    captured: tuple[Value, ...]
+    """All leaves that are read, in the order in which they were made: what a replay is given."""
     result: Any
     """The structure of the result, with the number of an output for every leaf."""
     stats: dict[str, Any]
@@ -65,14 +69,29 @@ class Lifted:
     def forward(self, batch: Sequence[Array]) -> Array:
         """Return the outputs, a row per example; of a graph, the one row."""
         if self.replay is not None and self.replay.suits(batch):
-            return self.replay.forward(read_data(self.parameters), batch)
+            return self.replay.forward(read_data(self.captured), batch)
+        if self._arrays is None and self.replay is not None:
+            return self.replay.columns.forward(read_data(self.captured), batch)
         return self.arrays.forward(batch, count(self.result))
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
         """Return the mean of the one output over the examples, and its gradient."""
         if self.replay is not None and self.replay.suits(batch):
-            return self.replay.gradient(read_data(self.parameters), batch)
-        return self.arrays.gradient(batch)
+            mean, found = self.replay.gradient(read_data(self.captured), batch)
+            return mean, _picked(found, self._from_replay)
+        if self._arrays is None and self.replay is not None:
+            mean, found = self.replay.columns.gradient(read_data(self.captured), batch)
+            return mean, _picked(found, self._from_replay)
+        mean, found = self.arrays.gradient(batch)
+        return mean, _picked(found, self._from_arrays)
+
+    @functools.cached_property
+    def _from_replay(self) -> Ids | None:
+        return _places(self.parameters, self.captured)
+
+    @functools.cached_property
+    def _from_arrays(self) -> Ids | None:
+        return _places(self.parameters, self.arrays.parameters)
 
     def test(self, batch: Sequence[Array]) -> None:
         """Raise the error of the first rule that an example of *batch* does not keep."""
@@ -90,7 +109,7 @@ class Lifted:
 
     @property
     def arrays(self) -> ArrayProgram:
-        """The array program, made now if there was none: with the parameters in the same order."""
+        """The array program, made now if there was none."""
         if self._arrays is None:
             assert self.recording is not None
             tape, replay = self.recording.tape, self.replay
@@ -98,7 +117,7 @@ class Lifted:
             grouping = group(tape, self.recording.members)
             order = _order(self.recording)
             self._arrays, stats, self.passes = _arrays(self.recording, grouping, order)
-            replay.largest, replay.patience = largest_batch(tape.recorded, _operations(stats)), 0.0
+            replay.largest = largest_batch(tape.recorded, _operations(stats))
             self.stats = {**stats, "replay": explanation.replayed_up_to(replay.largest)}
             self.recording = None
         return self._arrays
@@ -120,25 +139,32 @@ def lift(
     shapes: Shapes,
     result: Any,
     demands: modes.Demands | None = None,
+    since: int | None = None,
+    wrt: Sequence[Value] | None = None,
 ) -> Lifted:
     """Return the graph of *outputs* as a program over batches of *arguments*.
 
     *names* are those of the arguments and *shapes* how one example of each is shaped, *result* is
-    the structure of the outputs, and *demands* what the data must be.
+    the structure of the outputs, and *demands* what the data must be.  A leaf with a serial number
+    from *since* on was made by the function itself: it is a constant.  *wrt* are the parameters,
+    by default all other leaves, in the order in which they were made.
     """
     collecting = gc.isenabled()
     gc.disable()  # millions of tuples and no cycles: the collector would look at them over and over
     try:
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
-        fixed = {n: x for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
-        if fixed:  # plain numbers among the results: no leaves that anybody has
-            tape.codes, tape.values = tape.codes.copy(), tape.values.copy()
-            for n, x in fixed.items():
-                del tape.leaves[n]
-                tape.codes[n], tape.values[n] = CONSTANT, x
+        plain = {n for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
+        fix(
+            tape,
+            [
+                n
+                for n, leaf in tape.leaves.items()
+                if n in plain or (since is not None and leaf.serial >= since)
+            ],
+        )
         members = tape.arguments(arguments)
         normalise(tape)
-        lifted = _lifted(Recording(tape, members, names, shapes), result)
+        lifted = _lifted(Recording(tape, members, names, shapes), result, wrt)
     finally:
         if collecting:
             gc.enable()
@@ -147,54 +173,66 @@ def lift(
         slices = [slice(*edges) for edges in itertools.pairwise(ends)]
         lifted.rules = list(zip(demands, slices, strict=True))
         values = [x for tested in demands.values() for x in tested]
-        lifted.tested = lift(values, arguments, names, shapes, list(range(len(values))))
+        lifted.tested = lift(
+            values, arguments, names, shapes, list(range(len(values))), since=since
+        )
     return lifted
 
 
-def _lifted(recording: Recording, result: Any) -> Lifted:
+def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> Lifted:
     """Return *recording* as an array program, or to be replayed if it has no width."""
-    tape = recording.tape
-    if found := _narrow(recording, result, least_groups(tape)):
+    tape, numbers = recording.tape, _order(recording)
+    captured = tuple([tape.leaves[n] for n in numbers])
+    parameters = captured if wrt is None else tuple(wrt)
+
+    def narrowed(groups: int) -> Lifted | None:
+        """Return the recording to be replayed, if it makes that many groups and can be."""
+        if not narrow(tape.recorded, groups):
+            return None
+        replay = Replay.of(tape, recording.members, numbers, LARGEST)
+        if replay is None:
+            return None
+        stats, passes = explanation.replay_stats(tape, groups), explanation.tape_passes(tape)
+        return Lifted(recording, parameters, captured, result, stats, passes, replay, None)
+
+    if found := narrowed(least_groups(tape)):
         return found
     grouping = group(tape, recording.members)
-    groups = sum(LUMP if part.lump else 1 for part in grouping.groups)
-    if found := _narrow(recording, result, groups):
+    if found := narrowed(sum(LUMP if part.lump else 1 for part in grouping.groups)):
         return found
     arrays, stats, passes = _arrays(recording, grouping)
     most, replay = largest_batch(tape.recorded, _operations(stats)), None
     if most:
-        number = {leaf: n for n, leaf in tape.leaves.items()}
-        order = [number[leaf] for leaf in arrays.parameters]
-        replay = Replay.of(tape, recording.members, order, most)
+        replay = Replay.of(tape, recording.members, numbers, most)
     if replay is not None:
         stats["replay"] = explanation.replayed_up_to(most)
-    return Lifted(None, arrays.parameters, result, stats, passes, replay, arrays)
+    return Lifted(None, parameters, captured, result, stats, passes, replay, arrays)
 
 
-def _narrow(recording: Recording, result: Any, groups: int) -> Lifted | None:
-    """Return *recording* to be replayed if its nodes make that many groups, and if it can be."""
-    tape = recording.tape
-    if not narrow(tape.recorded, groups):
+def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Ids | None:
+    """Return where each of *parameters* stands in *leaves*, -1 for none; None if all do as here."""
+    if tuple(parameters) == tuple(leaves):
         return None
-    order = _order(recording)
-    replay = Replay.of(tape, recording.members, order, *endurance(tape.recorded, groups))
-    if replay is None:
-        return None
-    stats, passes = explanation.replay_stats(tape, groups), explanation.tape_passes(tape)
-    parameters = tuple(tape.leaves[n] for n in order)
-    return Lifted(recording, parameters, result, stats, passes, replay, None)
+    place = {leaf: i for i, leaf in enumerate(leaves)}
+    return np.array([place.get(x, -1) for x in parameters], dtype=np.int64)
+
+
+def _picked(found: Array, places: Ids | None) -> Array:
+    """Return the entries of *found* at *places*, 0.0 for none."""
+    return found if places is None else np.append(found, 0.0)[places]
 
 
 def _order(recording: Recording) -> list[int]:
-    """Return the numbers of the parameters in the order in which a replay has them."""
+    """Return the numbers of the leaves that are captured, in the order in which they were made."""
     inputs = {n for argument in recording.members for n in argument}
-    return [n for n in recording.tape.leaves if n not in inputs]
+    captured = [n for n in recording.tape.leaves if n not in inputs]
+    return sorted(captured, key=lambda n: recording.tape.leaves[n].serial)
 
 
 def _arrays(
     recording: Recording, grouping: Grouping, order: Sequence[int] = ()
 ) -> tuple[ArrayProgram, dict[str, Any], Passes]:
-    """Return *recording* as an array program, with an *order* of the parameters if one is given."""
+    """Return *recording* as an array program, with an *order* of the leaves if one is given."""
     tape, members, names, shapes = recording
     layout = lay_out(tape, grouping, members, shapes, order)
     program = layout.program

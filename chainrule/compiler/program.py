@@ -169,6 +169,7 @@ class Builder:
     def __init__(self) -> None:
         self.program = Program()
         self._known: dict[Any, int] = {}
+        self._numbers: list[bool] = []  # see _is_number
         self._arrays: dict[Any, int] = {}
 
     def symbol(self, number: int) -> Symbol:
@@ -266,9 +267,16 @@ class Builder:
 
     def _is_number(self, x: Operand) -> bool:
         """Return whether *x* is made of numbers and the number of examples: it has any shape."""
-        if not isinstance(x, Symbol) or x.operation.kind == "count":
-            return True
-        return x.operation.kind == "apply" and all(map(self._is_number, self._args(x)))
+        known, operations = self._numbers, self.program.operations
+        for operation in operations[len(known) :]:  # each once: a chain of them may be long
+            known.append(
+                operation.kind == "count"
+                or (
+                    operation.kind == "apply"
+                    and all(type(arg) is not int or known[arg] for arg in operation.args)
+                )
+            )
+        return not isinstance(x, Symbol) or known[x.number]
 
     def _shaped(self, x: Symbol, shape: Shape) -> Symbol:
         """Return *x* in another *shape*, as a symbol also where a number would do."""

@@ -1,11 +1,12 @@
-"""Graphs without width: the tape is done again by the engine, rather than lifted to arrays.
+"""Graphs without width: the tape is done again, rather than lifted to arrays.
 
 An array operation costs about a microsecond however little it does, and the engine a twentieth of
 that per node.  So the array program wins where its groups are wide or the batch is large, and a
 chain of single nodes is better replayed: its operations are called again, in C where there is C, on
-Values that are made anew for every run, and the engine differentiates.
+Values that are made anew for every run, and the engine differentiates.  Of a large batch it is
+done again on columns, as ``columns`` does it.
 
-Which of the two it is to be is decided here: by :func:`narrow` before there is a program, by
+Which of these it is to be is decided here: by :func:`narrow` before there is a program, by
 :func:`largest_batch` when there is one, and at every run by :func:`Replay.suits`.
 """
 
@@ -24,15 +25,15 @@ from ..engine._extension import native
 from ..engine.backend import Value
 from ..engine.primitives import Primitive
 from ..engine.vectors import read_grads
+from .columns import Columns
 from .tape import CONSTANT, Ids, Tape, depths
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine, an
-# array operation on a few numbers, and making a program of a node that is like no other.
+# array operation on a few numbers, and forward and backward of a node on columns.
 _NODE = 0.05 if native is not None else 2.5
-_OPERATION, _COMPILING = 1.2, 1000.0
-_PER_GROUP = 6  # array operations, forward and backward
+_OPERATION, _COLUMN = 1.2, 8.0
 _FEW = 25  # groups: so few, and the array operations that they take, are always an array program
 _WIDTH = 8  # nodes per group below which no array program is made...
 LUMP = 4  # ...where a group of nodes that are not alike counts as so many
@@ -63,9 +64,8 @@ def largest_batch(nodes: int, operations: int) -> int:
     return int(operations * _OPERATION / (2.0 * _NODE * nodes))
 
 
-def endurance(nodes: int, groups: int) -> tuple[int, float]:
-    """Return the largest batch, as far as can be told without a program, and the patience."""
-    return largest_batch(nodes, _PER_GROUP * groups), _COMPILING / _NODE
+LARGEST = int(_COLUMN / _NODE)
+"""The largest batch that is not better done on columns."""
 
 
 @dataclass
@@ -83,8 +83,7 @@ class Replay:
     outputs: list[int]
     largest: int
     """The largest batch for which this is the better way."""
-    patience: float = 0.0
-    """How many examples of larger batches are replayed before an array program has paid."""
+    _columns: Columns | None = field(default=None, repr=False)
     _calls: list[tuple[Primitive | None, list[int]]] = field(default_factory=list, repr=False)
 
     @classmethod
@@ -94,7 +93,6 @@ class Replay:
         arguments: Sequence[Sequence[int]],
         parameters: Sequence[int],
         largest: int,
-        patience: float = 0.0,
     ) -> Replay | None:
         """Return what replays *tape*; None if it selects by an index, which is to be checked."""
         everything = np.arange(len(tape))
@@ -125,22 +123,23 @@ class Replay:
             [[n + before for n in members] for members in arguments],
             [n + before for n in tape.outputs],
             largest,
-            patience,
         )
 
     def suits(self, batch: Sequence[Array]) -> bool:
-        """Return whether the examples of *batch* should be replayed.
+        """Return whether the examples of *batch* should be done again one by one."""
+        return not batch or len(batch[0]) <= self.largest
 
-        Where there is no array program yet, a large batch is replayed until the replays of large
-        batches have taken as long as compiling takes: so neither way is ever much too long.
-        """
-        count = len(batch[0]) if batch else 1
-        if count > self.largest:
-            self.patience -= count
-        return count <= self.largest or self.patience >= 0
+    @property
+    def columns(self) -> Columns:
+        """The same operations, to be done for many examples at once."""
+        if self._columns is None:
+            self._columns = Columns(
+                self._steps(), self.given, self.parameters, self.arguments, self.outputs
+            )
+        return self._columns
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_calls": []}
+        return {**self.__dict__, "_calls": [], "_columns": None}
 
     # --- running ---------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ import numpy as np
 from ..engine import primitives
 from ..engine._extension import native
 from ..engine.backend import Value
+from ..engine.modes import TraceError
 from ..engine.primitives import Primitive
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
@@ -128,6 +129,7 @@ def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
     if native is None or (found := native.flatten(list(outputs))) is None:
         return recorded(outputs)
+    _refuse_given(found[0])
     rows, leaves, numbers, count, codes, values, starts, inputs = found
     codes = np.frombuffer(codes, dtype=np.int16)
     where = np.flatnonzero(codes == LEAF).tolist()
@@ -142,6 +144,16 @@ def flatten(outputs: Sequence[Value]) -> Tape:
         numbers,
         count,
     )
+
+
+def _refuse_given(rows: Iterable[Primitive | None]) -> None:
+    for row in rows:
+        if row is not None and primitives.is_given(row):
+            raise TraceError(
+                f"a node {row.name!r} was given its number and its partials with its children: a "
+                "compiled program runs the graph again on other numbers, for which nobody knows "
+                f"them; {primitives.ADVICE}"
+            )
 
 
 def reachable(outputs: Sequence[Value]) -> list[Value]:
@@ -204,10 +216,11 @@ class _Entries(dict[Any, int]):
 
 def recorded(outputs: Sequence[Value]) -> Tape:
     """Return what :func:`flatten` does, node by node: the reference, and the way without C."""
+    order = reachable(outputs)
+    _refuse_given(node.primitive for node in order)
     entries = _Entries()
     of = entries.__getitem__
     leaves: dict[int, Value] = {}
-    order = reachable(outputs)
     for node in order:
         row = node.primitive
         if row is None:
@@ -235,6 +248,40 @@ def recorded(outputs: Sequence[Value]) -> Tape:
         [entries[node] for node in outputs],
         len(order),
     )
+
+
+def fix(tape: Tape, leaves: Sequence[int]) -> None:
+    """Make constants of the numbers *leaves*, and of all that is computed from constants alone."""
+    if not leaves:
+        return
+    made, size = tape.codes, len(tape)
+    tape.codes, tape.values = tape.codes.copy(), tape.values.copy()
+    for n in leaves:
+        tape.values[n] = tape.leaves.pop(n).data
+        tape.codes[n] = CONSTANT
+        tape.labels.pop(n, None)
+    users = np.repeat(np.arange(size), np.diff(tape.starts))[np.argsort(tape.inputs, kind="stable")]
+    starts = starts_of(np.bincount(tape.inputs, minlength=size)).tolist()
+    waiting = list(leaves)
+    while waiting:
+        n = waiting.pop()
+        for user in dict.fromkeys(users[starts[n] : starts[n + 1]].tolist()):
+            operands = tape.operands(user)
+            if tape.codes[user] < 0 or not tape.constant(operands).all():
+                continue
+            row, numbers = tape.row(user), tape.values[operands].tolist()
+            assert row is not None
+            if row is primitives.softmax_entry:
+                which = 0  # the entries of one softmax follow one another
+                while (
+                    made[user - which - 1] == made[user]
+                    and tape.operands(user - which - 1) == operands
+                ):
+                    which += 1
+                numbers = [float(which), *numbers]
+            tape.values[user] = row.scalar(*numbers)
+            tape.codes[user] = CONSTANT
+            waiting.append(user)
 
 
 # --- pass 2: sums of products --------------------------------------------------------------------

@@ -172,7 +172,7 @@ typedef struct Arena {
 /* The functions of value.py and primitives.py that are asked where C does not know better. */
 typedef struct {
     PyObject *as_float, *leaf_data, *checked_label, *refuse_write, *coerced, *comparable;
-    PyObject *checked_grad, *refuse_arguments, *refuse_attribute;
+    PyObject *checked_grad, *node_contents, *refuse_attribute, *given;
     PyObject *evaluate, *observe, *watch_backward;
 } Asked;
 
@@ -2800,22 +2800,71 @@ labelled_leaf(State *state, PyObject *data, PyObject *label)
     return (PyObject *)node;
 }
 
-/* Where more is given than data and label, say how an operation of one's own is made, in place of
-   the error that is set. */
-static void
-refuse_more(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+/* Whether more is given than data and label. */
+static int
+more_given(PyObject *args, PyObject *kwargs)
 {
-    Py_ssize_t known = 0;
-    if (kwargs != NULL) {
+    Py_ssize_t known = 0, named = kwargs == NULL ? 0 : PyDict_GET_SIZE(kwargs);
+    if (named > 0) {
         known += PyDict_GetItemString(kwargs, "data") != NULL;
         known += PyDict_GetItemString(kwargs, "label") != NULL;
     }
-    if (type->tp_dealloc == node_dealloc &&
-        (PyTuple_GET_SIZE(args) > 2 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > known))) {
-        State *state = PyType_GetModuleState(type);
-        PyErr_Clear();
-        Py_XDECREF(PyObject_CallOneArg(state->asked.refuse_arguments, kwargs ? kwargs : Py_None));
+    return PyTuple_GET_SIZE(args) + named > 2 || named > known;
+}
+
+static PyObject *make_node(PyObject *module, PyObject *given);
+
+/* Value(data, children, local_grads) in any of its forms. */
+static PyObject *
+given_node(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    State *state = PyType_GetModuleState(type);
+    PyObject *contents = PyObject_Call(state->asked.node_contents, args, kwargs), *node = NULL;
+    if (contents != NULL && PyTuple_Check(contents)) {
+        node = make_node(PyType_GetModule(type), contents);
     }
+    Py_XDECREF(contents);
+    return node;
+}
+
+/* The same of plain numbers and tuples, without a detour; NotImplemented for anything else. */
+static PyObject *
+plainly_given_node(State *state, PyObject *data, PyObject *children, PyObject *partials)
+{
+    double number;
+    if (state->modes_active || !PyTuple_CheckExact(children) || !PyTuple_CheckExact(partials) ||
+        PyTuple_GET_SIZE(children) != PyTuple_GET_SIZE(partials) ||
+        PyTuple_GET_SIZE(children) == 0 || !plain_number(data, &number)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    Block *block = new_block(state, PyTuple_GET_SIZE(children));
+    if (block == NULL) {
+        return NULL;
+    }
+    memset(kinds_of(block), IS_NODE | IS_PARENT, block->n);
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        PyObject *child = PyTuple_GET_ITEM(children, i);
+        block->operand[i].node = (Node *)child; /* not owned yet */
+        if (Py_TYPE(child) != state->value_type ||
+            !plain_number(PyTuple_GET_ITEM(partials, i), &partials_of(block)[i])) {
+            free_block(state, block);
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+    }
+    Node *node = new_computed(state);
+    if (node == NULL) {
+        free_block(state, block);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < block->n; i++) {
+        Py_INCREF((PyObject *)block->operand[i].node);
+    }
+    block->row = Py_NewRef(state->asked.given);
+    node->data = number;
+    node->form = BLOCK;
+    node->kernel = NO_KERNEL;
+    node->block = block;
+    return (PyObject *)node;
 }
 
 static PyObject *
@@ -2823,13 +2872,18 @@ node_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"data", "label", NULL};
     PyObject *data, *label = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Value", names, &data, &label)) {
-        refuse_more(type, args, kwargs);
-        return NULL;
-    }
     if (type->tp_dealloc != node_dealloc) { /* a class caught before __init_subclass__ refused it */
         PyErr_SetString(PyExc_TypeError, "Value cannot be subclassed");
         return NULL;
+    }
+    if (more_given(args, kwargs)) {
+        return given_node(type, args, kwargs);
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Value", names, &data, &label)) {
+        return NULL;
+    }
+    if (label != NULL && !PyUnicode_Check(label)) {
+        return given_node(type, args, kwargs);
     }
     return labelled_leaf(PyType_GetModuleState(type), data, label);
 }
@@ -2838,9 +2892,16 @@ static PyObject *
 node_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     Py_ssize_t n = PyVectorcall_NARGS(nargsf);
-    if (kwnames == NULL && (n == 1 || n == 2)) {
-        State *state = PyType_GetModuleState((PyTypeObject *)type);
+    State *state = PyType_GetModuleState((PyTypeObject *)type);
+    if (kwnames == NULL && (n == 1 || (n == 2 && PyUnicode_Check(args[1])))) {
         return labelled_leaf(state, args[0], n == 2 ? args[1] : NULL);
+    }
+    if (kwnames == NULL && n == 3) {
+        PyObject *given = plainly_given_node(state, args[0], args[1], args[2]);
+        if (given != Py_NotImplemented) {
+            return given;
+        }
+        Py_DECREF(given);
     }
     PyObject *positional = PyTuple_New(n), *keywords = PyDict_New(), *node = NULL;
     if (positional == NULL || keywords == NULL) {
@@ -3247,6 +3308,31 @@ make_node(PyObject *module, PyObject *given)
     return finished(state, node);
 }
 
+/* write_partials(node, partials): of a node that was given them, other ones. */
+static PyObject *
+write_partials(PyObject *module, PyObject *args)
+{
+    PyObject *given, *partials;
+    if (!PyArg_ParseTuple(args, "OO!:write_partials", &given, &PyTuple_Type, &partials)) {
+        return NULL;
+    }
+    Node *node = (Node *)given;
+    int valid = is_node(given) && node->form == BLOCK && node->kernel == NO_KERNEL &&
+                node->block->n == PyTuple_GET_SIZE(partials);
+    for (Py_ssize_t i = 0; valid && i < PyTuple_GET_SIZE(partials); i++) {
+        valid = PyFloat_CheckExact(PyTuple_GET_ITEM(partials, i)) &&
+                kinds_of(node->block)[i] == (IS_NODE | IS_PARENT);
+    }
+    if (!valid) {
+        PyErr_SetString(PyExc_ValueError, "write_partials: expected a float for each child");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(partials); i++) {
+        partials_of(node->block)[i] = PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(partials, i));
+    }
+    Py_RETURN_NONE;
+}
+
 /* The items of a list or tuple; 0 for anything else. */
 static int
 segment_of(PyObject *sequence, Segment *segment)
@@ -3529,7 +3615,8 @@ connect(PyObject *module, PyObject *args)
         {&state->asked.leaf_data, "leaf_data"},
         {&state->asked.checked_label, "checked_label"},
         {&state->asked.checked_grad, "checked_grad"},
-        {&state->asked.refuse_arguments, "refuse_arguments"},
+        {&state->asked.node_contents, "node_contents"},
+        {&state->asked.given, "GIVEN"},
         {&state->asked.refuse_attribute, "refuse_attribute"},
         {&state->asked.refuse_write, "refuse_write"},
         {&state->asked.coerced, "coerced"},
@@ -3588,6 +3675,8 @@ static PyMethodDef module_methods[] = {
      "All nodes below a list of them, parents first; None unless all are of this class."},
     {"paths", paths, METH_VARARGS,
      "All nodes on the paths between two lists, parents first; None unless all are of this class."},
+    {"write_partials", write_partials, METH_VARARGS,
+     "Give a node that was given its partials other ones."},
     {"published", published, METH_VARARGS, "Return the function that users call."},
     {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
      "Copy the data of Values into a float64 buffer; whether that could be done."},
@@ -3630,7 +3719,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->asked.leaf_data);
     Py_VISIT(state->asked.checked_label);
     Py_VISIT(state->asked.checked_grad);
-    Py_VISIT(state->asked.refuse_arguments);
+    Py_VISIT(state->asked.node_contents);
+    Py_VISIT(state->asked.given);
     Py_VISIT(state->asked.refuse_attribute);
     Py_VISIT(state->asked.refuse_write);
     Py_VISIT(state->asked.coerced);
@@ -3659,7 +3749,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->asked.leaf_data);
     Py_CLEAR(state->asked.checked_label);
     Py_CLEAR(state->asked.checked_grad);
-    Py_CLEAR(state->asked.refuse_arguments);
+    Py_CLEAR(state->asked.node_contents);
+    Py_CLEAR(state->asked.given);
     Py_CLEAR(state->asked.refuse_attribute);
     Py_CLEAR(state->asked.refuse_write);
     Py_CLEAR(state->asked.coerced);

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -41,6 +41,8 @@ class Mode:
     watching: bool = False
     demands: Demands | None = None
     """Of a graph that shall serve for other data as well: what the data must be."""
+    inputs: frozenset[Any] = frozenset()
+    """Of such a graph, the Values that stand for what it is given: numbers, if it were called."""
     outer: Mode | None = None
 
     @property
@@ -109,12 +111,13 @@ def suspended() -> contextlib.AbstractContextManager[None]:
     return _Switched(linking=True, watching=False)
 
 
-def tracing(demands: Demands) -> _Switched:
+def tracing(demands: Demands, inputs: Iterable[Any] = ()) -> _Switched:
     """Record a graph that stands for other data as well: choosing by data raises TraceError.
 
-    What the data must be is added to *demands* by whatever depends on it.
+    What the data must be is added to *demands* by whatever depends on it; *inputs* are the Values
+    in whose place the other data come.
     """
-    return _Switched(linking=True, demands=demands)
+    return _Switched(linking=True, demands=demands, inputs=frozenset(inputs))
 
 
 def demand(rule: Rule, values: Sequence[Any]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import modes
+from . import modes, recorded
 from .backend import Value
 from .sweeps import (
     Partials,
@@ -156,8 +156,11 @@ class _Run:
             if not isinstance(output, Value):
                 as_float(output, f"result of {name}")
         nodes = [output for output in self.outputs if isinstance(output, Value)]
-        self.linked = any(isinstance(x, Value) for x in given) or (
-            enclosing is not None and any(map(enclosing.reaches, self._captured(nodes)))
+        # A graph that is recorded may reach its inputs in any way, not only through *given*.
+        self.linked = (
+            modes.current().tracing
+            or any(isinstance(x, Value) for x in given)
+            or (enclosing is not None and any(map(enclosing.reaches, self._captured(nodes))))
         )
         self.partials_of = linked_partials if self.linked else stored_partials
 
@@ -201,17 +204,20 @@ class _Run:
         """Return the tangent of each output for one tangent per variable."""
         moving = {v: t for v, t in zip(self.variables, tangents, strict=True) if not _is_zero(t)}
         nodes = [output for output in self.outputs if isinstance(output, Value)]
-        moved = pushforward(nodes, moving, self.partials_of)
-        if modes.current().watching:
-            watch_tangents(moved)
+        if modes.current().tracing:
+            moved = recorded.pushforward(nodes, moving)
+        else:
+            moved = pushforward(nodes, moving, self.partials_of)
+            if modes.current().watching:
+                watch_tangents(moved)
         found = [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in self.outputs]
         return self._finished(found, tangents)
 
     def _finished(self, found: Iterable[Any], directions: Iterable[Any]) -> list[Any]:
         """Return what was *found* as Values where the caller may differentiate again."""
         if self.linked or any(isinstance(x, Value) for x in directions):
-            recorded = modes.current().linking
-            return [x if isinstance(x, Value) and recorded else Value(_number(x)) for x in found]
+            linking = modes.current().linking
+            return [x if isinstance(x, Value) and linking else Value(_number(x)) for x in found]
         return [_number(x) for x in found]
 
 
@@ -234,8 +240,11 @@ def _is_zero(x: Any) -> bool:
 
 
 def _pull(
-    seeds: Mapping[Value, Any], partials_of: Partials, inputs: Iterable[Value]
+    seeds: Mapping[Value, Any], partials_of: Partials, inputs: Sequence[Value]
 ) -> dict[Value, Any]:
+    """Return the adjoints of *inputs*, and perhaps of other nodes."""
+    if modes.current().tracing:
+        return recorded.pullback(seeds, inputs)
     adjoints = pullback(seeds, partials_of, inputs)
     if modes.current().watching:
         watch_adjoints(adjoints)

@@ -18,14 +18,15 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, SupportsFloat
+from typing import Any, NoReturn, SupportsFloat, overload
 
 import numpy as np
 
 from . import modes
 from . import table as primitives
+from ._extension import native
 from .sweeps import pullback
 from .table import Primitive, as_float
 
@@ -43,15 +44,58 @@ def _boxed(x: Any) -> Any:
 
 
 _OWN_OPERATION = (
-    "derivatives come from the table of primitives, not from children and closures; add a row with "
+    "add a row with "
     'cr.primitive, as in sin3 = cr.primitive("sin3", lambda x: math.sin(3 * x), '
     "[lambda x, y: 3 * cr.cos(3 * x)]), and call it: sin3(v)"
 )
+GIVEN = primitives.given_row()
 
 
 def _send_back(node: Any) -> None:
     for parent, partial in zip(node.parents, node.partials, strict=True):
         parent.grad += partial * node.grad
+
+
+def _take_backward(node: Any, function: Callable[[], object]) -> None:
+    """Take the partials of *node* from *function*, a closure that adds them to its children.
+
+    It is asked once, with 1 above, and not kept: a closure that holds its own node would keep both
+    alive.  It is asked a second time, with 0 above, whether it adds and whether it multiplies.
+    """
+    if not modes.current().linking and node.primitive is None:
+        return  # in no_grad nothing has children
+    if not primitives.is_given(node.primitive):
+        what = "a leaf" if node.primitive is None else f"a node that {node.op!r} made"
+        raise AttributeError(
+            f"Value._backward cannot be set on {what}: make the node with its children, as in "
+            f"out = Value(number, (a, b), 'name'); or {_OWN_OPERATION}"
+        )
+    children = list(dict.fromkeys(node.parents))
+    before = [(v, v.grad) for v in (node, *children)]
+    try:
+        found = []
+        for above, there in ((1.0, 0.0), (0.0, 1.0)):
+            for v in children:
+                v.grad = there
+            node.grad = above
+            function()
+            found.append([v.grad for v in children])
+    finally:
+        for v, grad in before:
+            v.grad = grad
+    for v, partial, left in zip(children, *found, strict=True):
+        if left != 1.0 and math.isfinite(partial):
+            raise ValueError(
+                f"_backward of {node!r} must add to the gradient of each child the local "
+                f"derivative times out.grad; with out.grad = 0 it changed that of {v!r} from 1.0 "
+                f"to {left}: write child.grad += derivative * out.grad"
+            )
+    sums = dict(zip(children, found[0], strict=True))
+    partials = tuple([sums.pop(v, 0.0) for v in node.parents])
+    if isinstance(node, Value):
+        node.partials = partials
+    else:
+        native.write_partials(node, partials)
 
 
 class Common:
@@ -102,12 +146,20 @@ class Common:
         return self.op  # type: ignore[no-any-return]
 
     @property
+    def name(self: Any) -> str:
+        return self.label  # type: ignore[no-any-return]
+
+    @name.setter
+    def name(self: Any, name: str) -> None:
+        self.label = name
+
+    @property
     def _backward(self: Any) -> Callable[[], None]:
         return functools.partial(_send_back, self)
 
     @_backward.setter
-    def _backward(self: Any, function: object) -> NoReturn:
-        raise AttributeError(f"Value._backward cannot be set: {_OWN_OPERATION}")
+    def _backward(self: Any, function: Callable[[], object]) -> None:
+        _take_backward(self, function)
 
     # --- and those that NumPy calls on what stands in an array of objects ---------------------
 
@@ -172,6 +224,18 @@ class Value(Common):
     (15.0, 8.0)
 
     Two Values are equal only if they are the same node; ``<`` and its kin compare data.
+
+    ``Value(data, children, local_grads)`` makes a node of which somebody else computed the number
+    and the derivative with respect to each of its children, as scripts for other classes do:
+
+    >>> cubed = Value(x.data**3, (x,), (3 * x.data**2,))
+    >>> x.grad = 0.0
+    >>> cubed.backward()
+    >>> x.grad
+    27.0
+
+    These are numbers, so such a derivative cannot be differentiated again; nor can the node be
+    computed anew in a compiled function.  ``primitive`` makes operations that can.
     """
 
     __slots__ = (
@@ -189,6 +253,8 @@ class Value(Common):
 
     __module__ = "chainrule"
 
+    _label: str
+    _primal: float
     parents: tuple[Value, ...]
     """The Values this one was computed from, in order, with duplicates."""
     partials: tuple[float, ...]
@@ -202,17 +268,41 @@ class Value(Common):
     origin: str | None
     """Where in the source the node was made, if ``detect_anomaly`` was on."""
 
+    @overload
+    def __init__(self, data: SupportsFloat, label: str = "") -> None: ...
+
+    @overload
     def __init__(
-        self, data: SupportsFloat, label: str = "", *children: NoReturn, **others: NoReturn
-    ) -> None:
-        if children or others:
-            refuse_arguments(others)
+        self,
+        data: SupportsFloat,
+        children: Collection[Value],
+        local_grads: Sequence[SupportsFloat] | str = (),
+        label: str = "",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, data: SupportsFloat, _children: Collection[Value] = (), _op: str = "", label: str = ""
+    ) -> None: ...
+
+    def __init__(self, data: Any, *given: Any, label: Any = "", **named: Any) -> None:
+        self._grad: float | None = None
+        self.origin = None
+        self.serial = next(_serials)
+        if len(given) == 1 and not label and isinstance(given[0], str):
+            label = given[0]
+        elif given or named:
+            self.primitive, self.operands, self.parents, self._primal, self.partials, _, label = (
+                node_contents(data, *given, label=label, **named)
+            )
+            self._label = label
+            if modes.active:
+                _settle(self)
+            return
         self._primal = leaf_data(data)
         self.label = label
-        self._grad: float | None = None
         self.operands = self.parents = self.partials = ()
-        self.primitive = self.origin = None
-        self.serial = next(_serials)
+        self.primitive = None
 
     # --- what a node shows -------------------------------------------------------------------
 
@@ -427,14 +517,18 @@ def make_node(
     node.origin = None
     node.serial = next(_serials)
     if modes.active:
-        linked, node.origin = observe(node)
-        if not linked:
-            node.operands = node.parents = node.partials = ()
-            node.primitive = None
+        _settle(node)
     return node
 
 
-# The next eight, and as_float, are asked by _native.c too.
+def _settle(node: Value) -> None:
+    linked, node.origin = observe(node)
+    if not linked:
+        node.operands = node.parents = node.partials = ()
+        node.primitive = None
+
+
+# The next eight, as_float and GIVEN are asked by _native.c too.
 
 
 def leaf_data(data: Any) -> float:
@@ -447,8 +541,7 @@ def leaf_data(data: Any) -> float:
 def checked_label(label: Any) -> str:
     """Return *label* as a plain str: one of a subclass could refer back to its node."""
     if not isinstance(label, str):
-        advice = f"; {_OWN_OPERATION}" if isinstance(label, (tuple, list, set)) else ""
-        raise TypeError(f"Value.label: expected a str, not {type(label).__name__}{advice}")
+        raise TypeError(f"Value.label: expected a str, not {type(label).__name__}")
     return str.__str__(label)
 
 
@@ -462,11 +555,76 @@ def checked_grad(grad: Any) -> float:
     return as_float(grad, "Value.grad")
 
 
-def refuse_arguments(keywords: Mapping[str, Any] | None) -> NoReturn:
-    """Raise the TypeError of more arguments to ``Value`` than data and label."""
-    others = [name for name in keywords or () if name not in ("data", "label")]
-    what = f"argument {others[0]!r}" if others else "third argument"
-    raise TypeError(f"Value(data, label) takes no {what}: {_OWN_OPERATION}")
+_PLACES = ("children", "local_grads", "label")
+_FORMS = (
+    "a leaf is Value(data, label), a node with children Value(data, children, local_grads), with a "
+    "number for each child"
+)
+
+
+def node_contents(data: Any, *given: Any, label: Any = "", **named: Any) -> tuple[Any, ...]:
+    """Return what ``make_node`` is to be given for ``Value(data, ...)`` with more than a label.
+
+    The forms are those that scripts are written in: ``Value(data, children, local_grads)``, and
+    ``Value(data, _children, _op, label)`` with the partials taken from a closure that is set as
+    ``_backward`` afterwards; until then they are nan.
+    """
+    found: dict[str, Any] = {} if isinstance(label, str) and not label else {"label": label}
+    places = ("label",) if given and isinstance(given[0], str) else _PLACES
+    for name, thing in itertools.zip_longest(places[: len(given)], given, fillvalue=""):
+        if isinstance(thing, str) and name == "local_grads":
+            name = "op"
+        if not name or name in found:
+            raise TypeError(f"Value takes no such further argument, {thing!r:.80}: {_FORMS}")
+        found[name] = thing
+    for alias, thing in named.items():
+        name = alias.removeprefix("_")
+        if name not in ("children", "local_grads", "op") or name in found:
+            raise TypeError(f"Value takes no such argument {alias!r}: {_FORMS}")
+        found[name] = thing
+    label = checked_label(found.get("label", ""))
+    children = _checked_children(found.get("children", ()))
+    partials = found.get("local_grads")
+    if partials is None or ("op" in found and not children):
+        partials = [math.nan] * len(children)
+    elif not isinstance(partials, (tuple, list, np.ndarray)):
+        raise TypeError(
+            f"Value(local_grads): expected a tuple of numbers, not {type(partials).__name__}"
+        )
+    if len(partials) != len(children):
+        raise ValueError(
+            f"Value(data, children, local_grads): expected a number for each child, not "
+            f"{len(partials)} for {len(children)}"
+        )
+    partials = tuple([as_float(x, "Value(local_grads)") for x in partials])
+    op = found.get("op", "")
+    if not isinstance(op, str):
+        raise TypeError(f"Value(op): expected a str, not {type(op).__name__}")
+    if not children:
+        return None, (), (), leaf_data(data), (), None, label
+    modes.refuse_while_tracing(
+        "Value(data, children, local_grads) in a function that is compiled would fix the numbers "
+        f"of one example for all: {primitives.ADVICE}"
+    )
+    row = primitives.given_row(op) if op else GIVEN
+    return row, children, children, leaf_data(data), partials, None, label
+
+
+def _checked_children(children: Any) -> tuple[Any, ...]:
+    if not isinstance(children, (tuple, list, set, frozenset)):
+        raise TypeError(
+            f"Value.label: expected a str, not {type(children).__name__}, or a tuple of Values "
+            "for the children"
+        )
+    for child in children:
+        if not hasattr(type(child), "__chainrule__"):
+            raise TypeError(
+                f"Value(data, children): expected Values, not {type(child).__name__}; a number has "
+                "no gradient, so leave it and its local derivative out"
+            )
+    if isinstance(children, (set, frozenset)):  # an order of its own, from run to run
+        return tuple(sorted(children, key=lambda node: node.serial))
+    return tuple(children)
 
 
 def refuse_attribute(name: str) -> NoReturn:
@@ -476,7 +634,8 @@ def refuse_attribute(name: str) -> NoReturn:
     """
     raise AttributeError(
         f"'Value' object has no attribute {name!r}, and takes no new ones: keep what belongs to a "
-        f"Value in a dictionary, {name} = {{v: ...}}"
+        f"Value in a dictionary, {name} = {{}}, and write {name}[v] where v.{name} was; a name to "
+        "be shown goes into v.label"
     )
 
 

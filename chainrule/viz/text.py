@@ -11,12 +11,12 @@ import math
 import unicodedata
 from typing import Any
 
+from ..characters import JOINERS, stand_in
+
 NOT_COMPUTED = "–"
 """Stands where a gradient would, until a backward pass has reached the node."""
 
-_JOINERS = "\u200c\u200d"  # emoji and several scripts are built with them
 _MOST_MARKS = 3  # on one character; scripts that need them have as many
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def short(x: float) -> str:
@@ -50,7 +50,7 @@ def visible(text: str, limit: int = 24) -> str:
         marks = marks + 1 if _is_mark(character) else 0
         if marks > _MOST_MARKS + 1:
             continue
-        piece = _stand_in(character) if marks <= _MOST_MARKS else "…"
+        piece = stand_in(character) if marks <= _MOST_MARKS else "…"
         if len(shown) + len(piece) > limit:
             return shown[: limit - 1] + "…"
         shown += piece
@@ -62,15 +62,6 @@ def checked_title(title: Any) -> str:
     if not isinstance(title, str):
         raise TypeError(f"title is {title!r:.80}: expected a str, or None for one that is made up")
     return visible(title, 120)
-
-
-def _stand_in(character: str) -> str:
-    code = ord(character)
-    illegal_in_xml = code & 0xFFFE == 0xFFFE
-    invisible = unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
-    if not (illegal_in_xml or invisible):
-        return character
-    return repr(character)[1:-1]  # as Python writes it, such as \n or \u202e
 
 
 def _is_mark(character: str) -> bool:
@@ -91,7 +82,7 @@ def _advance(character: str) -> float:
         return 0.4
     if character in "mwMW…×":
         return 0.95
-    if _is_mark(character) or character in _JOINERS:
+    if _is_mark(character) or character in JOINERS:
         return 0.0
     if unicodedata.east_asian_width(character) in "WF":
         return 1.05

@@ -20,12 +20,12 @@ import pytest
 import chainrule as cr
 from chainrule import backprop
 from chainrule.checking import diagnose, diagnose_step, probe
-from chainrule.checking.calls import Outcome, caller
 from chainrule.checking.diagnosis import assert_gradients_close, diagnose_calls
-from chainrule.checking.layouts import tidy
 from chainrule.checking.matching import Catalogue
 from chainrule.checking.mistakes import BY_CODE, CATEGORIES, TABLE
 from chainrule.checking.problem import build, mazur, ng, single, square
+from chainrule.checking.running.calls import Outcome, caller
+from chainrule.checking.running.results import tidy
 from chainrule.checking.steps import Run
 from chainrule.checking.telling import HINTS
 from chainrule.checking.worked import Worked, rule_text, symbol

@@ -318,6 +318,26 @@ def test_letters_that_the_terminal_lacks_do_not_stop_it():
     assert done.stdout.startswith("?*2 = 2.0\nd/d? = 2.0")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes the streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ("draw 'x*2' --at x=3", 0),
+        ("draw 'x*2' --at x=3 -o -", 0),
+        ("draw 'x*2' --at x=3 -o FILE.svg", 0),
+        ("demo --list", 0),
+        ("check nothing.py:f", 2),
+    ],
+)
+def test_a_closed_stream_is_one_that_nobody_reads(tmp_path, arguments, status, closed):
+    arguments = arguments.replace("FILE", str(tmp_path / "file"))
+    command = f"exec 2>{tmp_path / 'err'}; {sys.executable} -m chainrule {arguments} {closed}"
+    done = subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, timeout=120, check=False)
+    assert done.returncode == status
+    assert "Traceback" not in (tmp_path / "err").read_text()
+
+
 def test_only_what_a_subcommand_needs_is_imported():
     program = (
         "import sys; from chainrule import cli; "

@@ -295,3 +295,72 @@ def test_a_mean_that_is_no_number_is_a_result_all_the_same():
     assert math.isnan(value)
     assert math.isnan(w[0].grad)
     assert w[1].grad == 2.0
+
+
+# --- the order of the parameters -----------------------------------------------------------------
+
+
+def test_parameters_stand_in_the_order_in_which_they_were_made():
+    from chainrule import nn
+
+    model = nn.MLP(3, [4, 2], seed=1)
+    made = sorted(model.parameters(), key=lambda p: p.serial)
+    functions = [
+        lambda x: cr.sum(model(x)),
+        lambda x: model(x)[1] * model(x)[0],
+        lambda x: model.layers[0](x)[2] + cr.square(made[-1]),
+        lambda x: cr.sum([cr.square(p) for p in reversed(made)]) * x[0],
+    ]
+    for function in functions:
+        compiled = cr.compile(function).record([[1.0, 2.0, 3.0]])
+        assert list(compiled.parameters) == [p for p in made if p in set(compiled.parameters)]
+
+
+def test_parameters_of_a_replay_stand_in_that_order_before_and_after_there_are_arrays():
+    u, w = cr.Value(0.3), cr.Value(0.1)
+
+    def newton(x):
+        root = x * w
+        for _ in range(100):
+            root = 0.5 * (root + x / root) + 0.001 * u * w
+        return root
+
+    compiled = cr.compile(newton)
+    first = compiled.value_and_grad([2.0, 3.0])[1]
+    assert compiled.parameters == (u, w)
+    assert "theta" in compiled.source
+    assert compiled.parameters == (u, w)
+    many = compiled.value_and_grad([2.0, 3.0] * 500)[1]
+    assert many == pytest.approx(first, rel=1e-12)
+    reverse = cr.compile(newton, wrt=[w, u])
+    for batch in ([2.0, 3.0], [2.0, 3.0] * 500):
+        assert reverse.value_and_grad(batch)[1] == pytest.approx(first[::-1], rel=1e-12)
+
+
+def test_the_gradient_is_with_respect_to_what_is_asked_for():
+    u, v, w, unused = (cr.Value(x) for x in (2.0, 3.0, 5.0, 7.0))
+    compiled = cr.compile(lambda x: u * x + v * w * x, wrt=[w, unused, u])
+    assert compiled.parameters == (w, unused, u)
+    for k in range(3):
+        u.data = 2.0 + k
+        assert compiled([1.0, 3.0]).tolist() == [17.0 + k, 51.0 + 3 * k]
+        value, slopes = compiled.value_and_grad([1.0, 3.0])
+        assert (value, slopes.tolist()) == (34.0 + 2 * k, [6.0, 0.0, 2.0])
+    compiled.backward([1.0, 3.0])
+    assert [p.grad for p in (u, v, w, unused)] == [2.0, 0.0, 6.0, 0.0]
+    of_a_graph = cr.compile(u * v * w, wrt=v)
+    assert (of_a_graph.parameters, of_a_graph.value_and_grad()) == ((v,), (60.0, [20.0]))
+    again = pickle.loads(pickle.dumps(compiled))
+    assert again.value_and_grad([1.0, 3.0])[1].tolist() == [6.0, 0.0, 2.0]
+
+
+def test_what_is_no_leaf_cannot_be_asked_for():
+    u = cr.Value(2.0)
+    with pytest.raises(TypeError, match=r"wrt holds str; expected the leaves .*parameters\(\)"):
+        cr.compile(lambda x: u * x, wrt=["u"])
+    with pytest.raises(TypeError, match=r"wrt holds .*, which was computed by '\*'; expected leav"):
+        cr.compile(lambda x: u * x, wrt=[u * u])
+    with pytest.raises(ValueError, match="wrt holds a leaf twice"):
+        cr.compile(lambda x: u * x, wrt=[u, u])
+    with pytest.raises(TypeError, match="compiled already; give wrt with the function itself"):
+        cr.compile(cr.compile(lambda x: u * x), wrt=[u])

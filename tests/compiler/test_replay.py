@@ -187,14 +187,74 @@ def test_random_functions_agree_with_the_engine(seed, size):
     close(gradient, np.array([p.grad for p in parameters]))
 
 
-def test_large_batches_become_an_array_program_once_that_has_paid(function):
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**31), st.integers(1, 60))
+def test_columns_agree_with_the_engine(seed, size):
+    leaves = families.values(random.Random(seed), 3)
+    points = np.random.default_rng(seed).normal(size=(70, 2))
+
+    def function(x):
+        return families.random_graph(seed, size, leaves, x)
+
+    example = [cr.Value(x) for x in points[0].tolist()]
+    replay, parameters = replayed(function(example), [example])
+    for p in parameters:
+        p.grad = 0.0
+    results = [function([cr.Value(v) for v in row]) for row in points.tolist()]
+    total = cr.mean(results)
+    total.backward()
+    theta = np.array([p.data for p in parameters])
+    for _ in range(2):
+        close(replay.columns.forward(theta, [points])[:, 0], [r.data for r in results])
+        value, gradient = replay.columns.gradient(theta, [points])
+        assert value == pytest.approx(total.data, rel=1e-12)
+        close(gradient, np.array([p.grad for p in parameters]))
+
+
+def test_columns_choose_as_the_engine_does():
+    u, v, w = parameters = families.values(random.Random(3), 3)
+    median = cr.primitive(
+        "the median of three",
+        lambda *xs: sorted(xs)[1],
+        (1.0, 1.0, 1.0),
+        selects=lambda *xs: xs.index(sorted(xs)[1]),
+    )
+    functions = [
+        lambda x: cr.where(cr.less(x, 0.0), u * x, cr.sqrt(x) * v),
+        lambda x: cr.where(cr.less(x, 0.0), u * x, cr.logsumexp([cr.log(x) * v, w, 1.0])),
+        lambda x: cr.where(cr.less(u, w), u * x, cr.log(cr.abs(x)) * v + w),
+        lambda x: cr.where(cr.less(u, w), u, cr.log(u - w + 1.0)) * x,
+        lambda x: cr.square(median(x, u, w * x)),
+        lambda x: cr.square(median(u, v, w)) * x,
+        lambda x: cr.maximum(x, u, 0.5, w) + cr.minimum(x, x * u, x),
+        lambda x: cr.softmax([x, u, 2.0])[2] * cr.hypot(x, v) ** w,
+        lambda x: cr.where(x, u, cr.where(cr.less(x, -0.5), v * x, cr.square(w))) + u,
+        lambda x: u * v,
+        lambda x: cr.sum([u, v, x, u * x]) + cr.dot([u, v], [x, x * x], w) + cr.mean([u, x]),
+    ]
+    points = np.array([-1.2, -0.4, 0.0, 0.3, 0.5, 1.7, 2.5] * 12)
+    for function in functions:
+        example = cr.Value(0.7)
+        replay, leaves = replayed(function(example), [[example]])
+        for k in range(3):
+            u.data += 0.6 * k
+            results, expected = eager(function, points[points != 0.0].tolist(), parameters)
+            theta = np.array([p.data for p in leaves])
+            batch = [points[points != 0.0, None]]
+            close(replay.columns.forward(theta, batch)[:, 0], results)
+            slopes = dict(zip(leaves, replay.columns.gradient(theta, batch)[1], strict=True))
+            close(np.array([slopes.get(p, 0.0) for p in parameters]), expected)
+
+
+def test_large_batches_are_done_on_columns_until_there_is_an_array_program(function):
     points = np.linspace(-1.0, 1.5, 400)
     compiled = cr.compile(function).record(points)
     replay = compiled._latest.replay
     assert 0 < replay.largest < 400 or cr.backend != "native"
-    replay.patience = 1000.0
     results, gradient = eager(function, points.tolist(), compiled.parameters)
     for lifted in (False, False, True, True):
+        if lifted:
+            assert "theta" in compiled.source
         value, found = compiled.value_and_grad(points)
         assert value == pytest.approx(results.mean(), rel=1e-12)
         close(found, gradient)

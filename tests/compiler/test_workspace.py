@@ -24,7 +24,7 @@ def printed(compiled, name, arrays):
     """Return what function *name* of the printed source returns, run as it is printed."""
     namespace = {"rows": {name: row.array for name, row in TABLE.items()}}
     exec(compiled.source, namespace)
-    vector = read_data(compiled.parameters)
+    vector = read_data(compiled.placed)
     thetas = [vector[slice(*o.detail)].reshape(o.shape) for o in compiled.program.parameters(name)]
     return namespace[name](*thetas, *arrays)
 

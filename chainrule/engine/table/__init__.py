@@ -5,11 +5,13 @@
 ``floats.py``      the real line with IEEE answers, where Python's own arithmetic raises
 ``arrays.py``      the same on NumPy arrays, where NumPy has no function of that name
 ``analytic.py``    the same on complex numbers near the real axis
+``given.py``       rows without formulas, of nodes whose numbers are given
 ``rows.py``        the table
 =================  ========================================================================
 """
 
-from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, primitive
+from .given import ADVICE, given_row, is_given
+from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, position_of, primitive
 from .rows import (
     absolute,
     acos,
@@ -86,6 +88,7 @@ from .rows import (
 )
 
 __all__ = [
+    "ADVICE",
     "BUILT_IN",
     "TABLE",
     "Primitive",
@@ -115,11 +118,13 @@ __all__ = [
     "expm1",
     "gaussian",
     "gelu",
+    "given_row",
     "half_squared_error",
     "hinge_loss",
     "hypot",
     "identity",
     "inverse_hypotenuse",
+    "is_given",
     "leaky_relu",
     "less",
     "less_equal",
@@ -141,6 +146,7 @@ __all__ = [
     "normal_cdf",
     "normal_pdf",
     "one_less_square",
+    "position_of",
     "power",
     "primitive",
     "relu",

@@ -70,6 +70,7 @@ class Primitive:
         "binds",
         "defaults",
         "domain",
+        "found_by",
         "latex",
         "name",
         "partials",
@@ -94,6 +95,8 @@ class Primitive:
     precedence: int
     binds: tuple[int, ...]
     domain: tuple[tuple[float, float], ...]
+    found_by: Callable[[str], Primitive]
+    """What gives this row back by its name, when a pickled graph is loaded."""
 
     def __call__(self, *args: Any) -> Any:
         for arg in args:
@@ -164,7 +167,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return named, (self.name,)
+        return self.found_by, (self.name,)
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that bears the name by now
@@ -262,7 +265,7 @@ def primitive(
         raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
-    row._kernel = None
+    row._kernel, row.found_by = None, named
     row.name, row.scalar = name, scalar
     row.partials = tuple(
         [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
@@ -275,7 +278,7 @@ def primitive(
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects = analytic, selects
     slots = range(row.arity or 0)
-    row.latex = latex or _call_template(name, row.arity)
+    row.latex = latex or call_template(name, row.arity)
     row.precedence = precedence
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
@@ -283,12 +286,46 @@ def primitive(
     return row
 
 
+class _Position(Primitive):
+    """The row that says which argument another row copies."""
+
+    __slots__ = ("of",)
+
+    of: Primitive
+
+    def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
+        return ()  # of any number of arguments, as of a few
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return position_of, (self.of,)
+
+
+@functools.cache
+def position_of(row: Primitive) -> Primitive:
+    """Return the operation that tells, from the arguments of *row*, which of them it copies."""
+    assert row.selects is not None
+    choose = row.selects
+    found = _Position()
+    for name in Primitive.__slots__:
+        setattr(found, name, getattr(row, name))
+    found._kernel, found.of = None, row
+    found.name = f"{row.name}, position"
+    found.scalar = lambda *args: float(choose(*args))
+    found.array = functools.partial(_elementwise, found.scalar)
+    found.partials = tuple([None] * len(row.partials))
+    found.analytic = found.selects = None
+    found.latex = call_template(found.name, row.arity)
+    TABLE[found.name] = found  # where the compiler's programs look for their rows
+    return found
+
+
 def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
     result = np.frompyfunc(lambda *args: scalar(*map(float, args)), len(arrays), 1)(*arrays)
     return result.astype(float)
 
 
-def _call_template(name: str, arity: int | None) -> str:
+def call_template(name: str, arity: int | None) -> str:
+    """Return the LaTeX of a function called *name*, with places for its arguments."""
     safe = "".join("\\" + c if c in "#$%&_{}" else c for c in name if c not in "\\^~")
     safe = safe.replace("{", "{{").replace("}", "}}")
     slots = "{0}" if arity is None else ", ".join(f"{{{i}}}" for i in range(arity))

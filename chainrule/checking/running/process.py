@@ -1,0 +1,218 @@
+"""Calling a function from somebody's file in a process of its own, with limits.
+
+The process may crash, hang, exit, print, fork or eat memory: what reaches this one is plain numbers
+and a few lines of text, or the finding that there are none. Three processes take part: this one
+asks and judges; ``guard`` sees to it that nothing is left, even if this one is ended; ``student``
+is where the function runs, and knows nothing of what is right.
+
+It is a guard against accidents and what is easily forged, not a prison: the function runs with the
+caller's rights, so do not feed it files that you would not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from . import messages, student
+from .calls import Arguments, Caller, Outcome
+from .results import Tree
+
+_CODES = frozenset(
+    f"call.{name}" for name in ("dies", "no-numbers", "not-loaded", "raises", "wrong-arguments")
+)
+"""What the other side may say of a call that gave no result."""
+_STARTING = 60.0
+"""How many seconds Python and NumPy may take to start: not the submission's time."""
+_ENDING = 10.0
+"""How many seconds the guard has to end what runs."""
+_START = """
+import sys, types
+# The packages without what their __init__ would load: of ours only this one room is there.
+name, path = "", sys.argv.pop(1)
+for part in %r:
+    name, path = f"{name}.{part}".lstrip("."), f"{path}/{part}"
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]
+from %s.student import main
+main()
+"""
+
+
+def caller_of_file(
+    path: Path,
+    function: str,
+    time_limit: float = 10.0,
+    memory_limit: int = 2048,
+    *,
+    allow_chainrule: bool = False,
+) -> Caller:
+    """Return a caller of *function* in the file *path*; each sequence of calls is a new process.
+
+    *time_limit*, in seconds, is for all calls of a sequence together, importing the file included;
+    *memory_limit*, in MiB, holds where the system can limit memory (not on Windows or macOS).
+    ``ValueError`` if they are not above 0, and, at the call, if Python itself needs more memory. A
+    file that cannot be imported, or lacks the function, is an outcome.
+
+    The file cannot import chainrule, which knows the right gradients, unless *allow_chainrule*.
+    """
+    if not 0 < time_limit < 1e6 or not memory_limit > 0:
+        raise ValueError(
+            f"limits of {time_limit} seconds and {memory_limit} MiB: expected numbers above 0"
+        )
+    words = {
+        "path": str(Path(path).resolve()),
+        "function": function,
+        "seconds": time_limit,
+        "mebibytes": memory_limit,
+        "allow": allow_chainrule,
+    }
+
+    def calls(problems: Sequence[Arguments]) -> list[Outcome]:
+        tree: list[Tree] = [[list(p.thetas), p.X, p.Y, np.array(p.lam)] for p in problems]
+        return _Conversation(words, tree).outcomes
+
+    return calls
+
+
+class _Conversation:
+    """One process: what it is asked, what it answers, and how it ends."""
+
+    def __init__(self, words: dict[str, Any], tree: list[Tree]) -> None:
+        self.outcomes: list[Outcome] = []
+        self._wanted = len(tree)
+        self._names = [f"thetas[{i}]" for i in range(len(tree[0][0]))]
+        self._names += ["X", "Y", "the list thetas"]
+        self._secret = secrets.token_hex(messages.SECRET // 2).encode()
+        self._needs: int | None = None
+        self._started = threading.Event()
+        self._spoiled = ""
+        request = BytesIO()
+        request.write(self._secret)
+        messages.write(request, self._secret, words, tree)
+        seconds, mebibytes = words["seconds"], words["mebibytes"]
+        with tempfile.TemporaryDirectory(prefix="chainrule-", ignore_cleanup_errors=True) as folder:
+            status = self._run(folder, request.getvalue(), seconds)
+        if self._needs is None:
+            how = "did not start in a minute" if status is None else f"ended with status {status}"
+            raise ChildProcessError(None, f"the process to run the function in {how}", "python")
+        if self._needs > 0:
+            raise ValueError(
+                f"a memory limit of {mebibytes} MiB: Python and NumPy alone take {self._needs} MiB "
+                "here"
+            )
+        failed = self.outcomes and self.outcomes[-1].tree is None
+        if len(self.outcomes) < self._wanted and not failed:
+            self.outcomes.append(self._end(status, seconds))
+
+    def _run(self, folder: str, request: bytes, seconds: float) -> int | None:
+        """Run the other side to its end; return its exit status, or None if it was stopped."""
+        room = __package__.split(".")
+        start = _START % (room, __package__)
+        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), folder]
+        command += [sys.executable, "-c", start, str(student.ROOT)]
+        # One thread: the limits count threads' memory and time, and small matrices gain nothing.
+        threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        guard = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **threads, "PYTHONDONTWRITEBYTECODE": "1"},
+            start_new_session=os.name == "posix",
+        )
+        assert guard.stdin is not None
+        assert guard.stdout is not None
+        assert guard.stderr is not None
+        listening = threading.Thread(target=self._listen, args=(guard.stdout,), daemon=True)
+        in_time = False
+        try:
+            listening.start()
+            with contextlib.suppress(OSError):  # it may have ended
+                guard.stdin.write(len(request).to_bytes(8, "big") + request)
+                guard.stdin.flush()
+            if self._started.wait(_STARTING):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    guard.wait(seconds)
+                    in_time = True
+        finally:
+            with contextlib.suppress(OSError):
+                guard.stdin.close()  # which tells the guard to end it all
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                guard.wait(_ENDING)
+            _kill(guard)
+        listening.join(_ENDING)
+        with guard.stderr:
+            says = guard.stderr.read(20).strip()
+        if not in_time:
+            return None
+        if not says.lstrip(b"-").isdigit():
+            self._spoiled = self._spoiled or "It ended the process that guards it."
+            return None
+        return int(says)
+
+    def _listen(self, stream: BinaryIO) -> None:
+        """Read what the other side says, up to the first thing that it cannot mean."""
+        with stream:
+            try:
+                needs = messages.read(stream, self._secret)[0]["needs"]
+                self._needs = int(needs)
+                self._started.set()
+                while len(self.outcomes) < self._wanted:
+                    self.outcomes.append(self._outcome(*messages.read(stream, self._secret)))
+            except messages.NoMessage:
+                pass
+            except messages.NotAMessage:
+                self._spoiled = "It wrote to the channel by which results come back."
+            except (OSError, ValueError):  # it was closed from here
+                pass
+            finally:
+                self._started.set()
+
+    def _outcome(self, words: dict[str, Any], tree: Tree | None) -> Outcome:
+        code, evidence, changed = map(words.get, ("code", "evidence", "changed"))
+        fits = (
+            isinstance(code, str)
+            and (code == "" if tree is not None else code in _CODES)
+            and isinstance(evidence, str)
+            and isinstance(changed, list)
+            and all(name in self._names for name in changed)
+        )
+        if not fits:
+            raise messages.NotAMessage("an outcome that no call has")
+        return Outcome(tree, str(code), str(evidence)[: student.MOST_TEXT], tuple(changed or ()))
+
+    def _end(self, status: int | None, seconds: float) -> Outcome:
+        """Say what a call that left no result must have met."""
+        if self._spoiled:
+            return Outcome(None, "call.dies", f"{self._spoiled} No result could be read.")
+        if status is None:
+            says = f"No result after {seconds:g} seconds; it was stopped."
+            return Outcome(None, "call.too-slow", says)
+        if status < 0:
+            with contextlib.suppress(ValueError):
+                name = signal.Signals(-status).name
+                return Outcome(None, "call.dies", f"Signal {name} ended it.")
+        says = f"It ended with exit status {status} before it returned."
+        return Outcome(None, "call.dies", says)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process and what is left of its group."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()

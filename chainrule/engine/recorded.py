@@ -1,0 +1,216 @@
+"""The two sweeps over a graph that is recorded in order to be run on other data as well.
+
+They differ from those of ``sweeps`` in one thing: what was chosen for the data at hand is not what
+will be chosen for other data.  So every operand that may be chosen is followed, and each carries
+the condition under which it is: a derivative is ``where(condition, derivative, 0.0)``, in which the
+branch that is not chosen has no part, however infinite it is.
+
+A condition is None for "always", or a Value that is 0.0 where it does not hold.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+from . import modes
+from .table import Primitive, equal, identity, position_of, take_entry, where
+
+Node = Any
+Condition = Any
+
+
+def pullback(outputs: Mapping[Node, Any], inputs: Collection[Node]) -> dict[Node, Any]:
+    """Return the adjoint of each of *inputs* that *outputs* (node: cotangent) may depend on."""
+    sweep = _Sweep(outputs, inputs)
+    arrived: dict[Node, list[tuple[Condition, Any]]] = {
+        node: [(None, cotangent)] for node, cotangent in outputs.items()
+    }
+    wanted, found = set(inputs), {}
+    for node in reversed(sweep.order):
+        if node not in arrived:
+            continue
+        reached, adjoint = sweep.total(arrived.pop(node))
+        if node in wanted:
+            found[node] = sweep.masked(reached, adjoint)
+        for operand, condition, partial in sweep.edges(node):
+            term = sweep.both(reached, condition), _times(partial, adjoint)
+            arrived.setdefault(operand, []).append(term)
+    return found
+
+
+def pushforward(outputs: Collection[Node], inputs: Mapping[Node, Any]) -> dict[Node, Any]:
+    """Return the tangent of each of *outputs* that *inputs* (node: tangent) may reach."""
+    sweep = _Sweep(outputs, inputs)
+    tangents: dict[Node, tuple[Condition, Any]] = {v: (None, t) for v, t in inputs.items()}
+    for node in sweep.order:
+        if node in tangents:
+            continue
+        terms = []
+        for operand, condition, partial in sweep.edges(node):
+            if operand in tangents:
+                reached, tangent = tangents[operand]
+                terms.append((sweep.both(reached, condition), _times(partial, tangent)))
+        if terms:
+            tangents[node] = sweep.total(terms)
+    return {node: sweep.masked(*tangents[node]) for node in outputs if node in tangents}
+
+
+def _times(partial: Any, x: Any) -> Any:
+    if type(x) is float and x == 1.0:
+        return partial
+    return x if type(partial) is float and partial == 1.0 else partial * x
+
+
+class _Sweep:
+    """The part of a graph that lies between *outputs* and *inputs*, and its conditions."""
+
+    def __init__(self, outputs: Iterable[Node], inputs: Iterable[Node]) -> None:
+        self._inputs = frozenset(inputs)
+        self._made: dict[Condition, tuple[Condition, Condition]] = {}
+        self._opposite: dict[Condition, Condition] = {}
+        self._numbers: dict[Node, bool] = {}
+        first = min((v.serial for v in self._inputs), default=0)
+        below = self._below(outputs, first)
+        varying: set[Node] = set()
+        for node in below:
+            if node in self._inputs or not varying.isdisjoint(_differentiable(node)):
+                varying.add(node)
+        self.order = [node for node in below if node in varying]
+        self._varying = varying
+
+    @staticmethod
+    def _below(outputs: Iterable[Node], first: int) -> list[Node]:
+        """Return what *outputs* are computed from, no older than number *first*, operands first."""
+        nodes = list(dict.fromkeys(outputs))
+        seen = set(nodes)
+        for node in nodes:  # grows while it is read
+            for operand in _differentiable(node):
+                if operand not in seen and operand.serial >= first:
+                    seen.add(operand)
+                    nodes.append(operand)
+        return sorted(nodes, key=attrgetter("serial"))
+
+    def edges(self, node: Node) -> list[tuple[Node, Condition, Any]]:
+        """Return the operands of *node* that vary, when each of them counts, and its partial."""
+        row, operands = node.primitive, node.operands
+        if row is None:
+            return []
+        places = [i for i, x in enumerate(operands) if _is_value(x) and x in self._varying]
+        if row.selects is not None:
+            return [
+                (operands[i], condition, 1.0)
+                for i, condition in self._chosen(row, operands)
+                if i in places
+            ]
+        places = list(row.linked(operands, places))
+        linked = places
+        if row.variadic is not None:
+            linked = [
+                i
+                for i, x in enumerate(operands)
+                if _is_value(x) and (x in self._varying or not self._is_number(x))
+            ]
+        partials = dict(zip(linked, row.partial_values(operands, node, linked), strict=True))
+        return [(operands[i], None, partials[i]) for i in places]
+
+    def _chosen(self, row: Primitive, operands: tuple[Any, ...]) -> list[tuple[int, Condition]]:
+        """Return the operands that *row* may copy, and when it copies them."""
+        if row is where:
+            condition = operands[0]
+            if _is_value(condition):
+                return [(1, condition), (2, self._unless(condition))]
+        elif row is take_entry:
+            index = operands[0]
+            if _is_value(index):
+                return [(i, equal(index, i - 1.0)) for i in range(1, len(operands))]
+        else:
+            position = position_of(row)(*operands)
+            return [(i, equal(position, float(i))) for i in range(len(operands))]
+        assert row.selects is not None
+        return [(row.selects(*operands), None)]  # by a plain number: it stays as it is
+
+    def _is_number(self, node: Node) -> bool:
+        """Return whether *node* would be a number if the function were called with numbers.
+
+        Of these a tie has no derivative.
+        """
+        inputs, known = modes.current().inputs, self._numbers
+        waiting = [node]
+        while waiting:
+            x = waiting[-1]
+            if x in known:
+                waiting.pop()
+            elif x.primitive is None:
+                known[x] = x in inputs and x not in self._inputs
+            elif x.primitive is identity:  # a variable, of this differentiation or another
+                known[x] = False
+            else:
+                values = [v for v in x.operands if _is_value(v)]
+                unknown = [v for v in values if v not in known]
+                if unknown:
+                    waiting += unknown
+                else:
+                    known[x] = all(known[v] for v in values)
+        return known[node]
+
+    # --- conditions --------------------------------------------------------------------------
+
+    def _unless(self, condition: Condition) -> Condition:
+        if condition not in self._opposite:
+            opposite = where(condition, 0.0, 1.0)
+            self._opposite[condition] = opposite
+            self._opposite[opposite] = condition
+        return self._opposite[condition]
+
+    def both(self, a: Condition, b: Condition) -> Condition:
+        """Return the condition that *a* and *b* hold."""
+        if a is None or a is b:
+            return b
+        if b is None:
+            return a
+        condition = where(a, b, 0.0)
+        self._made[condition] = a, b
+        return condition
+
+    def _either(self, a: Condition, b: Condition) -> Condition:
+        if a is None or b is None:
+            return None
+        if a is b:
+            return a
+        (outer, p), (also, q) = self._made.get(a, (None, a)), self._made.get(b, (None, b))
+        if outer is also and self._opposite.get(p) is q:
+            return outer
+        return where(a, 1.0, b)
+
+    def masked(self, condition: Condition, x: Any) -> Any:
+        """Return *x* where *condition* holds, else 0.0."""
+        return x if condition is None else where(condition, x, 0.0)
+
+    def total(self, terms: list[tuple[Condition, Any]]) -> tuple[Condition, Any]:
+        """Return when any of *terms* is there, and the sum of those that are."""
+        reached = functools.reduce(self._either, [condition for condition, _ in terms])
+        total = None
+        for condition, term in terms:
+            # Within one branch nothing need be masked: the branch is, where it ends.
+            x = term if condition is reached else self.masked(condition, term)
+            total = x if total is None else total + x
+        return reached, total
+
+
+def _is_value(x: Any) -> bool:
+    return type(x) is not float  # an operand is one or the other
+
+
+def _differentiable(node: Node) -> list[Node]:
+    """Return the operands of *node* with respect to which it has a derivative, for some data."""
+    row = node.primitive
+    if row is None:
+        return []
+    if row.selects is None and None in row.partials:
+        slots = zip(node.operands, row.partials, strict=True)
+        return [x for x, partial in slots if partial is not None and _is_value(x)]
+    first = 1 if row is where or row is take_entry else 0
+    return [x for x in node.operands[first:] if _is_value(x)]
