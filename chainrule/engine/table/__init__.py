@@ -13,6 +13,7 @@
 from .given import ADVICE, given_row, is_given
 from .primitive import BUILT_IN, TABLE, Primitive, as_float, named, position_of, primitive
 from .rows import (
+    OF_A_CLASS,
     absolute,
     acos,
     acosh,
@@ -90,6 +91,7 @@ from .rows import (
 __all__ = [
     "ADVICE",
     "BUILT_IN",
+    "OF_A_CLASS",
     "TABLE",
     "Primitive",
     "absolute",

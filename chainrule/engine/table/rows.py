@@ -569,4 +569,7 @@ soft_cross_entropy = primitive(  # the probability of every class, then as many 
     precedence=1, binds=(2,),
 )  # fmt: skip
 
+OF_A_CLASS = (softmax_entry, softmax_rest, cross_entropy)
+"""The rows whose first argument says which of the others is meant."""
+
 BUILT_IN.update(TABLE)
