@@ -16,6 +16,7 @@ import numpy as np
 
 from ..engine import primitives
 from .dependence import dependence
+from .partials import partial_values
 from .program import Array, Builder, Operand, Operation, Shape, Symbol, addresses_of
 
 _WHOLE = None
@@ -178,7 +179,7 @@ class _Pullback:
 
     def _apply(self, number: int, operation: Operation, adjoint: Operand) -> None:
         builder = self.builder
-        row = primitives.named(operation.detail)
+        row = self.program.rows[operation.detail]
         args = [builder.symbol(a) if type(a) is int else a for a in operation.args]
         linked = [i for i, a in enumerate(args) if isinstance(a, Symbol) and self._varies(a)]
         wanted = [i for i in linked if self.active[args[i].number]]  # type: ignore[union-attr]
@@ -196,7 +197,7 @@ class _Pullback:
         elif row is primitives.tanh:  # the row's 4 s(2x) s(-2x), for less
             partials = [builder.emit("one_minus_square", (y, args[0]), y.shape, y.batched)]
         else:
-            partials = row.partial_values(args, y, linked)
+            partials = partial_values(row, args, y, linked)
         for i, partial in zip(linked, partials, strict=True):
             if i not in wanted:
                 continue
@@ -287,7 +288,7 @@ class _Pullback:
 
     def _pick(self, number: int, operation: Operation, adjoint: Operand) -> None:
         index, table = (self.builder.symbol(int(n)) for n in operation.args)
-        delta = self.builder.broadcast(adjoint, operation.shape, operation.batched)
+        delta = self.builder.array_of(adjoint, operation.shape, operation.batched)
         spread = self.builder.emit("spread", (index, delta), table.shape, False, table.shape[0])
         self._give(table.number, spread, False)
 
@@ -338,6 +339,14 @@ class _Pullback:
             return x
         return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
 
+    def _one_minus(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        """Hand the adjoint of 1 - a to z, of which a is the sigmoid: a loses what 1 - a gains."""
+        a, z = (self.builder.symbol(int(n)) for n in operation.args)
+        slope = primitives.multiply(a, self.builder.symbol(number))
+        shaded = number in self.shaded
+        product = primitives.damped if shaded else primitives.multiply
+        self._return(z, -product(slope, adjoint), operation, shaded)
+
     def _where_used(self, x: Symbol, adjoint: Symbol, axis: int, detail: Any = None) -> Symbol:
         """Return *x*, but 0 where *adjoint* is 0 all along an *axis*, as in a branch not chosen.
 
@@ -365,7 +374,7 @@ class _Pullback:
         self._shade(number, operation)
         builder = self.builder
         a, b = (builder.symbol(int(n)) for n in operation.args)
-        delta = builder.broadcast(adjoint, operation.shape, operation.batched)
+        delta = builder.array_of(adjoint, operation.shape, operation.batched)
         left, right = a, b  # as factors: in a branch not chosen they may be infinite or nan
         if number in self.shaded:
             left = self._where_used(a, delta, -1)

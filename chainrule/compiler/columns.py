@@ -96,7 +96,7 @@ class Columns:
                 elif row is primitives.take_entry:
                     values[n] = _taken(*args)
                 else:
-                    values[n] = row.array(*args)
+                    values[n] = row.on_arrays(*args)
         return values
 
     def _pull(self, values: list[Column], output: int, size: int) -> dict[int, Column]:
@@ -151,4 +151,4 @@ def _position(row: Primitive, args: Sequence[Column]) -> Column:
         return np.asarray(args[0]) + 1
     if {float}.issuperset(map(type, args)):
         return np.asarray(primitives.position_of(row).scalar(*args))
-    return primitives.position_of(row).array(*args)
+    return primitives.position_of(row).on_arrays(*args)

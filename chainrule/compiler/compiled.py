@@ -16,9 +16,13 @@ import numpy as np
 from ..engine import modes
 from ..engine.backend import Value
 from ..engine.vectors import add_grads
+from .captured import Captured
 from .lifting import Lifted, Shapes, lift
 from .program import Program
 from .structures import Array, count, example, filled, floats, leaves, numbered
+
+KEPT = 1000
+"""For how many shapes of example a compiled function keeps its recordings."""
 
 
 class Compiled:
@@ -34,6 +38,7 @@ class Compiled:
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
+        self._captured: dict[Shapes, Captured] = {}
         self._latest: Lifted | None = None
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
@@ -137,7 +142,7 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda would not travel; the programs do.
-        return {**self.__dict__, "_function": None, "_signature": None}
+        return {**self.__dict__, "_function": None, "_signature": None, "_captured": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -160,11 +165,25 @@ class Compiled:
         shapes = tuple(x.shape[1:] for x in batch)
         lifted = self._lifted.get(shapes)
         if lifted is None:
-            lifted = self._lifted[shapes] = self._record(batch, shapes)
+            lifted = self._record(batch, shapes)
+            if self._function is not None:
+                self._captured[shapes] = Captured(self._function, lifted.captured)
+        elif shapes in self._captured:
+            self._captured[shapes].check(self._name)
+        if lifted is not self._latest and self._function is not None:
+            self._remember(shapes, lifted)
         self._latest = lifted
         rows = [x if x.ndim > 1 else x[:, None] for x in batch]
         lifted.test(rows)
         return lifted, rows
+
+    def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
+        """Keep a recording as the latest one, and give up those that were not used for longest."""
+        self._lifted.pop(shapes, None)
+        self._lifted[shapes] = lifted
+        for oldest in list(self._lifted)[:-KEPT]:
+            self._lifted.pop(oldest, None)
+            self._captured.pop(oldest, None)
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
         """Return *arrays* as arrays of float with as many examples in each."""
@@ -291,7 +310,7 @@ def compile(function: Any, wrt: Any = None) -> Compiled:
         if leaves is not None:
             raise TypeError("compile: this is compiled already; give wrt with the function itself")
         return function
-    if isinstance(function, (Value, list, tuple, dict)):
+    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
         return Compiled(None, function, leaves)
     if not callable(function):
         raise TypeError(

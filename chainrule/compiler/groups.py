@@ -371,10 +371,12 @@ def _with_products(whole: Group, colour: Ids) -> list[Group]:
 def find_products(left: Ids, right: Ids) -> list[Product]:
     """Return the stacks of matrix products that M dots of K factors, two (M, K) arrays, make up.
 
-    Empty if there are none, or too many different ones to be worth it.
+    Empty if there are none, or too many different ones to be worth it.  Rows of different lengths
+    are no dots, but they share rows in the same way: an index and a table.
     """
     members, length = left.shape
-    for side in (None, right, left):  # the terms may come in another order in every member
+    dots = left.shape == right.shape
+    for side in (None, right, left) if dots else (None,):  # terms may come in any order
         order = None if side is None else np.argsort(side, axis=1, kind="stable")
         a = left if order is None else np.take_along_axis(left, order, 1)
         b = right if order is None else np.take_along_axis(right, order, 1)

@@ -295,6 +295,8 @@ class _Placer:
         """Remember that *value* holds *members*, in that order, in *shape*."""
         if int(self.colour[members[0]]) in self.pooling:
             assert self.pool is not None
+            if isinstance(value, Symbol):  # it may be narrow where its members repeat
+                value = self.builder.broadcast(value, shape, value.batched)
             self.address[members] = self._pour(self.arrays[self.pool], value, len(members))
             self.home[members] = self.pool
             self.pooled[members] = self.address[members]
@@ -743,7 +745,7 @@ def _wishes(grouping: Grouping) -> dict[int, list[Ids]]:
     return wishes
 
 
-_SEGMENTED = {
+_SEGMENTED: dict[primitives.Primitive, str] = {
     primitives.maximum: "maximum",
     primitives.minimum: "minimum",
     primitives.logsumexp_of: "logsumexp",

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import primitives
-from ..engine.table import arrays
+from ..engine.table import Primitive, arrays
 from .program import Operation, Program, Shape, Strides, contiguous
 
 _WIDTH = 92
@@ -119,6 +119,11 @@ def softmax_entry(k, *xs):
     weights = [np.where(x == top, one, np.exp(x - top)) for x in xs]
     return weights[k] / sum(weights)
 """,
+    "power": """
+def power(x, p):  # where p is 0.5, NumPy may take the square root: nan at -inf, -0.0 at -0.0
+    half = p == 0.5
+    return np.where(half, root(x), np.power(x, p)) if half.any() else np.power(x, p)
+""",
     "root": """
 def root(x):  # x ** 0.5, which NumPy takes for sqrt(x): that is nan at -inf
     return np.where(x == -np.inf, np.inf, np.sqrt(x + 0.0))
@@ -213,6 +218,7 @@ FUNCTIONS |= {
     for function in (arrays.surprisals, arrays.cross_entropy, arrays.softmax_minus)
 }
 _NEEDS = {
+    "power": ("root",),
     "silu": ("damped", "sigmoid"),
     "gelu": ("damped", "normal_cdf"),
     "pick": ("rows_of",),
@@ -226,9 +232,38 @@ _NEEDS = {
 # What is read and what is run differ where the formula of the notes loses digits that the engine
 # keeps: the function of the same name has them all.
 READ = {
-    "logistic_loss": ("np.logaddexp(0.0, {0}) - {0} * {1}", _SUM),
-    "sigmoid_minus": ("sigmoid({0}) - {1}", _SUM),
+    primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", _SUM),
+    primitives.sigmoid_minus: ("sigmoid({0}) - {1}", _SUM),
 }
+
+
+# A name does not tell an operation: a user's own may have that of one of the functions above.
+_SPELLED = {
+    row
+    for name in (*EXPRESSIONS, *FUNCTIONS)
+    if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
+} - {primitives.cross_entropy}  # whose function is of a whole axis
+_INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
+_FOLDED = {
+    primitives.maximum: "maximum",
+    primitives.minimum: "minimum",
+    primitives.logsumexp_of: "logaddexp",
+    primitives.add_up: "add",
+}
+_PRINTED = {*_SPELLED, *_FOLDED, primitives.where, primitives.softmax_entry}
+
+
+def _is_printed(row: Primitive) -> bool:
+    """Return whether NumPy can spell *row* out; a user's own is called by its name."""
+    return row in _PRINTED or _is_numpys(row.array)
+
+
+def _is_numpys(function: Any) -> bool:
+    """Return whether *function* is one of NumPy's own that makes floats of floats."""
+    known: Any = getattr(np, getattr(function, "__name__", ""), None)
+    if not isinstance(known, np.ufunc) or function is not known:
+        return False
+    return f"{'d' * known.nin}->d" in known.types
 
 
 # Names that mean something else in the source, or where it is rewritten.
@@ -257,12 +292,14 @@ class Emitter:
     def __init__(self, program: Program, to_run: bool = False):
         self.program = program
         self.to_run = to_run
+        self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
         self.constants: dict[int, str] = {}
         self.lines: list[str] = []
         self.text: dict[int, tuple[str, int]] = {}  # expression and how tightly it binds
         self.used_names: set[str] = set(program.inputs)
         self.next_names: dict[str, int] = {}
+        self.counted = False  # whether the number of examples occurs
         self.calls = 0
 
     def function(
@@ -320,7 +357,7 @@ class Emitter:
         arguments = [self.text[n][0] for n in parameters] + program.inputs
         last = returned([self.operand(x)[0] for x in results])
         body = self.lines + last.split("\n")
-        if any(word == "m" for line in body for word in _words(line)):
+        if self.counted:
             body.insert(0, f"m = len({program.inputs[0]})")
         return "\n".join(
             ['@np.errstate(all="ignore")', f"def {name}({', '.join(arguments)}):"]
@@ -369,13 +406,25 @@ class Emitter:
                 and type(value) is int
                 and uses[value] == 1
                 and value not in self.program.names
-                and operations[value].kind in ("matmul", "apply")
+                and self._is_fresh(operations[value])
                 and operations[value].batched == new.batched
                 and operations[value].shape == new.shape
                 and operations[n].detail == ("view", (0, contiguous(new.shape)))
             ):
                 found[n] = int(target)  # type: ignore[arg-type]
         return found
+
+    def _is_fresh(self, operation: Operation) -> bool:
+        """Return whether the result is an array that nothing else has, so it may be added to.
+
+        What a user's own primitive returns may be its argument.
+        """
+        if operation.kind == "matmul":
+            return True
+        row = self.program.row(operation)
+        if row is None or (row in _FOLDED and len(operation.args) == 1):
+            return False
+        return _is_printed(row)
 
     def _rests(self, wanted: set[int]) -> dict[int | float, int]:
         """Return the sigmoids of which 1 - a is wanted too, and where that is computed."""
@@ -384,7 +433,8 @@ class Emitter:
         return {
             n: ones[n, operations[n].args[0]]
             for n in sorted(wanted)
-            if operations[n].detail == "sigmoid" and (n, operations[n].args[0]) in ones
+            if self.program.row(operations[n]) is primitives.sigmoid
+            and (n, operations[n].args[0]) in ones
         }
 
     def _rest(self, n: int | float, name: str) -> str:
@@ -439,7 +489,7 @@ class Emitter:
     def restart(self) -> None:
         """Forget the function written last; helpers and constants are shared."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
-        self.next_names = {}
+        self.next_names, self.counted = {}, False
 
     # --- expressions -------------------------------------------------------------------------
 
@@ -453,37 +503,37 @@ class Emitter:
         return self.program.inputs[operation.detail], _ATOM
 
     def _apply(self, operation: Operation) -> tuple[str, int]:
-        row = primitives.named(operation.detail)
+        row = self.program.rows[operation.detail]
         args = operation.args
-        if row.name in ("+", "-", "*", "/"):
-            tight = _SUM if row.name in "+-" else _PRODUCT
+        if row in _INFIX:
+            tight = _SUM if row in (primitives.add, primitives.subtract) else _PRODUCT
             left, _ = self.operand(args[0], tight)
-            if row.name == "*" and self._is_product(args[0]):
+            if row is primitives.multiply and self._is_product(args[0]):
                 left = f"({left})"
-            right, _ = self.operand(args[1], tight if row.name == "+" else tight + 1)
+            right, _ = self.operand(args[1], tight if row is primitives.add else tight + 1)
             return f"{left} {row.name} {right}", tight
-        if row.name == "neg":
+        if row is primitives.negative:
             return "-" + self.operand(args[0], _SIGN)[0], _SIGN
         texts = self._args(operation)
-        if row.name in ("maximum", "minimum", "logsumexp", "sum"):
+        if row in _FOLDED:
             if len(args) == 1:
                 return self.operand(args[0])
-            name = {"logsumexp": "logaddexp", "sum": "add"}.get(row.name, row.name)
             text = texts[0]
             for other in texts[1:]:
-                text = f"np.{name}({text}, {other})"
+                text = f"np.{_FOLDED[row]}({text}, {other})"
             return text, _ATOM
-        if row.name == "softmax":
+        if row is primitives.softmax_entry:
             self.helper("softmax_entry")
             return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", _ATOM
-        if row.name == "**" and args[1] == 0.5:
-            self.helper("root")
-            return f"root({texts[0]})", _ATOM
-        if row.name == "where":
+        if row is primitives.power and (type(args[1]) is int or args[1] == 0.5):
+            name = "power" if type(args[1]) is int else "root"
+            self.helper(name)
+            return f"{name}({', '.join(texts[: 2 if name == 'power' else 1])})", _ATOM
+        if row is primitives.where:
             condition = self._condition(args[0])
             return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
-        if row.name in READ and not self.to_run:
-            text, binding = READ[row.name]
+        if row in READ and not self.to_run:
+            text, binding = READ[row]
             if "sigmoid(" in text:
                 self.helper("sigmoid")
             z, y = (self.operand(x, _PRODUCT + 1)[0] for x in args)
@@ -491,16 +541,17 @@ class Emitter:
         if row is primitives.half_squared_error:
             a, y = (self.operand(x, _SUM + i)[0] for i, x in enumerate(args))
             return f"0.5 * np.square({a} - {y})", _PRODUCT
-        if row.name in EXPRESSIONS:
-            return EXPRESSIONS[row.name].format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
-        if row.name in FUNCTIONS:
+        if row in _SPELLED:
+            form = EXPRESSIONS.get(row.name)
+            if form is not None:
+                return form.format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
             paired = any(operation is self.program.operations[int(n)] for n in self.rests)
             name = "sigmoid_pair" if paired else row.name
             self.helper(name)
             return f"{name}({', '.join(texts)})", _ATOM
-        if isinstance(row.array, np.ufunc):
+        if _is_numpys(row.array):
             return f"np.{row.array.__name__}({', '.join(texts)})", _ATOM
-        return f"rows[{row.name!r}]({', '.join(texts)})", _ATOM
+        return f"rows[{self.row_names[operation.detail]!r}]({', '.join(texts)})", _ATOM
 
     def _condition(self, x: int | float) -> str:
         """Return a condition; where needs no number of it."""
@@ -575,6 +626,7 @@ class Emitter:
         return f"np.broadcast_to({x}, ({shape}))", _ATOM
 
     def _sizes(self, operation: Operation) -> str:
+        self.counted = self.counted or operation.batched
         sizes = ", ".join(map(str, operation.shape))
         return (
             f"m, {sizes}"
@@ -635,6 +687,7 @@ class Emitter:
 
     def _count(self, operation: Operation) -> tuple[str, int]:
         x = operation.args[0]
+        self.counted = True
         if x == 1.0:
             return "m", _ATOM
         return f"m * {self.operand(x, _PRODUCT + 1)[0]}", _PRODUCT
@@ -716,10 +769,6 @@ class Emitter:
 
 def _same_axes(shape: Shape, strides: Strides) -> bool:
     return shape == tuple(n for n, _ in strides[1])
-
-
-def _words(line: str) -> list[str]:
-    return "".join(c if c.isidentifier() or c.isdigit() else " " for c in line).split()
 
 
 def _number(x: float) -> str:

@@ -11,6 +11,7 @@ in one row.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ KINDS = {
     "input": "the argument number *detail*",
     "parameter": "the parameters from *detail[0]* to *detail[1]*, in the shape of the operation",
     "constant": "the constant array number *detail*",
-    "apply": "the primitive called *detail*, element by element, broadcasting",
+    "apply": "the primitive number *detail* of the rows, element by element, broadcasting",
     "view": "elements at offset and strides *detail*",
     "reshape": "the same elements in another shape",
     "take": "elements at the addresses in constant number *detail*",
@@ -84,6 +85,8 @@ class Program:
 
     operations: list[Operation] = field(default_factory=list)
     constants: list[Array] = field(default_factory=list)
+    rows: list[Primitive] = field(default_factory=list)
+    """The primitives that are applied: a name may be that of several."""
     names: dict[int, str] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[int | float] = field(default_factory=list)
@@ -95,6 +98,18 @@ class Program:
     """The arrays made by ``new`` that are read before the last write into them."""
     arguments: dict[str, list[int]] = field(default_factory=dict)
     """The parameter operations that each function of the source takes."""
+
+    def row(self, operation: Operation) -> Primitive | None:
+        """Return the primitive that *operation* applies, None if it is of another kind."""
+        return self.rows[operation.detail] if operation.kind == "apply" else None
+
+    def row_names(self) -> list[str]:
+        """Return a name for every row by which the source calls it: its own, if that is free."""
+        names: list[str] = []
+        for row in self.rows:
+            candidates = (row.name if i == 1 else f"{row.name} ({i})" for i in itertools.count(1))
+            names.append(next(name for name in candidates if name not in names))
+        return names
 
     def needed(self, results: Sequence[int | float]) -> set[int]:
         """Return the operations that *results* need, writes into their arrays included."""
@@ -133,10 +148,18 @@ class Symbol:
     def batched(self) -> bool:
         return self.operation.batched
 
+    @property
+    def row(self) -> Primitive | None:
+        return self.builder.program.row(self.operation)
+
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Any:
         builder = next(arg.builder for arg in args if isinstance(arg, Symbol))
-        return builder.apply(row, *args)
+        # An int among the operands of an operation is the number of another operation.
+        return builder.apply(
+            row,
+            *(x if isinstance(x, Symbol) else primitives.as_float(x, row.name) for x in args),
+        )
 
     def __add__(self, other: Any) -> Any:
         return primitives.add(self, other)
@@ -159,6 +182,52 @@ class Symbol:
     def __neg__(self) -> Any:
         return primitives.negative(self)
 
+    def __pos__(self) -> Any:
+        return self
+
+    def __truediv__(self, other: Any) -> Any:
+        return primitives.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return primitives.divide(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return primitives.power(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return primitives.power(other, self)
+
+    def __abs__(self) -> Any:
+        return primitives.absolute(self)
+
+    # A comparison is 1 or 0 for every element, so that a partial may multiply by it.
+
+    def __lt__(self, other: Any) -> Any:
+        return primitives.less(self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return primitives.less(other, self)
+
+    def __le__(self, other: Any) -> Any:
+        return primitives.less_equal(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return primitives.less_equal(other, self)
+
+    def __eq__(self, other: Any) -> Any:
+        return primitives.equal(self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return 1.0 - primitives.equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("a Symbol stands for many numbers, so it is neither true nor false")
+
+    def __float__(self) -> float:
+        raise TypeError("a Symbol stands for many numbers, so it is not one")
+
 
 Operand = Symbol | float
 
@@ -169,6 +238,7 @@ class Builder:
     def __init__(self) -> None:
         self.program = Program()
         self._known: dict[Any, int] = {}
+        self._rows: dict[Primitive, int] = {}
         self._numbers: list[bool] = []  # see _is_number
         self._arrays: dict[Any, int] = {}
 
@@ -196,10 +266,17 @@ class Builder:
         program.operations.append(operation)
         return Symbol(self, len(program.operations) - 1)
 
-    def known(self, kind: str, args: Sequence[Symbol], shape: Shape, detail: Any) -> Symbol | None:
-        """Return the result of an operation if the program has it already."""
-        found = self._known.get((kind, tuple(arg.number for arg in args), shape, detail))
+    def known(self, row: Primitive, x: Symbol) -> Symbol | None:
+        """Return *row* of *x* if the program has it already."""
+        found = self._known.get(("apply", (x.number,), x.shape, self._rows.get(row)))
         return None if found is None else self.symbol(found)
+
+    def number(self, row: Primitive) -> int:
+        """Return the place of *row* among the rows of the program."""
+        number = self._rows.setdefault(row, len(self._rows))
+        if number == len(self.program.rows):
+            self.program.rows.append(row)
+        return number
 
     # --- operands ----------------------------------------------------------------------------
 
@@ -236,7 +313,8 @@ class Builder:
             return simpler  # type: ignore[no-any-return]
         symbols = [arg for arg in args if isinstance(arg, Symbol)]
         shape = np.broadcast_shapes(*(arg.shape for arg in symbols))
-        return self.emit("apply", args, shape, any(arg.batched for arg in symbols), row.name)
+        batched = any(arg.batched for arg in symbols)
+        return self.emit("apply", args, shape, batched, self.number(row))
 
     def one_hot(self, which: Operand, shape: Shape) -> Symbol:
         """Return an array of *shape* with a 1 in every last axis, at the place *which* says."""
@@ -317,6 +395,13 @@ class Builder:
         if isinstance(x, Symbol) and x.shape == shape and x.batched >= batched:
             return x
         return self.emit("broadcast", (x,), shape, batched)
+
+    def array_of(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
+        """Return *x* copied to *shape*, as an array also where it is made of numbers alone."""
+        found = self.broadcast(x, shape, batched)
+        if found.operation.kind == "broadcast" or not self._is_number(found):
+            return found
+        return self.emit("broadcast", (found,), shape, batched)
 
     # --- adding up ---------------------------------------------------------------------------
 
@@ -442,7 +527,7 @@ def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
         return primitives.add(args[0], x)
     elif row is primitives.sigmoid and (x := _negated(args[0])) is not None:
         builder = args[0].builder
-        known = builder.known("apply", (x,), x.shape, "sigmoid")
+        known = builder.known(primitives.sigmoid, x)
         if known is not None:
             return builder.emit("one_minus", (known, x), x.shape, x.batched)
     elif row is primitives.add_up:
@@ -458,7 +543,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _negated(x: Any) -> Any:
     """Return what *x* is the negative of, None if it is none."""
-    if isinstance(x, Symbol) and x.operation.kind == "apply" and x.operation.detail == "neg":
+    if isinstance(x, Symbol) and x.row is primitives.negative:
         return x.builder.symbol(int(x.operation.args[0]))
     return None
 

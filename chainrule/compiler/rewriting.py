@@ -329,5 +329,8 @@ def _is_basic(index: ast.expr) -> bool:
 def _base(node: Any) -> str:
     """Return the name of the array in which *node*, a view of it, lies."""
     while not isinstance(node, ast.Name):
-        node = node.func if isinstance(node, ast.Call) else node.value
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            (node, *_) = node.args  # view(x, ...), where x.reshape(...) is of its own function
+        else:
+            node = node.func if isinstance(node, ast.Call) else node.value
     return node.id

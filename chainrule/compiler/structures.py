@@ -6,7 +6,7 @@ example, in which every number is a Value, and returns a Value or a structure of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,30 +75,43 @@ def leaves(structure: Any) -> list[Value]:
 
 def numbered(structure: Any, outputs: list[Any], name: str) -> Any:
     """Return *structure* with numbers counted from 0 for its leaves, which go into *outputs*."""
-    if isinstance(structure, np.ndarray):
-        structure = structure.tolist()
-    if isinstance(structure, dict):
-        return {key: numbered(part, outputs, name) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        parts = [numbered(part, outputs, name) for part in structure]
-        return parts if isinstance(structure, list) else tuple(parts)
-    if not isinstance(structure, Value):
-        structure = primitives.as_float(structure, f"result of {name}")
-    outputs.append(structure)
-    return len(outputs) - 1
+
+    def leaf(x: Any) -> int:
+        outputs.append(x if isinstance(x, Value) else primitives.as_float(x, f"result of {name}"))
+        return len(outputs) - 1
+
+    return _mapped(structure, leaf)
 
 
 def filled(structure: Any, found: Sequence[Any]) -> Any:
-    """Return a *structure* made by :func:`numbered` with what was *found* for each number."""
-    if isinstance(structure, dict):
-        return {key: filled(part, found) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(filled(part, found) for part in structure)
-    return found[structure]
+    """Return a *structure* made by :func:`numbered` with what was *found* for each number.
+
+    An array of numbers comes back as an array whose axes are followed by those of what was found.
+    """
+    return _mapped(structure, lambda number: found[number])
 
 
 def count(structure: Any) -> int:
     """Return how many numbers a *structure* made by :func:`numbered` has."""
+    numbers: list[int] = []
+    _mapped(structure, numbers.append)
+    return len(numbers)
+
+
+def _mapped(structure: Any, of: Callable[[Any], Any]) -> Any:
+    """Return *structure* with *of* every leaf in its place; its containers stay what they are."""
+    if isinstance(structure, np.ndarray):
+        if not structure.ndim:
+            return of(structure[()])
+        parts = [of(x) for x in structure.ravel().tolist()]
+        shape = (*structure.shape, *(np.shape(parts[0]) if parts else ()))
+        return np.array(parts).reshape(shape)
     if isinstance(structure, dict):
-        return sum(map(count, structure.values()))
-    return sum(map(count, structure)) if isinstance(structure, (list, tuple)) else 1
+        return {key: _mapped(part, of) for key, part in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        parts = [_mapped(part, of) for part in structure]
+        if isinstance(structure, list):
+            return parts
+        make: Any = getattr(type(structure), "_make", type(structure))  # of a named tuple
+        return make(parts)
+    return of(structure)

@@ -127,7 +127,7 @@ class Tape:
 
 def flatten(outputs: Sequence[Value]) -> Tape:
     """Return the graph under *outputs* as a tape in which equal nodes have one number."""
-    if native is None or (found := native.flatten(list(outputs))) is None:
+    if native is None or (found := native.flatten(tuple(outputs))) is None:
         return recorded(outputs)
     _refuse_given(found[0])
     rows, leaves, numbers, count, codes, values, starts, inputs = found
@@ -228,7 +228,7 @@ def recorded(outputs: Sequence[Value]) -> Tape:
             leaves[n] = node
         elif row is primitives.softmax_entry:
             which, *logits = node.operands
-            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)
+            n = entries.made(row, tuple(map(of, logits)), copies=len(logits)) + int(which)  # type: ignore[arg-type]
         elif row is primitives.mean_of:
             terms = tuple(map(of, node.operands))
             total = entries.made(primitives.add_up, terms)

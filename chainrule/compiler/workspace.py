@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
 from ..engine.backend import Value
 from ..engine.vectors import read_data
 from .program import Program
@@ -35,8 +34,8 @@ class Runner:
     def __init__(self, program: Program, source: str):
         self.program = program
         # The array functions of a user's own primitives are what the source cannot spell out.
-        names = {operation.detail for operation in program.operations if operation.kind == "apply"}
-        namespace: dict[str, Any] = {"rows": {n: primitives.named(n).array for n in names}}
+        forms = (row.on_arrays for row in program.rows)
+        namespace: dict[str, Any] = {"rows": dict(zip(program.row_names(), forms, strict=True))}
         exec(source, namespace)
         self.functions = {
             node.name: rewritten(node, program.inputs, namespace)

@@ -33,7 +33,18 @@
    primitive made; such a node stays as long as the program, as primitives in the table do.
 
    Releasing a graph is a loop, not a recursion: nodes whose last reference went are chained through
-   their `serial` field and taken apart one by one.
+   their `serial` field and taken apart one by one.  A weak reference's callback, or the function of a
+   user's primitive, may release further nodes meanwhile; from a certain depth on they are left to the
+   loops further out, as CPython leaves objects in its trashcan.
+
+
+   Views into a node
+
+   The terms of a node may move, into a block: whoever sets a label does that.  So Terms, and whatever
+   else points into a node, a list or a buffer, are good only until any code may run; and that is not
+   only where Python is called, but wherever an object is made that the cycle collector knows (a tuple,
+   a list, an exception: up to 3.11 that may start the collector, and finalizers with it), and wherever
+   the last reference to an object may go.  Floats, ints and plain memory run nothing.
 
 
    Where nodes live
@@ -63,7 +74,9 @@
    Threads and interpreters
 
    All of this relies on the interpreter's lock, so free-threaded builds use the reference.  There is
-   no static state: each interpreter has its own module state, which a node finds through its arena.
+   no static state: each interpreter, and each import, has its own module state, which a node finds
+   through its arena.  A node of another state is an object like any other here: slabs are numbered, and
+   sweeps counted, for each state alone.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -98,6 +111,7 @@
 /* --- data ---------------------------------------------------------------------------------- */
 
 enum { SLAB_NODES = 64, ARENA_SLABS = 128, SPARE_ARENAS = 128 };  /* spare: at most 90 MB kept */
+enum { RELEASE_DEPTH = 50 }; /* as deep as CPython's own trashcan lets it get */
 enum { KEPT_OPERANDS = 256, SPARE_BYTES = 1 << 20 };  /* blocks up to that size, and 1 MB of them */
 
 typedef struct Node Node;
@@ -171,8 +185,8 @@ typedef struct Arena {
 
 /* The functions of value.py and primitives.py that are asked where C does not know better. */
 typedef struct {
-    PyObject *as_float, *leaf_data, *checked_label, *refuse_write, *coerced, *comparable;
-    PyObject *checked_grad, *node_contents, *refuse_attribute, *given;
+    PyObject *as_float, *as_operand, *leaf_data, *checked_label, *refuse_write, *coerced, *comparable;
+    PyObject *checked_grad, *node_contents, *refuse_attribute, *refuse_row, *given;
     PyObject *evaluate, *observe, *watch_backward;
 } Asked;
 
@@ -193,13 +207,15 @@ struct State {
     PyTypeObject *kernel_type;
     PyObject *row[N_KERNELS];
     Asked asked;
-    long modes_active;
+    PyObject *modes; /* a list: as many entries as modes are entered, anywhere */
     struct { /* functions that users call, and the one to ask where C does not know better */
         PyMethodDef def;
         PyObject *reference, *doc;
     } published[N_PUBLISHED];
     PyObject *no_bias;
 
+    int releasing;  /* how many calls of node_dealloc are under way */
+    Node *left_over; /* nodes that those further out release */
     uint64_t serial;
     uint64_t slab_number;
     uint16_t sweep; /* the number of the last one */
@@ -670,8 +686,15 @@ node_dealloc(PyObject *self)
 {
     Node *dead = (Node *)self;
     State *state = arena_of(dead)->state;
+    if (UNLIKELY(state->releasing == RELEASE_DEPTH)) {
+        dead->next_dead = state->left_over;
+        state->left_over = dead;
+        return;
+    }
+    PyTypeObject *type = Py_TYPE(self);
     dead->next_dead = NULL;
-    while (dead != NULL) {
+    state->releasing++;
+    for (;;) {
         Node *node = dead;
         dead = node->next_dead;
         if (UNLIKELY(node->weakrefs != NULL)) {
@@ -697,10 +720,18 @@ node_dealloc(PyObject *self)
             drop_block(state, node->block, &dead);
             break;
         }
-        PyTypeObject *type = Py_TYPE((PyObject *)node);
         release_slot(state, node);
-        Py_DECREF(type); /* the last node may take the module with it */
+        if (dead == NULL) {
+            dead = state->left_over;
+            state->left_over = NULL;
+        }
+        if (dead == NULL) {
+            break;
+        }
+        Py_DECREF(type); /* of the node that went; the next has one as well */
     }
+    state->releasing--;
+    Py_DECREF(type); /* the last node may take the module with it */
 }
 
 /* --- kernels: the rows of the table on floats, to the last bit ------------------------------- */
@@ -1175,13 +1206,23 @@ terms_of(Node *node)
     return (Terms){node->form, node->operand, node->partial, node->kind};
 }
 
+/* Whether *x* is a node of any state of this library. */
 ALWAYS_INLINE int
-is_node(PyObject *x)
+is_any_node(PyObject *x)
 {
     return Py_TYPE(x)->tp_dealloc == node_dealloc; /* Value is the only type with it */
 }
 
-/* Write the float that *x* is, if it is one of Python's own numbers; runs no Python code. */
+/* Whether *x* is a node of this state; those of another import or interpreter are strangers. */
+ALWAYS_INLINE int
+is_node(const State *state, PyObject *x)
+{
+    return Py_TYPE(x) == state->value_type;
+}
+
+/* Write the float that *x* is, if it is one of Python's own numbers, but for an int of more than 64
+   bits, which may be beyond the float range: asking would raise, so it is left to Python.  Runs no
+   code whatever, so that lists that are gone through meanwhile stay as they are. */
 ALWAYS_INLINE int
 plain_number(PyObject *x, double *number)
 {
@@ -1192,14 +1233,9 @@ plain_number(PyObject *x, double *number)
     if (!PyLong_CheckExact(x) && !PyBool_Check(x)) {
         return 0;
     }
-    *number = PyLong_AsDouble(x);
-    if (UNLIKELY(*number == -1.0) && PyErr_Occurred()) { /* beyond the float range */
-        int sign;
-        PyErr_Clear();
-        (void)PyLong_AsLongLongAndOverflow(x, &sign);
-        *number = sign * Py_HUGE_VAL;
-    }
-    return 1;
+    int beyond;
+    *number = (double)PyLong_AsLongLongAndOverflow(x, &beyond);
+    return !beyond;
 }
 
 static PyObject *
@@ -1214,8 +1250,8 @@ row_of(const State *state, const Node *node) /* borrowed; None for a leaf */
 static PyObject *
 operands_of(Node *node)
 {
-    Terms terms = terms_of(node);
-    PyObject *operands = PyTuple_New(terms.n);
+    PyObject *operands = PyTuple_New(terms_of(node).n);
+    Terms terms = terms_of(node); /* only now: the tuple may have run any code */
     for (Py_ssize_t i = 0; operands != NULL && i < terms.n; i++) {
         PyObject *operand = terms.kind[i] & IS_NODE
                                 ? Py_NewRef((PyObject *)terms.operand[i].node)
@@ -1333,7 +1369,7 @@ failed:
 ALWAYS_INLINE PyObject *
 finished(State *state, Node *node)
 {
-    return UNLIKELY(state->modes_active) ? settle(state, node) : (PyObject *)node;
+    return UNLIKELY(PyList_GET_SIZE(state->modes)) ? settle(state, node) : (PyObject *)node;
 }
 
 /* --- applying kernels ------------------------------------------------------------------------ */
@@ -1403,7 +1439,7 @@ binary_of(int kernel, Node *left, double a, Node *right, double b)
 NEVER_INLINE PyObject *
 binary_with_other(int kernel, PyObject *left, PyObject *right) /* one is no Value and no float */
 {
-    int reflected = !is_node(left);
+    int reflected = !is_any_node(left);
     PyObject *other = reflected ? left : right;
     Node *self = (Node *)(reflected ? right : left);
     State *state = arena_of(self)->state;
@@ -1654,7 +1690,7 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
         return variadic(state, kernel, &all);
     }
     if (kernels[kernel].unary.value != NULL && n == 1) {
-        if (is_node(args[0])) {
+        if (is_node(state, args[0])) {
             return unary(kernel, args[0]);
         }
         if (plain_number(args[0], &a)) {
@@ -1662,8 +1698,8 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
         }
     }
     else if (kernels[kernel].binary.value != NULL && n == 2) {
-        Node *left = is_node(args[0]) ? (Node *)args[0] : NULL;
-        Node *right = is_node(args[1]) ? (Node *)args[1] : NULL;
+        Node *left = is_node(state, args[0]) ? (Node *)args[0] : NULL;
+        Node *right = is_node(state, args[1]) ? (Node *)args[1] : NULL;
         if (left != NULL) {
             a = left->data;
         }
@@ -1698,18 +1734,22 @@ typedef struct {
 
 enum { KERNEL_SLOT = sizeof(PyObject) }; /* first of the sorted slots; connect() makes sure of it */
 
-/* Return the kernel in the slot of *row*, an instance of the rows' class, or NULL. Borrowed. */
+static void kernel_dealloc(PyObject *self);
+
+/* Return the kernel in the slot of *row*, an instance of the rows' class, or NULL. Borrowed.
+   Anybody can put anything there. */
 ALWAYS_INLINE RowKernel *
 kernel_in(PyObject *row)
 {
     PyObject *kernel = *(PyObject **)((char *)row + KERNEL_SLOT);
-    return kernel == Py_None ? NULL : (RowKernel *)kernel;
+    return kernel == NULL || Py_TYPE(kernel)->tp_dealloc != kernel_dealloc ? NULL
+                                                                           : (RowKernel *)kernel;
 }
 
 ALWAYS_INLINE int
 is_row(const State *state, PyObject *row)
 {
-    return Py_TYPE(row) == Py_TYPE(state->row[0]);
+    return PyObject_TypeCheck(row, Py_TYPE(state->row[0]));
 }
 
 ALWAYS_INLINE int
@@ -1969,6 +2009,8 @@ by_serial(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+enum { SLABS_TO_A_LOOK = 1024 }; /* for Ctrl-C: every few milliseconds */
+
 ALWAYS_INLINE void
 list_node(State *state, Node *node, uint64_t floor)
 {
@@ -1978,18 +2020,22 @@ list_node(State *state, Node *node, uint64_t floor)
     }
 }
 
-/* The sweep without gradients: all nodes below *outputs*, a list, by serial number, upwards; where an
-   operand of another *kind* is met, or a node whose serial number is below *floor*, it goes no further.
-   NULL without an error if one is no node. */
+/* The sweep without gradients: all nodes below *outputs*, a tuple, which holds them from now on, by
+   serial number, upwards; where an operand of another *kind* is met, or a node whose serial number is
+   below *floor*, it goes no further.  NULL without an error if one is not a node.  At Ctrl-C it stops
+   and says so by *interrupted*, with an error only if the handler raised one: other Python code must
+   not run while nodes are listed. */
 static Node **
-nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count)
+walk_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count,
+           int *interrupted)
 {
-    if (!PyList_CheckExact(outputs)) {
-        PyErr_SetString(PyExc_TypeError, "expected a list");
+    *interrupted = 0;
+    if (!PyTuple_CheckExact(outputs)) {
+        PyErr_SetString(PyExc_TypeError, "expected a tuple");
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
-        if (!is_node(PyList_GET_ITEM(outputs, i))) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(outputs); i++) {
+        if (!is_node(state, PyTuple_GET_ITEM(outputs, i))) {
             return NULL;
         }
     }
@@ -1997,12 +2043,15 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ss
     Py_ssize_t room = 4 * SLAB_NODES, n = 0, n_computed = 0;
     Node **found = PyMem_Malloc(room * sizeof(Node *));
     int failed = found == NULL; /* then the nodes are still to be struck off */
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outputs); i++) {
-        list_node(state, (Node *)PyList_GET_ITEM(outputs, i), floor);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(outputs); i++) {
+        list_node(state, (Node *)PyTuple_GET_ITEM(outputs, i), floor);
     }
-    while (state->queue_length > 0) {
+    for (int slabs = 1; state->queue_length > 0; slabs++) {
         Slab *slab = dequeue(state);
         Node *nodes = nodes_of(slab);
+        if (slabs % SLABS_TO_A_LOOK == 0 && !failed && PyOS_InterruptOccurred()) {
+            failed = *interrupted = 1;
+        }
         if (!failed && n + SLAB_NODES > room) {
             room *= 2;
             Node **more = PyMem_Realloc(found, room * sizeof(Node *));
@@ -2014,10 +2063,11 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ss
                 continue;
             }
             node->listed = 0;
-            if (!failed) {
-                found[n++] = node;
-                n_computed += slab->number != 0;
+            if (failed) {
+                continue;
             }
+            found[n++] = node;
+            n_computed += slab->number != 0;
             Terms terms = terms_of(node);
             for (Py_ssize_t i = 0; i < terms.n; i++) {
                 if (terms.kind[i] & kind) {
@@ -2041,10 +2091,25 @@ nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ss
         }
         *count = n;
     }
+    else if (*interrupted) {
+        PyErr_SetInterrupt();
+        (void)PyErr_CheckSignals();
+    }
     else {
         PyErr_NoMemory();
     }
     PyMem_Free(found);
+    return order;
+}
+
+static Node **
+nodes_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssize_t *count)
+{
+    Node **order;
+    int interrupted;
+    do {
+        order = walk_below(state, outputs, kind, floor, count, &interrupted);
+    } while (interrupted && !PyErr_Occurred()); /* the handler let it go on: from the beginning */
     return order;
 }
 
@@ -2058,11 +2123,27 @@ list_of(Node **nodes, Py_ssize_t n)
     return list;
 }
 
+/* Return the state of *module* if it has its rows and its Value yet, else raise RuntimeError. */
+static State *
+connected(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    if (state->value_type == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the native core is not connected to its table yet");
+        return NULL;
+    }
+    return state;
+}
+
 static PyObject *
 topological_order(PyObject *module, PyObject *outputs)
 {
+    State *state = connected(module);
+    if (state == NULL) {
+        return NULL;
+    }
     Py_ssize_t n;
-    Node **order = nodes_below(PyModule_GetState(module), outputs, IS_PARENT, 0, &n);
+    Node **order = nodes_below(state, outputs, IS_PARENT, 0, &n);
     if (order == NULL) {
         if (PyErr_Occurred()) {
             return NULL;
@@ -2088,20 +2169,20 @@ has_listed_parent(Node *node)
     return 0;
 }
 
-/* The nodes on the paths from *inputs* to *outputs*, both lists, by serial number, upwards.  What
-   depends on an input is younger, so what is older than all of them is not looked at.  NULL without
-   an error if an item of the lists is no node. */
+/* The nodes on the paths from *inputs* to *outputs*, both tuples, which hold them from now on, by
+   serial number, upwards.  What depends on an input is younger, so what is older than all of them is
+   not looked at.  NULL without an error if an item of the tuples is not a node. */
 static Node **
 nodes_between(State *state, PyObject *inputs, PyObject *outputs, Py_ssize_t *count)
 {
     uint64_t floor = UINT64_MAX;
-    if (!PyList_CheckExact(inputs)) {
-        PyErr_SetString(PyExc_TypeError, "expected a list");
+    if (!PyTuple_CheckExact(inputs)) {
+        PyErr_SetString(PyExc_TypeError, "expected a tuple");
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(inputs); i++) {
-        Node *input = (Node *)PyList_GET_ITEM(inputs, i);
-        if (!is_node((PyObject *)input)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++) {
+        Node *input = (Node *)PyTuple_GET_ITEM(inputs, i);
+        if (!is_node(state, (PyObject *)input)) {
             return NULL;
         }
         floor = input->serial < floor ? input->serial : floor;
@@ -2111,8 +2192,8 @@ nodes_between(State *state, PyObject *inputs, PyObject *outputs, Py_ssize_t *cou
     if (order == NULL) {
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(inputs); i++) {
-        ((Node *)PyList_GET_ITEM(inputs, i))->listed = 1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++) {
+        ((Node *)PyTuple_GET_ITEM(inputs, i))->listed = 1;
     }
     for (Py_ssize_t i = 0; i < n_below; i++) {
         if (order[i]->listed || has_listed_parent(order[i])) {
@@ -2123,8 +2204,8 @@ nodes_between(State *state, PyObject *inputs, PyObject *outputs, Py_ssize_t *cou
     for (Py_ssize_t i = 0; i < n; i++) {
         order[i]->listed = 0;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(inputs); i++) {
-        ((Node *)PyList_GET_ITEM(inputs, i))->listed = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++) {
+        ((Node *)PyTuple_GET_ITEM(inputs, i))->listed = 0;
     }
     *count = n;
     return order;
@@ -2135,10 +2216,11 @@ paths(PyObject *module, PyObject *args)
 {
     Py_ssize_t n;
     PyObject *inputs, *outputs;
-    if (!PyArg_ParseTuple(args, "OO:paths", &inputs, &outputs)) {
+    State *state = connected(module);
+    if (state == NULL || !PyArg_ParseTuple(args, "OO:paths", &inputs, &outputs)) {
         return NULL;
     }
-    Node **order = nodes_between(PyModule_GetState(module), inputs, outputs, &n);
+    Node **order = nodes_between(state, inputs, outputs, &n);
     if (order == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
@@ -2278,7 +2360,7 @@ static int
 tape_code(const State *state, const Node *node, PyObject *rows)
 {
     PyObject *row = row_of(state, node);
-    if (row == state->row[node->kernel % N_KERNELS]) {
+    if (node->kernel != NO_KERNEL && row == state->row[node->kernel]) {
         return node->kernel;
     }
     Py_ssize_t code = N_KERNELS;
@@ -2376,11 +2458,14 @@ tape_nodes(Tape *tape, const State *state, Node **order, Py_ssize_t count, int64
 }
 
 /* flatten(outputs): rows, nodes that are leaves, codes, values, starts, inputs, and the number that
-   each of the nodes has, in their order; arrays as bytes.  None if an output is no node of C. */
+   each of the nodes has, in their order; arrays as bytes.  None if an output is not a node of C. */
 static PyObject *
 flatten(PyObject *module, PyObject *outputs)
 {
-    State *state = PyModule_GetState(module);
+    State *state = connected(module);
+    if (state == NULL) {
+        return NULL;
+    }
     Py_ssize_t count, n_leaves = 0;
     Node **order = nodes_below(state, outputs, IS_NODE, 0, &count);
     if (order == NULL) {
@@ -2398,16 +2483,20 @@ flatten(PyObject *module, PyObject *outputs)
         tape_nodes(&tape, state, order, count, number, rows) < 0) {
         goto done;
     }
-    numbers = PyList_New(PyList_GET_SIZE(outputs));
-    for (Py_ssize_t i = 0; numbers != NULL && i < PyList_GET_SIZE(outputs); i++) {
-        const Node *output = (Node *)PyList_GET_ITEM(outputs, i);
+    numbers = PyList_New(PyTuple_GET_SIZE(outputs));
+    for (Py_ssize_t i = 0; numbers != NULL && i < PyTuple_GET_SIZE(outputs); i++) {
+        const Node *output = (Node *)PyTuple_GET_ITEM(outputs, i);
         Py_ssize_t low = 0, high = count - 1;
         while (low < high) { /* nodes stand by serial number */
             Py_ssize_t middle = (low + high) / 2;
             low = order[middle]->serial < output->serial ? middle + 1 : low;
             high = order[middle]->serial < output->serial ? high : middle;
         }
-        PyList_SET_ITEM(numbers, i, PyLong_FromLongLong(number[low]));
+        PyObject *entry = PyLong_FromLongLong(number[low]);
+        if (entry == NULL) {
+            goto done;
+        }
+        PyList_SET_ITEM(numbers, i, entry);
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         if (order[i]->form == LEAF) {
@@ -2437,26 +2526,62 @@ done:
     return result;
 }
 
+/* Which inputs the entries of a tape have, as it was given to us: anything may stand in it, and
+   whatever runs meanwhile may write to it, so every number is looked at where it is used. */
+typedef struct {
+    const int64_t *start, *input;
+    Py_ssize_t n_inputs;
+} Wiring;
+
+static int
+is_aligned(const Py_buffer *view, size_t size)
+{
+    return (uintptr_t)view->buf % size == 0 && view->len % (Py_ssize_t)size == 0;
+}
+
+/* Take the wiring of *n* entries; 0 if it is not one. */
+static int
+take_wiring(Wiring *wiring, const Py_buffer *starts, const Py_buffer *inputs, Py_ssize_t n)
+{
+    *wiring = (Wiring){starts->buf, inputs->buf, inputs->len / (Py_ssize_t)sizeof(int64_t)};
+    return is_aligned(starts, sizeof(int64_t)) && is_aligned(inputs, sizeof(int64_t)) &&
+           starts->len / (Py_ssize_t)sizeof(int64_t) == n + 1 && wiring->start[0] == 0 &&
+           wiring->start[n] == wiring->n_inputs;
+}
+
+/* Find the inputs of entry *k*; 0 if they cannot be. */
+ALWAYS_INLINE int
+inputs_of(const Wiring *wiring, Py_ssize_t k, const int64_t **input, Py_ssize_t *count)
+{
+    int64_t start = wiring->start[k], end = wiring->start[k + 1];
+    *input = wiring->input + (start < 0 ? 0 : start);
+    *count = (Py_ssize_t)(end - start);
+    return 0 <= start && start <= end && end <= wiring->n_inputs;
+}
+
 /* longest_paths(starts, inputs, depth): for every entry of such lists, 0 without inputs, else one
    more than the largest of its inputs has, into *depth*, int64. */
 static PyObject *
 longest_paths(PyObject *module, PyObject *given)
 {
+    (void)module;
     Py_buffer starts, inputs, depths;
     if (!PyArg_ParseTuple(given, "y*y*w*:longest_paths", &starts, &inputs, &depths)) {
         return NULL;
     }
-    const int64_t *start = starts.buf, *input = inputs.buf;
+    Wiring wiring;
     int64_t *depth = depths.buf;
     Py_ssize_t n = depths.len / (Py_ssize_t)sizeof(int64_t);
-    int fits = starts.len / (Py_ssize_t)sizeof(int64_t) == n + 1 && start[0] == 0 &&
-               inputs.len / (Py_ssize_t)sizeof(int64_t) == start[n];
+    int fits = is_aligned(&depths, sizeof(int64_t)) && take_wiring(&wiring, &starts, &inputs, n);
     for (Py_ssize_t k = 0; fits && k < n; k++) {
+        const int64_t *input;
+        Py_ssize_t count;
         int64_t deepest = -1;
-        fits = start[k + 1] <= start[n];
-        for (int64_t i = start[k]; fits && i < start[k + 1]; i++) {
-            fits = 0 <= input[i] && input[i] < k;
-            deepest = fits && depth[input[i]] > deepest ? depth[input[i]] : deepest;
+        fits = inputs_of(&wiring, k, &input, &count);
+        for (Py_ssize_t i = 0; fits && i < count; i++) {
+            int64_t at = input[i];
+            fits = 0 <= at && at < k;
+            deepest = fits && depth[at] > deepest ? depth[at] : deepest;
         }
         depth[k] = deepest + 1;
     }
@@ -2475,38 +2600,44 @@ longest_paths(PyObject *module, PyObject *given)
 static PyObject *
 replay(PyObject *module, PyObject *arguments)
 {
-    State *state = PyModule_GetState(module);
+    State *state = connected(module);
     PyObject *rows, *given, *found = NULL, **args = NULL;
     Py_buffer codes, starts, inputs;
-    if (!PyArg_ParseTuple(arguments, "O!y*y*y*O!:replay", &PyTuple_Type, &rows, &codes, &starts,
+    if (state == NULL ||
+        !PyArg_ParseTuple(arguments, "O!y*y*y*O!:replay", &PyTuple_Type, &rows, &codes, &starts,
                           &inputs, &PyList_Type, &given)) {
         return NULL;
     }
+    Wiring wiring;
     const int16_t *code = codes.buf;
-    const int64_t *start = starts.buf, *input = inputs.buf;
     Py_ssize_t n = codes.len / (Py_ssize_t)sizeof(int16_t), room = 0;
-    int fits = starts.len / (Py_ssize_t)sizeof(int64_t) == n + 1 && start[0] == 0 &&
-               inputs.len / (Py_ssize_t)sizeof(int64_t) == start[n];
-    found = fits ? PyList_New(n) : NULL; /* nobody else knows it while it fills */
-    for (Py_ssize_t k = 0; fits && found != NULL && k < n; k++) {
-        PyObject *result;
-        if (code[k] < 0) {
+    int fits = is_aligned(&codes, sizeof(int16_t)) && take_wiring(&wiring, &starts, &inputs, n);
+    found = fits ? PyList_New(n) : NULL;
+    if (found != NULL) {
+        PyObject_GC_UnTrack(found); /* so that nobody can come by it while it fills */
+    }
+    for (Py_ssize_t k = 0; found != NULL && k < n; k++) {
+        const int64_t *input;
+        Py_ssize_t count;
+        int which = code[k];
+        PyObject *result = NULL;
+        fits = inputs_of(&wiring, k, &input, &count);
+        if (fits && which < 0) {
             fits = k < PyList_GET_SIZE(given);
             result = fits ? Py_NewRef(PyList_GET_ITEM(given, k)) : NULL;
         }
-        else {
-            Py_ssize_t count = start[k + 1] - start[k];
-            fits = code[k] < PyTuple_GET_SIZE(rows) && count > 0 && start[k + 1] <= start[n];
+        else if (fits) {
+            fits = which < PyTuple_GET_SIZE(rows) && count > 0;
             if (fits && count > room) {
                 room = count;
                 fits = enlarge(&args, room * sizeof(PyObject *)) == 0;
             }
             for (Py_ssize_t i = 0; fits && i < count; i++) {
-                int64_t at = input[start[k] + i];
+                int64_t at = input[i];
                 fits = 0 <= at && at < k;
                 args[i] = fits ? PyList_GET_ITEM(found, at) : NULL;
             }
-            PyObject *row = fits ? PyTuple_GET_ITEM(rows, code[k]) : NULL;
+            PyObject *row = fits ? PyTuple_GET_ITEM(rows, which) : NULL;
             int kernel = fits ? kernel_of(state, row) : NO_KERNEL;
             result = kernel != NO_KERNEL ? apply(state, kernel, args, count) : NULL;
             if (fits && (kernel == NO_KERNEL || result == Py_NotImplemented)) {
@@ -2524,7 +2655,10 @@ replay(PyObject *module, PyObject *arguments)
     PyBuffer_Release(&codes);
     PyBuffer_Release(&starts);
     PyBuffer_Release(&inputs);
-    if (!fits && !PyErr_Occurred()) {
+    if (found != NULL) {
+        PyObject_GC_Track(found);
+    }
+    else if (!fits && !PyErr_Occurred()) {
         PyErr_SetString(PyExc_ValueError, "replay: expected inputs before their users");
     }
     return found;
@@ -2685,6 +2819,7 @@ per_parent(Node *node, PyObject *(*entry)(const Terms *, Py_ssize_t))
     if (tuple == NULL) {
         return NULL;
     }
+    terms = terms_of(node); /* again: the tuple may have run any code */
     n = 0;
     for (Py_ssize_t i = 0; i < terms.n; i++) {
         if (terms.kind[i] & IS_PARENT) {
@@ -2832,7 +2967,7 @@ static PyObject *
 plainly_given_node(State *state, PyObject *data, PyObject *children, PyObject *partials)
 {
     double number;
-    if (state->modes_active || !PyTuple_CheckExact(children) || !PyTuple_CheckExact(partials) ||
+    if (PyList_GET_SIZE(state->modes) || !PyTuple_CheckExact(children) || !PyTuple_CheckExact(partials) ||
         PyTuple_GET_SIZE(children) != PyTuple_GET_SIZE(partials) ||
         PyTuple_GET_SIZE(children) == 0 || !plain_number(data, &number)) {
         Py_RETURN_NOTIMPLEMENTED;
@@ -2937,7 +3072,7 @@ node_backward(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *nam
         number_by(state->asked.as_float, args[0], "backward(seed)", &seed) < 0) {
         return NULL;
     }
-    if (state->modes_active) {
+    if (PyList_GET_SIZE(state->modes)) {
         PyObject *fine = PyObject_CallFunction(state->asked.watch_backward, "Od", self, seed);
         if (fine == NULL) {
             return NULL;
@@ -2963,13 +3098,13 @@ node_sizeof(PyObject *self, PyObject *unused)
 static PyObject *
 richcompare(PyObject *self, PyObject *other, int op)
 {
-    double a = ((Node *)self)->data, b;
+    double b;
     int equality = op == Py_EQ || op == Py_NE;
     if (equality && self == other) {
         return PyBool_FromLong(op == Py_EQ);
     }
     State *state = arena_of((Node *)self)->state;
-    if (state->modes_active) { /* comparing may be refused */
+    if (PyList_GET_SIZE(state->modes)) { /* comparing may be refused */
         PyObject *fine = PyObject_CallOneArg(state->asked.comparable, other);
         if (fine == NULL) {
             return NULL;
@@ -2979,7 +3114,7 @@ richcompare(PyObject *self, PyObject *other, int op)
     if (equality) { /* identity, which the interpreter falls back to */
         Py_RETURN_NOTIMPLEMENTED;
     }
-    if (is_node(other)) {
+    if (is_node(state, other)) {
         b = ((Node *)other)->data;
     }
     else if (!plain_number(other, &b)) {
@@ -2994,6 +3129,7 @@ richcompare(PyObject *self, PyObject *other, int op)
         b = PyFloat_AsDouble(number);
         Py_DECREF(number);
     }
+    double a = ((Node *)self)->data; /* only now: what other did to it counts */
     Py_RETURN_RICHCOMPARE(a, b, op);
 }
 
@@ -3065,7 +3201,7 @@ computed_by(State *state, PyObject *row, PyObject *args)
     uint8_t *kind = kinds_of(block);
     for (Py_ssize_t i = 0; i < block->n; i++) {
         PyObject *arg = PyTuple_GET_ITEM(args, i);
-        kind[i] = is_node(arg) ? IS_NODE : 0;
+        kind[i] = is_node(state, arg) ? IS_NODE : 0;
         if (kind[i]) {
             block->operand[i].node = (Node *)arg; /* not owned yet */
         }
@@ -3085,7 +3221,7 @@ computed_by(State *state, PyObject *row, PyObject *args)
             goto failed;
         }
         if (i < 0 || i >= block->n || kind[i] != IS_NODE) {
-            PyErr_Format(PyExc_ValueError, "%R: position %zd is no linked argument", row, i);
+            PyErr_Format(PyExc_ValueError, "%R: position %zd is not a linked argument", row, i);
             goto failed;
         }
         kind[i] |= IS_PARENT;
@@ -3179,42 +3315,98 @@ static PyType_Spec node_spec = {
 
 /* --- the module's functions ------------------------------------------------------------------ */
 
+/* Return the tuple *given* with everything in it that is not a Value turned into a float. */
+static PyObject *
+numbers_and_nodes(State *state, PyObject *row, PyObject *given)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(given), known = 0;
+    while (known < n && (is_node(state, PyTuple_GET_ITEM(given, known)) ||
+                         PyFloat_CheckExact(PyTuple_GET_ITEM(given, known)))) {
+        known++;
+    }
+    if (known == n) {
+        return Py_NewRef(given);
+    }
+    PyObject *name = attribute(row, "name"), *args = PyTuple_New(n);
+    if (name == NULL || args == NULL) {
+        goto failed;
+    }
+    PyObject_GC_UnTrack(args); /* so that nobody can come by it while it fills */
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *arg = PyTuple_GET_ITEM(given, i);
+        arg = is_node(state, arg)
+                  ? Py_NewRef(arg)
+                  : PyObject_CallFunctionObjArgs(state->asked.as_operand, arg, name, NULL);
+        if (arg == NULL) {
+            goto failed;
+        }
+        PyTuple_SET_ITEM(args, i, arg);
+    }
+    PyObject_GC_Track(args);
+    Py_DECREF(name);
+    return args;
+
+failed:
+    Py_XDECREF(name);
+    Py_XDECREF(args);
+    return NULL;
+}
+
 /* `Value.__chainrule__(row, args)`: what a primitive calls that met a Value among its arguments. */
 static PyObject *
 chainrule_hook(PyObject *module, PyObject *const *given, Py_ssize_t n_given)
 {
-    State *state = PyModule_GetState(module);
+    State *state = connected(module);
+    if (state == NULL) {
+        return NULL;
+    }
     if (n_given != 2 || !PyTuple_Check(given[1])) {
         PyErr_SetString(PyExc_TypeError, "__chainrule__: expected a primitive and a tuple");
         return NULL;
     }
-    PyObject *row = given[0], *result = NULL;
-    Py_ssize_t n = PyTuple_GET_SIZE(given[1]);
-    PyObject *args = PyTuple_New(n), *name = attribute(row, "name");
-    if (args == NULL || name == NULL) {
-        goto done;
+    PyObject *row = given[0];
+    if (!is_row(state, row)) {
+        Py_XDECREF(PyObject_CallOneArg(state->asked.refuse_row, row));
+        return NULL;
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *arg = PyTuple_GET_ITEM(given[1], i);
-        arg = is_node(arg) ? Py_NewRef(arg)
-                           : PyObject_CallFunctionObjArgs(state->asked.as_float, arg, name, NULL);
-        if (arg == NULL) {
-            goto done;
-        }
-        PyTuple_SET_ITEM(args, i, arg);
-    }
-    result = computed_by(state, row, args);
-done:
+    PyObject *args = numbers_and_nodes(state, row, given[1]);
+    PyObject *result = args == NULL ? NULL : computed_by(state, row, args);
     Py_XDECREF(args);
-    Py_XDECREF(name);
     return result;
+}
+
+/* Return *kernel* if it could have made a node of these terms, else NO_KERNEL. */
+static int
+kernel_for(int kernel, Block *block)
+{
+    const uint8_t *kind = kinds_of(block);
+    Py_ssize_t n = block->n;
+    if (kernel == NO_KERNEL || n == 0) {
+        return NO_KERNEL;
+    }
+    const Kernel *made_by = &kernels[kernel];
+    int could = made_by->unary.value != NULL    ? n == 1 && (kind[0] & IS_NODE)
+                : made_by->binary.value != NULL ? n == 2
+                : kernel == DOT                 ? n % 2 == 1
+                                                : 1;
+    if (kernel == WHERE) {
+        could = n == 3;
+    }
+    if (kernel == SOFTMAX) {
+        double entry = block->operand[0].number;
+        could = !(kind[0] & IS_NODE) && k_softmax_takes(&entry, n, kind);
+    }
+    return could ? kernel : NO_KERNEL;
 }
 
 /* make_node(primitive, operands, parents, data, partials, grad=None, label=""): exactly these. */
 static PyObject *
 make_node(PyObject *module, PyObject *given)
 {
-    State *state = PyModule_GetState(module);
+    State *state = connected(module);
+    if (state == NULL) {
+        return NULL;
+    }
     PyObject *row, *operands, *parents, *partials, *grad = Py_None, *label = NULL;
     double data, number = 0.0;
     if (!PyArg_ParseTuple(given, "OO!O!dO!|OO:make_node", &row, &PyTuple_Type, &operands,
@@ -3250,7 +3442,7 @@ make_node(PyObject *module, PyObject *given)
         int valid = PyTuple_GET_SIZE(partials) == n_parents;
         for (Py_ssize_t i = 0; i < n && valid; i++) {
             PyObject *operand = PyTuple_GET_ITEM(operands, i);
-            kind[i] = is_node(operand) ? IS_NODE : 0;
+            kind[i] = is_node(state, operand) ? IS_NODE : 0;
             if (kind[i]) {
                 block->operand[i].node = (Node *)operand; /* not owned yet */
                 if (parent < n_parents && PyTuple_GET_ITEM(parents, parent) == operand) {
@@ -3259,8 +3451,10 @@ make_node(PyObject *module, PyObject *given)
                     kind[i] |= IS_PARENT;
                 }
             }
-            else {
-                valid = plain_number(operand, &block->operand[i].number);
+            else if (number_by(state->asked.as_operand, operand, "make_node",
+                               &block->operand[i].number) < 0) {
+                free_block(state, block);
+                return NULL;
             }
         }
         if (!valid || parent != n_parents) {
@@ -3280,9 +3474,9 @@ make_node(PyObject *module, PyObject *given)
             }
         }
         node->data = data;
-        node->kernel = (uint8_t)kernel_of(state, row);
-        if (node->kernel != NO_KERNEL && (n == 1 || n == 2) &&
-            kernels[node->kernel].variadic.value == NULL && !(n == 1 && !(kind[0] & IS_NODE))) {
+        node->kernel = (uint8_t)kernel_for(kernel_of(state, row), block);
+        if (node->kernel != NO_KERNEL && kernels[node->kernel].variadic.value == NULL &&
+            node->kernel != DOT) {
             node->form = (uint8_t)n;
             memcpy(node->kind, kind, n);
             memcpy(node->operand, block->operand, n * sizeof(Operand));
@@ -3312,12 +3506,14 @@ make_node(PyObject *module, PyObject *given)
 static PyObject *
 write_partials(PyObject *module, PyObject *args)
 {
+    State *state = connected(module);
     PyObject *given, *partials;
-    if (!PyArg_ParseTuple(args, "OO!:write_partials", &given, &PyTuple_Type, &partials)) {
+    if (state == NULL ||
+        !PyArg_ParseTuple(args, "OO!:write_partials", &given, &PyTuple_Type, &partials)) {
         return NULL;
     }
     Node *node = (Node *)given;
-    int valid = is_node(given) && node->form == BLOCK && node->kernel == NO_KERNEL &&
+    int valid = is_node(state, given) && node->form == BLOCK && node->kernel == NO_KERNEL &&
                 node->block->n == PyTuple_GET_SIZE(partials);
     for (Py_ssize_t i = 0; valid && i < PyTuple_GET_SIZE(partials); i++) {
         valid = PyFloat_CheckExact(PyTuple_GET_ITEM(partials, i)) &&
@@ -3497,7 +3693,8 @@ transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
     /* Asking for the buffer may have run Python code, so the sequence is looked at only now. */
     int fits = segment_of(args[0], &segment) && (!writing || all_nodes(state, &segment, 1)) &&
                view.format != NULL && strcmp(view.format, "d") == 0 &&
-               view.len == segment.n * (Py_ssize_t)sizeof(double);
+               view.len == segment.n * (Py_ssize_t)sizeof(double) &&
+               is_aligned(&view, sizeof(double));
     double *x = view.buf;
     for (Py_ssize_t i = 0; fits && i < segment.n; i++) {
         Node *node = (Node *)segment.item[i];
@@ -3561,17 +3758,6 @@ reset_grads(PyObject *module, PyObject *values)
     Py_RETURN_TRUE;
 }
 
-static PyObject *
-set_modes_active(PyObject *module, PyObject *count)
-{
-    State *state = PyModule_GetState(module);
-    state->modes_active = PyLong_AsLong(count);
-    if (state->modes_active == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
 /* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */
 static PyObject *
 memory(PyObject *module, PyObject *unused)
@@ -3612,12 +3798,14 @@ connect(PyObject *module, PyObject *args)
         const char *name;
     } asked[] = {
         {&state->asked.as_float, "as_float"},
+        {&state->asked.as_operand, "as_operand"},
         {&state->asked.leaf_data, "leaf_data"},
         {&state->asked.checked_label, "checked_label"},
         {&state->asked.checked_grad, "checked_grad"},
         {&state->asked.node_contents, "node_contents"},
         {&state->asked.given, "GIVEN"},
         {&state->asked.refuse_attribute, "refuse_attribute"},
+        {&state->asked.refuse_row, "refuse_row"},
         {&state->asked.refuse_write, "refuse_write"},
         {&state->asked.coerced, "coerced"},
         {&state->asked.comparable, "comparable"},
@@ -3644,6 +3832,10 @@ connect(PyObject *module, PyObject *args)
             goto done;
         }
         Py_XSETREF(state->row[kernel], row);
+        if (!is_row(state, row)) {
+            PyErr_SetString(PyExc_TypeError, "connect: the rows of the table are of one class");
+            goto done;
+        }
     }
     if (take_calls((PyObject *)Py_TYPE(state->row[0])) < 0) {
         goto done;
@@ -3672,9 +3864,9 @@ static PyMethodDef module_methods[] = {
     {"longest_paths", longest_paths, METH_VARARGS, "How deep every entry of a tape is."},
     {"replay", replay, METH_VARARGS, "Do again what a tape says."},
     {"topological_order", topological_order, METH_O,
-     "All nodes below a list of them, parents first; None unless all are of this class."},
+     "All nodes below a tuple of them, parents first; None unless all are of this class."},
     {"paths", paths, METH_VARARGS,
-     "All nodes on the paths between two lists, parents first; None unless all are of this class."},
+     "All nodes on the paths between two tuples, parents first; None unless all are of this class."},
     {"write_partials", write_partials, METH_VARARGS,
      "Give a node that was given its partials other ones."},
     {"published", published, METH_VARARGS, "Return the function that users call."},
@@ -3688,7 +3880,6 @@ static PyMethodDef module_methods[] = {
      "Add a float64 buffer to the gradients of leaves; whether that could be done."},
     {"reset_grads", reset_grads, METH_O,
      "Reset the gradients of Values; whether that could be done."},
-    {"set_modes_active", set_modes_active, METH_O, "Say how many modes are entered."},
     {"memory", memory, METH_NOARGS, "What the arenas take and hold."},
     {NULL, NULL, 0, NULL},
 };
@@ -3702,8 +3893,12 @@ module_exec(PyObject *module)
     state->open_slot = SLAB_NODES; /* no slab is open yet */
     state->sweep = BY_HAND;
     state->no_bias = PyFloat_FromDouble(0.0);
+    state->modes = PyList_New(0);
     state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
-    return state->kernel_type == NULL || state->no_bias == NULL ? -1 : 0;
+    if (state->no_bias == NULL || state->modes == NULL || state->kernel_type == NULL) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "entered_modes", state->modes);
 }
 
 static int
@@ -3712,16 +3907,19 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     State *state = PyModule_GetState(module);
     Py_VISIT(state->value_type);
     Py_VISIT(state->kernel_type);
+    Py_VISIT(state->modes);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
     }
     Py_VISIT(state->asked.as_float);
+    Py_VISIT(state->asked.as_operand);
     Py_VISIT(state->asked.leaf_data);
     Py_VISIT(state->asked.checked_label);
     Py_VISIT(state->asked.checked_grad);
     Py_VISIT(state->asked.node_contents);
     Py_VISIT(state->asked.given);
     Py_VISIT(state->asked.refuse_attribute);
+    Py_VISIT(state->asked.refuse_row);
     Py_VISIT(state->asked.refuse_write);
     Py_VISIT(state->asked.coerced);
     Py_VISIT(state->asked.comparable);
@@ -3746,12 +3944,14 @@ module_clear(PyObject *module)
         Py_CLEAR(state->row[kernel]);
     }
     Py_CLEAR(state->asked.as_float);
+    Py_CLEAR(state->asked.as_operand);
     Py_CLEAR(state->asked.leaf_data);
     Py_CLEAR(state->asked.checked_label);
     Py_CLEAR(state->asked.checked_grad);
     Py_CLEAR(state->asked.node_contents);
     Py_CLEAR(state->asked.given);
     Py_CLEAR(state->asked.refuse_attribute);
+    Py_CLEAR(state->asked.refuse_row);
     Py_CLEAR(state->asked.refuse_write);
     Py_CLEAR(state->asked.coerced);
     Py_CLEAR(state->asked.comparable);
@@ -3762,6 +3962,7 @@ module_clear(PyObject *module)
         Py_CLEAR(state->published[i].reference);
     }
     Py_CLEAR(state->no_bias);
+    Py_CLEAR(state->modes);
     return 0;
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import table, value
 from ._extension import native
+from .methods import add_to
 
 if TYPE_CHECKING or native is None:
     from .value import Value, make_node
@@ -21,6 +22,7 @@ else:
     for name, behaviour in vars(value.Common).items():
         if isinstance(behaviour, (FunctionType, property)):
             setattr(Value, name, behaviour)
+    add_to(Value, lambda row, x: row(x))
     Value.__init_subclass__ = vars(value.Value)["__init_subclass__"]
     backend = "native"
 

@@ -17,6 +17,9 @@ from typing import Any
 from . import modes
 from .backend import Value, make_node
 from .sweeps import topological_order
+from .table import Primitive
+
+_ALTERED = "what was stored was altered, or its operation is another one now"
 
 
 class _Ancestors(list[Value]):
@@ -90,8 +93,43 @@ class _Bundle:
 
 
 def _restored(*contents: Any) -> Value:
+    _check(*contents)
     with modes.suspended():
         return make_node(*contents)
+
+
+def _check(
+    row: Any,
+    operands: Any,
+    parents: Any,
+    data: Any,
+    partials: Any,
+    grad: Any = None,
+    label: Any = "",
+) -> None:
+    """Raise ValueError unless *row* can have made a node of these contents.
+
+    They come from a file, and what the engine and the compiler do relies on them.
+    """
+    tuples = {tuple}.issuperset(map(type, (operands, parents, partials)))
+    numbers = (data, *partials, *(() if grad is None else (grad,))) if tuples else ()
+    if not (tuples and {float}.issuperset(map(type, numbers)) and type(label) is str):
+        raise ValueError(f"a Value restored: {_ALTERED}: numbers or texts of another type")
+    if len(partials) != len(parents) or not _stand_in(parents, operands):
+        raise ValueError(f"a Value restored: {_ALTERED}: parents that are not its operands")
+    if row is None:
+        if operands:
+            raise ValueError(f"a Value restored: {_ALTERED}: operands without an operation")
+    elif not isinstance(row, Primitive) or not row.could_take(operands):
+        raise ValueError(f"a Value restored: {_ALTERED}: {row!r} of operands that it cannot have")
+
+
+def _stand_in(parents: tuple[Any, ...], operands: tuple[Any, ...]) -> bool:
+    """Return whether *operands* are Values and floats, and *parents* some of them, in order."""
+    if not {Value, float}.issuperset(map(type, operands)):
+        return False
+    rest = iter(operands)
+    return all(any(operand is parent for operand in rest) for parent in parents)
 
 
 def _after(ancestors: object, *contents: Any) -> Value:

@@ -1,13 +1,14 @@
 """What is switched on around the code that builds a graph: ``no_grad`` and ``detect_anomaly``.
 
-A mode belongs to the thread (or asynchronous task) that entered it.  ``active`` counts the modes
-entered anywhere, so that building a node costs one test of an integer while there are none.
+A mode belongs to the thread (or asynchronous task) that entered it.  ``active`` has an entry for
+each mode entered anywhere, so that building a node costs one test of a list while it is empty.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -51,10 +52,14 @@ class Mode:
         return self.demands is not None
 
 
-_lock = threading.Lock()
 _OFF = Mode()
 _mode: ContextVar[Mode] = ContextVar("chainrule_mode", default=_OFF)
-active = 0
+active: list[int] = [] if native is None else native.entered_modes
+"""The threads that entered a mode and have not left it, as often as that holds.
+
+Entries come and go in one step each, without a lock: the holder of one could be interrupted by a
+signal handler or a finalizer that enters a mode as well, or be missing in a forked process.
+"""
 
 
 def current() -> Mode:
@@ -62,12 +67,21 @@ def current() -> Mode:
     return _mode.get()
 
 
-def _count(change: int) -> None:
-    global active
-    with _lock:
-        active += change
-        if native is not None:
-            native.set_modes_active(active)
+def _forget_one() -> None:
+    try:
+        active.remove(threading.get_ident())
+    except ValueError:  # entered in another thread
+        with contextlib.suppress(IndexError):  # which a fork left behind
+            active.pop()
+
+
+def _forget_other_threads() -> None:
+    this = threading.get_ident()
+    active[:] = [thread for thread in active if thread == this]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 class _Switched(contextlib.ContextDecorator):
@@ -83,12 +97,12 @@ class _Switched(contextlib.ContextDecorator):
                 "all: leave it out, derivatives are computed only when they are asked for"
             )
         outer = _mode.get()
+        active.append(threading.get_ident())
         _mode.set(replace(outer, outer=outer, **self._switches))
-        _count(+1)
 
     def __exit__(self, *_: object) -> None:
-        _count(-1)
         _mode.set(_mode.get().outer or _OFF)
+        _forget_one()
 
     def __call__(self, function: _Function) -> _Function:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
@@ -158,6 +172,10 @@ def no_grad() -> _Switched:
 
     A derivative that is asked for inside, by ``grad`` and its relatives, is still right; it comes
     without a graph of its own.
+
+    As with every ``with`` statement in Python, Ctrl-C in the very moment of entering or leaving may
+    leave the mode on for this thread: whoever goes on after a KeyboardInterrupt, in a notebook say,
+    sees it by a result without parents, and starts the program anew.
     """
     return _Switched(linking=False)
 

@@ -142,7 +142,7 @@ class _RowNumber:
 
 
 def take(table: Sequence[Any], index: Any) -> Any:
-    """Return ``table[index]``: one number of a sequence, or one row of a sequence of rows.
+    """Return ``table[index]``: one number of a sequence, one row of a sequence of rows, or deeper.
 
     With a whole number for an index it is just that, and makes no node.  Inside a function that is
     compiled the index may be one of its inputs: then each number of the row is a node, and the
@@ -165,6 +165,16 @@ def take(table: Sequence[Any], index: Any) -> Any:
         return rows[int(index)]
     if modes.current().tracing:
         modes.demand(rule, [index])
-    if isinstance(rows[0], (list, tuple, np.ndarray)):
-        return [primitives.take_entry(index, *column) for column in zip(*rows, strict=True)]
-    return primitives.take_entry(index, *rows)
+    return _taken(index, rows)
+
+
+def _taken(index: Any, rows: Sequence[Any]) -> Any:
+    """Return the row that a Value selects, with a node for each of its numbers."""
+    first = rows[0]
+    if not isinstance(first, (list, tuple, np.ndarray)):
+        return primitives.take_entry(index, *rows)
+    parts = [_taken(index, column) for column in zip(*rows, strict=True)]
+    if isinstance(first, np.ndarray):
+        return np.array(parts, dtype=object)
+    make: Any = getattr(type(first), "_make", type(first))  # of a named tuple
+    return make(parts)

@@ -21,6 +21,7 @@ Partials = Callable[[Node], Sequence[Any]]
 
 stored_partials: Partials = attrgetter("partials")
 _by_serial = attrgetter("serial")
+_PIECE = 2**16  # nodes that are entered in one call, in which nobody looks for Ctrl-C
 
 
 def linked_partials(node: Node) -> Sequence[Any]:
@@ -53,7 +54,7 @@ def linked_partials(node: Node) -> Sequence[Any]:
 def topological_order(outputs: Iterable[Node]) -> list[Node]:
     """Return *outputs* and all that they depend on, every parent before its children."""
     nodes = list(dict.fromkeys(outputs))
-    if native is not None and (order := native.topological_order(nodes)) is not None:
+    if native is not None and (order := native.topological_order(tuple(nodes))) is not None:
         return order  # type: ignore[no-any-return]
     seen = set(nodes)
     for node in nodes:  # grows while it is read
@@ -70,8 +71,8 @@ def paths(inputs: Iterable[Node], outputs: Iterable[Node]) -> list[Node]:
     What depends on an input is younger than it.  So what is older than all of them is not looked
     at: the cost is that of the graph made since, however large the one it stands on.
     """
-    inputs, todo = list(inputs), list(outputs)
-    if native is not None and (order := native.paths(inputs, todo)) is not None:
+    inputs, todo = tuple(inputs), list(outputs)
+    if native is not None and (order := native.paths(inputs, tuple(todo))) is not None:
         return order  # type: ignore[no-any-return]
     since = min([node.serial for node in inputs], default=math.inf)
     younger: set[Node] = set()
@@ -109,7 +110,9 @@ def pullback(
     """
     order = topological_order(outputs) if inputs is None else paths(inputs, outputs)
     empty = 0.0 if partials_of is stored_partials else _Nothing()
-    adjoints: dict[Node, Any] = dict.fromkeys(order, empty)
+    adjoints: dict[Node, Any] = {}
+    for i in range(0, len(order), _PIECE):
+        adjoints.update(dict.fromkeys(order[i : i + _PIECE], empty))
     adjoints.update(outputs if inputs is None else _only(outputs, adjoints))
     for node in reversed(order):
         if parents := node.parents:

@@ -18,22 +18,55 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, SupportsFloat, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, SupportsFloat, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import modes
 from . import table as primitives
 from ._extension import native
+from .methods import Methods, add_to
 from .sweeps import pullback
 from .table import Primitive, as_float
+
+Array = NDArray[Any]  # of numbers or of Values: NumPy's types cannot tell
+Mask = NDArray[np.bool_]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _serials = itertools.count()
 _UFUNCS = {row.array: row for row in primitives.TABLE.values() if isinstance(row.array, np.ufunc)}
 _UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
+_UFUNCS |= {np.fabs: primitives.absolute, np.float_power: primitives.power}
+_DERIVED: dict[np.ufunc, Callable[[Any], Any]] = {
+    np.reciprocal: lambda x: primitives.divide(1.0, x),
+    np.conjugate: lambda x: x,
+    np.deg2rad: lambda x: x * (math.pi / 180.0),
+    np.radians: lambda x: x * (math.pi / 180.0),
+    np.rad2deg: lambda x: x * (180.0 / math.pi),
+    np.degrees: lambda x: x * (180.0 / math.pi),
+}
+"""NumPy's functions that are not rows, but written with them."""
+_STEPS = "its derivative is 0 wherever there is one, so take np.{name}(v.data)"
+_LOGICAL = "a Value is neither true nor false: compare it, v > 0, or take v.data"
+_INSTEAD = {
+    "fmax": "use cr.maximum, which does not skip nan",
+    "fmin": "use cr.minimum, which does not skip nan",
+    "clip": "write cr.minimum(cr.maximum(v, low), high)",
+    "matmul": "use cr.dot of two lists, or @ on arrays of Values",
+    "vecdot": "use cr.dot of two lists, or @ on arrays of Values",
+    "copysign": "write cr.where(cr.less(sign, 0.0), -cr.abs(v), cr.abs(v))",
+    "heaviside": "write cr.where(cr.less(v, 0.0), 0.0, 1.0)",
+    "logaddexp2": "write cr.log2(cr.exp2(a) + cr.exp2(b))",
+    "ldexp": "write v * 2.0**n",
+    "expit": "use cr.sigmoid",
+    "log_expit": "use cr.logsigmoid",
+    **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "logical_not"), _LOGICAL),
+    **dict.fromkeys(("isfinite", "isinf", "isnan", "signbit"), "ask np.{name}(v.data)"),
+    **dict.fromkeys(("floor", "ceil", "rint", "trunc", "floor_divide"), _STEPS),
+}
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
@@ -51,9 +84,39 @@ _OWN_OPERATION = (
 GIVEN = primitives.given_row()
 
 
+_ONE_IMPORT = (
+    "what two imports made does not go together, so make all of it anew after chainrule was taken "
+    "from sys.modules and imported again"
+)
+
+
 def _send_back(node: Any) -> None:
     for parent, partial in zip(node.parents, node.partials, strict=True):
         parent.grad += partial * node.grad
+
+
+class _Arithmetic(Protocol):
+    """How type checkers see an operator of a Value.  Of a plain array NumPy makes one of Values."""
+
+    @overload
+    def __call__(self, other: Array, /) -> Array: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, other: Value | SupportsFloat, /) -> Value: ...
+
+
+class _Comparison(Protocol):
+    @overload
+    def __call__(self, other: Array, /) -> Mask: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, other: Value | SupportsFloat, /) -> bool: ...
+
+
+def _arithmetic(method: Callable[[Any, Any], Any]) -> _Arithmetic:
+    return method  # type: ignore[return-value]  # it is bound when it is called
+
+
+def _comparison(method: Callable[[Any, Any], Any]) -> _Comparison:
+    return method  # type: ignore[return-value]  # likewise
 
 
 def _take_backward(node: Any, function: Callable[[], object]) -> None:
@@ -116,16 +179,16 @@ class Common:
     def __format__(self: Any, spec: str) -> str:
         return format(self.data, spec) if spec else repr(self)
 
-    def detach(self: Any) -> Any:
+    def detach(self: Any) -> Value:
         """Return a new leaf with the same data and label, and no history."""
         modes.refuse_while_tracing(
             "detach() in a function that is compiled would fix the number of one example for all; "
             "a compiled function cannot stop a gradient"
         )
-        return type(self)(self.data, self.label)
+        return type(self)(self.data, self.label)  # type: ignore[no-any-return]
 
-    def leaky_relu(self: Any, slope: Any = 0.01) -> Any:
-        return primitives.leaky_relu(self, slope)
+    def leaky_relu(self: Any, slope: Value | SupportsFloat = 0.01) -> Value:
+        return primitives.leaky_relu(self, slope)  # type: ignore[no-any-return]
 
     # --- the names by which scripts for micrograd and microgpt look into a node ---------------
 
@@ -163,12 +226,14 @@ class Common:
 
     # --- and those that NumPy calls on what stands in an array of objects ---------------------
 
-    def conjugate(self: Any) -> Any:
-        return self
+    def conjugate(self: Any) -> Value:
+        return self  # type: ignore[no-any-return]
 
+    @_arithmetic
     def hypot(self: Any, other: Any) -> Any:
         return primitives.hypot(self, other)
 
+    @_arithmetic
     def arctan2(self: Any, other: Any) -> Any:
         return primitives.atan2(self, other)
 
@@ -181,7 +246,7 @@ class Common:
             "chainrule.where"
         )
 
-    def __float__(self: Any, *_: object) -> NoReturn:
+    def _refuse_to_be_a_number(self: Any, *_: object) -> NoReturn:
         modes.refuse_while_tracing(
             "turning a Value into a plain number while a function is compiled would fix that "
             "number for all examples: use chainrule's functions (cr.exp) where math's were called, "
@@ -192,7 +257,9 @@ class Common:
             "v.data, or use chainrule's functions (cr.exp) where math's were called"
         )
 
-    __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = __float__
+    if not TYPE_CHECKING:  # so that float(v) and math.exp(v) are reported
+        __float__ = __int__ = __index__ = __complex__ = _refuse_to_be_a_number
+        __round__ = __trunc__ = __floor__ = __ceil__ = _refuse_to_be_a_number
 
     def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "__call__" and kwargs.keys() == {"out"}:  # array += Value
@@ -202,15 +269,39 @@ class Common:
         if method == "__call__" and not kwargs:
             if ufunc in _UFUNCS:
                 return _UFUNCS[ufunc](*args)
+            if ufunc in _DERIVED:
+                return _DERIVED[ufunc](*args)
             if ufunc in _COMPARISONS:
                 return ufunc(*(_boxed(a) for a in args)).astype(bool)[()]
-        raise TypeError(
-            f"numpy.{ufunc.__name__} does not work on a Value: use chainrule's function of that "
-            "purpose, or an array of Values"
+        raise TypeError(_without_row(ufunc, method, kwargs))
+
+
+def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str:
+    """Say what to write in place of what NumPy was asked to do with a Value."""
+    name = ufunc.__name__
+    module = "numpy." if getattr(np, name, None) is ufunc else ""
+    if ufunc in _UFUNCS or ufunc in _DERIVED or ufunc in _COMPARISONS:
+        what = f"{name}.{method}" if method != "__call__" else f"{name} with {', '.join(kwargs)}"
+        return (
+            f"{module}{what} does not work on a Value: call np.{name} on Values or on arrays of "
+            "them, and the functions of chainrule, such as cr.sum, on lists"
         )
+    if name in primitives.BUILT_IN and name.isidentifier():
+        advice = f"use cr.{name}"
+    elif name in _INSTEAD:
+        advice = _INSTEAD[name].format(name=name)
+    else:
+        arguments = ", ".join("abcdefgh"[: ufunc.nin] if ufunc.nin > 1 else "x")
+        slopes = ", ".join([f"lambda {arguments}, y: ..."] * ufunc.nin)
+        advice = (
+            f"chainrule has no function of that purpose; cr.primitive adds one: {name} = "
+            f'cr.primitive("{name}", lambda {arguments}: float({module.replace("numpy", "np")}'
+            f"{name}({arguments})), [{slopes}]), with the partial derivative for each ..."
+        )
+    return f"{module}{name} does not work on a Value: {advice}"
 
 
-class Value(Common):
+class Value(Common, Methods):
     """A real number in a computation graph.
 
     ``Value(data, label="")`` makes a leaf.  Arithmetic (``+ - * / **``, unary ``-``, ``abs``) and
@@ -296,6 +387,9 @@ class Value(Common):
                 node_contents(data, *given, label=label, **named)
             )
             self._label = label
+            for child in self.parents:
+                if type(child) is not Value:
+                    as_operand(child, "Value(data, children)")
             if modes.active:
                 _settle(self)
             return
@@ -364,33 +458,43 @@ class Value(Common):
 
     # --- operators ---------------------------------------------------------------------------
 
+    @_arithmetic
     def __add__(self, other: Any) -> Any:
         return _binary(primitives.add, self, other)
 
+    @_arithmetic
     def __radd__(self, other: Any) -> Any:
         return _reflected(primitives.add, self, other)
 
+    @_arithmetic
     def __sub__(self, other: Any) -> Any:
         return _binary(primitives.subtract, self, other)
 
+    @_arithmetic
     def __rsub__(self, other: Any) -> Any:
         return _reflected(primitives.subtract, self, other)
 
+    @_arithmetic
     def __mul__(self, other: Any) -> Any:
         return _binary(primitives.multiply, self, other)
 
+    @_arithmetic
     def __rmul__(self, other: Any) -> Any:
         return _reflected(primitives.multiply, self, other)
 
+    @_arithmetic
     def __truediv__(self, other: Any) -> Any:
         return _binary(primitives.divide, self, other)
 
+    @_arithmetic
     def __rtruediv__(self, other: Any) -> Any:
         return _reflected(primitives.divide, self, other)
 
+    @_arithmetic
     def __pow__(self, other: Any) -> Any:
         return _binary(primitives.power, self, other)
 
+    @_arithmetic
     def __rpow__(self, other: Any) -> Any:
         return _reflected(primitives.power, self, other)
 
@@ -433,62 +537,21 @@ class Value(Common):
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
         """Apply *row* to *args*, at least one of them a Value: what a primitive calls."""
+        if not isinstance(row, Primitive):
+            refuse_row(row)
         if not {Value, float}.issuperset(map(type, args)):
-            args = tuple(a if type(a) is Value else as_float(a, row.name) for a in args)
+            args = tuple(a if type(a) is Value else as_operand(a, row.name) for a in args)
         return _apply(row, args)
 
-    # --- the functions as methods, as other Value classes have them --------------------------
 
-    def exp(self) -> Value:
-        return _unary(primitives.exp, self)
+def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda self: function(self)
 
-    def expm1(self) -> Value:
-        return _unary(primitives.expm1, self)
 
-    def log(self) -> Value:
-        return _unary(primitives.log, self)
-
-    def log1p(self) -> Value:
-        return _unary(primitives.log1p, self)
-
-    def sqrt(self) -> Value:
-        return _unary(primitives.sqrt, self)
-
-    def square(self) -> Value:
-        return _unary(primitives.square, self)
-
-    def abs(self) -> Value:
-        return _unary(primitives.absolute, self)
-
-    def sin(self) -> Value:
-        return _unary(primitives.sin, self)
-
-    def cos(self) -> Value:
-        return _unary(primitives.cos, self)
-
-    def tan(self) -> Value:
-        return _unary(primitives.tan, self)
-
-    def tanh(self) -> Value:
-        return _unary(primitives.tanh, self)
-
-    def sigmoid(self) -> Value:
-        return _unary(primitives.sigmoid, self)
-
-    def relu(self) -> Value:
-        return _unary(primitives.relu, self)
-
-    def softplus(self) -> Value:
-        return _unary(primitives.softplus, self)
-
-    def logsigmoid(self) -> Value:
-        return _unary(primitives.logsigmoid, self)
-
-    def gelu(self) -> Value:
-        return _unary(primitives.gelu, self)
-
-    def silu(self) -> Value:
-        return _unary(primitives.silu, self)
+for _ufunc, _function in (_UFUNCS | _DERIVED).items():
+    # What NumPy calls on each element of an array of Values, where it has no operator for it.
+    if _ufunc.nin == 1 and not hasattr(Value, _ufunc.__name__):
+        setattr(Common, _ufunc.__name__, _method(_function))
 
 
 # --- making nodes ------------------------------------------------------------------------------
@@ -528,7 +591,26 @@ def _settle(node: Value) -> None:
         node.primitive = None
 
 
-# The next eight, as_float and GIVEN are asked by _native.c too.
+# The next ten, as_float and GIVEN are asked by _native.c too.
+
+
+def as_operand(x: Any, doing: str) -> float:
+    """Return *x*, which is not a Value, as a float for the operation *doing*."""
+    _refuse_strangers(x)
+    return as_float(x, doing)
+
+
+def _refuse_strangers(x: Any) -> None:
+    """Raise TypeError if *x* is a Value of another class than the one that met it."""
+    if hasattr(type(x), "__chainrule__") and type(x).__module__ == Value.__module__:
+        raise TypeError(f"a Value of another import of chainrule was given; {_ONE_IMPORT}")
+
+
+def refuse_row(row: Any) -> NoReturn:
+    """Raise the TypeError of applying what is not a primitive of this import to a Value."""
+    raise TypeError(
+        f"{row!r} is not a primitive of the chainrule that made this Value; {_ONE_IMPORT}"
+    )
 
 
 def leaf_data(data: Any) -> float:
@@ -714,6 +796,9 @@ def _unary(row: Primitive, x: Value) -> Value:
     return make_node(row, operands, operands, y, (slope,))
 
 
+add_to(Value, _unary)
+
+
 def _binary(row: Primitive, x: Any, other: Any) -> Any:
     # x is a Value, other anything
     if type(other) is Value:
@@ -755,6 +840,7 @@ def coerced(row: Primitive, other: Any, expression: str) -> Any:
         return other
     if isinstance(other, _KNOWN):
         return as_float(other, expression.format(row.name, type(other).__name__))
+    _refuse_strangers(other)
     return None
 
 

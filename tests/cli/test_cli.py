@@ -351,6 +351,9 @@ def test_only_what_a_subcommand_needs_is_imported():
 
 def test_bench_prints_a_figure_for_floats_and_for_ours():
     done = run("bench", "--rounds", "1", "--quick")
+    taken = re.search(r"takes ([\d.]+) bytes", done.stdout)
+    assert taken
+    assert 85.0 < float(taken[1]) < 400.0
     assert done.returncode == 0
     assert "plain floats" in done.stdout
     assert "chainrule (" in done.stdout

@@ -17,54 +17,7 @@ from chainrule.engine import primitives
 from chainrule.engine.primitives import TABLE
 
 from . import families
-
-
-def flat(structure):
-    """Return the leaves of *structure* from left to right."""
-    if isinstance(structure, dict):
-        return [leaf for part in structure.values() for leaf in flat(part)]
-    if isinstance(structure, (list, tuple)):
-        return [leaf for part in structure for leaf in flat(part)]
-    return [structure]
-
-
-def shape_of(structure):
-    """Return *structure* with None for its leaves."""
-    if isinstance(structure, dict):
-        return {key: shape_of(part) for key, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(shape_of(part) for part in structure)
-    return None
-
-
-def number(x):
-    return x.data if isinstance(x, cr.Value) else x
-
-
-def assert_agrees(function, *arrays):
-    """Compare all results of *function* with the engine's, and the gradient of their sum."""
-    examples = list(zip(*(np.asarray(a).tolist() for a in arrays), strict=True))
-    compiled = cr.compile(function)
-    found = compiled(*arrays)
-    results = [function(*example) for example in examples]
-    assert shape_of(found) == shape_of(results[0])
-    expected = np.array([[number(x) for x in flat(result)] for result in results])
-    for column, array in zip(expected.T, flat(found), strict=True):
-        # What is small because terms of order 1 cancelled is as exact as these.
-        np.testing.assert_allclose(array, column, rtol=1e-12, atol=1e-13)
-
-    total = cr.compile(lambda *example: cr.sum(flat(function(*example)))).record(*arrays)
-    for p in total.parameters:
-        p.grad = 0.0
-    mean = cr.mean([cr.sum(flat(result)) for result in results])
-    if isinstance(mean, cr.Value):
-        mean.backward()
-    value, gradient = total.value_and_grad(*arrays)
-    slopes = np.array([p.grad for p in total.parameters])
-    np.testing.assert_allclose(value, number(mean), rtol=1e-12, atol=1e-12 * np.abs(expected).max())
-    floor = 1e-12 * np.max(np.abs(slopes), initial=0.0)
-    np.testing.assert_allclose(gradient, slopes, rtol=1e-12, atol=floor)
-    return compiled
+from .asking import assert_agrees
 
 
 def batch(*shape, seed=0):

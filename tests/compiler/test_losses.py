@@ -12,6 +12,8 @@ import chainrule as cr
 from chainrule import nn
 from chainrule.nn import losses
 
+from .asking import rounds
+
 inf, nan = math.inf, math.nan
 
 
@@ -26,12 +28,13 @@ def by_engine(function, parameters, *arrays):
 
 def assert_agrees(function, *arrays):
     compiled = cr.compile(function).record(*arrays)
-    expected, slopes = by_engine(function, compiled.parameters, *arrays)
-    np.testing.assert_allclose(compiled(*arrays), expected, rtol=1e-12, atol=0.0)
-    mean, gradient = compiled.value_and_grad(*arrays)
-    np.testing.assert_allclose(mean, np.mean(expected), rtol=1e-12)
-    floor = 1e-12 * np.max(np.abs(slopes))
-    np.testing.assert_allclose(gradient, slopes, rtol=1e-12, atol=floor)
+    for asked in rounds(compiled.parameters, arrays):
+        expected, slopes = by_engine(function, compiled.parameters, *asked)
+        np.testing.assert_allclose(compiled(*asked), expected, rtol=1e-12, atol=0.0)
+        mean, gradient = compiled.value_and_grad(*asked)
+        np.testing.assert_allclose(mean, np.mean(expected), rtol=1e-12)
+        floor = 1e-12 * np.max(np.abs(slopes))
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-12, atol=floor)
     return compiled
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 
 import chainrule as cr
 from chainrule import Value
+from chainrule.engine import copying
 from chainrule.engine.sweeps import topological_order
+from chainrule.engine.table import TABLE
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -221,6 +224,52 @@ def test_a_deep_copy_keeps_the_rule_a_node_was_made_with():
     z = copy.deepcopy(y)
     assert z.primitive is y.primitive
     assert cr.gradients(z, z.parents) == [2.0]
+
+
+X, Y = cr.Value(0.5), cr.Value(2.0)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        (None, (X,), (), 1.0, ()),
+        (None, (), (X,), 1.0, (1.0,)),
+        (None, (), (), 1, ()),
+        (None, (), (), "1", ()),
+        (None, (), (), 1.0, (), "1"),
+        (None, (), (), 1.0, (), None, b"label"),
+        (None, [], (), 1.0, ()),
+        ("tanh", (X,), (X,), 1.0, (1.0,)),
+        (cr.tanh, (), (), 1.0, ()),
+        (cr.tanh, (X, Y), (X, Y), 1.0, (1.0, 1.0)),
+        (cr.tanh, (X,), (X,), 1.0, ()),
+        (cr.tanh, (X,), (Y,), 1.0, (1.0,)),
+        (cr.tanh, (X,), (X,), 1.0, ("1.0",)),
+        (cr.tanh, ("x",), (), 1.0, ()),
+        (cr.maximum, (), (), 1.0, ()),
+        (cr.maximum, (X, Y), (Y, X), 1.0, (1.0, 1.0)),
+        (cr.leaky_relu, (X,), (X,), 1.0, (1.0,)),
+        (cr.where, (X, Y), (Y,), 1.0, (1.0,)),
+        *(
+            (TABLE[name], operands, tuple(v for v in operands if v in (X, Y)), 1.0, ps)
+            for name in ("softmax", "take")
+            for operands, ps in (
+                ((), ()),
+                ((0.0,), ()),
+                ((1.0, X), (1.0,)),
+                ((-1.0, X), (1.0,)),
+                ((1e300, X, Y), (1.0, 1.0)),
+                ((math.nan, X, Y), (1.0, 1.0)),
+            )
+        ),
+        (TABLE["dot"], (X, Y), (X, Y), 1.0, (1.0, 1.0)),
+    ],
+)
+def test_contents_that_no_node_can_have_are_refused_when_a_pickle_is_read(contents):
+    with pytest.raises(ValueError, match="a Value restored: what was stored was altered"):
+        copying._restored(*contents)
+    restored = copying._restored(cr.tanh, (X,), (X,), 1.0, (1.0,), None, "y")
+    assert (restored.parents, restored.data, restored.label) == ((X,), 1.0, "y")
 
 
 def test_a_graph_is_copied_as_it_is_whatever_is_switched_on(duplicate):

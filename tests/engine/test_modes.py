@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import AnomalyError, Value
+from chainrule.engine import modes
 
 # ---------------------------------------------------------------- no_grad
 
@@ -172,6 +176,100 @@ def test_one_object_can_be_entered_in_many_threads_at_once():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+# A process is forked while other threads enter and leave modes, and while this one is inside some.
+FORKING = """
+import chainrule as cr, os, sys, threading, time
+from chainrule import Value
+from chainrule.engine import modes
+x, going = Value(1.0), True
+def switch():
+    while going:
+        with cr.no_grad(), cr.detect_anomaly():
+            pass
+def stay():
+    with cr.no_grad():
+        entered.set()
+        while going:
+            time.sleep(0.01)
+def generator():
+    with cr.no_grad():
+        yield (x + 1).parents
+entered = threading.Event()
+threads = [threading.Thread(target=work, daemon=True) for work in (switch, switch, stay)]
+for thread in threads:
+    thread.start()
+entered.wait()
+sys.setswitchinterval(1e-6)
+suspended = generator()
+assert next(suspended) == ()
+modes._mode.set(modes._OFF)  # the generator's mode is on while it waits, here as anywhere
+def child():
+    with cr.no_grad():
+        assert (x + 1).parents == ()
+    assert (x + 1).parents == (x,)
+    suspended.close()
+    assert not modes.active, modes.active
+    return (x + 1).parents == (x,)
+for _ in range(int(sys.argv[1])):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if child() else 1)
+        finally:
+            os._exit(2)
+    deadline = time.monotonic() + 60
+    while (done := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(pid, 9)
+        time.sleep(0.001)
+    assert done[1] == 0, done
+going = False
+for thread in threads:
+    thread.join()
+suspended.close()
+assert not modes.active, modes.active
+print("fine")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_a_forked_process_has_the_modes_of_the_thread_that_forked_and_no_others():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, "60"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("fine", "")
+
+
+def test_a_mode_entered_by_a_finalizer_while_another_is_entered_is_counted():
+    class Entering:
+        def __del__(self):
+            with cr.no_grad():
+                seen.append((x + 1).parents)
+
+    x, seen = Value(1.0), []
+
+    def trace(frame, event, argument):  # the collector may run between any two lines
+        if frame.f_code.co_filename.endswith("modes.py"):
+            sys.settrace(None)
+            Entering()
+            sys.settrace(trace)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        with cr.no_grad():
+            assert (x + 1).parents == ()
+    finally:
+        sys.settrace(None)
+    assert len(seen) > 4
+    assert not any(seen)
+    assert not modes.active
+    assert (x + 1).parents == (x,)
 
 
 def test_a_mode_belongs_to_its_task():

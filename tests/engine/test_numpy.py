@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 
 import numpy as np
 import pytest
@@ -305,3 +306,61 @@ def test_a_long_double_is_compared_by_its_number():
     v, x = cr.Value(2.0), np.longdouble(1.5)
     assert (v > x, v < x, v == x, v != x) == (True, False, False, True)
     assert (np.array([1.5], dtype=np.longdouble) == v).tolist() == [False]
+
+
+# ---------------------------------------------------------------- functions without a row
+
+
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [
+        ("arctan", 1 / 1.25), ("arcsinh", 1 / math.sqrt(1.25)), ("sinh", math.cosh(0.5)),
+        ("fabs", 1.0), ("reciprocal", -4.0), ("radians", math.pi / 180), ("deg2rad", math.pi / 180),
+        ("degrees", 180 / math.pi), ("rad2deg", 180 / math.pi), ("conjugate", 1.0),
+        ("log2", 2 / math.log(2)), ("cbrt", 0.5 ** (-2 / 3) / 3),
+    ],
+)  # fmt: skip
+def test_numpys_function_by_its_name_on_a_value_and_on_an_array_of_values(name, slope):
+    function = getattr(np, name)
+    assert cr.grad(function)(0.5) == pytest.approx(slope, rel=1e-15)
+    found = cr.grad(lambda x: function(np.array([x, 2.0 * x]))[0])(0.5)
+    assert found == pytest.approx(slope, rel=1e-15)
+    assert function(Value(0.5)).data == pytest.approx(function(0.5), rel=1e-15)
+
+
+def test_a_power_in_floats_is_a_power():
+    assert cr.grad(lambda x: np.float_power(x, 3))(2.0) == 12.0
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (np.floor, r"derivative is 0 .* take np\.floor\(v\.data\)"),
+        (np.isnan, r"ask np\.isnan\(v\.data\)"),
+        (lambda v: np.fmax(v, 0.0), r"use cr\.maximum, which does not skip nan"),
+        (lambda v: np.logical_and(v, v), r"neither true nor false: compare it"),
+        (lambda v: np.heaviside(v, 0.5), r"write cr\.where\(cr\.less\(v, 0\.0\), 0\.0, 1\.0\)"),
+        (np.add.reduce, r"numpy\.add\.reduce .*cr\.sum"),
+        (lambda v: np.sin(v, where=True), r"numpy\.sin with where .*call np\.sin on Values"),
+    ],
+)
+def test_the_message_of_a_function_without_a_row_says_what_to_write(function, advice):
+    with pytest.raises(TypeError, match=advice):
+        cr.grad(function)(0.5)
+
+
+def test_the_message_shows_how_a_primitive_adds_the_function():
+    with pytest.raises(TypeError, match="no function of that purpose") as info:
+        np.fmod(Value(5.5), 2.0)
+    shown = re.search(r"fmod = (cr\.primitive\(.*?\]\))", str(info.value)).group(1)
+    filled = shown.replace("...", "1.0", 1).replace("...", "-2.0", 1)
+    fmod = eval(filled, {"cr": cr, "np": np})
+    assert cr.value_and_grad(fmod, (0, 1))(5.5, 2.0) == (1.5, (1.0, -2.0))
+
+
+def test_scipys_function_of_a_name_that_is_here_is_named():
+    special = pytest.importorskip("scipy.special", reason="its ufuncs are asked for")
+    with pytest.raises(TypeError, match=r"erf does not work on a Value: use cr\.erf"):
+        special.erf(Value(0.5))
+    with pytest.raises(TypeError, match=r"expit does not work on a Value: use cr\.sigmoid"):
+        special.expit(Value(0.5))

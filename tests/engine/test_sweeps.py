@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import os
 import pickle
+import signal
+import subprocess
 import sys
 import threading
 import weakref
@@ -198,3 +202,38 @@ def test_building_and_sweeping_makes_no_garbage_for_the_collector():
         cr.gradients(y, [x], create_graph=True)
     del y
     assert gc.collect() == 0
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="signals need the main thread"
+)
+def test_an_interrupt_in_the_middle_of_a_walk_leaves_the_graph_as_it_was():
+    """At whatever moment it comes; a handler that lets the program go on loses nothing."""
+    x = Value(1.0)
+    y = chain(x, 200_000)
+    asked = []
+
+    def handler(number, frame):
+        asked.append(number)
+        if len(asked) % 2:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        for _ in range(6):
+            seen = len(asked)
+            code = f"import os, time; time.sleep(0.05); os.kill({os.getpid()}, {signal.SIGINT:d})"
+            with (
+                subprocess.Popen([sys.executable, "-c", code]),
+                contextlib.suppress(KeyboardInterrupt),
+            ):
+                for _ in range(10_000):
+                    assert len(topological_order([y])) == 200_001
+                    if len(asked) > seen:
+                        break
+            assert cr.gradients(y, [x]) == [1.0]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(asked) == 6
+    y.backward()
+    assert x.grad == 1.0

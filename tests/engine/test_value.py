@@ -7,6 +7,8 @@ import gc
 import math
 import operator
 import re
+import subprocess
+import sys
 import weakref
 from decimal import Decimal
 from fractions import Fraction
@@ -626,3 +628,55 @@ def test_the_names_microgpt_gives_to_parents_and_partials_are_there():
     assert z._children == (x, y)
     assert z._local_grads == (3.0, 2.0)
     assert (x._children, x._local_grads) == ((), ())
+
+
+# ---------------------------------------------------------------- the edges of the process
+
+
+def test_values_of_two_imports_do_not_mix():
+    program = """
+import sys
+import chainrule as old
+a = old.Value(0.5)
+nodes = [old.tanh(a * k) for k in range(200)]
+for name in [name for name in sys.modules if name.split(".")[0] == "chainrule"]:
+    del sys.modules[name]
+import chainrule as new
+b = new.Value(2.0)
+assert new.Value is not old.Value
+table = new.engine.table.TABLE
+for mix in (
+    lambda: a + b, lambda: b + a, lambda: a * b, lambda: b / a, lambda: a**b, lambda: b - nodes[-1],
+    lambda: new.tanh(a), lambda: old.tanh(b), lambda: new.maximum(a, b), lambda: new.where(a, b, b),
+    lambda: new.where(b, a, 1.0), lambda: new.hypot(a, b), lambda: new.hypot(b, a),
+    lambda: new.sum([b] + nodes), lambda: new.sum(nodes), lambda: old.sum([b] + nodes),
+    lambda: new.mean([a, b]), lambda: new.logsumexp((b, a)), lambda: new.softmax([b, a]),
+    lambda: new.dot([a], [b]), lambda: new.dot([b], [a]), lambda: new.dot([b], [1.0], a),
+    lambda: new.dot((b,), (1.0,), a), lambda: old.dot((b,), (a,)),
+    lambda: new.take([b, b], old.Value(1.0)),
+    lambda: new.leaky_relu(b, a), lambda: b.leaky_relu(a), lambda: table["dot"](b, a, 1.0),
+    lambda: a < b, lambda: b >= a, lambda: new.Value(a), lambda: setattr(b, "data", a),
+    lambda: new.Value(1.0, (b, a), (1.0, 1.0)), lambda: setattr(b, "grad", a),
+    lambda: (b * b).backward(a),
+    lambda: new.grad(lambda x: x * a)(1.0), lambda: new.Value.__chainrule__(new.tanh, (a,)),
+    lambda: new.Value.__chainrule__(old.tanh, (b,)), lambda: new.Value.__chainrule__(5, (b,)),
+):
+    try:
+        made = mix()
+    except TypeError as error:
+        print(error)
+    else:
+        raise AssertionError(made)
+assert (a == b) is False
+old.sum(nodes).backward()
+new.sum([b, b * b]).backward()
+assert b.grad == 5.0
+assert abs(a.grad / sum(k * (1.0 - y.data**2) for k, y in enumerate(nodes)) - 1.0) < 1e-9
+assert nodes[7].parents[0].parents == (a,)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == said[1]
+    assert said[0].startswith("a Value of another import of chainrule was given; what two imports ")
+    assert said[6].startswith("<primitive tanh> is not a primitive of the chainrule that made this")

@@ -2,6 +2,7 @@
 
 =================  ========================================================================
 ``primitive.py``   what a row is, and how it is called
+``alike.py``       whether two rows of one name are the same
 ``floats.py``      the real line with IEEE answers, where Python's own arithmetic raises
 ``arrays.py``      the same on NumPy arrays, where NumPy has no function of that name
 ``analytic.py``    the same on complex numbers near the real axis

@@ -13,9 +13,11 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+
+from .alike import same_definition
 
 Partial = Callable[..., Any] | float | None
 VariadicPartials = Callable[[Sequence[Any], Any, Sequence[int]], Sequence[Any]]
@@ -77,6 +79,7 @@ class Primitive:
         "precedence",
         "scalar",
         "selects",
+        "takes",
         "variadic",
     )
 
@@ -91,6 +94,7 @@ class Primitive:
     defaults: tuple[float, ...]
     analytic: Callable[..., complex] | None
     selects: Callable[..., int] | None
+    takes: Callable[..., bool] | None
     latex: str | Callable[[Sequence[str]], str]
     precedence: int
     binds: tuple[int, ...]
@@ -119,9 +123,16 @@ class Primitive:
             return self(*(_unboxed(arg, self.name) for arg in args))
         with np.errstate(all="ignore"):
             if hook is None and not any(array.dtype.kind == "O" for array in arrays):
-                return self.array(*(_as_array(arg, self.name) for arg in args))
+                return self.on_arrays(*(_as_array(arg, self.name) for arg in args))
             operands = (x if isinstance(x, np.ndarray) else np.array(x, dtype=object) for x in args)
             return np.frompyfunc(self, len(args), 1)(*operands)
+
+    def on_arrays(self, *arrays: Any) -> Any:
+        """Return the array form as floats, also where it gives truth values or objects."""
+        found = self.array(*arrays)
+        if isinstance(found, np.ndarray) and found.dtype.kind == "f":
+            return found
+        return np.asanyarray(found, dtype=float)  # a mask is kept
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""
@@ -134,6 +145,15 @@ class Primitive:
             return args + self.defaults[len(self.defaults) - missing :]
         plural = "" if self.arity == 1 else "s"
         raise TypeError(f"{self.name} takes {self.arity} argument{plural} ({len(args)} given)")
+
+    def could_take(self, operands: Sequence[Any]) -> bool:
+        """Return whether there is a result for *operands*: their number, and what they say."""
+        n = len(operands)
+        if n == 0 if self.arity is None else n != self.arity:
+            return False
+        if self.takes is None:
+            return True
+        return self.takes(*(x if type(x) is float else x.data for x in operands))
 
     def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
         """Return those of the *candidates* (argument positions) that the result depends on."""
@@ -167,7 +187,10 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.found_by, (self.name,)
+        if self.found_by is not named or self.name in BUILT_IN:
+            return self.found_by, (self.name,)
+        known = _definitions[self.name]
+        return named, (self.name, known.index(next(x for x in known if same_definition(self, x))))
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that bears the name by now
@@ -193,19 +216,82 @@ TABLE: dict[str, Primitive] = {}
 """Every operation by its name: those of the library, then the user's."""
 BUILT_IN: set[str] = set()
 """The names of the library's own rows, which cannot be taken."""
+_definitions: dict[str, list[Primitive]] = {}  # a name that was used again has several
 
 
-def named(name: str) -> Primitive:
-    """Return the primitive of that *name* (used when a pickled graph is loaded)."""
-    try:
-        return TABLE[name]
-    except KeyError:
+def named(name: str, which: int | None = None) -> Primitive:
+    """Return the primitive of that *name*: the latest, or definition *which*, counted from 0.
+
+    This is how a pickled graph or program finds its operations again.
+    """
+    if name not in TABLE:
         raise LookupError(
             f"no primitive is named {name!r}: define it with chainrule.primitive before "
             "loading a graph that uses it"
-        ) from None
+        )
+    if which is None:
+        return TABLE[name]
+    known = _definitions[name]
+    if which < len(known):
+        return known[which]
+    raise LookupError(
+        f"the pickle has definition {which + 1} of the primitive {name!r}, but only {len(known)} "
+        "ran here: define it as often and in the same order before loading, or give each "
+        "definition its own name before pickling"
+    )
 
 
+def _enlist(row: Primitive) -> None:
+    """Add *row* to the table; one that is defined as before takes the place of that one."""
+    TABLE[row.name] = row
+    known = _definitions.setdefault(row.name, [])
+    again = next((i for i, other in enumerate(known) if same_definition(row, other)), len(known))
+    known[again : again + 1] = [row]
+
+
+if TYPE_CHECKING:
+    from .signatures import Binary, Options, Ternary, Unary, Unpack, Variadic, WithParameter
+
+    Scalar = Callable[..., float]
+
+
+@overload
+def primitive(
+    name: str, scalar: Scalar, partials: tuple[Partial], **options: Unpack[Options]
+) -> Unary: ...
+@overload
+def primitive(
+    name: str,
+    scalar: Scalar,
+    partials: tuple[Partial, Partial],
+    *,
+    defaults: tuple[float],
+    **options: Unpack[Options],
+) -> WithParameter: ...
+@overload
+def primitive(
+    name: str, scalar: Scalar, partials: tuple[Partial, Partial], **options: Unpack[Options]
+) -> Binary: ...
+@overload
+def primitive(
+    name: str,
+    scalar: Scalar,
+    partials: tuple[Partial, Partial, Partial],
+    **options: Unpack[Options],
+) -> Ternary: ...
+@overload
+def primitive(
+    name: str, scalar: Scalar, *, variadic: VariadicPartials, **options: Unpack[Options]
+) -> Variadic: ...
+@overload
+def primitive(
+    name: str,
+    scalar: Scalar,
+    partials: Sequence[Partial],
+    *,
+    defaults: Sequence[float] = ...,
+    **options: Unpack[Options],
+) -> Primitive: ...
 def primitive(
     name: str,
     scalar: Callable[..., float],
@@ -216,6 +302,7 @@ def primitive(
     defaults: Sequence[float] = (),
     analytic: Callable[..., complex] | None = None,
     selects: Callable[..., int] | None = None,
+    takes: Callable[..., bool] | None = None,
     latex: str | Callable[[Sequence[str]], str] | None = None,
     precedence: int = 9,
     binds: Sequence[int] | None = None,
@@ -244,8 +331,12 @@ def primitive(
     arguments gives *variadic* in place of *partials*: from the arguments, the output and the linked
     positions it returns one partial for each of those positions.  *selects* is for an operation
     that copies one argument (``where``): from the arguments it returns that one's position.
+    *takes* is for one that not any numbers will do for, such as a table without the entry that is
+    wanted: it returns whether the arguments will do, and is asked when a pickled graph is loaded.
 
-    A name of the library's own table cannot be taken (ValueError); a user's own may be redefined.
+    A name of the library's own table cannot be taken (ValueError); a user's own may be used again.
+    What was made with the older definition keeps it; pickled, it finds it again where the
+    definitions of that name ran in the same order.
     """
     if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]
         raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
@@ -276,52 +367,39 @@ def primitive(
         raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
     row.array = array or functools.partial(_elementwise, scalar)
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
-    row.analytic, row.selects = analytic, selects
+    row.analytic, row.selects, row.takes = analytic, selects, takes
     slots = range(row.arity or 0)
     row.latex = latex or call_template(name, row.arity)
     row.precedence = precedence
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
-    TABLE[name] = row
+    _enlist(row)
     return row
 
 
-class _Position(Primitive):
-    """The row that says which argument another row copies."""
-
-    __slots__ = ("of",)
-
-    of: Primitive
-
-    def linked(self, args: Sequence[Any], candidates: Sequence[int]) -> Sequence[int]:
-        return ()  # of any number of arguments, as of a few
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return position_of, (self.of,)
-
-
 @functools.cache
-def position_of(row: Primitive) -> Primitive:
+def position_of(row: Primitive, name: str = "") -> Primitive:
     """Return the operation that tells, from the arguments of *row*, which of them it copies."""
     assert row.selects is not None
     choose = row.selects
-    found = _Position()
-    for name in Primitive.__slots__:
-        setattr(found, name, getattr(row, name))
-    found._kernel, found.of = None, row
+    found = Primitive()
+    for slot in Primitive.__slots__:
+        setattr(found, slot, getattr(row, slot))
+    found._kernel, found.found_by = None, functools.partial(position_of, row)
     found.name = f"{row.name}, position"
     found.scalar = lambda *args: float(choose(*args))
     found.array = functools.partial(_elementwise, found.scalar)
     found.partials = tuple([None] * len(row.partials))
+    if row.variadic is not None:
+        found.variadic = lambda args, y, linked: [0.0] * len(linked)
     found.analytic = found.selects = None
     found.latex = call_template(found.name, row.arity)
-    TABLE[found.name] = found  # where the compiler's programs look for their rows
     return found
 
 
 def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
     result = np.frompyfunc(lambda *args: scalar(*map(float, args)), len(arrays), 1)(*arrays)
-    return result.astype(float)
+    return np.asarray(result, dtype=float)  # of numbers alone it is a number
 
 
 def call_template(name: str, arity: int | None) -> str:

@@ -14,12 +14,15 @@ import math
 import operator
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import analytic, arrays, floats
-from .primitive import BUILT_IN, TABLE, Primitive, primitive
+from .primitive import BUILT_IN, TABLE, primitive
+
+if TYPE_CHECKING:
+    from .signatures import Binary, Ternary, Unary
 
 inf, nan = math.inf, math.nan
 LN2, LN10, ROOT_PI = math.log(2.0), math.log(10.0), math.sqrt(math.pi)
@@ -49,7 +52,7 @@ sign = primitive(  # 0 at 0; nan at nan
 
 # --- choosing -------------------------------------------------------------------------------------
 
-where: Primitive = primitive(
+where: Ternary = primitive(
     "where",
     lambda condition, a, b: a if condition else b,
     (None, lambda c, a, b, y: where(c, 1.0, 0.0), lambda c, a, b, y: where(c, 0.0, 1.0)),
@@ -59,6 +62,10 @@ where: Primitive = primitive(
     latex=r"\begin{{cases}}{1} & \text{{if }} {0} \\ {2} & \text{{otherwise}}\end{{cases}}",
     domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
 )
+
+
+def _is_entry(k: float, *xs: float) -> bool:
+    return 0.0 <= k < len(xs)
 
 
 def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
@@ -74,7 +81,7 @@ def _tie_shares(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]
 take_entry = primitive(  # which entry, counted from 0, then the entries
     "take", lambda k, *xs: xs[int(k)],
     variadic=lambda args, y, linked: [1.0] * len(linked),
-    selects=lambda k, *xs: 1 + int(k),
+    selects=lambda k, *xs: 1 + int(k), takes=_is_entry,
     array=lambda k, *xs: np.choose(np.asarray(k, dtype=int), np.broadcast_arrays(*xs), mode="clip"),
     latex=lambda args: rf"\left({', '.join(args[1:])}\right)_{{{args[0]}}}",
 )  # fmt: skip
@@ -111,7 +118,7 @@ multiply = primitive(
     "*", operator.mul, (lambda a, b, y: b, lambda a, b, y: a),
     array=np.multiply, analytic=operator.mul, latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
-divide: Primitive = primitive(  # by way of y, so that d/db survives a tiny b
+divide: Binary = primitive(  # by way of y, so that d/db survives a tiny b
     "/", floats.divide, (lambda a, b, y: divide(1.0, b), lambda a, b, y: divide(-y, b)),
     array=np.divide, analytic=operator.truediv,
     latex=r"\frac{{{0}}}{{{1}}}", precedence=2, domain=((-3.0, 3.0), (0.1, 3.0)),
@@ -237,7 +244,7 @@ sin = primitive(
     "sin", floats.sin, (lambda x, y: cos(x),), array=np.sin, analytic=cmath.sin,
     latex=r"\sin\left({0}\right)",
 )  # fmt: skip
-cos: Primitive = primitive(
+cos: Unary = primitive(
     "cos", floats.cos, (lambda x, y: -sin(x),), array=np.cos, analytic=cmath.cos,
     latex=r"\cos\left({0}\right)",
 )  # fmt: skip
@@ -284,7 +291,7 @@ sinh = primitive(
     "sinh", floats.sinh, (lambda x, y: cosh(x),), array=np.sinh, analytic=cmath.sinh,
     latex=r"\sinh\left({0}\right)", domain=(-20.0, 20.0),
 )  # fmt: skip
-cosh: Primitive = primitive(
+cosh: Unary = primitive(
     "cosh", floats.cosh, (lambda x, y: sinh(x),), array=np.cosh, analytic=cmath.cosh,
     latex=r"\cosh\left({0}\right)", domain=(-20.0, 20.0),
 )  # fmt: skip
@@ -319,7 +326,7 @@ erfc = primitive(
 # --- activations ----------------------------------------------------------------------------------
 # Written so that a tail keeps its relative accuracy: 1 - tanh(20)**2 would be 0.
 
-sigmoid: Primitive = primitive(
+sigmoid: Unary = primitive(
     "sigmoid", floats.sigmoid, (lambda x, y: y * sigmoid(-x),),
     array=arrays.sigmoid, analytic=analytic.sigmoid,
     latex=r"\sigma\left({0}\right)", domain=(-40.0, 40.0),
@@ -404,7 +411,7 @@ def _dot_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequenc
 
 dot_product = primitive(  # the weights, then as many inputs, then the bias
     "dot", floats.dot, variadic=_dot_partials, array=arrays.dot, analytic=analytic.dot,
-    latex=_dot_latex, precedence=1, binds=(2,),
+    latex=_dot_latex, precedence=1, binds=(2,), takes=lambda *args: len(args) % 2 == 1,
 )  # fmt: skip
 
 
@@ -437,7 +444,7 @@ def _logsumexp_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> l
 softmax_entry = primitive(  # which entry, as a constant, then the logits
     "softmax", floats.softmax_entry, variadic=_softmax_partials, array=arrays.softmax_entry,
     analytic=analytic.softmax_entry,
-    latex=_softmax_latex,
+    takes=_is_entry, latex=_softmax_latex,
 )  # fmt: skip
 logsumexp_of = primitive(
     "logsumexp", floats.logsumexp, variadic=_logsumexp_partials, array=arrays.logsumexp,
@@ -515,7 +522,7 @@ def _softmax_rest_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -
 softmax_rest: Primitive = primitive(  # 1 - softmax, which keeps its digits where that is almost 1
     "softmax_rest", floats.softmax_rest, variadic=_softmax_rest_partials,
     array=arrays.softmax_rest, analytic=analytic.softmax_rest,
-    latex=lambda args: f"1 - {_softmax_latex(args)}", precedence=1,
+    takes=_is_entry, latex=lambda args: f"1 - {_softmax_latex(args)}", precedence=1,
 )  # fmt: skip
 
 
@@ -557,11 +564,12 @@ def _surprisal(k: int, ys: Sequence[Any], zs: Sequence[Any]) -> Any:
 cross_entropy = primitive(  # which class, then the logits
     "cross_entropy", floats.cross_entropy, variadic=_cross_entropy_partials,
     array=arrays.cross_entropy_entry, analytic=analytic.cross_entropy,
-    latex=lambda args: rf"-\ln{_softmax_latex(args)}", precedence=1,
+    takes=_is_entry, latex=lambda args: rf"-\ln{_softmax_latex(args)}", precedence=1,
 )  # fmt: skip
 soft_cross_entropy = primitive(  # the probability of every class, then as many logits
     "soft_cross_entropy", floats.soft_cross_entropy, variadic=_soft_cross_entropy_partials,
     array=arrays.soft_cross_entropy, analytic=analytic.soft_cross_entropy,
+    takes=lambda *args: len(args) % 2 == 0,
     latex=lambda args: (
         logsumexp_of.latex(args[len(args) // 2 :])  # type: ignore[operator]
         + rf" - \left({_dot_latex([*args, '0'])}\right)"

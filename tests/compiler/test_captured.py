@@ -1,0 +1,94 @@
+"""What a recording would go on reading although it was replaced is told."""
+
+import functools
+import warnings
+
+import pytest
+
+import chainrule as cr
+from chainrule import nn
+
+V = cr.Value
+X = [1.0, 2.0]
+
+
+class Neuron:
+    def __init__(self):
+        self.w, self.b, self.scale = [V(0.5), V(0.25)], V(0.1), 2.0
+
+    def __call__(self, x):
+        return cr.tanh(cr.dot(self.w, [x, x * x], self.b)) * self.scale
+
+    def forward(self, x):
+        return self(x)
+
+
+def test_values_that_replaced_parameters_are_told():
+    for replaced in ("w", "b", "one"):
+        for wrap in (
+            lambda n: n, lambda n: n.forward, lambda n: lambda x: n(x),
+            lambda n: functools.partial(lambda m, x: m(x), n), lambda n: lambda x: [n][0](x),
+        ):  # fmt: skip
+            neuron = Neuron()
+            compiled = cr.compile(wrap(neuron))
+            compiled(X)
+            compiled(X)
+            if replaced == "one":
+                neuron.w[1] = V(3.0)
+            else:
+                setattr(neuron, replaced, [V(1.0), V(2.0)] if replaced == "w" else V(1.0))
+            with pytest.raises(cr.TraceError, match="holds other Values than when it was recorded"):
+                compiled(X)
+    weights = [V(1.0)]
+    compiled = cr.compile(lambda x: weights[0] * x)
+    compiled(X)
+    weights = [V(2.0)]
+    with pytest.raises(cr.TraceError, match=r"weights holds .* write numbers into them"):
+        compiled(X)
+
+
+def test_what_is_written_into_is_nothing_new():
+    model = nn.MLP(1, [3, 1], seed=0)
+    compiled = cr.compile(lambda x: model([x]))
+    other = nn.MLP(1, [3, 1], seed=1)
+    neuron = Neuron()
+    also = cr.compile(neuron)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(40):
+            compiled(X)
+            also(X)
+            model.load_state_dict(other.state_dict())
+            model.layers[0].theta = model.layers[0].theta + 0.1
+            neuron.w = list(neuron.w)
+            neuron.note = V(3.0)
+    assert compiled(X)[0] == pytest.approx(model([1.0]).data, rel=1e-12)
+
+
+def test_numbers_that_changed_are_warned_of():
+    rate, count = 0.5, 0
+
+    def function(x):
+        nonlocal count
+        count += 1
+        return rate * x
+
+    compiled = cr.compile(function)
+    compiled(X)
+    compiled(X)
+    count = 10
+    compiled(X)
+    rate = 0.25
+    with pytest.warns(
+        RuntimeWarning, match=r"rate was 0\.5 when it was recorded.* it is 0\.25 now"
+    ):
+        assert compiled(X).tolist() == [0.5, 1.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled(X)
+    neuron = Neuron()
+    compiled = cr.compile(lambda x: neuron(x))
+    compiled(X)
+    neuron.scale = 3.0
+    with pytest.warns(RuntimeWarning, match=r"neuron\.scale was 2\.0"):
+        compiled(X)
