@@ -196,6 +196,8 @@ enum {
     EXP, EXPM1, LOG, LOG1P, SQRT, SIN, COS, TAN,
     SIGMOID, TANH, RELU, LEAKY_RELU, SOFTPLUS, LOGSIGMOID, SILU, NORMAL_PDF, NORMAL_CDF, GELU,
     LOGADDEXP, WHERE, MAXIMUM, MINIMUM, SUM, MEAN, DOT, SOFTMAX, LOGSUMEXP,
+    SIGMOID_MINUS, LOGISTIC_LOSS, SQUARED_ERROR, HALF_SQUARED_ERROR, HINGE_LOSS,
+    SOFTMAX_REST, CROSS_ENTROPY, SOFT_CROSS_ENTROPY,
     N_KERNELS,
     NO_KERNEL = 127,
 };
@@ -1123,6 +1125,198 @@ k_logaddexp_share(double a, double b, double y, int i)
 static double k_logaddexp_0(double a, double b, double y) { return k_logaddexp_share(a, b, y, 0); }
 static double k_logaddexp_1(double a, double b, double y) { return k_logaddexp_share(a, b, y, 1); }
 
+/* Losses of one output: the output, then the target. */
+
+static double
+k_sigmoid_minus(double z, double y)
+{
+    return (1.0 - y) * k_sigmoid(z) - y * k_sigmoid(-z);
+}
+
+static double
+k_sigmoid_minus_0(double z, double y, double d)
+{
+    (void)y, (void)d;
+    return k_sigmoid(z) * k_sigmoid(-z);
+}
+
+static double
+k_logistic_loss(double z, double y)
+{
+    double straight = z >= 0.0 ? k_damped(z, 1.0 - y) : k_damped(-z, y);
+    return k_log1p(exp(-fabs(z))) + straight;
+}
+
+static double
+k_logistic_loss_0(double z, double y, double loss)
+{
+    (void)loss;
+    return k_sigmoid_minus(z, y);
+}
+
+static double k_logistic_loss_1(double z, double y, double loss) { (void)y, (void)loss; return -z; }
+
+static double k_squared_error(double a, double y) { return (a - y) * (a - y); }
+static double k_squared_error_0(double a, double y, double e) { (void)e; return 2.0 * (a - y); }
+static double k_squared_error_1(double a, double y, double e) { (void)e; return 2.0 * (y - a); }
+static double k_half_squared_error(double a, double y) { return 0.5 * ((a - y) * (a - y)); }
+static double k_half_squared_error_0(double a, double y, double e) { (void)e; return a - y; }
+static double k_half_squared_error_1(double a, double y, double e) { (void)e; return y - a; }
+
+static double k_hinge_loss(double s, double y) { return k_relu(1.0 - y * s); }
+
+static double
+k_hinge_loss_0(double s, double y, double loss)
+{
+    (void)s;
+    return -(y * k_step(loss));
+}
+
+static double
+k_hinge_loss_1(double s, double y, double loss)
+{
+    (void)y;
+    return -k_damped(s, k_step(loss));
+}
+
+/* Losses of a class, or of the share of every class, and the logits. */
+
+static int
+k_class_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    return k_softmax_takes(x, n, kind) && x[0] == floor(x[0]);
+}
+
+static double
+all_but(const double *share, Py_ssize_t n, Py_ssize_t own)
+{
+    double rest = 0.0;
+    for (Py_ssize_t i = 0, met = 0; i < n; i++) {
+        if (i != own) {
+            rest = met++ ? rest + share[i] : share[i];
+        }
+    }
+    return rest;
+}
+
+static double
+k_softmax_rest(const double *x, Py_ssize_t n, double *share) /* which entry, then the logits */
+{
+    k_shares(x + 1, n - 1, share + 1);
+    return all_but(share + 1, n - 1, (Py_ssize_t)x[0]);
+}
+
+static void
+k_softmax_rest_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *share)
+{
+    (void)kind;
+    Py_ssize_t own = (Py_ssize_t)x[0] + 1; /* the shares are there from the value */
+    double entry = share[own];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        share[i] = i == own ? -(entry * y) : entry * share[i];
+    }
+    share[0] = 0.0;
+}
+
+/* Return minus the logarithm of the share that the largest logit has. */
+static double
+surprisal_of_top(const double *x, Py_ssize_t n, double top)
+{
+    double rest = 0.0;
+    for (Py_ssize_t i = 0, skipped = 0; i < n; i++) {
+        if (x[i] == top && !skipped) {
+            skipped = 1;
+        }
+        else {
+            rest = rest + (x[i] == top ? 1.0 : exp(-(top - x[i])));
+        }
+    }
+    return k_log1p(rest);
+}
+
+static double below(double x, double top) { return x == top ? 0.0 : top - x; }
+
+static int is_none(double top) { return top != top || top == -Py_HUGE_VAL; }
+
+static double
+k_cross_entropy(const double *x, Py_ssize_t n, double *unused) /* which class, then the logits */
+{
+    (void)unused;
+    double top = k_maximum(x + 1, n - 1, NULL);
+    if (is_none(top)) {
+        return Py_NAN;
+    }
+    return below(x[1 + (Py_ssize_t)x[0]], top) + surprisal_of_top(x + 1, n - 1, top);
+}
+
+static void
+k_cross_entropy_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
+{
+    (void)y, (void)kind;
+    Py_ssize_t own = (Py_ssize_t)x[0];
+    k_shares(x + 1, n - 1, partial + 1);
+    partial[1 + own] = -all_but(partial + 1, n - 1, own);
+    partial[0] = 0.0;
+}
+
+static double
+k_soft_cross_entropy(const double *x, Py_ssize_t n, double *unused) /* shares, then logits */
+{
+    (void)unused;
+    Py_ssize_t m = n / 2;
+    const double *z = x + m;
+    double top = k_maximum(z, m, NULL), loss = 0.0;
+    double of_top = is_none(top) ? Py_NAN : surprisal_of_top(z, m, top);
+    for (Py_ssize_t i = 0; i < m; i++) {
+        double term = k_damped(below(z[i], top) + of_top, x[i]);
+        loss = i ? loss + term : term;
+    }
+    return loss;
+}
+
+enum { MOST_CLASSES = 256 }; /* of the loss above, whose partials need room; else the table does */
+
+static void
+all_but_one(const double *x, Py_ssize_t n, double *found)
+{
+    double before = 0.0, after = 0.0;
+    for (Py_ssize_t i = n - 1; i >= 0; i--) {
+        found[i] = after;
+        after = i == n - 1 ? x[i] : after + x[i];
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        found[i] = i == 0 ? found[i] : i == n - 1 ? before : before + found[i];
+        before = i == 0 ? x[i] : before + x[i];
+    }
+}
+
+static void
+k_soft_cross_entropy_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind,
+                       double *partial)
+{
+    (void)y, (void)kind;
+    Py_ssize_t m = n / 2;
+    const double *z = x + m;
+    double rests[MOST_CLASSES], others[MOST_CLASSES], *shares = partial + m;
+    double top = k_maximum(z, m, NULL);
+    double of_top = is_none(top) ? Py_NAN : surprisal_of_top(z, m, top);
+    k_shares(z, m, shares);
+    all_but_one(shares, m, rests);
+    all_but_one(x, m, others);
+    for (Py_ssize_t i = 0; i < m; i++) {
+        double surprisal = below(z[i], top) + of_top;
+        partial[i] = x[i] == 0.0 && surprisal == Py_HUGE_VAL ? 0.0 : surprisal;
+        partial[m + i] = others[i] * shares[i] - x[i] * rests[i];
+    }
+}
+
+static int
+k_soft_cross_entropy_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    (void)x, (void)kind;
+    return n % 2 == 0 && n <= 2 * MOST_CLASSES;
+}
+
 typedef struct {
     const char *name;
     struct {
@@ -1185,6 +1379,23 @@ static const Kernel kernels[N_KERNELS] = {
     [DOT] = {"dot"}, /* a function of its own, dot() */
     [SOFTMAX] = {"softmax", .variadic = {k_softmax, k_softmax_d, k_softmax_takes}},
     [LOGSUMEXP] = {"logsumexp", .variadic = {k_logsumexp, k_logsumexp_d, NULL}},
+    [SIGMOID_MINUS] = {"sigmoid_minus", .binary = {k_sigmoid_minus, {k_sigmoid_minus_0,
+                                                                     minus_one3}}},
+    [LOGISTIC_LOSS] = {"logistic_loss", .binary = {k_logistic_loss, {k_logistic_loss_0,
+                                                                     k_logistic_loss_1}}},
+    [SQUARED_ERROR] = {"squared_error", .binary = {k_squared_error, {k_squared_error_0,
+                                                                     k_squared_error_1}}},
+    [HALF_SQUARED_ERROR] = {"half_squared_error", .binary = {k_half_squared_error,
+                                                             {k_half_squared_error_0,
+                                                              k_half_squared_error_1}}},
+    [HINGE_LOSS] = {"hinge_loss", .binary = {k_hinge_loss, {k_hinge_loss_0, k_hinge_loss_1}}},
+    [SOFTMAX_REST] = {"softmax_rest", .variadic = {k_softmax_rest, k_softmax_rest_d,
+                                                   k_class_takes}},
+    [CROSS_ENTROPY] = {"cross_entropy", .variadic = {k_cross_entropy, k_cross_entropy_d,
+                                                     k_class_takes}},
+    [SOFT_CROSS_ENTROPY] = {"soft_cross_entropy", .variadic = {k_soft_cross_entropy,
+                                                               k_soft_cross_entropy_d,
+                                                               k_soft_cross_entropy_takes}},
 };
 
 /* --- terms --------------------------------------------------------------------------------- */

@@ -519,7 +519,7 @@ def _softmax_rest_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -
     return [-partial for partial in _softmax_partials(args, entry, linked)]
 
 
-softmax_rest: Primitive = primitive(  # 1 - softmax, which keeps its digits where that is almost 1
+softmax_rest = primitive(  # 1 - softmax, with its digits where that is almost 1
     "softmax_rest", floats.softmax_rest, variadic=_softmax_rest_partials,
     array=arrays.softmax_rest, analytic=analytic.softmax_rest,
     takes=_is_entry, latex=lambda args: f"1 - {_softmax_latex(args)}", precedence=1,
