@@ -19,24 +19,24 @@ HERE = Path(__file__).parent
 PRIMITIVES = """\
 # The primitives and their derivatives
 
-Made by `python docs/build.py` from the table in `chainrule/engine/table/rows.py`: the formulas are
-what the rows' own rules give when they are fed symbols. What happens at a kink, outside a domain or
-in a tail is written in the rows too; the conventions are listed below.
+This page is made by `python docs/build.py` from the table in `chainrule/engine/table/rows.py`: the
+formulas are what the rows' own rules give when they are called with symbols. What happens at a
+kink, outside a domain or in a tail is written in the rows too; the conventions are listed below.
 
 {table}
 ## Conventions
 
-The true derivative where there is one; else the minimum-norm subgradient; nan where the operation
-left its domain. The same in reverse, forward and higher-order mode.
+The derivative is the true one where there is one, otherwise the minimum-norm subgradient, and nan
+where the operation left its domain. It is the same in reverse, forward and higher-order mode.
 
 | at | value and derivative |
 |---|---|
 | `relu`, `abs` at 0 | 0; 0. At nan: nan |
 | `maximum`, `minimum` on a tie | 1/k each among k Values; 0 if tied with a constant |
 | `leaky_relu` at 0 | the slope |
-| `x**0` | 1; 0 at every order, also at 0 and nan |
+| `x**0` | 1; 0 at every order, even at 0 and nan |
 | `0**y`, both Values | y = 0: (0, 0); y = 0.5: (inf, 0); y = -1: (-inf, -inf) |
-| `(-2)**3`, both Values | (12, nan): no power with an exponent nearby is real |
+| `(-2)**3`, both Values | (12, nan): powers with exponents near 3 are not real |
 | `sqrt` at 0 and -0.0 | inf; below 0: nan |
 | `log`, `log2`, `log10` at 0 and -0.0 | -inf; inf; below 0: nan, nan |
 | `cbrt` at 0 and -0.0 | inf |
@@ -53,11 +53,11 @@ left its domain. The same in reverse, forward and higher-order mode.
 
 ## With NumPy
 
-The functions take arrays of numbers or of Values, element by element. So do NumPy's own of the same
-purpose: `np.exp(A)`, `np.hypot(A, B)`, `np.mean(A)`, `np.std(A)`, `A @ B`. Two of NumPy's never ask
-the Values in an array: `np.maximum(A, 0)` compares and keeps one of the two, so that a plain 0 may
-stand in the result and a tie has no subgradient, and `np.logaddexp(A, B)` is refused.
-`cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
+The functions take arrays of numbers or of Values, element by element. So do the
+corresponding functions of NumPy: `np.exp(A)`, `np.hypot(A, B)`, `np.mean(A)`, `np.std(A)`, `A @ B`.
+Two of NumPy's functions never ask the Values in an array: `np.maximum(A, 0)` compares and keeps one
+of the two, so a plain 0 may be in the result and a tie has no subgradient; and `np.logaddexp(A, B)`
+is refused. `cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
 """
 
 

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     array: Callable[..., Any] | None
     analytic: Callable[..., complex] | None
     selects: Callable[..., int] | None
+    takes: Callable[..., bool] | None
     latex: str | Callable[[Sequence[str]], str] | None
     precedence: int
     binds: Sequence[int] | None
