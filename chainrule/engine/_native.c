@@ -1190,13 +1190,14 @@ k_class_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
 static double
 all_but(const double *share, Py_ssize_t n, Py_ssize_t own)
 {
-    double rest = 0.0;
-    for (Py_ssize_t i = 0, met = 0; i < n; i++) {
-        if (i != own) {
-            rest = met++ ? rest + share[i] : share[i];
-        }
+    double before = 0.0, after = 0.0;
+    for (Py_ssize_t i = 0; i < own; i++) {
+        before = i ? before + share[i] : share[i];
     }
-    return rest;
+    for (Py_ssize_t i = n - 1; i > own; i--) {
+        after = i < n - 1 ? after + share[i] : share[i];
+    }
+    return own == 0 ? after : own == n - 1 ? before : before + after;
 }
 
 static double

@@ -269,9 +269,9 @@ def hinge_loss(s: float, y: float) -> float:
 def softmax_rest(k: float, *xs: float) -> float:
     if k not in range(len(xs)):
         return nan
-    shares = softmax(xs)
-    del shares[int(k)]
-    return total(*shares) if shares else 0.0
+    shares, own = softmax(xs), int(k)
+    sides = [side for side in (shares[:own], shares[:own:-1]) if side]  # added up from the outside
+    return total(*(total(*side) for side in sides)) if sides else 0.0
 
 
 def surprisals(zs: Sequence[float]) -> list[float]:

@@ -507,7 +507,10 @@ hinge_loss = primitive(  # 0 where the margin y s is exactly 1, as relu at 0
 
 
 def _all_but_one(xs: Sequence[Any]) -> list[Any]:
-    """Return for each of *xs* the sum of the others, without subtracting it from that of all."""
+    """Return for each of *xs* the sum of the others, without subtracting it from that of all.
+
+    Both sides are added up from the outside, as in ``softmax_rest``.
+    """
     before = list(accumulate(xs[:-1]))
     after = list(accumulate(xs[:0:-1]))[::-1]
     inner = [a + b for a, b in zip(before[:-1], after[1:], strict=True)]
@@ -515,8 +518,10 @@ def _all_but_one(xs: Sequence[Any]) -> list[Any]:
 
 
 def _softmax_rest_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
-    entry = softmax_entry(*args)
-    return [-partial for partial in _softmax_partials(args, entry, linked)]
+    k, *zs = args
+    shares = softmax_of(zs)
+    own = shares[int(k)]
+    return [-(own * y) if i - 1 == k else own * shares[i - 1] for i in linked]
 
 
 softmax_rest = primitive(  # 1 - softmax, with its digits where that is almost 1
