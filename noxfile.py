@@ -89,6 +89,8 @@ def docs(session: nox.Session) -> None:
     """The generated pages say what the code says now, and all pages render."""
     session.install("-e", ".[test]")
     session.run("python", "docs/build.py", "--check")
+    session.run("python", "tools/stubs.py", "--check")
+    session.run("python", "tools/kernels.py", "--check")
     session.run("python", "-m", "pytest", "tests/docs", "docs", "README.md")
 
 

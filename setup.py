@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
@@ -26,8 +27,11 @@ def native_core() -> list[Extension]:
     # Contraction to fused multiply-add would round differently from Python's own floats.
     options = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off"]
     core = Extension(
-        "chainrule.engine._native",
-        ["chainrule/engine/_native.c"],
+        "chainrule.engine.native._core",
+        ["chainrule/engine/native/core.c"],
+        depends=sorted(
+            map(str, Path("chainrule/engine/native").glob("*.h"))
+        ),  # and so in the source archive
         extra_compile_args=options,
         optional=True,
     )

@@ -25,7 +25,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.engine import value, vectors
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 from chainrule.engine.sweeps import topological_order
 
 

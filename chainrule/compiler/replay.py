@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from ..engine import modes, primitives
-from ..engine._extension import native
 from ..engine.backend import Value
+from ..engine.native import core as native
 from ..engine.primitives import Primitive
 from ..engine.vectors import read_grads
 from .columns import Columns

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from ..engine import primitives
-from ..engine._extension import native
 from ..engine.backend import Value
 from ..engine.modes import TraceError
+from ..engine.native import core as native
 from ..engine.primitives import Primitive
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]

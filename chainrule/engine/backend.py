@@ -1,4 +1,4 @@
-"""Which ``Value`` this process uses: the one in C where it was built, else the reference."""
+"""The choice of ``Value`` for this process: the class in C if it was built, else the reference."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 from . import table, value
-from ._extension import native
 from .methods import add_to
+from .native import core
 
-if TYPE_CHECKING or native is None:
+if TYPE_CHECKING or core is None:
     from .value import Value, make_node
 
     backend = "python"
 else:
-    native.connect(table, value)
-    Value, make_node = native.Value, native.make_node
-    Value.__name__ = "Value"  # else the interpreter's messages would say chainrule.Value
+    core.connect(table, value)
+    Value, make_node = core.Value, core.make_node
+    Value.__name__ = "Value"  # otherwise the interpreter's messages would say chainrule.Value
     Value.__doc__ = value.Value.__doc__
-    # Copied, not inherited: every class written in Python makes its heirs collectable.
+    # Copied, not inherited: a subclass of a class written in Python is tracked by the collector.
     for name, behaviour in vars(value.Common).items():
         if isinstance(behaviour, (FunctionType, property)):
             setattr(Value, name, behaviour)

@@ -1,8 +1,8 @@
-"""Copying and pickling of graphs, however deep, as one node is copied: by its contents.
+"""Copying and pickling of graphs of any depth.
 
-A node refers to its parents, so the obvious reducer would recurse once per level.  Here all of its
-ancestors come before it, oldest first: ``deepcopy`` goes through them in a loop, and to ``pickle``
-a node takes along an iterator over them.  Each is then met while all its parents are known already,
+A node refers to its parents, so the obvious reducer would recurse once per level.  Here a node's
+ancestors are handled before it, oldest first: ``deepcopy`` goes through them in a loop, and a node
+that is pickled brings an iterator over them.  When a node's turn comes, all its parents are known,
 so nothing recurses, and a node that several roots share stays shared.
 """
 
@@ -19,7 +19,10 @@ from .backend import Value, make_node
 from .sweeps import topological_order
 from .table import Primitive
 
-_ALTERED = "what was stored was altered, or its operation is another one now"
+_ALTERED = (
+    "expected contents as chainrule stores them: the data were altered, or the operation was "
+    "redefined, so store the graph again"
+)
 
 
 class _Ancestors(list[Value]):
@@ -27,7 +30,7 @@ class _Ancestors(list[Value]):
 
 
 class _Announced(threading.local):
-    """The nodes an iterator has just handed out: their parents need no announcing again."""
+    """The nodes that an iterator has just yielded: their parents need not be announced again."""
 
     def __init__(self) -> None:
         self.ids: set[int] = set()
@@ -48,7 +51,7 @@ def _ancestors_of(node: Value) -> Iterator[Value]:
 
 def _contents(node: Value) -> tuple[Any, ...]:
     modes.refuse_while_tracing(
-        "copying a Value in a function that is compiled would fix its number for all examples: "
+        "copying a Value in a compiled function would fix its number for all examples: "
         "use the Value itself"
     )
     grad = node.grad if node.has_grad else None
@@ -83,7 +86,7 @@ def _reduce(node: Value) -> tuple[Any, ...]:
 
 
 class _Bundle:
-    """Stands for the ancestors of *node* in a reduction; restores as a list of them."""
+    """A stand-in for the ancestors of *node* in a reduction; it is restored as a list of them."""
 
     def __init__(self, node: Value) -> None:
         self.node = node
@@ -107,25 +110,25 @@ def _check(
     grad: Any = None,
     label: Any = "",
 ) -> None:
-    """Raise ValueError unless *row* can have made a node of these contents.
+    """Raise ValueError unless *row* can have made a node with these contents.
 
-    They come from a file, and what the engine and the compiler do relies on them.
+    The contents come from a file, and the engine and the compiler rely on them.
     """
     tuples = {tuple}.issuperset(map(type, (operands, parents, partials)))
     numbers = (data, *partials, *(() if grad is None else (grad,))) if tuples else ()
     if not (tuples and {float}.issuperset(map(type, numbers)) and type(label) is str):
-        raise ValueError(f"a Value restored: {_ALTERED}: numbers or texts of another type")
+        raise ValueError(f"restoring a Value: numbers or texts have the wrong type; {_ALTERED}")
     if len(partials) != len(parents) or not _stand_in(parents, operands):
-        raise ValueError(f"a Value restored: {_ALTERED}: parents that are not its operands")
+        raise ValueError(f"restoring a Value: its parents are not its operands; {_ALTERED}")
     if row is None:
         if operands:
-            raise ValueError(f"a Value restored: {_ALTERED}: operands without an operation")
+            raise ValueError(f"restoring a Value: operands without an operation; {_ALTERED}")
     elif not isinstance(row, Primitive) or not row.could_take(operands):
-        raise ValueError(f"a Value restored: {_ALTERED}: {row!r} of operands that it cannot have")
+        raise ValueError(f"restoring a Value: {row!r} cannot have its operands; {_ALTERED}")
 
 
 def _stand_in(parents: tuple[Any, ...], operands: tuple[Any, ...]) -> bool:
-    """Return whether *operands* are Values and floats, and *parents* some of them, in order."""
+    """Return whether *operands* are Values and floats, with *parents* among them, in order."""
     if not {Value, float}.issuperset(map(type, operands)):
         return False
     rest = iter(operands)

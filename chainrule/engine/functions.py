@@ -1,7 +1,7 @@
-"""The functions that users call, handed on from the table: this is what makes a row public.
+"""The functions that users call, re-exported from the table: a row listed here is public.
 
-Each is ``chainrule.<name>``; those of one argument are methods of a Value too, also under NumPy's
-name.
+Each is ``chainrule.<name>``; functions of one argument are methods of a Value too, also under
+NumPy's name.
 """
 
 from .table import rows as _rows

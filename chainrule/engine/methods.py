@@ -1,8 +1,8 @@
 """The functions of one argument as methods, as other Value classes have them: ``v.tanh()``.
 
-They are read off ``functions``, under NumPy's names too, because NumPy asks what stands in an array
-of objects for a method of the name of its own function: ``np.arctan(array)`` calls ``v.arctan()``.
-For type checkers they are written out in ``methods.pyi``, by ``tools/stubs.py``.
+They are taken from ``functions``, under NumPy's names too: in an array of objects, NumPy calls the
+method with the name of its own function, so ``np.arctan(array)`` calls ``v.arctan()``.  For type
+checkers ``tools/stubs.py`` writes them out in ``methods.pyi``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .table import Primitive
 
 
 def names() -> dict[str, Primitive]:
-    """Return the functions of one argument by the names of their methods."""
+    """Return the functions of one argument, by the names of their methods."""
     found = {
         name: row
         for name, row in vars(functions).items()
@@ -28,7 +28,7 @@ def names() -> dict[str, Primitive]:
 
 
 class Methods:
-    """A method for each function of one argument."""
+    """The methods: one for each function of one argument."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""What is switched on around the code that builds a graph: ``no_grad`` and ``detect_anomaly``.
+"""Modes, which change how a block of code builds its graph: ``no_grad`` and ``detect_anomaly``.
 
 A mode belongs to the thread (or asynchronous task) that entered it.  ``active`` has an entry for
-each mode entered anywhere, so that building a node costs one test of a list while it is empty.
+each mode entered anywhere, so while no mode is on, a new node costs only one test of an empty list.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from ._extension import native
+from .native import core
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Rule(Protocol):
-    """What certain numbers must be, such as the targets of a loss."""
+    """A condition on certain numbers, such as the targets of a loss."""
 
     def holds(self, numbers: Any, /) -> Any:
-        """Return whether the rule holds of *numbers*: an array with a row for each of them."""
+        """Return whether the rule holds for *numbers*: an array with a row for each of them."""
 
     def error(self, numbers: Sequence[float], /) -> Exception:
-        """Return what to raise for *numbers* of which it does not hold."""
+        """Return the exception to raise for *numbers* that break the rule."""
 
 
 Demands = dict[Rule, list[Any]]
-"""The Values whose data must keep a rule, for whatever their graph is run on."""
+"""The Values whose data must keep a rule, whatever data their graph is run on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The switches that a node looks at while it is made, and the mode to return to."""
+    """The switches that are read when a node is made, and the mode to return to."""
 
     linking: bool = True
     watching: bool = False
     demands: Demands | None = None
-    """Of a graph that shall serve for other data as well: what the data must be."""
+    """What the data must be, for a graph that is to run on other data too; else None."""
     inputs: frozenset[Any] = frozenset()
-    """Of such a graph, the Values that stand for what it is given: numbers, if it were called."""
+    """The inputs of such a graph: Values in place of the numbers that a plain call would have."""
     outer: Mode | None = None
 
     @property
     def tracing(self) -> bool:
-        """Whether the graph under construction shall serve for other data as well."""
+        """Whether the graph under construction is to run on other data too."""
         return self.demands is not None
 
 
 _OFF = Mode()
 _mode: ContextVar[Mode] = ContextVar("chainrule_mode", default=_OFF)
-active: list[int] = [] if native is None else native.entered_modes
-"""The threads that entered a mode and have not left it, as often as that holds.
+active: list[int] = [] if core is None else core.entered_modes
+"""The threads inside a mode, once for each mode that they entered and have not left.
 
-Entries come and go in one step each, without a lock: the holder of one could be interrupted by a
-signal handler or a finalizer that enters a mode as well, or be missing in a forked process.
+Each entry is added and removed in one step, without a lock: the holder of a lock could be
+interrupted by a signal handler or a finalizer that enters a mode too, or be gone after a fork.
 """
 
 
@@ -71,7 +71,7 @@ def _forget_one() -> None:
     try:
         active.remove(threading.get_ident())
     except ValueError:  # entered in another thread
-        with contextlib.suppress(IndexError):  # which a fork left behind
+        with contextlib.suppress(IndexError):  # a fork left none behind
             active.pop()
 
 
@@ -85,7 +85,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Switched(contextlib.ContextDecorator):
-    """The block, or every call of the function, that it is put around runs in another mode."""
+    """A context manager and decorator: its block, or its function, runs in another mode."""
 
     def __init__(self, **switches: Any) -> None:
         self._switches = switches
@@ -93,8 +93,8 @@ class _Switched(contextlib.ContextDecorator):
     def __enter__(self) -> None:
         if not self._switches.get("linking", True):
             refuse_while_tracing(
-                "no_grad() in a function that is compiled would fix the numbers of one example for "
-                "all: leave it out, derivatives are computed only when they are asked for"
+                "no_grad() in a compiled function would fix the numbers of one example for all: "
+                "leave it out, derivatives are computed only when you ask for them"
             )
         outer = _mode.get()
         active.append(threading.get_ident())
@@ -108,37 +108,37 @@ class _Switched(contextlib.ContextDecorator):
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise TypeError(
                 f"{function.__name__} is a generator or coroutine: its body runs after the call, "
-                "out of a decorator's reach; write the with statement inside it"
+                "where a decorator cannot reach it; write the with statement inside it"
             )
         return super().__call__(function)
 
 
 def recording() -> contextlib.AbstractContextManager[None]:
-    """Record a graph in this block, also inside ``no_grad``: what a transform does for itself."""
+    """Record a graph in this block even inside ``no_grad``, as a transform needs to."""
     return contextlib.nullcontext() if current().linking else _Switched(linking=True)
 
 
 def suspended() -> contextlib.AbstractContextManager[None]:
-    """Make nodes in this block exactly as they are told to be made: what copying does."""
+    """Switch all modes off in this block, as copying needs: nodes get exactly their contents."""
     if current() is _OFF:
         return contextlib.nullcontext()
     return _Switched(linking=True, watching=False)
 
 
 def tracing(demands: Demands, inputs: Iterable[Any] = ()) -> _Switched:
-    """Record a graph that stands for other data as well: choosing by data raises TraceError.
+    """Record a graph that is to run on other data too: choosing by data raises TraceError.
 
-    What the data must be is added to *demands* by whatever depends on it; *inputs* are the Values
-    in whose place the other data come.
+    Whatever depends on a property of the data adds it to *demands*.  The other data will take the
+    place of the Values *inputs*.
     """
     return _Switched(linking=True, demands=demands, inputs=frozenset(inputs))
 
 
 def demand(rule: Rule, values: Sequence[Any]) -> None:
-    """Have *rule* tested, wherever the graph under construction is run, on the data of *values*.
+    """Have *rule* tested on the data of *values* whenever the graph under construction is run.
 
-    Only where :func:`tracing` is on; else the numbers are at hand, and the caller tests them.  Of
-    rules that are equal, all values are tested together.
+    This does something only while :func:`tracing` is on; otherwise the numbers are known, and the
+    caller tests them.  The values of equal rules are tested together.
     """
     demands = current().demands
     assert demands is not None
@@ -170,8 +170,8 @@ def no_grad() -> _Switched:
     >>> y.data, y.parents
     (9.0, ())
 
-    A derivative that is asked for inside, by ``grad`` and its relatives, is still right; it comes
-    without a graph of its own.
+    ``grad`` and its relatives still return the right derivative inside, but without a graph of its
+    own.
 
     As with every ``with`` statement in Python, Ctrl-C in the very moment of entering or leaving may
     leave the mode on for this thread: whoever goes on after a KeyboardInterrupt, in a notebook say,
@@ -183,8 +183,8 @@ def no_grad() -> _Switched:
 def detect_anomaly() -> _Switched:
     """Raise AnomalyError as soon as a value or a gradient is infinite or nan.
 
-    The message names the operation, its operands and the source line that made the node.  Slower:
-    every node notes where it was made.
+    The message names the operation, its operands and the source line that made the node.  This is
+    slower, because every node notes where it was made.
 
     >>> import chainrule as cr
     >>> with cr.detect_anomaly():

@@ -1,9 +1,9 @@
-"""The two sweeps over a graph that is recorded in order to be run on other data as well.
+"""The two sweeps over a graph that will be run on other data too.
 
-They differ from those of ``sweeps`` in one thing: what was chosen for the data at hand is not what
-will be chosen for other data.  So every operand that may be chosen is followed, and each carries
-the condition under which it is: a derivative is ``where(condition, derivative, 0.0)``, in which the
-branch that is not chosen has no part, however infinite it is.
+They differ from those of ``sweeps`` in one point: other data may choose other operands than the
+data at hand did.  So the sweeps follow every operand that may be chosen, together with the
+condition under which it is chosen: a derivative is ``where(condition, derivative, 0.0)``, so that a
+branch that is not chosen contributes nothing, even if it is infinite.
 
 A condition is None for "always", or a Value that is 0.0 where it does not hold.
 """
@@ -83,7 +83,7 @@ class _Sweep:
 
     @staticmethod
     def _below(outputs: Iterable[Node], first: int) -> list[Node]:
-        """Return what *outputs* are computed from, no older than number *first*, operands first."""
+        """Return the nodes from number *first* on that *outputs* depend on, operands first."""
         nodes = list(dict.fromkeys(outputs))
         seen = set(nodes)
         for node in nodes:  # grows while it is read
@@ -94,7 +94,7 @@ class _Sweep:
         return sorted(nodes, key=attrgetter("serial"))
 
     def edges(self, node: Node) -> list[tuple[Node, Condition, Any]]:
-        """Return the operands of *node* that vary, when each of them counts, and its partial."""
+        """Return the operands of *node* that vary, each with its condition and its partial."""
         row, operands = node.primitive, node.operands
         if row is None:
             return []
@@ -117,7 +117,7 @@ class _Sweep:
         return [(operands[i], None, partials[i]) for i in places]
 
     def _chosen(self, row: Primitive, operands: tuple[Any, ...]) -> list[tuple[int, Condition]]:
-        """Return the operands that *row* may copy, and when it copies them."""
+        """Return the operands that *row* may copy, each with its condition."""
         if row is where:
             condition = operands[0]
             if _is_value(condition):
@@ -130,12 +130,12 @@ class _Sweep:
             position = position_of(row)(*operands)
             return [(i, equal(position, float(i))) for i in range(len(operands))]
         assert row.selects is not None
-        return [(row.selects(*operands), None)]  # by a plain number: it stays as it is
+        return [(row.selects(*operands), None)]  # chosen by a plain number, so for all data
 
     def _is_number(self, node: Node) -> bool:
-        """Return whether *node* would be a number if the function were called with numbers.
+        """Return whether *node* would be a plain number if the function were called with numbers.
 
-        Of these a tie has no derivative.
+        On a tie with one, there is no derivative.
         """
         inputs, known = modes.current().inputs, self._numbers
         waiting = [node]
@@ -166,7 +166,7 @@ class _Sweep:
         return self._opposite[condition]
 
     def both(self, a: Condition, b: Condition) -> Condition:
-        """Return the condition that *a* and *b* hold."""
+        """Return the condition that both *a* and *b* hold."""
         if a is None or a is b:
             return b
         if b is None:
@@ -190,11 +190,11 @@ class _Sweep:
         return x if condition is None else where(condition, x, 0.0)
 
     def total(self, terms: list[tuple[Condition, Any]]) -> tuple[Condition, Any]:
-        """Return when any of *terms* is there, and the sum of those that are."""
+        """Return the condition that any of *terms* is present, and the sum of those present."""
         reached = functools.reduce(self._either, [condition for condition, _ in terms])
         total = None
         for condition, term in terms:
-            # Within one branch nothing need be masked: the branch is, where it ends.
+            # Nothing needs a mask inside one branch: the branch as a whole is masked at its end.
             x = term if condition is reached else self.masked(condition, term)
             total = x if total is None else total + x
         return reached, total
@@ -205,7 +205,7 @@ def _is_value(x: Any) -> bool:
 
 
 def _differentiable(node: Node) -> list[Node]:
-    """Return the operands of *node* with respect to which it has a derivative, for some data."""
+    """Return the operands with respect to which *node* has a derivative for some data."""
     row = node.primitive
     if row is None:
         return []

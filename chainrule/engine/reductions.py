@@ -1,4 +1,4 @@
-"""Sums and normalisers of many numbers, each a single node however many terms it has.
+"""Sums and normalisers of many numbers: each is a single node, however many terms it has.
 
 They take any iterable of numbers or Values, or a NumPy array of either.
 """
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import modes, primitives
-from ._extension import native
+from .native import core
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,13 +29,13 @@ def _terms(values: Iterable[Any], name: str) -> list[Any]:
 
 
 def _published(signature: str) -> Callable[[_F], _F]:
-    """Put the native core's entry before a function, which it asks where C does not know better."""
+    """Put the native core's entry in front of a function, which it calls when C cannot help."""
 
     def publish(function: _F) -> _F:
-        if native is None:
+        if core is None:
             return function
         doc = f"{function.__name__}({signature})\n--\n\n{function.__doc__}"
-        return native.published(function, doc)  # type: ignore[no-any-return]
+        return core.published(function, doc)  # type: ignore[no-any-return]
 
     return publish
 
@@ -56,7 +56,7 @@ def sum(values: Iterable[Any]) -> Any:
     >>> total.data, len(total.parents)
     (6.0, 2)
 
-    Terms are added from left to right, on every version of Python alike.
+    Terms are added from left to right, on every version of Python.
     """
     terms = _terms(values, "sum")
     return primitives.add_up(*terms) if terms else 0.0
@@ -85,7 +85,7 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     >>> z.data, z.partials
     (1.0, (-1.0, -2.0, 1.0))
 
-    The parents are those of the weights, then of the inputs, then of the bias, that are Values.
+    The parents are the Values among the weights, then among the inputs, then the bias.
     """
     weights, inputs = _terms(weights, "dot"), _terms(inputs, "dot")
     if len(weights) != len(inputs):
@@ -97,10 +97,10 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
 
 
 def softmax(values: Iterable[Any]) -> Any:
-    """Return exp(v_k) / sum_j exp(v_j) for each k, a node each; ValueError if there are none.
+    """Return exp(v_k) / sum_j exp(v_j) for each k, one node each; ValueError if there are none.
 
-    A list, or an array where an array was given.  Stable: adding a constant to all *values* changes
-    nothing, however large it is.
+    The result is a list, or an array if an array was given.  It is stable: adding a constant to all
+    *values* changes nothing, however large it is.
 
     >>> import chainrule as cr
     >>> cr.softmax([1000.0, 1000.0])
@@ -129,7 +129,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
 
 @dataclass(frozen=True)
 class _RowNumber:
-    """The rule that an index into a table of *count* rows keeps."""
+    """The rule for an index into a table of *count* rows."""
 
     count: int
 
@@ -138,22 +138,22 @@ class _RowNumber:
 
     def error(self, index: Sequence[float]) -> Exception:
         wrong = next(i for i in index if not self.holds(i))
-        return IndexError(f"take: no row {wrong:g} in a table of {self.count}")
+        return IndexError(f"take: there is no row {wrong:g} in a table of {self.count}")
 
 
 def take(table: Sequence[Any], index: Any) -> Any:
     """Return ``table[index]``: one number of a sequence, one row of a sequence of rows, or deeper.
 
-    With a whole number for an index it is just that, and makes no node.  Inside a function that is
-    compiled the index may be one of its inputs: then each number of the row is a node, and the
-    compiled program gathers the rows of a whole batch at once.
+    If *index* is a whole number, it is exactly that, and makes no node.  Inside a compiled function
+    the index may be one of the inputs: then each number of the row is a node, and the compiled
+    program gathers the rows of a whole batch at once.
 
     >>> import chainrule as cr
     >>> embedding = [[cr.Value(0.1), cr.Value(0.2)], [cr.Value(0.3), cr.Value(0.4)]]
     >>> [v.data for v in take(embedding, 1)]
     [0.3, 0.4]
 
-    IndexError if there is no such row, which holds for every index below 0 too.
+    IndexError if there is no such row; every index below 0 counts as missing.
     """
     rows = list(table)
     rule = _RowNumber(len(rows))
@@ -169,7 +169,7 @@ def take(table: Sequence[Any], index: Any) -> Any:
 
 
 def _taken(index: Any, rows: Sequence[Any]) -> Any:
-    """Return the row that a Value selects, with a node for each of its numbers."""
+    """Return the row that a Value selects, one node for each of its numbers."""
     first = rows[0]
     if not isinstance(first, (list, tuple, np.ndarray)):
         return primitives.take_entry(index, *rows)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from ._extension import native
+from .native import core
 from .table import as_float
 
 Node = Any
@@ -27,8 +27,8 @@ _PIECE = 2**16  # nodes that are entered in one call, in which nobody looks for 
 def linked_partials(node: Node) -> Sequence[Any]:
     """Return the partials of *node* as Values, computed from its operands by the table's rule.
 
-    They equal the stored ones in number, and can be differentiated again.  RuntimeError where they
-    do not, because the data of a leaf was written since *node* was made.
+    Their numbers equal the stored ones, and they can be differentiated again.  RuntimeError if the
+    numbers differ, because the data of a leaf was written after *node* was made.
     """
     stored: tuple[float, ...] = node.partials
     row, operands = node.primitive, node.operands
@@ -52,9 +52,9 @@ def linked_partials(node: Node) -> Sequence[Any]:
 
 
 def topological_order(outputs: Iterable[Node]) -> list[Node]:
-    """Return *outputs* and all that they depend on, every parent before its children."""
+    """Return *outputs* and everything they depend on, every parent before its children."""
     nodes = list(dict.fromkeys(outputs))
-    if native is not None and (order := native.topological_order(tuple(nodes))) is not None:
+    if core is not None and (order := core.topological_order(tuple(nodes))) is not None:
         return order  # type: ignore[no-any-return]
     seen = set(nodes)
     for node in nodes:  # grows while it is read
@@ -68,11 +68,11 @@ def topological_order(outputs: Iterable[Node]) -> list[Node]:
 def paths(inputs: Iterable[Node], outputs: Iterable[Node]) -> list[Node]:
     """Return the nodes on the paths from *inputs* to *outputs*, every parent before its children.
 
-    What depends on an input is younger than it.  So what is older than all of them is not looked
-    at: the cost is that of the graph made since, however large the one it stands on.
+    A node that depends on an input is younger than the input.  So nodes older than all inputs are
+    not visited: the cost is that of the graph made since, however large the graph below it is.
     """
     inputs, todo = tuple(inputs), list(outputs)
-    if native is not None and (order := native.paths(inputs, tuple(todo))) is not None:
+    if core is not None and (order := core.paths(inputs, tuple(todo))) is not None:
         return order  # type: ignore[no-any-return]
     since = min([node.serial for node in inputs], default=math.inf)
     younger: set[Node] = set()
@@ -91,7 +91,7 @@ def paths(inputs: Iterable[Node], outputs: Iterable[Node]) -> list[Node]:
 
 
 class _Nothing:
-    """An empty sum that leaves no ``0.0 +`` behind in a graph of adjoints."""
+    """An empty sum that does not leave a ``0.0 +`` behind in a graph of adjoints."""
 
     def __add__(self, term: Any) -> Any:
         return term
@@ -132,8 +132,8 @@ def pushforward(
 ) -> dict[Node, Any]:
     """Return the tangent of every node between *inputs* (node: tangent) and *outputs*.
 
-    The tangent of v is sum over inputs x of dv/dx * tangent(x).  A node that no input reaches has
-    no entry, rather than 0: an infinite partial on its way would turn that into nan.
+    The tangent of v is sum over inputs x of dv/dx * tangent(x).  A node that depends on no input
+    has no entry rather than a 0, because an infinite partial on the way would turn the 0 into nan.
     """
     tangents: dict[Node, Any] = dict(inputs)
     for node in paths(inputs, outputs):

@@ -1,9 +1,9 @@
-"""Functions of functions: ``grad`` and its relatives, all made of the two sweeps.
+"""Transforms: ``grad`` and its relatives, functions of functions made of the two sweeps.
 
-An argument may be a number, a Value, a NumPy array, or a list, tuple or dict of those, nested;
-derivatives come back in the same shape.  Numbers in give numbers out.  Given Values, or called
-inside a function that is itself being differentiated, a transform answers with Values linked to
-them, so transforms nest in any order and depth.
+An argument may be a number, a Value, a NumPy array, or a nested list, tuple or dict of those; the
+derivatives have the same structure.  From numbers a transform computes numbers.  If it is given
+Values, or is called inside a function that is itself being differentiated, it returns Values linked
+to them, so transforms nest in any order and to any depth.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Function = Callable[..., Any]
 
 
 class _Scope:
-    """A differentiation under way: its variables, and what is known to depend on them.
+    """A differentiation in progress: its variables, and which nodes are known to depend on them.
 
-    Known of a node, by its serial number, is whether it depends on a variable of this scope or of
-    one around it.  So however often the runs inside ask, every node made here is looked at once.
+    For each node, by its serial number, the scope knows whether the node depends on a variable of
+    this scope or of one around it.  So every node is visited once, however often it is asked about.
     """
 
     __slots__ = ("around", "known", "since")
@@ -49,7 +49,7 @@ class _Scope:
         self.since = min(self.known)
 
     def reaches(self, node: Value) -> bool:
-        """Return whether *node* depends on a variable, directly or by way of others."""
+        """Return whether *node* depends on a variable, directly or through other nodes."""
         self._look_at([node])
         return self._knows(node)
 
@@ -76,7 +76,7 @@ class _Scope:
         return scope is not None and scope.known.get(node.serial, False)
 
 
-# The innermost differentiation that is under way around this point of the program.
+# The innermost differentiation in progress at this point of the program.
 _enclosing: ContextVar[_Scope | None] = ContextVar("chainrule_enclosing", default=None)
 
 
@@ -95,8 +95,8 @@ def _leaves(structure: Any) -> list[Any]:
 
 
 def _like(structure: Any, leaves: Iterator[Any]) -> Any:
-    """Return a structure shaped as *structure* with the next of *leaves* in it."""
-    if isinstance(structure, np.ndarray) and structure.ndim:  # of no dimensions it is a number
+    """Return a structure shaped like *structure*, filled with the next of *leaves*."""
+    if isinstance(structure, np.ndarray) and structure.ndim:  # a 0-d array is a number
         return _array([next(leaves) for _ in range(structure.size)], structure.shape)
     if isinstance(structure, dict):
         return {key: _like(part, leaves) for key, part in structure.items()}
@@ -117,8 +117,8 @@ def _array(leaves: list[Any], shape: tuple[int, ...]) -> Any:
 def _check(function: Any) -> None:
     if not callable(function):
         raise TypeError(
-            f"expected a function to differentiate, not {function!r:.80}; for a graph that is "
-            "there already call backward(), or gradients(output, inputs)"
+            f"expected a function to differentiate, not {function!r:.80}; for an existing graph "
+            "call backward(), or gradients(output, inputs)"
         )
 
 
@@ -139,7 +139,7 @@ class _Run:
         name = getattr(function, "__name__", "function")
         self.primals = [args[i] for i in argnums]
         given = _leaves(self.primals)
-        # Not a Value itself is varied but a copy linked to it: in f(v, v) the arguments differ.
+        # A copy linked to the Value is varied, not the Value: in f(v, v) the arguments differ.
         self.variables = [
             identity(x) if isinstance(x, Value) else Value(as_float(x, f"argument of {name}"))
             for x in given
@@ -156,7 +156,7 @@ class _Run:
             if not isinstance(output, Value):
                 as_float(output, f"result of {name}")
         nodes = [output for output in self.outputs if isinstance(output, Value)]
-        # A graph that is recorded may reach its inputs in any way, not only through *given*.
+        # A recorded graph may reach its inputs in any way, not only through *given*.
         self.linked = (
             modes.current().tracing
             or any(isinstance(x, Value) for x in given)
@@ -165,7 +165,7 @@ class _Run:
         self.partials_of = linked_partials if self.linked else stored_partials
 
     def _captured(self, nodes: Iterable[Value]) -> Iterator[Value]:
-        """Yield what *nodes*, outputs of this run, depend on and was there before it."""
+        """Yield the older nodes, made before this run, that its outputs *nodes* depend on."""
         since = self.variables[0].serial if self.variables else math.inf
         seen: set[Value] = set()
         todo = list(nodes)
@@ -179,7 +179,7 @@ class _Run:
                     todo += node.parents
 
     def scalar(self) -> Any:
-        """Return the one output; TypeError if there are more."""
+        """Return the only output; TypeError if there are more."""
         if isinstance(self.result, (list, tuple, dict)) or len(self.outputs) != 1:
             raise TypeError(
                 f"the gradient of {self.name} needs one number as its result, not "
@@ -188,7 +188,7 @@ class _Run:
         return self.outputs[0]
 
     def value(self) -> Any:
-        """Return the function's result with numbers, or linked Values, in it."""
+        """Return the function's result, with numbers or linked Values in it."""
         return _like(self.result, iter(self._finished(self.outputs, ())))
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
@@ -214,7 +214,7 @@ class _Run:
         return self._finished(found, tangents)
 
     def _finished(self, found: Iterable[Any], directions: Iterable[Any]) -> list[Any]:
-        """Return what was *found* as Values where the caller may differentiate again."""
+        """Return what was *found*, as Values if the caller may differentiate again."""
         if self.linked or any(isinstance(x, Value) for x in directions):
             linking = modes.current().linking
             return [x if isinstance(x, Value) and linking else Value(_number(x)) for x in found]
@@ -235,7 +235,7 @@ def _differentiating(scope: _Scope | None) -> Iterator[None]:
 
 
 def _is_zero(x: Any) -> bool:
-    # An exact zero is no tangent at all: it must not meet an infinite partial and become nan.
+    # An exact zero is dropped: multiplied by an infinite partial it would become nan.
     return isinstance(x, float) and x == 0.0
 
 
@@ -295,7 +295,7 @@ def _is_sequence(x: Any) -> bool:
 
 
 def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """Return a function giving both the value of *function* and its gradient.
+    """Return a function that computes the value of *function* and its gradient.
 
     >>> import chainrule as cr
     >>> cr.value_and_grad(lambda x: x**3)(2.0)
@@ -325,8 +325,9 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> cr.grad(lambda w, b: w[0] * 3 + w[1] * b, argnums=(0, 1))([1.0, 2.0], 5.0)
     ([3.0, 5.0], 2.0)
 
-    *argnums* counts from 0; a sequence of positions gives a tuple of derivatives.  If *function*
-    ignores the argument, the derivative is ``0.0``.  TypeError if it returns more than one number.
+    *argnums* counts from 0; for a sequence of positions the result is a tuple of derivatives.  If
+    *function* ignores the argument, the derivative is ``0.0``.  TypeError if *function* returns
+    more than one number.
     """
     both = value_and_grad(function, argnums)
 
@@ -339,7 +340,8 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
 def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False) -> list[Any]:
     """Return the derivative of *output* with respect to each of *inputs*, nodes of one graph.
 
-    No ``grad`` is written.  Floats, or with *create_graph* Values that can be differentiated again.
+    The result is floats or, with *create_graph*, Values that can be differentiated again.  No
+    ``grad`` is written.
 
     >>> import chainrule as cr
     >>> x = cr.Value(2.0)
@@ -355,8 +357,8 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             raise TypeError(f"gradients: expected Values, not {type(node).__name__}")
     if not create_graph:
         modes.refuse_while_tracing(
-            "gradients in a function that is compiled would be plain numbers, the same for all "
-            "examples: say create_graph=True"
+            "gradients in a compiled function would be plain numbers, the same for all examples: "
+            "write create_graph=True"
         )
     adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials, inputs)
     found = [adjoints.get(node, 0.0) for node in inputs]
@@ -368,7 +370,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """Return the value of *function* at *primals* and its derivative in the direction *tangents*.
 
-    Both are sequences with one entry per argument; forward mode, J v.
+    Both are sequences with one entry per argument.  The derivative is J v, by forward mode.
 
     >>> import chainrule as cr
     >>> cr.jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 0.0))
@@ -384,7 +386,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     """Return the value of *function* at *primals*, and its pullback.
 
     The pullback takes a cotangent shaped like the value and returns a tuple with the cotangent of
-    each argument; reverse mode, v^T J.
+    each argument: v^T J, by reverse mode.
 
     >>> import chainrule as cr
     >>> value, pull = cr.vjp(lambda x, y: (x * y, x + y), 3.0, 4.0)
@@ -401,10 +403,10 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
 
 
 def jacobian(function: Function) -> Function:
-    """Return a function giving the matrix of the first derivatives of *function*.
+    """Return a function that computes the matrix of the first derivatives of *function*.
 
-    The matrix has the shape of the result followed by the shape of the point, which is one sequence
-    of numbers or as many scalar arguments; a single number adds no dimension.
+    The matrix has the shape of the result followed by the shape of the point.  The point is one
+    sequence of numbers, or that many scalar arguments; a single number adds no dimension.
 
     >>> import chainrule as cr
     >>> cr.jacobian(lambda x, y: [x * y, x + y, 2 * x])(3.0, 4.0)
@@ -412,7 +414,7 @@ def jacobian(function: Function) -> Function:
            [1., 1.],
            [2., 0.]])
 
-    By forward or by reverse mode, whichever needs fewer sweeps.
+    It uses forward or reverse mode, whichever needs fewer sweeps.
     """
     _check(function)
 
@@ -430,15 +432,15 @@ def jacobian(function: Function) -> Function:
 
 
 def hessian(function: Function) -> Function:
-    """Return a function giving the matrix of the second derivatives of a scalar *function*.
+    """Return a function that computes the matrix of second derivatives of a scalar *function*.
 
     >>> import chainrule as cr
     >>> cr.hessian(lambda x, y: x**2 * y + y + 2)(3.0, 4.0)
     array([[8., 6.],
            [6., 0.]])
 
-    Its shape is that of the point twice over: ``(n, n)`` for n arguments or one sequence of n, and
-    a plain number for a function of one number.
+    Its shape is the shape of the point twice over: ``(n, n)`` for n arguments or one sequence of n.
+    For a function of one number it is a plain number.
     """
     _check(function)
 

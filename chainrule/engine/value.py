@@ -1,12 +1,12 @@
 """``Value``: a number that remembers how it was computed.  The readable reference of the engine.
 
 Every operation on Values makes a node that holds its result, its parents and, fixed at that moment,
-the partial derivative with respect to each parent; what they are stands in the table of primitives.
-A node refers to older nodes only, so a graph has no cycles: it is freed as soon as it is dropped.
+the partial derivative with respect to each parent, as the table of primitives defines them.  A node
+refers only to older nodes, so a graph has no cycles: it is freed as soon as it is dropped.
 
-``_native.c`` is the same class in C.  What need not be fast stands here once for both: ``Common``,
-whose methods both have, and the functions marked as asked by ``_native.c``, which it calls whenever
-an operation leaves the path of plain floats and Values.
+``native`` is the same class in C.  Whatever need not be fast is written here once for both:
+``Common``, whose methods both classes have, and the functions marked as called from the C core,
+which calls them whenever an operation leaves the path of plain floats and Values.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from . import modes
 from . import table as primitives
-from ._extension import native
 from .methods import Methods, add_to
+from .native import core
 from .sweeps import pullback
 from .table import Primitive, as_float
 
@@ -48,7 +48,7 @@ _DERIVED: dict[np.ufunc, Callable[[Any], Any]] = {
     np.rad2deg: lambda x: x * (180.0 / math.pi),
     np.degrees: lambda x: x * (180.0 / math.pi),
 }
-"""NumPy's functions that are not rows, but written with them."""
+"""NumPy's functions that are not rows themselves but are written with rows."""
 _STEPS = "its derivative is 0 wherever there is one, so take np.{name}(v.data)"
 _LOGICAL = "a Value is neither true nor false: compare it, v > 0, or take v.data"
 _INSTEAD = {
@@ -71,7 +71,7 @@ _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, 
 
 
 def _boxed(x: Any) -> Any:
-    """Return *x* as an array of Python objects, none of them a NumPy number that asks us again."""
+    """Return *x* as an array of Python objects: NumPy's own numbers would call us again."""
     array = np.asarray(x)
     return (array.astype(float) if array.dtype.kind == "f" else array).astype(object)
 
@@ -85,8 +85,8 @@ GIVEN = primitives.given_row()
 
 
 _ONE_IMPORT = (
-    "what two imports made does not go together, so make all of it anew after chainrule was taken "
-    "from sys.modules and imported again"
+    "objects of two imports do not work together, so make all of them again after chainrule was "
+    "removed from sys.modules and imported again"
 )
 
 
@@ -96,7 +96,7 @@ def _send_back(node: Any) -> None:
 
 
 class _Arithmetic(Protocol):
-    """How type checkers see an operator of a Value.  Of a plain array NumPy makes one of Values."""
+    """How type checkers see an operator of a Value; a plain array gives an array of Values."""
 
     @overload
     def __call__(self, other: Array, /) -> Array: ...  # type: ignore[overload-overlap]
@@ -122,11 +122,11 @@ def _comparison(method: Callable[[Any, Any], Any]) -> _Comparison:
 def _take_backward(node: Any, function: Callable[[], object]) -> None:
     """Take the partials of *node* from *function*, a closure that adds them to its children.
 
-    It is asked once, with 1 above, and not kept: a closure that holds its own node would keep both
-    alive.  It is asked a second time, with 0 above, whether it adds and whether it multiplies.
+    It is called once, with out.grad = 1, and not kept: a closure that holds its own node would keep
+    both alive.  A second call, with out.grad = 0, checks that it adds, and that it multiplies.
     """
     if not modes.current().linking and node.primitive is None:
-        return  # in no_grad nothing has children
+        return  # inside no_grad no node has children
     if not primitives.is_given(node.primitive):
         what = "a leaf" if node.primitive is None else f"a node that {node.op!r} made"
         raise AttributeError(
@@ -158,11 +158,11 @@ def _take_backward(node: Any, function: Callable[[], object]) -> None:
     if isinstance(node, Value):
         node.partials = partials
     else:
-        native.write_partials(node, partials)
+        core.write_partials(node, partials)
 
 
 class Common:
-    """What a Value does that need not be fast, the same for this class and the one in C."""
+    """The methods of a Value that need not be fast: this class and the one in C share them."""
 
     __slots__ = ()
 
@@ -182,8 +182,8 @@ class Common:
     def detach(self: Any) -> Value:
         """Return a new leaf with the same data and label, and no history."""
         modes.refuse_while_tracing(
-            "detach() in a function that is compiled would fix the number of one example for all; "
-            "a compiled function cannot stop a gradient"
+            "detach() in a compiled function would fix the number of one example for all, and a "
+            "compiled function cannot stop a gradient: give the number as an argument"
         )
         return type(self)(self.data, self.label)  # type: ignore[no-any-return]
 
@@ -224,7 +224,7 @@ class Common:
     def _backward(self: Any, function: Callable[[], object]) -> None:
         _take_backward(self, function)
 
-    # --- and those that NumPy calls on what stands in an array of objects ---------------------
+    # --- the names that NumPy calls on the entries of an array of objects ---------------------
 
     def conjugate(self: Any) -> Value:
         return self  # type: ignore[no-any-return]
@@ -249,12 +249,12 @@ class Common:
     def _refuse_to_be_a_number(self: Any, *_: object) -> NoReturn:
         modes.refuse_while_tracing(
             "turning a Value into a plain number while a function is compiled would fix that "
-            "number for all examples: use chainrule's functions (cr.exp) where math's were called, "
-            "and cr.take(table, v) for table[int(v)]"
+            "number for all examples: use chainrule's functions (cr.exp) instead of math's, and "
+            "cr.take(table, v) for table[int(v)]"
         )
         raise TypeError(
-            "a Value does not turn into a float by itself, because that would drop its graph: take "
-            "v.data, or use chainrule's functions (cr.exp) where math's were called"
+            "a Value is not converted to a float implicitly, because that would drop its graph: "
+            "take v.data, or use chainrule's functions (cr.exp) instead of math's"
         )
 
     if not TYPE_CHECKING:  # so that float(v) and math.exp(v) are reported
@@ -277,7 +277,7 @@ class Common:
 
 
 def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str:
-    """Say what to write in place of what NumPy was asked to do with a Value."""
+    """Return the message for a NumPy function that has no row, with what to write instead."""
     name = ufunc.__name__
     module = "numpy." if getattr(np, name, None) is ufunc else ""
     if ufunc in _UFUNCS or ufunc in _DERIVED or ufunc in _COMPARISONS:
@@ -294,7 +294,7 @@ def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str
         arguments = ", ".join("abcdefgh"[: ufunc.nin] if ufunc.nin > 1 else "x")
         slopes = ", ".join([f"lambda {arguments}, y: ..."] * ufunc.nin)
         advice = (
-            f"chainrule has no function of that purpose; cr.primitive adds one: {name} = "
+            f"chainrule has no such function; cr.primitive adds one: {name} = "
             f'cr.primitive("{name}", lambda {arguments}: float({module.replace("numpy", "np")}'
             f"{name}({arguments})), [{slopes}]), with the partial derivative for each ..."
         )
@@ -314,10 +314,12 @@ class Value(Common, Methods):
     >>> y.data, x.grad
     (15.0, 8.0)
 
-    Two Values are equal only if they are the same node; ``<`` and its kin compare data.
+    Two Values are equal only if they are the same node; ``<``, ``<=``, ``>`` and ``>=`` compare
+    data.
 
-    ``Value(data, children, local_grads)`` makes a node of which somebody else computed the number
-    and the derivative with respect to each of its children, as scripts for other classes do:
+    ``Value(data, children, local_grads)`` makes a node from a number and its derivatives with
+    respect to each of the children that you have computed yourself, as scripts for other classes
+    do:
 
     >>> cubed = Value(x.data**3, (x,), (3 * x.data**2,))
     >>> x.grad = 0.0
@@ -325,8 +327,8 @@ class Value(Common, Methods):
     >>> x.grad
     27.0
 
-    These are numbers, so such a derivative cannot be differentiated again; nor can the node be
-    computed anew in a compiled function.  ``primitive`` makes operations that can.
+    The derivatives are numbers, so they cannot be differentiated again, and a compiled function
+    cannot recompute the node.  Operations made with ``primitive`` do not have these limits.
     """
 
     __slots__ = (
@@ -531,12 +533,12 @@ class Value(Common, Methods):
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError(
             "Value cannot be subclassed: write functions of Values, or nn modules, and keep what "
-            "belongs to a Value in a dictionary with the Value for its key"
+            "belongs to a Value in a dictionary with the Value as its key"
         )
 
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Value:
-        """Apply *row* to *args*, at least one of them a Value: what a primitive calls."""
+        """Apply *row* to *args*, at least one of them a Value; a primitive calls this."""
         if not isinstance(row, Primitive):
             refuse_row(row)
         if not {Value, float}.issuperset(map(type, args)):
@@ -591,7 +593,7 @@ def _settle(node: Value) -> None:
         node.primitive = None
 
 
-# The next ten, as_float and GIVEN are asked by _native.c too.
+# The next ten, as_float and GIVEN are used by the C core too.
 
 
 def as_operand(x: Any, doing: str) -> float:
@@ -603,11 +605,11 @@ def as_operand(x: Any, doing: str) -> float:
 def _refuse_strangers(x: Any) -> None:
     """Raise TypeError if *x* is a Value of another class than the one that met it."""
     if hasattr(type(x), "__chainrule__") and type(x).__module__ == Value.__module__:
-        raise TypeError(f"a Value of another import of chainrule was given; {_ONE_IMPORT}")
+        raise TypeError(f"this Value belongs to another import of chainrule; {_ONE_IMPORT}")
 
 
 def refuse_row(row: Any) -> NoReturn:
-    """Raise the TypeError of applying what is not a primitive of this import to a Value."""
+    """Raise the TypeError for applying *row*, not a primitive of this import, to a Value."""
     raise TypeError(
         f"{row!r} is not a primitive of the chainrule that made this Value; {_ONE_IMPORT}"
     )
@@ -621,14 +623,14 @@ def leaf_data(data: Any) -> float:
 
 
 def checked_label(label: Any) -> str:
-    """Return *label* as a plain str: one of a subclass could refer back to its node."""
+    """Return *label* as a plain str: a subclass of str could refer back to its node."""
     if not isinstance(label, str):
         raise TypeError(f"Value.label: expected a str, not {type(label).__name__}")
     return str.__str__(label)
 
 
 def checked_grad(grad: Any) -> float:
-    """Return the number that ``v.grad = grad`` writes."""
+    """Return the number that ``v.grad = grad`` is to write."""
     if grad is None:
         raise TypeError(
             "Value.grad: NoneType is not a real number; expected 0.0, which resets it, as does "
@@ -639,16 +641,16 @@ def checked_grad(grad: Any) -> float:
 
 _PLACES = ("children", "local_grads", "label")
 _FORMS = (
-    "a leaf is Value(data, label), a node with children Value(data, children, local_grads), with a "
-    "number for each child"
+    "write Value(data, label) for a leaf, or Value(data, children, local_grads), with a number for "
+    "each child, for a node with children"
 )
 
 
 def node_contents(data: Any, *given: Any, label: Any = "", **named: Any) -> tuple[Any, ...]:
-    """Return what ``make_node`` is to be given for ``Value(data, ...)`` with more than a label.
+    """Return the arguments of ``make_node`` for ``Value(data, ...)`` with more than a label.
 
-    The forms are those that scripts are written in: ``Value(data, children, local_grads)``, and
-    ``Value(data, _children, _op, label)`` with the partials taken from a closure that is set as
+    Two forms are accepted, as scripts use them: ``Value(data, children, local_grads)``, and
+    ``Value(data, _children, _op, label)`` with partials from a closure that is assigned to
     ``_backward`` afterwards; until then they are nan.
     """
     found: dict[str, Any] = {} if isinstance(label, str) and not label else {"label": label}
@@ -657,12 +659,12 @@ def node_contents(data: Any, *given: Any, label: Any = "", **named: Any) -> tupl
         if isinstance(thing, str) and name == "local_grads":
             name = "op"
         if not name or name in found:
-            raise TypeError(f"Value takes no such further argument, {thing!r:.80}: {_FORMS}")
+            raise TypeError(f"Value does not take the further argument {thing!r:.80}: {_FORMS}")
         found[name] = thing
     for alias, thing in named.items():
         name = alias.removeprefix("_")
         if name not in ("children", "local_grads", "op") or name in found:
-            raise TypeError(f"Value takes no such argument {alias!r}: {_FORMS}")
+            raise TypeError(f"Value does not take an argument {alias!r}: {_FORMS}")
         found[name] = thing
     label = checked_label(found.get("label", ""))
     children = _checked_children(found.get("children", ()))
@@ -685,8 +687,8 @@ def node_contents(data: Any, *given: Any, label: Any = "", **named: Any) -> tupl
     if not children:
         return None, (), (), leaf_data(data), (), None, label
     modes.refuse_while_tracing(
-        "Value(data, children, local_grads) in a function that is compiled would fix the numbers "
-        f"of one example for all: {primitives.ADVICE}"
+        "Value(data, children, local_grads) in a compiled function would fix the numbers of one "
+        f"example for all: {primitives.ADVICE}"
     )
     row = primitives.given_row(op) if op else GIVEN
     return row, children, children, leaf_data(data), partials, None, label
@@ -702,35 +704,35 @@ def _checked_children(children: Any) -> tuple[Any, ...]:
         if not hasattr(type(child), "__chainrule__"):
             raise TypeError(
                 f"Value(data, children): expected Values, not {type(child).__name__}; a number has "
-                "no gradient, so leave it and its local derivative out"
+                "no gradient, so leave out both the number and its local derivative"
             )
-    if isinstance(children, (set, frozenset)):  # an order of its own, from run to run
+    if isinstance(children, (set, frozenset)):  # whose order differs from run to run
         return tuple(sorted(children, key=lambda node: node.serial))
     return tuple(children)
 
 
 def refuse_attribute(name: str) -> NoReturn:
-    """Raise the AttributeError of setting an attribute that no Value has.
+    """Raise the AttributeError for setting an attribute that no Value has.
 
-    Only _native.c asks: the class here would need a ``__setattr__``, at a tenth of its speed.
+    Only the C core calls it: the class here would need a ``__setattr__``, at a tenth of its speed.
     """
     raise AttributeError(
         f"'Value' object has no attribute {name!r}, and takes no new ones: keep what belongs to a "
-        f"Value in a dictionary, {name} = {{}}, and write {name}[v] where v.{name} was; a name to "
-        "be shown goes into v.label"
+        f"Value in a dictionary, {name} = {{}}, and write {name}[v] in place of v.{name}; a name "
+        "that is to be shown goes into v.label"
     )
 
 
 def refuse_write(node: Any) -> NoReturn:
-    """Raise the AttributeError of writing to the data of a computed *node*."""
+    """Raise the AttributeError for writing to the data of a computed *node*."""
     raise AttributeError(
-        f"data of a node computed by {node.op!r} is read-only: write to the leaves it was "
-        "computed from and compute it again, or take v.detach()"
+        f"data of a node computed by {node.op!r} is read-only: write to the leaves below it and "
+        "compute it again, or take v.detach()"
     )
 
 
 def observe(node: Any) -> tuple[bool, str | None]:
-    """Say of a *node* just made whether it stays linked to its parents, and where it was made."""
+    """Return whether a *node* just made stays linked to its parents, and where it was made."""
     mode = modes.current()
     origin = None
     if mode.watching and node.primitive is not None:
@@ -744,10 +746,10 @@ def observe(node: Any) -> tuple[bool, str | None]:
 
 
 def watch_backward(root: Any, seed: float) -> None:
-    """Raise AnomalyError, if that mode is on, where *root*'s backward pass leaves the numbers."""
+    """Raise AnomalyError, in detect_anomaly, if *root*'s backward pass meets an infinity or nan."""
     modes.refuse_while_tracing(
-        "backward() in a function that is compiled would run once, for one example: call backward "
-        "of the compiled function, or cr.gradients(y, [x], create_graph=True) inside"
+        "backward() in a compiled function would run once, for one example: call backward of the "
+        "compiled function, or cr.gradients(y, [x], create_graph=True) inside"
     )
     if modes.current().watching:
         watch_adjoints(pullback({root: seed}))
@@ -777,7 +779,7 @@ def watch_tangents(tangents: dict[Value, Any]) -> None:
 
 
 def _origin(node: Value) -> str:
-    return node.origin or "a place not noted: make the graph inside detect_anomaly too"
+    return node.origin or "an unknown place: make the graph inside detect_anomaly too"
 
 
 def _written(node: Any) -> str:
@@ -819,7 +821,7 @@ def _binary(row: Primitive, x: Any, other: Any) -> Any:
 
 
 def _reflected(row: Primitive, x: Value, other: Any) -> Any:
-    # other is no Value, or its own operator would have been asked
+    # other is not a Value, or its own operator would have been called
     if type(other) is not float:
         other = coerced(row, other, "{1} {0} Value")
         if type(other) is not float:
@@ -830,12 +832,13 @@ def _reflected(row: Primitive, x: Value, other: Any) -> Any:
     return make_node(row, (other, x), (x,), y, (q(other, b, y) if callable(q) else q,))
 
 
-# Of these the library knows whether they are real numbers; any other type may know about Values.
+# The types for which the library decides whether they are real numbers.  Any other type may know
+# about Values itself.
 _KNOWN = (numbers.Number, np.generic, np.ndarray, str, bytes, list, tuple, dict, set, type(None))
 
 
 def coerced(row: Primitive, other: Any, expression: str) -> Any:
-    """Return *other* as a float, as it is if it is an array, or None if its type shall decide."""
+    """Return *other* as a float, unchanged if it is an array, or None to let its type decide."""
     if isinstance(other, np.ndarray) and (other.ndim or other.dtype.kind == "O"):
         return other
     if isinstance(other, _KNOWN):
@@ -853,13 +856,13 @@ def _apply(row: Primitive, operands: tuple[Value | float, ...]) -> Value:
     return make_node(row, operands, parents, y, partials)
 
 
-# The next two, and coerced, are asked by _native.c too.
+# The next two, and coerced, are called from the C core too.
 
 
 def evaluate(
     row: Primitive, operands: Sequence[Any]
 ) -> tuple[float, Sequence[int], tuple[float, ...]]:
-    """Return *row* of *operands*, the positions it depends on, and the partial for each."""
+    """Return *row* of *operands*, the positions that it depends on, and the partial for each."""
     args = tuple([x if type(x) is float else x.data for x in operands])
     y = as_float(row.scalar(*args), f"result of {row.name}")
     linked = row.linked(args, [i for i, x in enumerate(operands) if type(x) is not float])
@@ -870,7 +873,7 @@ def evaluate(
 
 
 def comparable(other: Any) -> float | None:
-    """Return the number that *other* is compared by, or None if its type shall decide."""
+    """Return the number to compare with, or None to let the type of *other* decide."""
     number: float | None = None
     if type(other) is Value:
         number = other._primal

@@ -1,4 +1,4 @@
-"""Between many Values and one vector: how optimisers, Theta matrices and files see leaves."""
+"""Copies between many Values and one vector, for optimisers, Theta matrices and files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._extension import native
 from .backend import Value
+from .native import core
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -16,14 +16,14 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 def read_data(values: Sequence[Value], out: Vector | None = None) -> Vector:
     """Return the data of *values* as a float64 vector: *out*, if one is given."""
     vector = np.empty(len(values)) if out is None else out
-    if native is None or not native.read_data(values, vector):
+    if core is None or not core.read_data(values, vector):
         vector[:] = [value.data for value in values]
     return vector
 
 
 def read_grads(values: Sequence[Value]) -> Vector:
     """Return the gradients of *values* as a float64 vector."""
-    if native is not None and native.read_grads(values, vector := np.empty(len(values))):
+    if core is not None and core.read_grads(values, vector := np.empty(len(values))):
         return vector
     return np.array([value.grad for value in values], dtype=float)
 
@@ -41,11 +41,11 @@ def _one_each(doing: str, values: Sequence[Value], vector: Any) -> Vector:
 def write_data(values: Sequence[Value], vector: Any) -> None:
     """Set the data of the leaves *values* from *vector*, one number each.
 
-    ValueError if their number differs; AttributeError if one of *values* is no leaf.  Nothing is
+    ValueError if their number differs; AttributeError if one of *values* is not a leaf.  Nothing is
     written in either case.
     """
     vector = _one_each("write_data", values, vector)
-    if native is not None and native.write_data(values, vector):
+    if core is not None and core.write_data(values, vector):
         return
     for value in values:
         if value.primitive is not None:
@@ -57,12 +57,12 @@ def write_data(values: Sequence[Value], vector: Any) -> None:
 def add_grads(values: Sequence[Value], vector: Any) -> None:
     """Add *vector* to the gradients of the leaves *values*, one number each, as a sweep would.
 
-    A leaf that stands in *values* several times gets each of its numbers.  ValueError if their
-    number differs; AttributeError if one of *values* is no leaf, since the gradients of computed
+    A leaf that occurs in *values* several times gets each of its numbers.  ValueError if their
+    number differs; AttributeError if one of *values* is not a leaf, since the gradients of computed
     nodes start fresh at each sweep.  Nothing is added in either case.
     """
     vector = _one_each("add_grads", values, vector)
-    if native is not None and native.add_grads(values, vector):
+    if core is not None and core.add_grads(values, vector):
         return
     for value in values:
         if value.primitive is not None:
@@ -73,7 +73,7 @@ def add_grads(values: Sequence[Value], vector: Any) -> None:
 
 def reset_grads(values: Sequence[Value]) -> None:
     """Set the gradient of each of *values* to 0.0, "not yet computed"."""
-    if native is not None and native.reset_grads(values):
+    if core is not None and core.reset_grads(values):
         return
     for value in values:
         value.grad = 0.0

@@ -1,8 +1,9 @@
 """Pictures and formulas of graphs: ``draw``, ``draw_network``, ``latex``.
 
-A graph of Values or a model becomes plain data (:class:`Circuit`, :class:`Network`), that becomes
-DOT text, and that an SVG.  Graphviz is needed for the last step of a graph only, and is part of the
-installation on most platforms; nothing of it is imported before a drawing is asked for.
+A graph of Values or a model becomes plain data (:class:`Circuit`, :class:`Network`), the data
+becomes DOT text, and the text becomes an SVG.  Only the last step, and only for a graph, needs
+Graphviz, which most platforms install along with this package; nothing of it is imported until you
+ask for a drawing.
 
 >>> import chainrule as cr
 >>> from chainrule import viz
@@ -44,11 +45,11 @@ def draw(
     limit: int = 200,
     title: str | None = None,
 ) -> Drawing:
-    """Return a drawing of the graph that *root* was computed by.
+    """Return a drawing of the graph that computed *root*.
 
     Each node shows its operation or its label, its value (green, above) and the gradient that the
-    last backward pass left in it (red, below; ``–`` if none has); each edge shows the local
-    derivative.  Numbers have four significant digits; under the pointer all of them are shown.
+    last backward pass left in it (red, below; ``–`` if there was none); each edge shows the local
+    derivative.  Numbers have four significant digits; the tooltips show all of them.
 
     >>> import chainrule as cr
     >>> x, y, z = cr.Value(-2.0, "x"), cr.Value(5.0, "y"), cr.Value(-4.0, "z")
@@ -57,9 +58,10 @@ def draw(
     >>> [(n.op or n.label, n.data, n.grad) for n in draw(f).diagram.nodes]
     [('x', '-2', '-4'), ('y', '5', '-4'), ('z', '-4', '3'), ('+', '3', '-4'), ('*', '-12', '1')]
 
-    *depth* limits the drawing to so many steps back from *root*.  Weights and biases of ``dot``
-    nodes stand inside these, unless they have another use or *fold_weights* is False.  ValueError
-    for more than *limit* nodes.  The drawing is a snapshot: draw again after ``backward``.
+    *depth* limits the drawing to that many steps back from *root*.  Weights and biases of ``dot``
+    nodes are drawn inside them, unless they are used elsewhere too or *fold_weights* is False.
+    ValueError for more than *limit* nodes.  The drawing is a snapshot: draw again after
+    ``backward``.
     """
     return Drawing(
         circuit_of(root, depth=depth, fold_weights=fold_weights, limit=limit, title=title)
@@ -69,9 +71,10 @@ def draw(
 def draw_network(model: Any, trace: Any = None, *, title: str | None = None) -> Drawing:
     """Return a drawing of *model* as course notes draw networks: layers, units and weights.
 
-    Edges are coloured by the sign of their weight and thicker the larger it is.  With the *trace*
-    that ``model.trace(x)`` returned, each unit shows its activation a_j^(l) and, after a backward
-    pass, its delta_j^(l) = d loss / d z_j^(l).  Layers of more than ten units are shortened.
+    An edge has the colour of its weight's sign, and is thicker for a larger weight.  With the
+    *trace* that ``model.trace(x)`` returned, each unit shows its activation a_j^(l) and, after a
+    backward pass, its delta_j^(l) = d loss / d z_j^(l).  Layers of more than ten units are
+    shortened.
 
     >>> from chainrule.nn import MLP
     >>> model = MLP(3, [4, 2], activation="tanh", seed=0)
@@ -80,7 +83,7 @@ def draw_network(model: Any, trace: Any = None, *, title: str | None = None) -> 
     >>> draw_network(model, trace)
     <Drawing: Network of 3 - 4 - 2 units>
 
-    No Graphviz is needed.  Units are counted from 1, as in the notes; tooltips say how the code
-    counts them.
+    This does not need Graphviz.  Units are counted from 1, as in the notes; tooltips say how the
+    code counts them.
     """
     return Drawing(network_of(model, trace, title=title))

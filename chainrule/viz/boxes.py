@@ -1,4 +1,4 @@
-"""How large the parts of a node are, in points; DOT and SVG are both written from these sizes.
+"""The sizes of the parts of a node, in points; both DOT and SVG are written from them.
 
 A node is a box of two parts.  The left part is the gate: the operation, or the terms of a folded
 ``dot``.  The right part is the wire that leaves it: its value above, its gradient below.
@@ -20,7 +20,7 @@ PAD = 9.0
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The least size of a node: Graphviz may make it wider for its idea of the font."""
+    """The smallest size of a node: Graphviz, which measures text in its own way, may widen it."""
 
     gate: float
     wire: float

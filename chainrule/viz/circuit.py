@@ -1,10 +1,10 @@
 """From a graph of Values to a ``Circuit``: plain data that says what a drawing shows.
 
 A circuit holds finished strings and no Value, so it is a snapshot: a later backward pass does not
-change it.  Nodes stand in topological order and are named ``n0``, ``n1``, ... after it, so the same
-program gives the same drawing.  Everything that is a choice of content (which weights are folded
-away, how constants are written, what is too large to draw) is made here; :mod:`.dot` and
-:mod:`.svg` only write it down.
+change it.  Nodes are in topological order and named ``n0``, ``n1``, ... in that order, so the same
+program gives the same drawing.  Every choice of content (which weights are folded away, how
+constants are written, what is too large to draw) is made here; :mod:`.dot` and :mod:`.svg` only
+write it down.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..engine.primitives import dot_product
 from ..engine.sweeps import topological_order
 from .text import NOT_COMPUTED, checked_title, short, visible
 
-_MOST_ROWS = 8  # of a folded dot node; one with more is shortened
+_MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _TOOLTIP = 200  # characters of a label in a tooltip
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One term of a ``dot`` node whose weight is folded into it, or its bias."""
+    """A row of a folded ``dot`` node: one of its terms, or its bias."""
 
     name: str
     data: str = ""
@@ -33,9 +33,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One Value: what its box says.
+    """The box of one Value, and what it says.
 
-    ``pins`` is the number of places on its left edge where edges arrive.  A node that is ``cut``
+    ``pins`` is the number of places on its left side where edges arrive.  A node that is ``cut``
     has parents that are not drawn.
     """
 
@@ -51,7 +51,7 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether the node was not computed from others."""
+        """Whether the node is a leaf: not computed from others."""
         return not self.op
 
 
@@ -86,7 +86,7 @@ def circuit_of(
     limit: int = 200,
     title: str | None = None,
 ) -> Circuit:
-    """Return the circuit of *root* and all that it depends on, or of the last *depth* steps.
+    """Return the circuit of *root* and everything it depends on, or of the last *depth* steps.
 
     >>> from chainrule import Value
     >>> x = Value(3.0, "x")
@@ -99,7 +99,7 @@ def circuit_of(
     if not isinstance(root, Value):
         raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
     if depth is not None and (not isinstance(depth, int) or depth < 0):  # type: ignore[redundant-expr]
-        raise ValueError(f"draw: depth is {depth!r}; expected the number of steps back, 0 or more")
+        raise ValueError(f"draw: depth is {depth!r}; expected a number of steps back, 0 or more")
     members = topological_order([root]) if depth is None else _last_steps(root, depth)
     folded = _foldable(members) if fold_weights else frozenset()
     drawn = [node for node in members if node not in folded]
@@ -167,7 +167,7 @@ def _last_steps(root: Value, depth: int) -> list[Value]:
 
 
 def _foldable(members: Iterable[Value]) -> Set[Value]:
-    """Return the leaves that serve as weight or bias of ``dot`` nodes and as nothing else."""
+    """Return the leaves that are only used as a weight or bias of ``dot`` nodes."""
     weights: set[Value] = set()
     others: set[Value] = set()
     for node in members:
@@ -231,11 +231,11 @@ def _op_text(node: Value, folded: bool) -> str:
 class _Terms:
     rows: tuple[Row, ...]
     pins: list[int]
-    """For each parent of the node the row at which its edge arrives, drawn or not."""
+    """For each parent of the node, the row where its edge arrives, whether drawn or not."""
 
 
 def _terms(node: Value, folded: Set[Value]) -> _Terms | None:
-    """Return the rows of a ``dot`` node with a weight to fold into it, else None."""
+    """Return the rows of a ``dot`` node that has weights to fold into it; None for others."""
     if node.primitive is not dot_product or folded.isdisjoint(node.parents):
         return None
     operands = node.operands

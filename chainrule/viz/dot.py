@@ -1,7 +1,7 @@
 """From a circuit to DOT text, through the ``graphviz`` package.
 
-The text is complete by itself: any Graphviz draws it, in the light theme.  The SVG of
-:mod:`.svg` takes only the positions from it.
+The text is complete in itself: any Graphviz can draw it, in the light theme.  :mod:`.svg` takes
+only the positions from it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def circuit_dot(circuit: Circuit) -> str:
     return str(graph.source)
 
 
-# HTML-like labels: everything that is text passes through _font, which escapes it.
+# HTML-like labels: all text passes through _font, which escapes it.
 
 
 def _table(node: Node) -> str:
@@ -127,7 +127,7 @@ def _cell(content: str, width: float = 0, height: float = 0, attributes: str = "
 def _font(text: str, tone: theme.Tone, size: float, style: str = "") -> str:
     if not text:
         return ""
-    # Graphviz would replace \N and its like by names, even behind entities: keep them apart.
+    # Graphviz would replace \N and the like by names, even when written as entities: break them up.
     content = escape(text).replace("\\", "<FONT>\\</FONT>")
     content = f"<{style}>{content}</{style}>" if style else content
     return f'<FONT COLOR="{tone.light}" POINT-SIZE="{size:g}">{content}</FONT>'
@@ -137,7 +137,7 @@ def _font(text: str, tone: theme.Tone, size: float, style: str = "") -> str:
 
 
 def network_dot(network: Network) -> str:
-    """Return *network* as DOT text in which every unit is pinned to its place (for ``neato``)."""
+    """Return *network* as DOT text for ``neato``, with every unit pinned to its place."""
     graph = digraph(network.title, layout="neato", splines="line", outputorder="edgesfirst")
     for unit in network.units:
         graph.node(

@@ -1,4 +1,4 @@
-"""``Drawing``: what ``viz.draw`` and ``viz.draw_network`` return; DOT and SVG made when wanted."""
+"""``Drawing``: the result of ``viz.draw`` and ``viz.draw_network``; makes DOT and SVG on demand."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .network import Network
 
 
 class Drawing:
-    """A picture that can be shown in a notebook, saved, or taken as text.
+    """A picture that you can show in a notebook, save, or take as text.
 
-    ``diagram`` is what it shows, as plain data; it was fixed when the drawing was made.
+    ``diagram`` is what it shows, as plain data, fixed when the drawing was made.
 
     >>> from chainrule import Value, viz
     >>> x = Value(3.0, "x")
@@ -43,7 +43,7 @@ class Drawing:
     def svg(self) -> str:
         """The picture as an SVG document, for light and dark backgrounds.
 
-        The graph of a Value is laid out by Graphviz: :class:`GraphvizError` where it is missing.
+        Graphviz lays out the graph of a Value: :class:`GraphvizError` if it is missing.
         """
         from . import layout, svg
 
@@ -52,9 +52,9 @@ class Drawing:
         return svg.circuit_svg(self.diagram, layout.lay_out(self.dot))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the drawing to a file, as SVG or DOT after the suffix of *path*.
+        """Write the drawing to a file, as SVG or DOT according to the suffix of *path*.
 
-        ValueError for another suffix.  Nothing is written if the drawing cannot be made.
+        ValueError for any other suffix.  Nothing is written if the drawing cannot be made.
         """
         target = Path(path)
         if target.suffix.lower() not in (".svg", ".dot"):

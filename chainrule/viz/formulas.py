@@ -1,7 +1,7 @@
 r"""Formulas: the expression that a graph computes, and the derivative of each primitive, in LaTeX.
 
-Both are read off the table: a row says how it is written (``latex``), how strongly that binds
-(``precedence``) and what its arguments must bind like to go without parentheses (``binds``).
+Both are read from the table: a row says how it is written (``latex``), how tightly that binds
+(``precedence``), and how tightly its arguments must bind to need no parentheses (``binds``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .symbols import Expression, Symbol, partials
 from .text import short, visible
 
 Written = tuple[str, int]
-"""A formula and how strongly it binds: 1 a sum, 2 a product, 3 a sign, 4 a power, 9 an atom."""
+"""A formula and how tightly it binds: 1 a sum, 2 a product, 3 a sign, 4 a power, 9 an atom."""
 
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta",
@@ -46,9 +46,9 @@ _NAME = re.compile(
 
 
 def latex(root: Value, *, limit: int = 4000) -> str:
-    r"""Return the expression that *root* was computed by, in LaTeX's mathematical notation.
+    r"""Return the expression that computed *root*, in LaTeX.
 
-    Leaves appear by their label or, without one, as their number.
+    A leaf appears by its label or, if it has none, as its number.
 
     >>> import chainrule as cr
     >>> w1, x, b = cr.Value(-3.0, "w1"), cr.Value(2.0, "x"), cr.Value(6.88, "beta")
@@ -83,14 +83,14 @@ def latex(root: Value, *, limit: int = 4000) -> str:
 
 
 def _leaf(node: Value | float) -> Written:
-    """Return a constant, a leaf, or a Value on which the result does not depend (in ``where``)."""
+    """Return a constant, a leaf, or a Value that ``where`` did not choose, by label or number."""
     if not isinstance(node, Value):
         return number(node)
     return name(node.label) if node.label else number(node.data)
 
 
 def apply(row: Primitive, args: Sequence[Written]) -> Written:
-    r"""Return *row* applied to *args*, each in parentheses where it needs them.
+    r"""Return *row* applied to *args*, with parentheses where an argument needs them.
 
     >>> apply(table.multiply, [("a + b", 1), ("c", 9)])[0]
     '\\left(a + b\\right) \\, c'
@@ -142,7 +142,7 @@ def name(label: str) -> Written:
     if match is None or len(label) > 24:
         return rf"\text{{{_escaped(visible(label))}}}", 9
     if match["layer"]:
-        # In front of another superscript it needs parentheses, like a power.
+        # Before another superscript it needs parentheses, as a power does.
         return f"{_base(match['base'])}^{{({match['layer']})}}_{{{match['index']}}}", 4
     below = match["number"] or match["index2"]
     if match["sub"]:
@@ -168,9 +168,9 @@ def _escaped(text: str) -> str:
 
 
 def latex_partials(primitive: Primitive | str) -> tuple[str, ...]:
-    r"""Return the partial derivatives of a *primitive* (or of the one of that name) in LaTeX.
+    r"""Return the partial derivatives of a *primitive*, or of the primitive of that name, in LaTeX.
 
-    One formula for each argument, obtained by feeding symbols to the row of the table.
+    There is one formula per argument, obtained by calling the partials of the row with symbols.
 
     >>> import chainrule as cr
     >>> latex_partials(cr.log), latex_partials("*")
@@ -178,15 +178,16 @@ def latex_partials(primitive: Primitive | str) -> tuple[str, ...]:
     >>> print(latex_partials(cr.sqrt)[0])
     \frac{1}{2 \, \sqrt{x}}
 
-    They hold where the function is differentiable; what the library answers elsewhere is a matter
-    of its conventions.  For an operation of any number of arguments the formulas are those for two.
+    The formulas hold where the function is differentiable; elsewhere the library's conventions say
+    what the derivative is.  If an operation takes any number of arguments, the formulas are for
+    two.
     """
     row = _row(primitive)
     return tuple(_written(partial)[0] for partial in _partials(row, _arguments(row)))
 
 
 def derivative_table() -> str:
-    r"""Return all primitives and their derivatives as a table in Markdown with LaTeX formulas.
+    r"""Return all primitives and their derivatives as a Markdown table with LaTeX formulas.
 
     >>> table_lines = derivative_table().splitlines()
     >>> print(next(line for line in table_lines if line.startswith("| `log` ")))
@@ -204,7 +205,7 @@ def derivative_table() -> str:
 def _derivative_cell(row: Primitive, args: Sequence[Symbol]) -> str:
     try:
         formulas = [_written(partial)[0] for partial in _partials(row, args)]
-    except TypeError:  # a user's row; latex_partials says what is wrong with it
+    except TypeError:  # a user's row: latex_partials would say what is wrong with it
         return "(no formula)"
     if len(args) > 1:
         formulas = [

@@ -1,7 +1,8 @@
-"""Where the weights of a network stand along their edges, so that each can be read.
+"""Places for the weights of a network along their edges, chosen so that each can be read.
 
-A label lies on its edge and may slide along it.  From a grid of places each label in turn takes the
-one that collides with the fewest others and lies on the fewest other edges, until none moves.
+A label lies on its edge and may slide along it.  Each label in turn takes, from a grid of places,
+the one that collides with the fewest other labels and lies on the fewest other edges, until none
+moves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 HALF_HEIGHT = 7.0  # of a label, in points
 _PLACES = 25  # on each edge
-_POINTS = 6  # along a label, from which the distance to other edges is taken
+_POINTS = 6  # along a label, from which its distance to other edges is measured
 _ROUNDS = 20
 _FROM_THE_ENDS = 5.0
 _WANTED = 0.3  # of the way: away from the middle, where the edges cross
@@ -24,9 +25,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def label_places(segments: Sequence[Segment], widths: Sequence[float]) -> list[float] | None:
-    """Return how far along its segment the middle of each label is best put, from 0 to 1.
+    """Return the best place for the middle of each label, from 0 to 1 along its segment.
 
-    None if this finds no way without two labels on top of each other.
+    None if no places are found at which no two labels overlap.
 
     >>> crossing = [(0.0, 0.0, 100.0, 50.0), (0.0, 50.0, 100.0, 0.0)]
     >>> [round(place, 2) for place in label_places(crossing, [30.0, 30.0])]
@@ -65,8 +66,8 @@ def label_places(segments: Sequence[Segment], widths: Sequence[float]) -> list[f
 def _collisions(middles: Array, along: Array, half: Array) -> Array:
     """Return whether label i at place s overlaps label j at place u, in the order i, j, s, u.
 
-    Two rectangles are apart if they are on the direction of one of their sides (the separating axis
-    theorem): the middles further from each other than both reach.
+    Two rectangles are apart if they are apart along the direction of one of their sides (the
+    separating axis theorem), that is, if their middles are further apart than both reach together.
     """
     apart = middles[:, None, :, None] - middles[None, :, None, :]
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
@@ -81,7 +82,7 @@ def _collisions(middles: Array, along: Array, half: Array) -> Array:
 
 
 def _crossings(middles: Array, reach: Array, ends: Array) -> Array:
-    """Return on how many of the other edges each label lies at each place."""
+    """Return how many of the other edges each label lies on, at each place."""
     points = middles[:, :, None] + np.linspace(-1.0, 1.0, _POINTS)[:, None] * reach[:, None, None]
     count = np.zeros(middles.shape[:2])
     for j, (start, end) in enumerate(zip(ends[:, :2], ends[:, 2:], strict=True)):

@@ -1,8 +1,8 @@
-"""Where things go: Graphviz reads DOT text and answers with positions.
+"""The layout of a graph: Graphviz reads DOT text and returns positions.
 
-Graphviz runs as a separate process that gets no shell and a time limit, so that neither a hanging
-nor a crashing layout can take the session along.  It is the ``dot`` of the PATH if there is one,
-else the library inside PyPI's pygraphviz wheel, run by another Python.
+Graphviz runs in a separate process, without a shell and with a time limit, so neither a layout that
+hangs nor one that crashes takes the session down.  It is the ``dot`` on the PATH if there is one,
+and otherwise the library inside PyPI's pygraphviz wheel, run by another Python process.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ sys.stdout.buffer.write(pygraphviz.AGraph(string=text).draw(format="json0", prog
 
 
 class GraphvizError(RuntimeError):
-    """Graphviz is not there, failed, or took too long."""
+    """Graphviz is missing, failed, or took too long."""
 
     __module__ = "chainrule.viz"
 
 
 @dataclass(frozen=True, slots=True)
 class Spline:
-    """An edge: the control points of its Bezier curve, the tip of its arrow, its label's place."""
+    """An edge: the control points of its Bezier curve, the tip of its arrow, where its label is."""
 
     points: tuple[Point, ...]
     tip: Point
@@ -67,7 +67,7 @@ def lay_out(dot: str) -> Layout:
         return _parsed(json.loads(answer))
     except (ValueError, KeyError, IndexError) as error:
         raise GraphvizError(
-            f"Graphviz did not answer with a layout in JSON ({error!r}): a newer version will"
+            f"Graphviz did not return a layout in JSON ({error!r}): install a newer Graphviz"
         ) from None
 
 
@@ -79,13 +79,13 @@ def _run(dot: str) -> bytes:
     except subprocess.TimeoutExpired:
         raise GraphvizError(
             f"Graphviz did not lay the graph out within {TIMEOUT:.0f} seconds: draw a smaller part "
-            "of it (depth=...); the DOT text is there all the same, as drawing.dot"
+            "of it (depth=...); drawing.dot still has the DOT text"
         ) from None
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"").decode(errors="replace").strip()
         reason = said.splitlines()[-1] if said else str(error)
         raise GraphvizError(
-            f"Graphviz failed ({reason}); the DOT text is there all the same, as drawing.dot"
+            f"Graphviz failed ({reason}); drawing.dot still has the DOT text"
         ) from None
     return done.stdout
 
@@ -98,8 +98,8 @@ def _command() -> list[str]:
         return [sys.executable, "-c", _PYGRAPHVIZ, *sys.path]
     raise GraphvizError(
         "an SVG of a graph needs Graphviz: pip install 'pygraphviz>=2.0.4' (its wheel carries "
-        "Graphviz), or install Graphviz so that `dot` is on the PATH; the DOT text is there all "
-        "the same: drawing.dot, drawing.save('graph.dot')"
+        "Graphviz), or install Graphviz so that `dot` is on the PATH; the DOT text needs neither: "
+        "drawing.dot, drawing.save('graph.dot')"
     )
 
 
@@ -136,7 +136,7 @@ def _nearest(points: Sequence[Point], target: Point) -> Point:
 
 
 def _cropped(nodes: dict[str, Place], edges: Sequence[Spline]) -> Layout:
-    """Return the layout moved to the origin, without room for anything but nodes and edges."""
+    """Return the layout moved to the origin, just large enough for its nodes and edges."""
     curves = [point for edge in edges for point in edge.points]
     left = min([x - w / 2 for x, _, w, _ in nodes.values()] + [x for x, _ in curves])
     right = max([x + w / 2 for x, _, w, _ in nodes.values()] + [x for x, _ in curves])

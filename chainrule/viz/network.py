@@ -1,8 +1,8 @@
-"""From a model to a ``Network``: plain data that says where units stand and what they show.
+"""From a model to a ``Network``: plain data that says where units are and what they show.
 
-Drawn as course notes draw networks: a column per layer, unit a_j^(l) counted from 1, the bias unit
-a_0 = 1 on top of each column but the last, an edge per entry of Theta^(l).  The code counts units
-from 0; tooltips give the spelling there.
+Networks are drawn as in course notes: a column per layer, units a_j^(l) counted from 1, the bias
+unit a_0 = 1 on top of each column but the last, an edge per entry of Theta^(l).  The code counts
+units from 0; tooltips show how it names them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .boxes import SMALL_SIZE
 from .labels import Segment, label_places
 from .text import NOT_COMPUTED, advance, checked_title, short, visible
 
-_MOST_UNITS = 10  # shown of one layer; of a larger one the first six and the last two
+_MOST_UNITS = 10  # shown of one layer; a larger layer shows its first six and its last two
 MOST_WEIGHTS = 45  # written on their edges
 _MOST_LAYERS = 40
 _LEFT_OUT = -1
@@ -30,9 +30,9 @@ _PITCHES = (210.0, 260.0, 320.0)  # from column to column: the first with room f
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit, a bias unit (``index`` 0), or a gap that stands for those left out (``index`` -1).
+    """A unit, a bias unit (``index`` 0), or a gap in place of the units left out (``index`` -1).
 
-    ``x`` and ``y`` are its centre in points; ``delta`` is empty where there is none to show.
+    ``x`` and ``y`` are its centre in points; ``delta`` is empty if there is none to show.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Unit:
 class Link:
     """An edge and its weight; ``strength`` is |weight| relative to the largest, from 0 to 1.
 
-    The middle of the label is ``place`` of the way along the part that is seen, from 0 to 1.
+    The middle of the label is at ``place``, from 0 to 1 along the visible part of the edge.
     """
 
     tail: str
@@ -64,7 +64,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Two lines above a column, or between two."""
+    """Two lines of text above a column, or between two columns."""
 
     x: float
     first: str
@@ -85,7 +85,7 @@ class Network:
 
 
 def seen_part(tail: Unit, head: Unit) -> Segment:
-    """Return the ends of the edge between two units: where it leaves one and enters the other."""
+    """Return the ends of the visible edge: where it leaves one unit and enters the other."""
     dx, dy = head.x - tail.x, head.y - tail.y
     length = math.hypot(dx, dy)
     leave, enter = tail.radius / length, 1.0 - head.radius / length
@@ -233,8 +233,8 @@ def _links(
 def _spread(units: Sequence[Unit], links: Sequence[Link]) -> tuple[list[Unit], list[Link], float]:
     """Return the units in columns, the links with places for their labels, and the pitch.
 
-    The columns stand as close as they can without two labels on top of each other.  If that is not
-    possible at all there are no labels.
+    The columns are as close together as they can be without overlapping labels.  If labels would
+    overlap at any distance, there are none.
     """
     for pitch in _PITCHES:
         spread = [replace(unit, x=unit.x + pitch * (unit.layer - 1)) for unit in units]

@@ -1,6 +1,6 @@
-"""Writing SVG: a document that knows the themes, and the pictures of circuits and networks.
+"""SVG: a document that knows the themes, and the pictures of circuits and networks.
 
-Elements are built as a tree and serialised at the end, so no text can break out of its place.
+Elements are built as a tree and serialised at the end, so no text can break out of its element.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def number(x: float) -> str:
 class Document:
     """An SVG picture *width* by *height* points large, with a heading above and a legend below.
 
-    The coordinates of what is drawn start at the corner of the picture proper.
+    Coordinates start at the corner of the picture proper, below the heading.
     """
 
     def __init__(self, title: str, width: float, height: float, legend: Sequence[Span]) -> None:
@@ -62,13 +62,13 @@ class Document:
         )
 
     def group(self, hint: str) -> ET.Element:
-        """Return a new group in the picture that shows *hint* under the pointer."""
+        """Return a new group in the picture, with *hint* as its tooltip."""
         group = ET.SubElement(self.body, "g")
         ET.SubElement(group, "title").text = hint
         return group
 
     def draw(self, parent: ET.Element, tag: str, classes: str, **attributes: float | str) -> None:
-        """Add an element; ``stroke_width`` and its like are spelt with a hyphen in SVG."""
+        """Add an element; SVG spells ``stroke_width`` and the like with a hyphen."""
         written = {
             name.replace("_", "-"): value if isinstance(value, str) else number(value)
             for name, value in attributes.items()
@@ -97,7 +97,7 @@ class Document:
         size: float,
         anchor: str = "middle",
     ) -> None:
-        """Add one line of text made of pieces; the classes sub and sup lower and raise a piece."""
+        """Add one line of text in pieces; the classes sub and sup lower and raise a piece."""
         line = ET.SubElement(
             parent,
             "text",
@@ -132,7 +132,7 @@ def _prefixed(classes: str) -> str:
 
 
 def circuit_svg(circuit: Circuit, layout: Layout) -> str:
-    """Return the picture of *circuit* with everything at its place in *layout*."""
+    """Return the picture of *circuit*, with everything where *layout* puts it."""
     document = Document(circuit.title, layout.width, layout.height, _legend(circuit))
     for edge, spline in zip(circuit.edges, layout.edges, strict=True):
         _draw_edge(document, edge, spline)
@@ -153,7 +153,7 @@ def _legend(circuit: Circuit) -> list[Span]:
     if circuit.edges:
         spans += [(",  ", "muted"), ("local derivative", "local bold"), (" on each edge", "muted")]
     if any(node.cut for node in circuit.nodes):
-        spans += [(",  dashed: computed from more than is drawn", "muted")]
+        spans += [(",  dashed: some parents are not drawn", "muted")]
     return spans
 
 
@@ -173,7 +173,7 @@ def _draw_edge(document: Document, edge: Edge, spline: Spline) -> None:
 
 
 def _draw_local(document: Document, edge: Edge, spline: Spline) -> None:
-    # On the wire, which it interrupts: beside it, it could belong to a neighbour.
+    # The text interrupts its wire: beside the wire it could seem to belong to a neighbour.
     group = document.group(edge.hint)
     x, y = spline.label
     half = advance(edge.local, SMALL_SIZE) / 2 + 2
@@ -260,7 +260,7 @@ def _network_legend(network: Network) -> list[Span]:
         (" weights, thicker where larger", "muted"),
     ]
     if not any(link.label for link in network.links):
-        spans += [("; their numbers under the pointer", "muted")]
+        spans += [("; their numbers are in the tooltips", "muted")]
     if any(unit.value for unit in network.units):
         spans += [(",  ", "muted"), ("activation a", "data bold")]
         spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
@@ -281,7 +281,7 @@ def _draw_link(document: Document, link: Link, tail: Unit, head: Unit, count: in
 
 
 def _draw_weight(document: Document, link: Link, tail: Unit, head: Unit) -> None:
-    # On its edge, which it interrupts, as in a circuit: beside it, it could belong to another.
+    # The weight interrupts its edge, as in a circuit: beside it, it could belong to another edge.
     x0, y0, x1, y1 = seen_part(tail, head)
     x, y = x0 + link.place * (x1 - x0), y0 + link.place * (y1 - y0) + _CAPTIONS
     turn = f"rotate({number(math.degrees(math.atan2(y1 - y0, x1 - x0)))})"

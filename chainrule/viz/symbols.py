@@ -1,10 +1,10 @@
-"""Symbols: what the table's partials are fed with so that they come out as formulas.
+"""Symbols: called with them, the partials of the table return formulas.
 
-A ``Symbol`` is a name, or a primitive applied to symbols and numbers.  It answers to the same hook
-as ``Value`` does, so the rules of the table work on it unchanged.  Results are tidied lightly, as
-one would on paper: 0 and 1 vanish, fractions are gathered, equal factors become squares.  What a
-rule does only at single points or outside the domain (``where`` with an equality or a nan) is left
-out: the formula is the derivative where there is one.
+A ``Symbol`` is a name, or a primitive applied to symbols and numbers.  It has the same hook as a
+``Value``, so the rules of the table work on it unchanged.  Results are tidied lightly, as one would
+on paper: 0 and 1 vanish, fractions are gathered, equal factors become squares.  What a rule does
+only at single points or outside the domain (``where`` with an equality or a nan) is left out: the
+formula is the derivative where there is one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Symbol:
 
     @staticmethod
     def __chainrule__(row: Primitive, args: tuple[Any, ...]) -> Expression:
-        """Return *row* applied to *args*, tidied: what a primitive calls."""
+        """Return *row* applied to *args*, tidied: primitives call this when they meet a symbol."""
         args = tuple(x if isinstance(x, Symbol) else as_float(x, row.name) for x in args)
         return _tidied(row, args)
 
@@ -80,7 +80,7 @@ def partials(row: Primitive, args: Sequence[Symbol]) -> list[Expression]:
     """
     arguments: list[Expression] = list(args)
     if row in table.OF_A_CLASS:
-        arguments.insert(0, 0.0)  # which entry: a position, not a variable
+        arguments.insert(0, 0.0)  # the index of the entry, which is not a variable
     linked = [i for i, x in enumerate(arguments) if isinstance(x, Symbol)]
     output = Symbol(row=row, args=tuple(arguments))
     if row.variadic is None:
@@ -114,7 +114,7 @@ def _tidied(row: Primitive, args: tuple[Expression, ...]) -> Expression:
 
 
 def _holds_at_points(condition: Expression) -> bool:
-    """Return whether *condition* asks for an equality, perhaps among other things."""
+    """Return whether *condition* demands an equality, perhaps among other things."""
     if not isinstance(condition, Symbol):
         return False
     _, over, _ = _factors(condition)
@@ -122,7 +122,7 @@ def _holds_at_points(condition: Expression) -> bool:
 
 
 Factors = tuple[float, list[Symbol], list[Symbol]]
-"""A product: a number, the factors above a fraction bar and those below it."""
+"""A product: a number, the factors above the fraction bar, and the factors below it."""
 
 
 def _factors(x: Expression) -> Factors:
@@ -176,7 +176,7 @@ def _times(number: float, factors: Sequence[Symbol]) -> Expression:
 
 
 def _rank(factor: Symbol) -> int:
-    """Return where a factor stands in a product: names, then powers of names, then the rest."""
+    """Return the rank of a factor in a product: names, then powers of names, then the rest."""
     if factor.row is None:
         return 0
     if factor.row in (table.power, table.square) and factor.args[0].row is None:

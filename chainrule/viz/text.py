@@ -1,8 +1,9 @@
 """Numbers and labels as a drawing shows them.
 
-A label is data: it may hold anything a Python string can.  What could steer a reader or a parser
-(control characters, line breaks, bidirectional overrides, lone surrogates) is replaced by a visible
-stand-in here, once, before any diagram is made; the writers of DOT and SVG then only have to quote.
+A label is data: it may hold anything a Python string can.  Characters that could mislead a reader
+or a parser (control characters, line breaks, bidirectional overrides, lone surrogates) are replaced
+by a visible stand-in here, once, before any diagram is made; the writers of DOT and SVG only have
+to quote.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 from ..characters import JOINERS, stand_in
 
 NOT_COMPUTED = "–"
-"""Stands where a gradient would, until a backward pass has reached the node."""
+"""Shown in place of a gradient until a backward pass has reached the node."""
 
-_MOST_MARKS = 3  # on one character; scripts that need them have as many
+_MOST_MARKS = 3  # on one character; the scripts that need such marks need no more
 
 
 def short(x: float) -> str:
@@ -43,7 +44,7 @@ def visible(text: str, limit: int = 24) -> str:
     >>> visible("tab\there"), visible("\u202egnp"), visible("x" * 30)
     ('tab\\there', '\\u202egnp', 'xxxxxxxxxxxxxxxxxxxxxxx…')
 
-    Of a pile of combining marks, which would cover what stands above, three are left.
+    Three combining marks are kept per character; a taller pile would cover the line above.
     """
     shown, marks = "", 0
     for character in text:
@@ -60,7 +61,7 @@ def visible(text: str, limit: int = 24) -> str:
 def checked_title(title: Any) -> str:
     """Return the *title* of a drawing as it is shown."""
     if not isinstance(title, str):
-        raise TypeError(f"title is {title!r:.80}: expected a str, or None for one that is made up")
+        raise TypeError(f"title is {title!r:.80}: expected a str, or None for the default title")
     return visible(title, 120)
 
 
@@ -70,9 +71,9 @@ def _is_mark(character: str) -> bool:
 
 
 def advance(text: str, size: float) -> float:
-    """Return about how wide *text* is in a sans-serif font of that *size*, rather more than less.
+    """Return the approximate width of *text* in a sans-serif font of that *size*, on the wide side.
 
-    A drawing is laid out before it is known which font will show it.
+    A drawing is laid out before anyone knows which font will show it.
     """
     return size * sum(map(_advance, text))
 

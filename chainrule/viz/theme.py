@@ -1,7 +1,8 @@
-"""The colours of all drawings, in light and in dark, by the role of what they colour.
+"""The colours of all drawings, light and dark, by role.
 
-Value and gradient have the green and red of the CS231n circuit diagrams.  Weights have a pair that
-is told apart by the colour-blind too.  All text keeps a contrast of 4.5 : 1 to its background.
+Values and gradients have the green and red of the CS231n circuit diagrams.  The two colours of
+weights can be told apart by colour-blind readers too.  All text has a contrast of at least 4.5 : 1
+to its background.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def css() -> str:
     """Return the style sheet.
 
     Class names are prefixed, because a notebook puts all its drawings into one page; presentation
-    stays in plain class rules, which slide programs understand as well as browsers do.  What is for
-    web pages alone stands behind ``@media``, which converters such as CairoSVG skip: a height that
-    is ``auto`` makes their pictures blank.
+    stays in plain class rules, which slide programs understand as well as browsers do.  Rules meant
+    only for web pages are inside ``@media``, which converters such as CairoSVG skip: an ``auto``
+    height would make their pictures blank.
     """
     return "".join(
         (

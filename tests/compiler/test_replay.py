@@ -343,7 +343,7 @@ def test_an_index_is_checked_so_what_selects_is_not_replayed():
 
 @pytest.mark.skipif(cr.backend != "native", reason="the reference is plain Python")
 def test_c_refuses_what_is_no_tape():
-    from chainrule.engine._extension import native
+    from chainrule.engine.native import core as native
 
     rows, x = (primitives.sin,), cr.Value(0.5)
     codes = np.array([-1, 0], dtype=np.int16)

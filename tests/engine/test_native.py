@@ -1,7 +1,7 @@
 """The native core against the reference: equal to the last bit, and as hard to break.
 
-`reference` is the class of value.py, `native` the one of _native.c, both in this process; the table
-of primitives serves both.  What needs a process of its own is in test_native_processes.py.
+`reference` is the class of value.py, `native` the one of engine/native, both in this process; the
+table of primitives serves both.  What needs a process of its own is in test_native_processes.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine import primitives, sweeps, transforms, value, vectors
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 
 if native is None:
     pytest.skip("the native core is not built, or switched off", allow_module_level=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import chainrule as cr
-from chainrule.engine._extension import native
+from chainrule.engine import methods, value
+from chainrule.engine.native import core as native
 
 if native is None:
     pytest.skip("the native core is not built, or switched off", allow_module_level=True)
@@ -56,7 +57,7 @@ def test_the_environment_switches_the_native_core_off():
 
 def test_a_missing_core_is_said_once_and_the_switch_says_that_it_is_meant():
     program = (
-        "import sys, warnings; sys.modules['chainrule.engine._native'] = None\n"
+        "import sys, warnings; sys.modules['chainrule.engine.native._core'] = None\n"
         "with warnings.catch_warnings(record=True) as caught:\n"
         "    warnings.simplefilter('always')\n"
         "    import chainrule, chainrule.nn, chainrule.compiler\n"
@@ -93,7 +94,7 @@ for _ in range(300_000):
     z = cr.dot([z], [0.5], x)
 z.backward()
 z = None
-print(cr.engine._extension.native.memory()["nodes"])
+print(cr.engine.native.core.memory()["nodes"])
 """
     assert run(program) == "1"
 
@@ -117,7 +118,7 @@ def test_a_wide_and_deep_graph_is_released_whole():
     # In quadratic time, or by recursion, this would not end before the process is stopped.
     program = """
 import chainrule as cr
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 before = native.memory()["nodes"]
 layer = [cr.Value(0.1)] * 50
 for _ in range(16_000):
@@ -153,7 +154,7 @@ for action in (lambda: f(1.5), lambda: k(2.5)):
 import _testcapi, sys
 import chainrule as cr
 from chainrule.engine import sweeps, vectors
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 
 a, b = cr.Value(0.5, "a"), cr.Value(2.0)
 many = [cr.Value(1.0) for _ in range(400)]
@@ -223,7 +224,7 @@ print("fine")
 # What the native core needs of the package, without NumPy, which keeps out of such interpreters.
 STANDALONE = """
 import importlib.util, types
-spec = importlib.util.spec_from_file_location("_native", {path!r})
+spec = importlib.util.spec_from_file_location("_core", {path!r})
 native = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(native)
 class Row:
@@ -299,7 +300,7 @@ print(z.grad)
 OFTEN = """
 import gc, sys
 import chainrule as cr
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 
 class Cycle:
     def __init__(self, act):
@@ -419,7 +420,7 @@ print("fine")
 def test_a_tape_that_is_altered_while_it_is_replayed_is_survived():
     program = """
 import chainrule as cr, numpy as np
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 def harm(x):
     starts[2:] = [10**8, 10**8 + 1, 10**8 + 2]
     return x
@@ -440,7 +441,7 @@ except ValueError as error:
 def test_a_kernel_that_was_written_over_does_no_harm():
     program = """
 import chainrule as cr, math
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 for kernel in (5, "x", None, [], native, cr.sin, object(), type):
     try:
         cr.tanh._kernel = kernel
@@ -456,7 +457,7 @@ print("fine")
 def test_the_modules_functions_refuse_to_work_before_it_is_connected():
     program = f"""
 import importlib.util
-spec = importlib.util.spec_from_file_location("_native", {native.__file__!r})
+spec = importlib.util.spec_from_file_location("_core", {native.__file__!r})
 native = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(native)
 for call in (
@@ -483,7 +484,7 @@ def test_a_node_restored_by_c_has_terms_that_its_kernel_could_have():
     program = """
 import chainrule as cr
 from chainrule.engine.table import TABLE
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 a, b = cr.Value(0.5), cr.Value(2.0)
 made = []
 for row in TABLE.values():
@@ -508,7 +509,7 @@ print("fine")
 def test_a_chain_held_by_callbacks_of_weak_references_is_released_in_little_stack():
     program = """
 import chainrule as cr, weakref
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 class Holding(weakref.ref):
     __slots__ = ("held",)
 def let_go(ref):
@@ -534,25 +535,10 @@ print(native.memory()["nodes"], sum(ref() is None for ref in refs))
     assert run(program) == "0 200000"
 
 
-def test_a_chain_held_by_functions_of_primitives_is_released_in_little_stack():
-    program = """
-import chainrule as cr
-from chainrule.engine._extension import native
-x = y = cr.Value(1.0)
-for _ in range(30_000):  # the table holds the last row alone
-    y = cr.primitive("mine", lambda x, held=y: x, (1.0,))(x)
-assert native.memory()["nodes"] == 30_001
-del y
-cr.primitive("mine", lambda x: x, (1.0,))
-print(native.memory()["nodes"])
-"""
-    assert run(program) == "1"
-
-
 def test_a_node_released_by_another_thread_inside_a_callback_goes_as_well():
     program = """
 import chainrule as cr, threading, weakref
-from chainrule.engine._extension import native
+from chainrule.engine.native import core as native
 def callback(ref):
     thread = threading.Thread(target=others.clear)
     thread.start()
@@ -569,17 +555,19 @@ print(gone, native.memory()["nodes"])
 
 def test_pickles_name_nothing_of_the_backend():
     text = pickle.dumps(cr.Value(1.0) * 2.0, protocol=0)
-    assert b"_native" not in text
+    assert b"_core" not in text
 
 
 def test_the_stub_names_what_the_module_has():
     import ast
 
-    stub = ast.parse(Path(native.__file__).with_name("_native.pyi").read_text())
+    stub = ast.parse(Path(native.__file__).with_name("_core.pyi").read_text())
     named = {n.name for n in stub.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     named |= {n.target.id for n in stub.body if isinstance(n, ast.AnnAssign)}
     assert named == {n for n in vars(native) if not n.startswith("__")}
     (cls,) = (n for n in stub.body if isinstance(n, ast.ClassDef) and n.name == "Value")
+    assert [ast.unparse(base) for base in cls.bases] == ["Methods"]
     members = {n.name for n in cls.body if isinstance(n, ast.FunctionDef)}
+    members |= set(methods.names()) | set(vars(value.Common))  # which stand elsewhere
     missing = {n for n in vars(native.Value) if not n.startswith("_")} - members
     assert not missing

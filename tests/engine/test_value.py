@@ -239,7 +239,7 @@ def test_what_is_no_real_number_is_refused_at_once_by_name(thing):
 
 
 def test_a_refusal_says_what_to_do():
-    with pytest.raises(TypeError, match=r"Value \* complex: .*real and imaginary parts apart"):
+    with pytest.raises(TypeError, match=r"Value \* complex: .*real and imaginary parts separately"):
         Value(1.0) * 1j
     with pytest.raises(TypeError, match=r"list - Value: .*one Value per element"):
         [1.0] - Value(1.0)
@@ -678,5 +678,5 @@ assert nodes[7].parents[0].parents == (a,)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0] == said[1]
-    assert said[0].startswith("a Value of another import of chainrule was given; what two imports ")
+    assert said[0].startswith("this Value belongs to another import of chainrule; objects of two ")
     assert said[6].startswith("<primitive tanh> is not a primitive of the chainrule that made this")

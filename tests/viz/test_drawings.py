@@ -736,8 +736,8 @@ def test_more_weights_than_can_be_told_apart_are_left_to_the_tooltips():
     for model in (MLP(8, [8, 4], seed=0), long):
         drawing = viz.draw_network(model)
         assert not any(link.label for link in drawing.diagram.links)
-        assert "their numbers under the pointer" in drawing.svg
-    assert "pointer" not in viz.draw_network(MLP(2, [2, 1], seed=0)).svg
+        assert "their numbers are in the tooltips" in drawing.svg
+    assert "tooltips" not in viz.draw_network(MLP(2, [2, 1], seed=0)).svg
 
 
 def test_the_size_of_a_picture_is_one_that_every_reader_of_svg_understands():

@@ -1,4 +1,4 @@
-"""Whether two primitives were defined by the same code: a cell of a notebook that ran again."""
+"""Whether two primitives were defined by the same code, as when a notebook cell runs again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def same_definition(a: Primitive, b: Primitive) -> bool:
-    """Return whether *a* and *b* compute the same because they have the same functions.
+    """Return whether *a* and *b* have the same functions, and so compute the same.
 
-    They may compute the same for other reasons too: that cannot be told.
+    False does not mean that they differ: no one can tell whether different code computes the same.
     """
     return len(a.partials) == len(b.partials) and all(map(_same, _functions(a), _functions(b)))
 

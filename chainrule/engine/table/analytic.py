@@ -1,4 +1,4 @@
-"""The same on complex numbers near the real axis, for complex-step checks."""
+"""The functions of ``floats`` on complex numbers near the real axis, for complex-step checks."""
 
 from __future__ import annotations
 

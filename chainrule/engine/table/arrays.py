@@ -1,4 +1,4 @@
-"""The same on NumPy arrays, where NumPy has no function of that name."""
+"""The functions of ``floats`` on NumPy arrays, where NumPy has no such function."""
 
 from __future__ import annotations
 

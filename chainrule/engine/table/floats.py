@@ -1,4 +1,4 @@
-"""The real line with IEEE answers, where Python's own arithmetic raises."""
+"""Functions of floats that give IEEE answers where Python's own arithmetic raises."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def atanh(x: float) -> float:
     return math.copysign(inf, x) if abs(x) == 1.0 else nan
 
 
-# From here on the 1 in 1 + x**2 is less than a rounding; and soon x**2 overflows.
+# Beyond this, the 1 in 1 + x**2 is less than a rounding error, and soon x**2 overflows.
 FAR = 1e10
 
 
@@ -135,8 +135,8 @@ def lorentzian(x: float) -> float:
 def gaussian(x: float) -> float:
     if not abs(x) < 28.0:
         return 0.0 if x == x else nan
-    # The rounding of x*x would weigh x*x in the result: the head of x has 26 bits, so that its
-    # square is exact (Veltkamp).
+    # The rounding error of x*x would be amplified x*x times in the result.  The head of x has 26
+    # bits, so its square is exact (Veltkamp).
     shifted = 134217729.0 * x
     head = shifted - (shifted - x)
     return math.exp(-head * head) * math.exp((head - x) * (head + x))

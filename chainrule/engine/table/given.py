@@ -1,8 +1,8 @@
-"""Rows of nodes that somebody else computed: their number and their partials are given.
+"""Rows for nodes whose number and partials the user's own code computed.
 
 ``Value(data, children, local_grads)`` makes such a node, as scripts for other ``Value`` classes do.
-Its row has a name, for the drawings, and no formulas.  So there is nothing to differentiate again
-and nothing to run again, and whoever tries is told.
+Its row has a name, for the drawings, but no formulas.  So the node cannot be differentiated twice
+or computed again, and an error says so.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ ADVICE = (
 
 
 def is_given(row: Primitive | None) -> bool:
-    """Return whether *row*, of some node, has no formulas."""
+    """Return whether *row* is a given row, without formulas."""
     return row is not None and row.found_by is given_row
 
 
 @functools.lru_cache(maxsize=256)
 def given_row(name: str = "given") -> Primitive:
-    """Return the row called *name* that computes nothing; it does not stand in the table."""
+    """Return a row called *name* that computes nothing; it is not in the table."""
 
     def compute(*_: Any) -> NoReturn:
         raise TypeError(
-            f"a node {name!r} was given its number with its children, so it cannot be computed "
-            f"anew: {ADVICE}"
+            f"the number of a node {name!r} was given with its children, so it cannot be computed "
+            f"again: {ADVICE}"
         )
 
     def differentiate(*_: Any) -> NoReturn:
         raise TypeError(
             f"the local derivatives of a node {name!r} were given as numbers, so a derivative "
-            "through it cannot be differentiated again (a transform that is given Values, or is "
-            f"inside another, would need that too): {ADVICE}"
+            "through it cannot be differentiated again (which a transform of Values, or one inside "
+            f"another, would need): {ADVICE}"
         )
 
     row = Primitive()

@@ -1,10 +1,9 @@
-"""What a row of the table is: a differentiable operation on numbers, arrays and Values.
+"""``Primitive``, a row of the table: a differentiable operation on numbers, arrays and Values.
 
 A row says how to evaluate the operation on floats and on arrays, what its partial derivatives are,
 how to write it down, and where to sample it in tests.  A primitive that is called with something
 other than numbers (a ``Value``, a symbol) hands itself to the ``__chainrule__`` hook of that
-argument, which is why a partial written in the library's own operations serves floats, arrays and
-Values alike.
+argument, so a partial written in the library's own operations works for floats, arrays and Values.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ VariadicPartials = Callable[[Sequence[Any], Any, Sequence[int]], Sequence[Any]]
 
 
 def as_float(x: Any, doing: str) -> float:
-    """Return *x* as a float; *doing* opens the message of the TypeError for what is no real number.
+    """Return *x* as a float; TypeError, whose message *doing* opens, if it is not a real number.
 
     Accepted are int, bool, float, Fraction, NumPy real scalars and 0-d arrays.  An integer or
     fraction beyond the float range rounds to an infinity, as IEEE conversion does.
@@ -50,7 +49,7 @@ def _advice(x: Any) -> str:
     if hasattr(type(x), "__chainrule__"):
         return "expected a plain number: take its .data"
     if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
-        return "a Value holds one real number, so differentiate the real and imaginary parts apart"
+        return "a Value holds one real number: differentiate real and imaginary parts separately"
     if isinstance(x, (list, tuple, np.ndarray)):
         return "a Value holds one number, so make one Value per element"
     if x is None:
@@ -84,7 +83,7 @@ class Primitive:
     )
 
     _kernel: object
-    """What computes this row in C, where there is such a thing; set from outside, else None."""
+    """The kernel that computes this row in C, set from outside; None if there is none."""
     name: str
     scalar: Callable[..., float]
     array: Callable[..., Any]
@@ -100,7 +99,7 @@ class Primitive:
     binds: tuple[int, ...]
     domain: tuple[tuple[float, float], ...]
     found_by: Callable[[str], Primitive]
-    """What gives this row back by its name, when a pickled graph is loaded."""
+    """The function that finds this row by its name when a pickled graph is loaded."""
 
     def __call__(self, *args: Any) -> Any:
         for arg in args:
@@ -128,7 +127,7 @@ class Primitive:
             return np.frompyfunc(self, len(args), 1)(*operands)
 
     def on_arrays(self, *arrays: Any) -> Any:
-        """Return the array form as floats, also where it gives truth values or objects."""
+        """Return the result of the array form as floats, even if it gives booleans or objects."""
         found = self.array(*arrays)
         if isinstance(found, np.ndarray) and found.dtype.kind == "f":
             return found
@@ -147,7 +146,7 @@ class Primitive:
         raise TypeError(f"{self.name} takes {self.arity} argument{plural} ({len(args)} given)")
 
     def could_take(self, operands: Sequence[Any]) -> bool:
-        """Return whether there is a result for *operands*: their number, and what they say."""
+        """Return whether *operands* have a result: whether their number and data are right."""
         n = len(operands)
         if n == 0 if self.arity is None else n != self.arity:
             return False
@@ -165,7 +164,7 @@ class Primitive:
         return candidates
 
     def partial_values(self, args: Sequence[Any], y: Any, linked: Sequence[int]) -> tuple[Any, ...]:
-        """Return the partial derivative for each *linked* argument position, and for no other.
+        """Return the partial derivative for each *linked* argument position, and only for those.
 
         *args* may be floats, arrays or Values, and *y* is the output made from them.
         """
@@ -193,7 +192,7 @@ class Primitive:
         return named, (self.name, known.index(next(x for x in known if same_definition(self, x))))
 
     def __deepcopy__(self, memo: object) -> Primitive:
-        return self  # not the row that bears the name by now
+        return self  # not the row that has the name by now
 
 
 def _unboxed(x: Any, name: str) -> Any:
@@ -213,7 +212,7 @@ def _as_array(x: Any, name: str) -> Any:
 
 
 TABLE: dict[str, Primitive] = {}
-"""Every operation by its name: those of the library, then the user's."""
+"""Every operation by its name: the library's, then the user's."""
 BUILT_IN: set[str] = set()
 """The names of the library's own rows, which cannot be taken."""
 _definitions: dict[str, list[Primitive]] = {}  # a name that was used again has several
@@ -242,7 +241,7 @@ def named(name: str, which: int | None = None) -> Primitive:
 
 
 def _enlist(row: Primitive) -> None:
-    """Add *row* to the table; one that is defined as before takes the place of that one."""
+    """Add *row* to the table; a row that repeats an earlier definition replaces it."""
     TABLE[row.name] = row
     known = _definitions.setdefault(row.name, [])
     again = next((i for i, other in enumerate(known) if same_definition(row, other)), len(known))
@@ -331,12 +330,12 @@ def primitive(
     arguments gives *variadic* in place of *partials*: from the arguments, the output and the linked
     positions it returns one partial for each of those positions.  *selects* is for an operation
     that copies one argument (``where``): from the arguments it returns that one's position.
-    *takes* is for one that not any numbers will do for, such as a table without the entry that is
-    wanted: it returns whether the arguments will do, and is asked when a pickled graph is loaded.
+    *takes* is for an operation that does not accept all numbers, such as an index into a table: it
+    returns whether the arguments are valid, and is called when a pickled graph is loaded.
 
-    A name of the library's own table cannot be taken (ValueError); a user's own may be used again.
-    What was made with the older definition keeps it; pickled, it finds it again where the
-    definitions of that name ran in the same order.
+    The names of the library's own table cannot be used (ValueError); your own may be used again.
+    Nodes made with the older definition keep it.  A pickled node finds it again if the definitions
+    of that name ran in the same order.
     """
     if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]
         raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
@@ -379,7 +378,7 @@ def primitive(
 
 @functools.cache
 def position_of(row: Primitive, name: str = "") -> Primitive:
-    """Return the operation that tells, from the arguments of *row*, which of them it copies."""
+    """Return the operation that tells which of its arguments *row* copies."""
     assert row.selects is not None
     choose = row.selects
     found = Primitive()
@@ -403,7 +402,7 @@ def _elementwise(scalar: Callable[..., float], *arrays: Any) -> Any:
 
 
 def call_template(name: str, arity: int | None) -> str:
-    """Return the LaTeX of a function called *name*, with places for its arguments."""
+    """Return the LaTeX of a function called *name*, with a placeholder for each argument."""
     safe = "".join("\\" + c if c in "#$%&_{}" else c for c in name if c not in "\\^~")
     safe = safe.replace("{", "{{").replace("}", "}}")
     slots = "{0}" if arity is None else ", ".join(f"{{{i}}}" for i in range(arity))

@@ -1,10 +1,10 @@
-"""The table: everything the engine knows of an operation is one row here.
+"""The table: everything the engine knows about an operation is one row here.
 
 Reverse mode, forward mode, higher orders, the compiler, the drawings, the table of derivatives in
 the docs and the tests all read the row, so adding an operation means adding a row.
 
-Inside a partial, ``+``, ``-`` and ``*`` may be written as such (on floats they never raise);
-whatever can leave the reals or overflow goes through a primitive, so that it gives an IEEE value.
+Inside a partial, ``+``, ``-`` and ``*`` may be written directly, since they never raise on floats.
+Anything that can leave the reals or overflow goes through a primitive, which gives an IEEE value.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ inf, nan = math.inf, math.nan
 LN2, LN10, ROOT_PI = math.log(2.0), math.log(10.0), math.sqrt(math.pi)
 
 # --- steps ----------------------------------------------------------------------------------------
-# Piecewise constant, so without derivative: the other rows' partials, and conditions for where(),
-# are made of these.  Every convention at a kink stands here or in the row that has the kink.
+# Piecewise constant, with derivative zero.  The other rows' partials, and conditions for where(),
+# are made of these.  Every convention at a kink is written here or in the row that has the kink.
 
 equal = primitive(
     "equal", lambda a, b: 1.0 if a == b else 0.0, (None, None),
@@ -152,7 +152,7 @@ square = primitive(
 absolute = primitive(
     "abs", math.fabs, (lambda x, y: sign(x),), array=np.abs, latex=r"\left\lvert {0} \right\rvert",
 )  # fmt: skip
-damped = primitive(  # x times a factor that wins when it is 0, even over an infinite x
+damped = primitive(  # x times a factor; if the factor is 0 so is the result, even for an infinite x
     "damped", floats.damped,
     (
         lambda x, w, y: w,
@@ -215,7 +215,7 @@ cbrt = primitive(  # inf at both zeros
     latex=r"\sqrt[3]{{{0}}}", domain=(0.01, 20.0),
 )  # fmt: skip
 # --- parts of derivatives -------------------------------------------------------------------------
-# Rows of their own, because written out they would overflow or lose digits at some order.
+# These are rows because, written out, they would overflow or lose digits at some order.
 
 one_less_square = primitive(
     "one_less_square", lambda x: (1.0 - x) * (1.0 + x), (lambda x, y: -2.0 * x,),

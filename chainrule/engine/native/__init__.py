@@ -1,7 +1,7 @@
-"""The compiled module ``_native``, or None where it was not built or is switched off.
+"""The compiled module ``_core``, or None if it was not built or is switched off.
 
 ``CHAINRULE_NO_EXTENSIONS=1`` switches it off.  The table of primitives, the modes and the sweeps
-ask here for what C can do for them; which ``Value`` that makes is decided in ``backend``.
+look here for what C can do for them; ``backend`` decides which ``Value`` this process uses.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ def _load() -> Any:
     if os.environ.get("CHAINRULE_NO_EXTENSIONS", "") not in ("", "0"):
         return None
     try:
-        return importlib.import_module("._native", __package__)
+        return importlib.import_module("._core", __name__)
     except ImportError:  # no compiler when it was installed, or another interpreter's
         if _buildable():
             warnings.warn(
                 "chainrule runs in pure Python here, some fifty times slower than in C: the C "
-                "core was not built at installation. Install a C compiler and then chainrule anew, "
-                "or set CHAINRULE_NO_EXTENSIONS=1 to say that this is meant.",
+                "core was not built at installation. Install a C compiler and reinstall chainrule, "
+                "or set CHAINRULE_NO_EXTENSIONS=1 if pure Python is what you want.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -31,7 +31,7 @@ def _load() -> Any:
 
 
 def _buildable() -> bool:
-    """Return whether the C core can be had on such an interpreter."""
+    """Return whether the C core can be built for this interpreter."""
     import sysconfig
 
     return (
@@ -41,4 +41,4 @@ def _buildable() -> bool:
     )
 
 
-native: Any = _load()
+core: Any = _load()

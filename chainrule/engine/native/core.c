@@ -1,0 +1,228 @@
+/* The native core of chainrule's engine, one translation unit: see README.md. */
+
+#include "data.h"
+
+#include "memory.h"
+#include "nodes.h"
+#include "kernels.h"
+#include "terms.h"
+#include "apply.h"
+#include "rows.h"
+#include "sweeps.h"
+#include "tape.h"
+#include "value.h"
+#include "making.h"
+#include "public.h"
+#include "vectors.h"
+
+/* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */
+static PyObject *
+memory(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    State *state = PyModule_GetState(module);
+    Py_ssize_t nodes = 0, empty = 0;
+    for (Arena *arena = state->arenas; arena != NULL; arena = arena->next) {
+        empty += arena->n_empty;
+        for (int i = 0; i < ARENA_SLABS; i++) {
+            for (uint64_t live = arena->slab[i].live; live; live &= live - 1) {
+                nodes++;
+            }
+        }
+    }
+    return Py_BuildValue("{s:n,s:n,s:n}", "bytes", state->n_arenas * (Py_ssize_t)sizeof(Arena),
+                         "nodes", nodes, "empty_slabs", empty);
+}
+
+static PyMethodDef hook_def = {
+    "__chainrule__", (PyCFunction)(void (*)(void))chainrule_hook, METH_FASTCALL,
+    "Apply a primitive to a tuple of arguments, at least one of them a Value."};
+
+/* connect(primitives, value): take the table's rows and the functions to ask, and make Value. */
+static PyObject *
+connect(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *primitives, *value, *table = NULL, *type = NULL, *hook = NULL, *result = NULL;
+    if (!PyArg_ParseTuple(args, "OO:connect", &primitives, &value)) {
+        return NULL;
+    }
+    if (state->value_type != NULL) {
+        Py_RETURN_NONE;
+    }
+#define ASK(name)                                                         \
+    Py_XSETREF(state->asked.name, PyObject_GetAttrString(value, #name)); \
+    if (state->asked.name == NULL) {                                      \
+        return NULL;                                                      \
+    }
+    ASKED(ASK)
+#undef ASK
+    if ((table = PyObject_GetAttrString(primitives, "TABLE")) == NULL ||
+        (type = PyType_FromModuleAndSpec(module, &node_spec, NULL)) == NULL ||
+        (hook = PyCFunction_NewEx(&hook_def, module, NULL)) == NULL ||
+        PyObject_SetAttrString(type, "__chainrule__", hook) < 0) {
+        goto done;
+    }
+    ((PyTypeObject *)type)->tp_vectorcall = node_vectorcall;
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        PyObject *row = PyMapping_GetItemString(table, kernels[kernel].name);
+        if (row == NULL) {
+            goto done;
+        }
+        Py_XSETREF(state->row[kernel], row);
+        if (!is_row(state, row)) {
+            PyErr_SetString(PyExc_TypeError, "connect: the rows of the table are of one class");
+            goto done;
+        }
+    }
+    if (take_calls((PyObject *)Py_TYPE(state->row[0])) < 0) {
+        goto done;
+    }
+    if (PyObject_SetAttrString(module, "Value", type) < 0) {
+        goto done;
+    }
+    state->value_type = (PyTypeObject *)Py_NewRef(type);
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        if (set_kernel(state, state->row[kernel], kernel) < 0) {
+            goto done;
+        }
+    }
+    result = Py_NewRef(Py_None);
+done:
+    Py_XDECREF(table);
+    Py_XDECREF(type);
+    Py_XDECREF(hook);
+    return result;
+}
+
+static PyMethodDef module_methods[] = {
+    {"connect", connect, METH_VARARGS, "Make Value, from the table and the reference."},
+    {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
+    {"flatten", flatten, METH_O, "The graph below Values as a tape of the compiler."},
+    {"longest_paths", longest_paths, METH_VARARGS, "How deep every entry of a tape is."},
+    {"replay", replay, METH_VARARGS, "Do again what a tape says."},
+    {"topological_order", topological_order, METH_O,
+     "All nodes below a tuple of them, parents first; None unless all are of this class."},
+    {"paths", paths, METH_VARARGS,
+     "All nodes on the paths between two tuples, parents first; None unless all are of this class."},
+    {"write_partials", write_partials, METH_VARARGS,
+     "Give a node that was given its partials other ones."},
+    {"published", published, METH_VARARGS, "Return the function that users call."},
+    {"read_data", (PyCFunction)(void (*)(void))read_data, METH_FASTCALL,
+     "Copy the data of Values into a float64 buffer; whether that could be done."},
+    {"read_grads", (PyCFunction)(void (*)(void))read_grads, METH_FASTCALL,
+     "Copy the gradients of Values into a float64 buffer; whether that could be done."},
+    {"write_data", (PyCFunction)(void (*)(void))write_data, METH_FASTCALL,
+     "Copy a float64 buffer into the data of leaves; whether that could be done."},
+    {"add_grads", (PyCFunction)(void (*)(void))add_grads, METH_FASTCALL,
+     "Add a float64 buffer to the gradients of leaves; whether that could be done."},
+    {"reset_grads", reset_grads, METH_O,
+     "Reset the gradients of Values; whether that could be done."},
+    {"memory", memory, METH_NOARGS, "What the arenas take and hold."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+module_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->open_slot = SLAB_NODES; /* no slab is open yet */
+    state->sweep = BY_HAND;
+    state->no_bias = PyFloat_FromDouble(0.0);
+    state->modes = PyList_New(0);
+    state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
+    if (state->no_bias == NULL || state->modes == NULL || state->kernel_type == NULL) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "entered_modes", state->modes);
+}
+
+#define VISIT(name) Py_VISIT(state->asked.name);
+#define CLEAR(name) Py_CLEAR(state->asked.name);
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->value_type);
+    Py_VISIT(state->kernel_type);
+    Py_VISIT(state->modes);
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        Py_VISIT(state->row[kernel]);
+    }
+    ASKED(VISIT)
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_VISIT(state->published[i].reference);
+    }
+    return 0;
+}
+
+/* Called only when nothing can reach the module any more, so no node is alive: a node keeps its type
+   and the type keeps the module. */
+static int
+module_clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->value_type);
+    Py_CLEAR(state->kernel_type);
+    for (int kernel = 0; kernel < N_KERNELS; kernel++) {
+        Py_CLEAR(state->row[kernel]);
+    }
+    ASKED(CLEAR)
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_CLEAR(state->published[i].reference);
+    }
+    Py_CLEAR(state->no_bias);
+    Py_CLEAR(state->modes);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    State *state = PyModule_GetState(module);
+    if (state == NULL) {
+        return;
+    }
+    (void)module_clear(module);
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        Py_CLEAR(state->published[i].doc); /* which the function may still show until now */
+    }
+    while (state->arenas != NULL) {
+        free_arena(state, state->arenas);
+    }
+    PyMem_Free(state->queue);
+    for (int i = 0; i <= KEPT_OPERANDS / 8; i++) {
+        for (Block *block; (block = state->spare_blocks[i]) != NULL;) {
+            state->spare_blocks[i] = block->next_spare;
+            ASAN_UNPOISON_MEMORY_REGION(block, block_size(8 * i));
+            PyMem_Free(block);
+        }
+    }
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_core",
+    .m_doc = "The native core of chainrule's engine; see core.c.",
+    .m_size = sizeof(State),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&module_def);
+}
