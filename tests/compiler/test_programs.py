@@ -274,7 +274,11 @@ def edge_cases(row):
     count = row.arity or (4 if row.name == "soft_cross_entropy" else 3)
     cases = [tuple(cr.Value(rng.choice(POINTS)) for _ in range(count)) for _ in range(150)]
     if row.name == "soft_cross_entropy":  # a probability of every class, and then the logits
-        return [(cr.Value(y), cr.Value(1.0 - y), *case[2:]) for y in (0.0, 0.3) for case in cases]
+        shares = itertools.cycle([(0.0, 1.0), (0.3, 0.7), (1.0, 0.0)])
+        return [
+            (cr.Value(y), cr.Value(rest), *case[2:])
+            for (y, rest), case in zip(shares, cases, strict=False)
+        ]
     if row.name in ("softmax", "softmax_rest", "take", "cross_entropy"):
         return [(1.0, *case) for case in cases]
     return cases

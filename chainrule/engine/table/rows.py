@@ -519,6 +519,8 @@ def _all_but_one(xs: Sequence[Any]) -> list[Any]:
 
 def _softmax_rest_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
     k, *zs = args
+    if k not in range(len(zs)):
+        return [nan] * len(linked)
     shares = softmax_of(zs)
     own = shares[int(k)]
     return [-(own * y) if i - 1 == k else own * shares[i - 1] for i in linked]
