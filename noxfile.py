@@ -57,6 +57,7 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".[test]", *group("types"))
     session.run("mypy")
+    session.run("pytest", "tests/typing")
 
 
 @nox.session

@@ -9,7 +9,7 @@
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .engine import functions as _functions
@@ -17,6 +17,7 @@ from .engine.backend import Value, backend
 from .engine.functions import *  # noqa: F403 (each is handed on there, by its name)
 from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
 from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
+from .engine.table import Primitive as _Primitive
 from .engine.table import primitive
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -45,19 +46,28 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
-__all__ += [name for name in vars(_functions) if not name.startswith("_")]
+__all__ += [name for name, row in vars(_functions).items() if isinstance(row, _Primitive)]
 __all__.sort()
 
+if TYPE_CHECKING:  # and not __getattr__, which would hide that a name is misspelt
+    from . import backprop as backprop
+    from . import checking as checking
+    from . import compiler as compiler
+    from . import nn as nn
+    from . import viz as viz
+    from .compiler import compile
+else:
+
+    def __getattr__(name: str) -> Any:
+        # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
+        if name in _ROOMS:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name == "compile":
+            return importlib.import_module(f"{__name__}.compiler").compile
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 _ROOMS = ("backprop", "checking", "compiler", "nn", "viz")
-
-
-def __getattr__(name: str) -> Any:
-    # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name == "compile":
-        return importlib.import_module(f"{__name__}.compiler").compile
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

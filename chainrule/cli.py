@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, backend, demos
+import chainrule.demos as demos
+
+from . import __version__, backend
 from .characters import plain
 
 

@@ -439,7 +439,7 @@ class _Pullback:
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
         if number in self.shaded:  # of nan nothing is the largest, and 0 divided by 0 ties is nan
-            share = primitives.damped(primitives.divide(1.0, count), adjoint)
+            share: Operand = primitives.damped(primitives.divide(1.0, count), adjoint)
         else:
             share = primitives.divide(adjoint, count)
         depends = self._depends[x.number]

@@ -266,7 +266,10 @@ class Compiled:
         )
 
 
-def compile(function: Any, wrt: Any = None) -> Compiled:
+def compile(
+    function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
+    wrt: Any = None,
+) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
     The function is run once, its graph is lifted to matrix products and whole-array operations, and

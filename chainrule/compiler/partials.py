@@ -57,7 +57,7 @@ def partial_of(row: Primitive, position: int, linked: tuple[int, ...], count: in
         return as_float(found, f"partial {position} of {row.name}")
 
     made = Partial()
-    made._kernel = made.variadic = made.analytic = made.selects = None
+    made.variadic = made.analytic = made.selects = None
     made.name = f"partial {position} of {row.name}"
     made.scalar = scalar
     made.array = functools.partial(_one_by_one, scalar)

@@ -429,7 +429,7 @@ class Builder:
         if not isinstance(x, Symbol):
             return self.emit("count", (x,), (1,), False)
         if not x.batched:
-            return primitives.multiply(x, self.emit("count", (1.0,), (1,) * len(x.shape), False))  # type: ignore[no-any-return]
+            return primitives.multiply(x, self.emit("count", (1.0,), (1,) * len(x.shape), False))
         inner = x.operation
         if inner.kind == "sum" and math.prod(inner.shape) == 1:  # all in one go
             return self.emit("sum_batch", (self.symbol(int(inner.args[0])),), (1,), False)

@@ -1,3 +1,6 @@
+# Of plain numbers they give a number, and of anything wider a Value: the signatures overlap.  Of an
+# array NumPy's types do not say which: Any.
+# mypy: disable-error-code="overload-overlap"
 """Sums and normalisers of many numbers: each is a single node, however many terms it has.
 
 They take any iterable of numbers or Values, or a NumPy array of either.
@@ -7,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import modes, primitives
 from .native import core
 
+if TYPE_CHECKING:
+    from .value import Value
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Row = TypeVar("_Row")
 
 
 def _terms(values: Iterable[Any], name: str) -> list[Any]:
@@ -47,6 +55,12 @@ def _some_terms(values: Iterable[Any], name: str) -> list[Any]:
     return terms
 
 
+@overload
+def sum(values: NDArray[Any]) -> Any: ...
+@overload
+def sum(values: Iterable[SupportsFloat]) -> float: ...
+@overload
+def sum(values: Iterable[Value | SupportsFloat]) -> Value: ...
 @_published("values")
 def sum(values: Iterable[Any]) -> Any:
     """Return the sum of *values* as one node; 0.0 if there are none.
@@ -62,6 +76,12 @@ def sum(values: Iterable[Any]) -> Any:
     return primitives.add_up(*terms) if terms else 0.0
 
 
+@overload
+def mean(values: NDArray[Any]) -> Any: ...
+@overload
+def mean(values: Iterable[SupportsFloat]) -> float: ...
+@overload
+def mean(values: Iterable[Value | SupportsFloat]) -> Value: ...
 @_published("values")
 def mean(values: Iterable[Any]) -> Any:
     """Return the arithmetic mean of *values* as one node; ValueError if there are none.
@@ -73,6 +93,20 @@ def mean(values: Iterable[Any]) -> Any:
     return primitives.mean_of(*_some_terms(values, "mean"))
 
 
+@overload
+def dot(weights: NDArray[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any: ...
+@overload
+def dot(weights: Iterable[Any], inputs: NDArray[Any], bias: Any = 0.0) -> Any: ...
+@overload
+def dot(
+    weights: Iterable[SupportsFloat], inputs: Iterable[SupportsFloat], bias: SupportsFloat = 0.0
+) -> float: ...
+@overload
+def dot(
+    weights: Iterable[Value | SupportsFloat],
+    inputs: Iterable[Value | SupportsFloat],
+    bias: Value | SupportsFloat = 0.0,
+) -> Value: ...
 @_published("weights, inputs, bias=0.0")
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     """Return bias + sum_i weights[i] * inputs[i] as one node: a neuron's z.
@@ -96,6 +130,12 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
     return primitives.dot_product(*weights, *inputs, bias)
 
 
+@overload
+def softmax(values: NDArray[Any]) -> NDArray[Any]: ...
+@overload
+def softmax(values: Iterable[SupportsFloat]) -> list[float]: ...
+@overload
+def softmax(values: Iterable[Value | SupportsFloat]) -> list[Value]: ...
 def softmax(values: Iterable[Any]) -> Any:
     """Return exp(v_k) / sum_j exp(v_j) for each k, one node each; ValueError if there are none.
 
@@ -116,6 +156,12 @@ def softmax(values: Iterable[Any]) -> Any:
     return entries
 
 
+@overload
+def logsumexp(values: NDArray[Any]) -> Any: ...
+@overload
+def logsumexp(values: Iterable[SupportsFloat]) -> float: ...
+@overload
+def logsumexp(values: Iterable[Value | SupportsFloat]) -> Value: ...
 @_published("values")
 def logsumexp(values: Iterable[Any]) -> Any:
     """Return log(sum_k exp(v_k)) as one node, without overflow; ValueError if there are none.
@@ -141,6 +187,12 @@ class _RowNumber:
         return IndexError(f"take: there is no row {wrong:g} in a table of {self.count}")
 
 
+@overload
+def take(table: Sequence[_Row], index: SupportsFloat) -> _Row: ...
+@overload
+def take(table: Sequence[Value | SupportsFloat], index: Value) -> Value: ...
+@overload
+def take(table: Sequence[Sequence[Value | SupportsFloat]], index: Value) -> list[Value]: ...
 def take(table: Sequence[Any], index: Any) -> Any:
     """Return ``table[index]``: one number of a sequence, one row of a sequence of rows, or deeper.
 

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from numbers import Integral
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, Protocol, SupportsFloat, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import modes, recorded
 from .backend import Value
@@ -31,7 +32,42 @@ from .sweeps import (
 from .table import as_float, identity
 from .value import watch_adjoints, watch_tangents
 
+# Any: a function of any shape may be differentiated, and what it gives may be nested.
 Function = Callable[..., Any]
+Array = NDArray[Any]  # of floats, or of Values
+S = TypeVar("S")
+
+
+class Derivative(Protocol):
+    """The derivative of a function with respect to its first argument: of the same shape."""
+
+    @overload
+    def __call__(self, x: Value, /, *others: Any, **named: Any) -> Value: ...
+    @overload
+    def __call__(self, x: Array, /, *others: Any, **named: Any) -> Array: ...
+    @overload
+    def __call__(self, x: SupportsFloat, /, *others: Any, **named: Any) -> float: ...
+    @overload
+    def __call__(self, x: list[float], /, *others: Any, **named: Any) -> list[float]: ...
+    @overload
+    def __call__(self, x: S, /, *others: Any, **named: Any) -> S: ...
+
+
+class ValueAndDerivative(Protocol):
+    """The same, with the value of the function before it."""
+
+    @overload
+    def __call__(self, x: Value, /, *others: Any, **named: Any) -> tuple[Value, Value]: ...
+    @overload
+    def __call__(self, x: Array, /, *others: Any, **named: Any) -> tuple[Any, Array]: ...
+    @overload
+    def __call__(self, x: SupportsFloat, /, *others: Any, **named: Any) -> tuple[float, float]: ...
+    @overload
+    def __call__(
+        self, x: list[float], /, *others: Any, **named: Any
+    ) -> tuple[float, list[float]]: ...
+    @overload
+    def __call__(self, x: S, /, *others: Any, **named: Any) -> tuple[Any, S]: ...
 
 
 class _Scope:
@@ -294,7 +330,13 @@ def _is_sequence(x: Any) -> bool:
 # --- the public transforms -------------------------------------------------------------------
 
 
-def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
+@overload
+def value_and_grad(function: Function, argnums: Literal[0] = 0) -> ValueAndDerivative: ...
+@overload
+def value_and_grad(
+    function: Function, argnums: int | Sequence[int]
+) -> Callable[..., tuple[Any, Any]]: ...
+def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
     """Return a function that computes the value of *function* and its gradient.
 
     >>> import chainrule as cr
@@ -313,7 +355,13 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Func
     return value_and_gradient
 
 
-def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
+@overload
+def grad(function: Function, argnums: Literal[0] = 0) -> Derivative: ...
+@overload
+def grad(function: Function, argnums: int) -> Callable[..., Any]: ...
+@overload
+def grad(function: Function, argnums: Sequence[int]) -> Callable[..., tuple[Any, ...]]: ...
+def grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
     """Return the derivative of *function* with respect to one argument, or several.
 
     The result is an ordinary function, so it can be differentiated again.
@@ -337,7 +385,19 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     return gradient
 
 
-def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False) -> list[Any]:
+@overload
+def gradients(
+    output: Value, inputs: Iterable[Value], create_graph: Literal[False] = False
+) -> list[float]: ...
+@overload
+def gradients(
+    output: Value, inputs: Iterable[Value], create_graph: Literal[True]
+) -> list[Value]: ...
+@overload
+def gradients(
+    output: Value, inputs: Iterable[Value], create_graph: bool = False
+) -> list[float] | list[Value]: ...
+def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False) -> Any:
     """Return the derivative of *output* with respect to each of *inputs*, nodes of one graph.
 
     The result is floats or, with *create_graph*, Values that can be differentiated again.  No

@@ -516,16 +516,20 @@ class Value(Common, Methods):
 
     __hash__ = object.__hash__
 
-    def __lt__(self, other: Any) -> bool:
+    @_comparison
+    def __lt__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal < x
 
-    def __le__(self, other: Any) -> bool:
+    @_comparison
+    def __le__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal <= x
 
-    def __gt__(self, other: Any) -> bool:
+    @_comparison
+    def __gt__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal > x
 
-    def __ge__(self, other: Any) -> bool:
+    @_comparison
+    def __ge__(self, other: Any) -> Any:
         return NotImplemented if (x := comparable(other)) is None else self._primal >= x
 
     # --- hooks -------------------------------------------------------------------------------
@@ -544,16 +548,6 @@ class Value(Common, Methods):
         if not {Value, float}.issuperset(map(type, args)):
             args = tuple(a if type(a) is Value else as_operand(a, row.name) for a in args)
         return _apply(row, args)
-
-
-def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: function(self)
-
-
-for _ufunc, _function in (_UFUNCS | _DERIVED).items():
-    # What NumPy calls on each element of an array of Values, where it has no operator for it.
-    if _ufunc.nin == 1 and not hasattr(Value, _ufunc.__name__):
-        setattr(Common, _ufunc.__name__, _method(_function))
 
 
 # --- making nodes ------------------------------------------------------------------------------
@@ -799,6 +793,16 @@ def _unary(row: Primitive, x: Value) -> Value:
 
 
 add_to(Value, _unary)
+
+
+def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda self: function(self)
+
+
+for _ufunc, _function in (_DERIVED | _UFUNCS).items():
+    # What NumPy calls on each element of an array of Values, where it has no operator for it.
+    if _ufunc.nin == 1 and not hasattr(Value, _ufunc.__name__):
+        setattr(Common, _ufunc.__name__, _method(_function))
 
 
 def _binary(row: Primitive, x: Any, other: Any) -> Any:

@@ -24,9 +24,10 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..engine import modes, table
 from ..engine.backend import Value
@@ -35,6 +36,13 @@ from . import arguments
 from .module import Module
 
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
+
+# What a loss takes: of numbers it makes a float, of anything wider a Value, so that the signatures
+# overlap.  Of an array NumPy's types do not say which.
+# mypy: disable-error-code="overload-overlap"
+Array = NDArray[Any]
+Numbers = SupportsFloat | Iterable[SupportsFloat]
+Terms = Value | SupportsFloat | Iterable[Value | SupportsFloat]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,12 @@ def _minus_1_or_1(y: Any) -> Any:
     return abs(y) == 1.0
 
 
+@overload
+def squared_error(outputs: Array, targets: Terms) -> Any: ...
+@overload
+def squared_error(outputs: Numbers, targets: Numbers) -> float: ...
+@overload
+def squared_error(outputs: Terms, targets: Terms) -> Value: ...
 def squared_error(outputs: Any, targets: Any) -> Any:
     """Return sum_j (a_j - y_j)^2 (notes C1, C5).
 
@@ -90,6 +104,12 @@ def squared_error(outputs: Any, targets: Any) -> Any:
     return _summed(table.squared_error, _pairs(outputs, targets, rule))
 
 
+@overload
+def half_squared_error(outputs: Array, targets: Terms) -> Any: ...
+@overload
+def half_squared_error(outputs: Numbers, targets: Numbers) -> float: ...
+@overload
+def half_squared_error(outputs: Terms, targets: Terms) -> Value: ...
 def half_squared_error(outputs: Any, targets: Any) -> Any:
     """Return 1/2 sum_j (y_j - a_j)^2 (notes B1, B3), whose derivative is just a_j - y_j.
 
@@ -102,6 +122,12 @@ def half_squared_error(outputs: Any, targets: Any) -> Any:
     return _summed(table.half_squared_error, _pairs(outputs, targets, rule))
 
 
+@overload
+def logistic(logits: Array, targets: Terms) -> Any: ...
+@overload
+def logistic(logits: Numbers, targets: Numbers) -> float: ...
+@overload
+def logistic(logits: Terms, targets: Terms) -> Value: ...
 def logistic(logits: Any, targets: Any) -> Any:
     """Return -sum_k [y_k log h_k + (1 - y_k) log(1 - h_k)], h = sigmoid(logits) (notes A2, B7).
 
@@ -121,6 +147,12 @@ def logistic(logits: Any, targets: Any) -> Any:
     return _summed(table.logistic_loss, _pairs(logits, targets, rule))
 
 
+@overload
+def cross_entropy(logits: Array, target: Terms) -> Any: ...
+@overload
+def cross_entropy(logits: Numbers, target: Numbers) -> float: ...
+@overload
+def cross_entropy(logits: Terms, target: Terms) -> Value: ...
 def cross_entropy(logits: Any, target: Any) -> Any:
     """Return -sum_k y_k log p_k, p = softmax(logits): for a class index t, -log p_t.
 
@@ -148,6 +180,12 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     return table.soft_cross_entropy(*_probabilities(target, len(logits)), *logits)
 
 
+@overload
+def hinge(scores: Array, targets: Terms) -> Any: ...
+@overload
+def hinge(scores: Numbers, targets: Numbers) -> float: ...
+@overload
+def hinge(scores: Terms, targets: Terms) -> Value: ...
 def hinge(scores: Any, targets: Any) -> Any:
     """Return sum_k max(0, 1 - y_k s_k) for targets y_k of -1 or 1, else ValueError.
 

@@ -227,9 +227,9 @@ import importlib.util, types
 spec = importlib.util.spec_from_file_location("_core", {path!r})
 native = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(native)
-class Row:
-    __slots__ = ("_kernel", "name")
-    def __call__(self, *args):
+class Row(native.Row):
+    __slots__ = ("name",)
+    def applied(self, *args):
         raise TypeError(args)
 names = {names!r}
 table = {{name: Row() for name in names}}

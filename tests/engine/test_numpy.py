@@ -87,7 +87,8 @@ def test_sums_products_means_and_matrix_products_are_differentiable():
 
 UFUNCS = [
     np.exp, np.expm1, np.log, np.log1p, np.sqrt, np.sin, np.cos, np.tan, np.tanh, np.square, np.abs,
-    np.negative,
+    np.negative, np.arcsin, np.arccos, np.arctan, np.sinh, np.cosh, np.arcsinh, np.arctanh, np.exp2,
+    np.log2, np.log10, np.cbrt,
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 def _load() -> Any:
@@ -42,3 +42,20 @@ def _buildable() -> bool:
 
 
 core: Any = _load()
+
+
+if TYPE_CHECKING or core is None:
+
+    class Row:
+        """What the class of the table's rows is derived from: a call asks ``applied``."""
+
+        __slots__ = ()
+
+        applied: Any
+
+        def __init_subclass__(cls) -> None:
+            super().__init_subclass__()
+            cls.__call__ = cls.applied  # type: ignore[method-assign]
+
+else:
+    Row = core.Row  # which asks a kernel first

@@ -9,6 +9,10 @@ from ..table import Primitive
 
 entered_modes: list[int]
 
+class Row:
+    def __new__(cls) -> Row: ...
+    def __call__(self, *args: Any) -> Any: ...
+
 class Value(Methods):
     def __new__(cls, data: SupportsFloat, *given: Any, label: str = "", **named: Any) -> Value: ...
     @property

@@ -71,21 +71,16 @@ connect(PyObject *module, PyObject *args)
         }
         Py_XSETREF(state->row[kernel], row);
         if (!is_row(state, row)) {
-            PyErr_SetString(PyExc_TypeError, "connect: the rows of the table are of one class");
+            PyErr_SetString(PyExc_TypeError, "connect: the rows of the table are of classes derived from Row");
             goto done;
         }
-    }
-    if (take_calls((PyObject *)Py_TYPE(state->row[0])) < 0) {
-        goto done;
     }
     if (PyObject_SetAttrString(module, "Value", type) < 0) {
         goto done;
     }
     state->value_type = (PyTypeObject *)Py_NewRef(type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
-        if (set_kernel(state, state->row[kernel], kernel) < 0) {
-            goto done;
-        }
+        ((Row *)state->row[kernel])->kernel = kernel;
     }
     result = Py_NewRef(Py_None);
 done:
@@ -130,8 +125,9 @@ module_exec(PyObject *module)
     state->sweep = BY_HAND;
     state->no_bias = PyFloat_FromDouble(0.0);
     state->modes = PyList_New(0);
-    state->kernel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
-    if (state->no_bias == NULL || state->modes == NULL || state->kernel_type == NULL) {
+    state->row_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &row_spec, NULL);
+    if (state->no_bias == NULL || state->modes == NULL || state->row_type == NULL ||
+        PyModule_AddObjectRef(module, "Row", (PyObject *)state->row_type) < 0) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "entered_modes", state->modes);
@@ -145,7 +141,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->value_type);
-    Py_VISIT(state->kernel_type);
+    Py_VISIT(state->row_type);
     Py_VISIT(state->modes);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
@@ -164,7 +160,7 @@ module_clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->value_type);
-    Py_CLEAR(state->kernel_type);
+    Py_CLEAR(state->row_type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_CLEAR(state->row[kernel]);
     }

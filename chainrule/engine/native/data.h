@@ -119,7 +119,7 @@ enum { PUBLISHED(CONSTANT) N_PUBLISHED };
 
 struct State {
     PyTypeObject *value_type;
-    PyTypeObject *kernel_type;
+    PyTypeObject *row_type; /* the base of the rows' class */
     PyObject *row[N_KERNELS];
     Asked asked;
     PyObject *modes; /* a list: as many entries as modes are entered, anywhere */

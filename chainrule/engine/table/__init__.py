@@ -1,4 +1,6 @@
-"""The table of primitives: what a row is, and the rows.  It imports nothing of the package.
+"""The table of primitives: what a row is, and the rows.
+
+It imports nothing of the package but the base that the C core gives the rows' class.
 
 =================  ========================================================================
 ``primitive.py``   what a row is, and how it is called

@@ -41,7 +41,7 @@ def given_row(name: str = "given") -> Primitive:
         )
 
     row = Primitive()
-    row._kernel = row.analytic = row.selects = row.takes = row.arity = None
+    row.analytic = row.selects = row.takes = row.arity = None
     row.found_by, row.name = given_row, name
     row.scalar = row.array = compute
     row.partials = row.defaults = row.domain = row.binds = ()

@@ -9,6 +9,7 @@ argument, so a partial written in the library's own operations works for floats,
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from ..native import Row
 from .alike import same_definition
 
 Partial = Callable[..., Any] | float | None
@@ -57,14 +59,13 @@ def _advice(x: Any) -> str:
     return "expected an int, float, Fraction, NumPy scalar or Value"
 
 
-class Primitive:
+class Primitive(Row):
     """One row of the table: a differentiable operation, callable on numbers, arrays and Values.
 
     Made by :func:`primitive`, which describes the fields.
     """
 
     __slots__ = (
-        "_kernel",
         "analytic",
         "arity",
         "array",
@@ -82,8 +83,6 @@ class Primitive:
         "variadic",
     )
 
-    _kernel: object
-    """The kernel that computes this row in C, set from outside; None if there is none."""
     name: str
     scalar: Callable[..., float]
     array: Callable[..., Any]
@@ -101,7 +100,16 @@ class Primitive:
     found_by: Callable[[str], Primitive]
     """The function that finds this row by its name when a pickled graph is loaded."""
 
-    def __call__(self, *args: Any) -> Any:
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any) -> Any: ...
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.applied)
+
+    def applied(self, *args: Any) -> Any:
+        """Return the row of *args*: what a call does, where C does not do it."""
         for arg in args:
             if type(arg) is not float:
                 return self._dispatch(args)
@@ -252,6 +260,7 @@ if TYPE_CHECKING:
     from .signatures import Binary, Options, Ternary, Unary, Unpack, Variadic, WithParameter
 
     Scalar = Callable[..., float]
+    Four = tuple[Partial, Partial, Partial, Partial, Unpack[tuple[Partial, ...]]]  # or more
 
 
 @overload
@@ -286,7 +295,8 @@ def primitive(
 def primitive(
     name: str,
     scalar: Scalar,
-    partials: Sequence[Partial],
+    partials: list[Partial]
+    | tuple[Partial, Partial, Partial, Partial, Unpack[tuple[Partial, ...]]],
     *,
     defaults: Sequence[float] = ...,
     **options: Unpack[Options],
@@ -355,7 +365,7 @@ def primitive(
         raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
 
     row = Primitive()
-    row._kernel, row.found_by = None, named
+    row.found_by = named
     row.name, row.scalar = name, scalar
     row.partials = tuple(
         [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
@@ -384,7 +394,7 @@ def position_of(row: Primitive, name: str = "") -> Primitive:
     found = Primitive()
     for slot in Primitive.__slots__:
         setattr(found, slot, getattr(row, slot))
-    found._kernel, found.found_by = None, functools.partial(position_of, row)
+    found.found_by = functools.partial(position_of, row)
     found.name = f"{row.name}, position"
     found.scalar = lambda *args: float(choose(*args))
     found.array = functools.partial(_elementwise, found.scalar)
