@@ -473,7 +473,8 @@ class _Pullback:
         self._shade(number, operation)
         builder = self.builder
         z, y = (builder.symbol(int(n)) for n in operation.args)
-        partials = [(z, builder.emit("softmax_minus", (z, y), z.shape, z.batched))]
+        slopes = builder.emit("softmax_minus", (z, y), z.shape, z.batched)
+        partials: list[tuple[Symbol, Any]] = [(z, slopes)]
         if self.active[y.number]:
             s = builder.emit("surprisals", (z,), z.shape, z.batched)
             unlikely = primitives.multiply(primitives.equal(y, 0.0), primitives.equal(s, math.inf))
