@@ -71,7 +71,7 @@ def by_hand(theta1, theta2, X, Y):
 
 
 def by_hand_loosely(theta1, theta2, X, Y):
-    """Return the same by a(1 - a), which is 0 where a sigmoid rounds to 1: the least one can do."""
+    """Return the same by a(1 - a), which is 0 where a sigmoid rounds to 1: the least work."""
     m = len(X)
     a2 = 1.0 / (1.0 + np.exp(-(X @ theta1[:, 1:].T + theta1[:, 0])))
     a3 = 1.0 / (1.0 + np.exp(-(a2 @ theta2[:, 1:].T + theta2[:, 0])))
@@ -127,7 +127,7 @@ def in_jax(theta1, theta2, X, Y):
 
 
 def products_alone(theta1, theta2, X, Y):
-    """Return a function that does the five matrix products and nothing else: the limit."""
+    """Return a function that only does the five matrix products: the lower limit."""
     a1, a2, delta3 = with_bias(X), with_bias(X[:, :32]), Y
     delta2 = X[:, :32].copy()
     z2, z3, D1, D2 = a1 @ theta1.T, a2 @ theta2.T, delta2.T @ a1, delta3.T @ a2
@@ -375,7 +375,7 @@ def irregular(sizes):
             best(lambda f=function, X=X: f.value_and_grad(X[:1]), 0.1, 3),
             best(lambda f=function, X=X: f.value_and_grad(X[:30]), 0.1, 3) / 30.0,
         ]
-        _ = function.source  # or the large batches would still be replayed
+        _ = function.source  # otherwise the large batches would still be replayed
         times.append(best(lambda f=function, X=X: f.value_and_grad(X), 0.1, 3) / len(X))
         each = " ".join(f"{t * 1e3 / nodes:7.1f}" for t in times)
         print(f"{build.__name__:12} {nodes:7} {took * 1e9 / nodes:8.0f}  {each}")

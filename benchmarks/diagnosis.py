@@ -1,8 +1,8 @@
 """How well ``diagnose`` names mistakes: the confusion matrix, the pairs, and the false alarms.
 
-The mistakes are planted in an implementation of its own (tests/oracles/planted.py), the right
-programs come from another (tests/oracles/correct.py). Run it as ``python benchmarks/diagnosis.py``,
-from anywhere; it takes some minutes.
+The mistakes are planted in a separate implementation (tests/oracles/planted.py); the right programs
+come from another (tests/oracles/correct.py). Run it as ``python benchmarks/diagnosis.py`` from any
+directory; it takes a few minutes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from chainrule.checking.diagnosis import diagnose_calls
+from chainrule.checking.diagnosis.diagnose import diagnose_calls
+from chainrule.checking.diagnosis.running.calls import Outcome
+from chainrule.checking.diagnosis.running.results import tidy
 from chainrule.checking.problem import probe
-from chainrule.checking.running.calls import Outcome
-from chainrule.checking.running.results import tidy
 from tests.oracles import correct, planted
 
 SETTINGS = [
@@ -39,7 +39,7 @@ def report_on(problem, gradients):
 
 
 def singles(settings):
-    """Plant every mistake alone; print what it was taken for, where that is something else."""
+    """Plant every mistake alone, and print those that were taken for something else."""
     matrix = Counter()
     for loss, activation in settings:
         p = probe(loss, activation)
@@ -60,7 +60,7 @@ def same(one, two):
 
 
 def pairs(loss, activation, verbose):
-    """Plant every two mistakes together."""
+    """Plant every pair of mistakes."""
     p = probe(loss, activation)
     bugs = [bug for bug in planted.EVERY if planted.possible(bug, loss, activation)]
 

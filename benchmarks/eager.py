@@ -5,7 +5,7 @@ python benchmarks/eager.py [rounds]
 
 import sys
 
-from chainrule.bench import main
+from chainrule.cli.timing import main
 
 if __name__ == "__main__":
     main(*map(int, sys.argv[1:]))

@@ -2,9 +2,9 @@
 
 python benchmarks/nested.py [steps]
 
-A descent of so many steps (800), whose step asks for a slope with cr.grad, inside cr.grad.  Twice
-the steps are twice the work: each slope costs what its own graph costs, not what the steps before
-it have left behind.
+It differentiates a descent of that many steps (800 by default) with cr.grad; each step calls
+cr.grad for a slope.  Twice the steps should be twice the work: each slope costs only what its own
+graph costs, whatever the steps before it left behind.
 """
 
 import sys
@@ -16,7 +16,7 @@ import chainrule as cr
 
 
 def descent(steps: int) -> Callable[[Any], Any]:
-    """Return where *steps* steps down the slope of t sin(t) lead, as a function of their start."""
+    """Return the end of *steps* steps down the slope of t sin(t), as a function of the start."""
 
     def end(x: Any) -> Any:
         slope = cr.grad(lambda t: cr.sin(t) * t)

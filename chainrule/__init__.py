@@ -59,7 +59,8 @@ if TYPE_CHECKING:  # and not __getattr__, which would hide that a name is misspe
 else:
 
     def __getattr__(name: str) -> Any:
-        # The rooms above the engine are imported when they are first asked for: cr.nn, cr.viz.
+        # The rooms above the engine, such as cr.nn and cr.viz, are imported when they are first
+        # used.
         if name in _ROOMS:
             return importlib.import_module(f"{__name__}.{name}")
         if name == "compile":

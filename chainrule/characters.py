@@ -1,8 +1,8 @@
-r"""Characters that could steer a terminal, a parser or a reader's eye, shown as what they are.
+r"""Stand-ins for characters that could mislead a terminal, a parser or a reader.
 
-A label, an exception's text, the name of a file: such text is somebody else's, and may hold
-anything that a Python string can. Before it is shown anywhere, what is not to be seen (control
-characters, bidirectional overrides, lone surrogates) is replaced by how Python writes it, such as
+A label, an exception's text, the name of a file: such text comes from others, and may hold anything
+that a Python string can. Before it is shown anywhere, invisible characters (control characters,
+bidirectional overrides, lone surrogates) are replaced by the way Python writes them, such as
 \x1b or \u202e.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 
 JOINERS = "\u200c\u200d"
-"""Emoji and several scripts are built with these, so they stay."""
+"""Emoji and several scripts need these, so they are kept."""
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 

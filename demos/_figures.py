@@ -1,4 +1,4 @@
-"""What the demos' figures have in common: matplotlib, imported late and used without a display."""
+"""What the demos' figures share: matplotlib, imported when needed and used without a display."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STYLE: Any = {
 
 
 def check_matplotlib() -> None:
-    """Raise ModuleNotFoundError where no figure can be drawn: before the work, not after it."""
+    """Raise ModuleNotFoundError if no figure can be drawn: before the work rather than after it."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ModuleNotFoundError(
             "this demo draws with matplotlib, which is not installed here: "
@@ -39,7 +39,7 @@ def check_matplotlib() -> None:
 
 @contextlib.contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Any]:
-    """Give a matplotlib figure of so many inches, and write it to *path* when the block ends."""
+    """Yield a matplotlib figure, sized in inches, and write it to *path* when the block ends."""
     import matplotlib
     from matplotlib.figure import Figure
 

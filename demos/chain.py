@@ -1,8 +1,8 @@
 """A chain of single neurons, as in 3Blue1Brown's chapter on calculus: every factor printed.
 
-Four neurons stand in a row: z = w a + b with a from the neuron before, then a = sigmoid(z); the
+Four neurons form a chain: z = w a + b with a from the neuron before, then a = sigmoid(z); the
 cost at the end is C = (a - y)^2.  The chain rule makes each dC/dw and dC/db a product of local
-derivatives.  They are not worked out again here: the graph has one of them on each of its edges.
+derivatives.  The demo does not work them out again: each edge of the graph has one.
 """
 
 import math

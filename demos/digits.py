@@ -3,8 +3,8 @@
 The data are the 1,797 digits of ``data/README.md``.  A neuron is one ``dot`` node and one ``tanh``
 node, and the loss of a digit is one graph, which ``cr.compile`` turns into matrix products over a
 mini-batch: ``loss.backward(X, labels)`` is all there is to the gradient.  At the end the gradient
-of a batch, from one graph of scalars, is held against two others that know nothing of the graph:
-the deltas in closed form (:mod:`chainrule.backprop`), and finite differences.
+of a batch, from one graph of scalars, is compared with two others that do not use the graph: the
+deltas in closed form (:mod:`chainrule.backprop`), and finite differences.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import backprop, nn, viz
-from chainrule.checking.differences import slopes
+from chainrule.checking.gradients.differences import slopes
 from chainrule.demos._figures import BLUE, GREY, RED, check_matplotlib, figure
 
 Array = np.ndarray[Any, Any]
@@ -33,13 +33,13 @@ BATCH, RATE, MOMENTUM = 16, 0.1, 0.9
 COMPARED = 16
 """Held-out digits in the batch whose gradients are compared."""
 SAMPLED = 20
-"""Parameters whose derivative is also taken by finite differences."""
+"""The number of parameters whose derivative is also taken by finite differences."""
 
 
 def main(
     out: Path = Path("chainrule-demo"), epochs: int = 6, seed: int = 0, quiet: bool = False
 ) -> None:
-    """Train, compare the gradients, draw, and say how it all went."""
+    """Train, compare the gradients, draw, and report the results."""
     check_matplotlib()
     out.mkdir(parents=True, exist_ok=True)  # or fail now rather than after the training
     rng = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def split(digits: Digits, rng: np.random.Generator) -> tuple[Digits, Digits]:
 
 @dataclass
 class History:
-    """What a training run leaves: the loss of every mini-batch, the accuracy after every epoch."""
+    """The record of a training run: the loss of every mini-batch, the accuracy of every epoch."""
 
     losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
@@ -146,7 +146,7 @@ class OneByOne:
 
 
 def on_batches(function: Callable[..., Any], *arrays: Array) -> Any:
-    """Return *function* of one example as one of batches such as *arrays*: compiled, if it can."""
+    """Return *function* of one example as one of batches like *arrays*: compiled, if possible."""
     try:
         return cr.compile(function).record(*arrays)
     except cr.TraceError as refusal:
@@ -154,7 +154,7 @@ def on_batches(function: Callable[..., Any], *arrays: Array) -> Any:
 
 
 def how(run: Any) -> str:
-    """Say what *run*, a result of :func:`on_batches`, is."""
+    """Say what kind of function *run*, a result of :func:`on_batches`, is."""
     if isinstance(run, OneByOne):
         return f"from a graph for every mini-batch: {run.reason}"
     nodes, operations = run.stats["nodes"], run.stats["gradient"]
@@ -168,7 +168,7 @@ def predict(model: nn.MLP, X: Array) -> Array:
 
 
 def rewriting(quiet: bool) -> bool:
-    """Return whether there is a terminal on which a line of progress can rewrite itself."""
+    """Return whether there is a terminal, where the line of progress can overwrite itself."""
     return sys.stdout.isatty() and not quiet
 
 
@@ -181,7 +181,7 @@ def train(
     history: History,
     quiet: bool,
 ) -> None:
-    """Fit *model* by gradient descent with momentum, the rate falling to 0 as a half cosine."""
+    """Fit *model* by gradient descent with momentum; the rate falls to 0 as a half cosine."""
     live = rewriting(quiet)
     loss = on_batches(loss_of(model), training.X, training.labels)
     if not quiet:
@@ -217,7 +217,7 @@ def by_graph(model: nn.MLP, batch: Digits) -> Array:
 
 
 def by_closed_form(model: nn.MLP, batch: Digits) -> Array:
-    """Return it from the delta formulas, which see nothing but matrices."""
+    """Return the same from the delta formulas, which see only matrices."""
     targets = backprop.one_hot(batch.labels, WIDTHS[-1])
     found = backprop.gradients(
         model.thetas, batch.X, targets, loss="cross_entropy", activation=ACTIVATION
@@ -226,7 +226,7 @@ def by_closed_form(model: nn.MLP, batch: Digits) -> Array:
 
 
 def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
-    """Return its entries at *positions* by finite differences of the loss."""
+    """Return the entries at *positions* by finite differences of the loss."""
     loss = on_batches(loss_of(model), batch.X, batch.labels)
     centre = np.mean(loss(batch.X, batch.labels))
     entries = []
@@ -246,14 +246,15 @@ def by_differences(model: nn.MLP, batch: Digits, positions: Array) -> Array:
 def relative_differences(ours: Array, reference: Array) -> Array:
     """Return |ours - reference| / |reference| of each entry; two zeros agree.
 
-    Stricter than ``checking.compare``, which makes allowance for entries that all but cancel.
+    This is stricter than ``checking.compare``, which makes allowance for entries that nearly
+    cancel.
     """
     differences: Array = np.abs(ours - reference)
     return differences / np.where(differences == 0.0, 1.0, np.abs(reference))
 
 
 def compare(model: nn.MLP, batch: Digits, rng: np.random.Generator) -> None:
-    """Print how far the graph's gradient is from the two others, entry by entry."""
+    """Print how far the graph's gradient is from the other two, entry by entry."""
     graph = by_graph(model, batch)
     closed = relative_differences(graph, by_closed_form(model, batch))
     sample = rng.choice(np.flatnonzero(graph), SAMPLED, replace=False)
@@ -283,9 +284,9 @@ def draw(
         else:
             yield out / name, shows
     draw_history(out / "loss.svg", history)
-    yield out / "loss.svg", "the loss, and the accuracy, while it learned"
+    yield out / "loss.svg", "the loss and the accuracy during training"
     draw_sheet(out / "digits.png", held_out, read)
-    yield out / "digits.png", "every held-out digit, those read wrongly marked"
+    yield out / "digits.png", "every held-out digit, with the wrong readings marked"
 
 
 def one_neuron() -> viz.Drawing:
@@ -298,7 +299,7 @@ def one_neuron() -> viz.Drawing:
 
 
 def small_loss() -> viz.Drawing:
-    """Draw the loss of a network that is small enough; each neuron is one ``dot`` node."""
+    """Draw the loss of a small network; each neuron is one ``dot`` node."""
     model = nn.MLP(2, [2, 1], activation=ACTIVATION, output_activation="sigmoid", seed=1)
     loss = cr.square(model.trace([0.5, -1.0]).output - 1.0) / 2.0
     loss.label = "loss"
@@ -331,7 +332,7 @@ def draw_history(path: Path, history: History) -> None:
 
 
 def draw_sheet(path: Path, digits: Digits, read: Array) -> None:
-    """Draw every digit with what was read below it; a wrong reading is framed and told in full."""
+    """Draw every digit with its reading below; a wrong reading is framed and written in full."""
     columns, width, height = 24, 14, 13  # of a cell, in pixels; a digit has 8 by 8 of them
     rows = -(-len(digits) // columns)
     paper = np.zeros((rows * height, columns * width))

@@ -1,8 +1,8 @@
 """Scalars in, matrices out: the compiler turns loops over neurons into the delta algorithm.
 
-A network written with one node per number is easy to look into and slow to run.  The compiler
+A network written with one node per number is easy to inspect and slow to run.  The compiler
 records it once, finds the matrix products in its graph and prints them as NumPy: the vectorised
-backpropagation of the course notes, derived and not typed in.
+backpropagation of the course notes, derived rather than typed in.
 """
 
 import inspect
@@ -57,7 +57,7 @@ def main(seed: int = 0) -> None:
     print("The cost of one example, written number by number:\n")
     print(textwrap.dedent(inspect.getsource(cost)))
     print(f"That is a graph of {stats['nodes']:,} scalar nodes.  For {EXAMPLES} examples and their")
-    print(f"gradients the program made of it needs {stats['gradient']} array operations:\n")
+    print(f"gradients, the program made from it needs {stats['gradient']} array operations:\n")
     print(compiled.source)
 
     start = time.perf_counter()

@@ -1,9 +1,9 @@
 """Matt Mazur's "A Step by Step Backpropagation Example", every published number beside ours.
 
 Two inputs, two hidden and two output neurons, all sigmoid; half the squared error; one step of
-gradient descent on the weights, the biases fixed.  The graph reproduces every number of the post
-but the last, the error after the step.  That one comes out if the output weights are updated before
-the hidden deltas are computed from them, which is a mistake: a gradient belongs to one point.
+gradient descent on the weights, with fixed biases.  The graph reproduces every number of the post
+except the last, the error after the step.  You get that number if you update the output weights
+before you compute the hidden deltas from them.  That is a mistake: a gradient belongs to one point.
 
 Source: mattmazur.com/2015/03/17/a-step-by-step-backpropagation-example
 """
@@ -48,7 +48,7 @@ def step(network: Network) -> list[float]:
 
 
 def step_as_published(network: Network) -> list[float]:
-    """Return them with the post's mistake: hidden deltas made with the new output weights."""
+    """Return them with the post's mistake: hidden deltas from the new output weights."""
     after = step(network)
     for j, h in enumerate(network.out_h):
         into_h = sum(o.grad * after[4 + 2 * k + j] for k, o in enumerate(network.net_o))
@@ -77,7 +77,7 @@ def results() -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the table, and what lies behind its one difference."""
+    """Print the table, and the cause of its one difference."""
     print(f"{'':18}{'published':>12}{'here':>20}")
     for name, ours in results().items():
         remark = "" if abs(ours - PUBLISHED[name]) < 5e-9 else "  differs"
@@ -86,7 +86,7 @@ def main() -> None:
     network.error.backward()
     slip = Network(step_as_published(network)).error.data
     print(
-        "\nThe published error after the step belongs to hidden deltas computed with output\n"
+        "\nThe published error after the step results from hidden deltas computed with output\n"
         f"weights that were already updated: done that way, the error comes out as {slip:.9f}."
     )
 

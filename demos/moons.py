@@ -1,8 +1,8 @@
 """Two moons: a network bends a boundary between them, and the picture shows where it went.
 
-The example of micrograd's notebook, with two changes: the loss is the logistic one, and the mini-
-batches are small.  The graph does the learning; the picture's 40,000 points go through the same
-weights in NumPy, with :func:`chainrule.backprop.forward`.
+The example of micrograd's notebook, with two changes: the loss is logistic, and the mini-batches
+are small.  The graph does the learning; the picture's 40,000 points go through the same weights in
+NumPy, with :func:`chainrule.backprop.forward`.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ BATCH = 10
 
 
 def moons(count: int, noise: float, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Return points on two interleaving half circles, (count, 2), and which of them each is on."""
+    """Return points on two interleaving half circles, (count, 2), and the half circle of each."""
     y = np.arange(count) % 2
     angle = rng.uniform(0, np.pi, count)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -48,7 +48,7 @@ def main(out: Path = Path("chainrule-demo"), epochs: int = 40, seed: int = 0) ->
 
 
 def probability(model: nn.MLP, X: Any) -> Any:
-    """Return for each row of *X* the probability of the lower moon."""
+    """Return the probability of the lower moon for each row of *X*."""
     return backprop.forward(model.thetas, X, activation="relu").a[-1][:, 0]
 
 

@@ -1,8 +1,8 @@
-"""XOR: what a single neuron cannot do, and three of them can.
+"""XOR, which a single neuron cannot compute, and three neurons can.
 
 No line separates (0, 1) and (1, 0) from (0, 0) and (1, 1).  Two hidden neurons draw two lines, and
-the third combines them.  Not every start finds them: with some seeds the network gets stuck where
-one of the four examples stays wrong.
+the third combines them.  Not every start succeeds: with some seeds the network gets stuck with one
+of the four examples wrong.
 """
 
 import chainrule as cr
@@ -23,7 +23,7 @@ def train(model: nn.MLP, epochs: int) -> float:
 
 
 def main(epochs: int = 400, seed: int = 1) -> None:
-    """Train one neuron, then a 2-2-1 network, and print what each says of the four examples."""
+    """Train one neuron, then a 2-2-1 network, and print their outputs for the four examples."""
     for title, widths in ("one neuron", [1]), ("a 2-2-1 network", [2, 1]):
         model = nn.MLP(2, widths, activation="tanh", seed=seed)
         loss = train(model, epochs)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import chainrule as cr
 from chainrule import nn, viz
-from chainrule.checking import mistakes, notes
+from chainrule.checking import course
+from chainrule.checking.diagnosis import mistakes
 
 HERE = Path(__file__).parent
 
@@ -65,7 +66,7 @@ def pages() -> dict[Path, str]:
     """Return the text of every page."""
     return {
         HERE / "primitives.md": PRIMITIVES.format(table=viz.derivative_table()),
-        HERE / "notes.md": notes.as_markdown(notes.table()),
+        HERE / "notes.md": course.as_markdown(course.table()),
         HERE / "mistakes.md": mistakes.as_markdown(),
     }
 

@@ -45,8 +45,6 @@ ROOM_OF_MODULE = {
     "_version": "face",
     "__main__": "cli",
     "cli": "cli",
-    "bench": "cli",
-    "expressions": "cli",
 }
 
 
@@ -159,6 +157,38 @@ def test_the_table_of_primitives_imports_nothing_of_the_package(module):
     base = "chainrule.engine.native"  # of the class of rows
     assert all(name.startswith(("chainrule.engine.table", base)) for name in ours)
     assert all(name == base for name, _ in imports(base) if name.startswith("chainrule"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_private_to_a_file_stays_in_it(module):
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    private = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module  # else it is a module
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not private
+
+
+RUNNING = "chainrule.checking.diagnosis.running"
+
+
+@pytest.mark.parametrize("name", ["student", "calls", "messages", "results"])
+def test_what_is_loaded_beside_a_submission_is_one_room(name):
+    """The packages around it are not there, and the right answers neither."""
+    ours = {found for found, _ in imports(f"{RUNNING}.{name}") if found.startswith("chainrule")}
+    assert ours <= {
+        RUNNING,
+        *(f"{RUNNING}.{beside}" for beside in ("calls", "messages", "results")),
+    }
+    assert third_party(f"{RUNNING}.{name}") <= {"numpy"}
+
+
+def test_the_guard_of_a_submission_runs_alone():
+    assert not [name for name, _ in imports(f"{RUNNING}.guard") if name.startswith("chainrule")]
+    assert not third_party(f"{RUNNING}.guard")
 
 
 HEAVY = {"graphviz", "pygraphviz", "matplotlib", "rich", "tqdm", "scipy", "torch", "pandas"}

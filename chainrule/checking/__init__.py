@@ -1,7 +1,9 @@
 """Checks of gradients: against oracles, against one another, and for the mistake that was made."""
 
 from .comparison import Comparison, LayerComparison, compare
-from .diagnosis import assert_gradients_close, diagnose
+from .diagnosis.diagnose import assert_gradients_close, diagnose
+from .diagnosis.published_step import diagnose_step
+from .diagnosis.reporting import Alternative, Convention, Finding, Report
 from .gradients import (
     CheckedDerivative,
     GradientCheck,
@@ -10,8 +12,6 @@ from .gradients import (
     check_gradients,
 )
 from .problem import Problem, probe
-from .report import Alternative, Convention, Finding, Report
-from .step import diagnose_step
 
 __all__ = [
     "Alternative",

@@ -2,7 +2,7 @@
 
 The two come as lists of arrays (a Theta each), as dicts of named arrays, as Values or as one array.
 Whatever does not fit, a shape, a missing layer, a nan, is an entry of the result, never an error:
-what is compared here was written by somebody who wants to know what is wrong with it.
+whoever compares wants to know what is wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.primitives import as_float
-from .text import short, table
+from .text import columns, short
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -86,14 +86,14 @@ class Comparison:
 
     def __str__(self) -> str:
         heading = ("", "shape", "exact", "close", "max difference", "relative", "worst entry")
-        return table([heading, *map(_row, self.layers)])
+        return columns([heading, *map(_row, self.layers)])
 
 
 def compare(theirs: Any, truth: Any, rtol: float | None = None) -> Comparison:
     """Compare gradients, layer by layer, with the true ones.
 
     *theirs* and *truth* are lists of arrays, dicts of named arrays, or one array; a layer may be a
-    pair (W, b) as well.  A Value stands for its gradient, so that ``model.parameters()`` can be
+    pair (W, b) as well.  A Value counts as its gradient, so that ``model.parameters()`` can be
     given after a backward pass (they are listed in another order than the entries of
     ``model.theta_grads``, which are arranged as the closed form's are).
 
@@ -144,14 +144,14 @@ def _is_scalar(x: Any) -> bool:
 def _numbers(layer: Any) -> tuple[Array, float]:
     """Return *layer* as float64, and the rounding unit of the type it came in.
 
-    ValueError, saying why, if it is no array of numbers.
+    ValueError, saying why, if it is not an array of numbers.
     """
     if np.ma.is_masked(layer):
-        raise ValueError("some entries are masked, and so are no numbers")
+        raise ValueError("some entries are masked, so there is nothing to compare")
     try:
         array = np.asarray(layer)
     except ValueError:
-        raise ValueError("no array: its rows differ in length") from None
+        raise ValueError("not an array: its rows differ in length") from None
     if array.dtype.kind == "O":
         entries = array.ravel().tolist()
         values = [x for x in entries if isinstance(x, Value)]
@@ -163,7 +163,7 @@ def _numbers(layer: Any) -> tuple[Array, float]:
             raise ValueError(str(error).removeprefix("compare: ")) from None
         array = np.array(grads, dtype=float).reshape(array.shape)
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"an array of {array.dtype} holds no real numbers")
+        raise ValueError(f"an array of {array.dtype} does not hold real numbers")
     unit = np.finfo(array.dtype if array.dtype.kind == "f" else float).eps
     return array.astype(float), float(unit)
 
@@ -209,7 +209,7 @@ def _compared(
 
 def _differences(theirs: Array, truth: Array, floor: float) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
-        # The same infinity on both sides is no difference, and a finite overflow none to hide.
+        # The same infinity on both sides is not a difference; a finite overflow is.
         difference = np.where(theirs == truth, 0.0, np.abs(theirs - truth))
         sizes = np.abs(truth[np.isfinite(truth)])
         scale = np.maximum(np.abs(theirs), np.abs(truth))

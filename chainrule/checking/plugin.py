@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures for a gradient of one's own, and an assertion that names the mistake.
+"""The pytest plugin: networks to check gradients on, and an assertion that names the mistake.
 
 It is installed with the package. ``-p no:chainrule`` turns it off::
 

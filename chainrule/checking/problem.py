@@ -6,7 +6,8 @@ same weight. The probe network is chosen so that every mistake in the table give
 
 Its sizes matter too. A wrong count makes a wrong factor, and factors coincide: with seven examples
 of three features, division by the number of features is division by m - 1 and a factor 2. The
-probe has 8 examples, 5 features and 3 outputs: 8, 7, 5, 3 and the factor 2 make no two of them one.
+probe has 8 examples, 5 features and 3 outputs: no two of the factors 8, 7, 5, 3 and 2 multiply to
+another.
 """
 
 from __future__ import annotations
@@ -266,7 +267,7 @@ def drawn(problems: Sequence[Problem], seed: int, *, shapes: bool = False) -> li
     """Return *problems*, all with one network drawn at random in place of theirs.
 
     It is as deep as theirs; its sizes are others, unless it keeps the *shapes*, and its numbers of
-    order 1. One set of targets must suit all of the losses.
+    order 1. The targets suit all of the losses.
     """
     random, like = np.random.default_rng(seed), problems[0]
     sizes, m = like.sizes, like.m

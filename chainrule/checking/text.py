@@ -14,10 +14,19 @@ def short(number: float) -> str:
     return f"{number:.2g}"
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
+def number(value: float) -> str:
+    """Return *value* with six significant digits, enough to find it again.
+
+    >>> number(1 / 3), number(2.0)
+    ('0.333333', '2')
+    """
+    return f"{value:.6g}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
     """Return *rows*, the first of them the heading, as left-aligned columns.
 
-    >>> print(table([("layer", "exact"), ("layer 1", "yes")]))
+    >>> print(columns([("layer", "exact"), ("layer 1", "yes")]))
     layer    exact
     layer 1  yes
     """

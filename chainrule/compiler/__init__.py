@@ -1,10 +1,11 @@
 """The compiler: write scalars, run matrices.
 
-A scalar graph is lifted back to matrix form in passes, a module each: ``tape`` (flat arrays, sums
-of products), ``groups`` (alike nodes, matrix products), ``layout`` (where every number is kept),
-``adjoint`` (the backward program) and ``numpy_source`` (NumPy that a person can read).  What passes
-between the last three is ``program``, an array program as plain data.  A graph in which nothing is
-alike gains nothing by that: ``replay`` does it again scalar by scalar.
+A scalar graph is lifted to matrix form in passes, which ``docs/compiler.md`` follows through an
+example: ``tape`` (1 flat arrays, 2 sums of products), ``groups`` (3 groups of alike nodes,
+4 products), ``layout`` (5, where every number is kept), ``adjoint`` (6, the backward program),
+``numpy_source`` (7, NumPy that a person can read) and ``rewriting`` (8, kept arrays).  From pass 5
+on the graph is a ``program``, an array program as plain data.  A graph in which hardly any nodes
+are alike gains nothing from this; ``replay`` (9) runs its operations again one by one.
 """
 
 from ..engine.modes import TraceError

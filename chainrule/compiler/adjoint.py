@@ -1,9 +1,9 @@
 """Pass 6: the backward program, from the partial derivatives in the table, operation by operation.
 
-It is the pullback of the engine on whole arrays: the operations in reverse order, each handing its
-adjoint on, times its partials.  What was read through a view is added into the same view; what was
-gathered is added up where it came from.  The derivative is that of the sum over the examples; the
-caller divides.
+It is the engine's pullback on whole arrays: in reverse order, each operation passes its adjoint,
+times its partials, to its arguments.  What was read through a view is added into the same view;
+what was gathered is added up where it came from.  The result is the derivative of the sum over the
+examples; the caller divides.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ import numpy as np
 from ..engine import primitives
 from .dependence import dependence
 from .partials import partial_values
-from .program import Array, Builder, Operand, Operation, Shape, Symbol, addresses_of
+from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol, addresses_of
 
 _WHOLE = None
 
 
 def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]]:
     """Append the derivative of *output*, of shape (1,); return it for every parameter operation."""
-    return _Pullback(builder).run(output)
+    return Pullback(builder).run(output)
 
 
-class _Pullback:
+class Pullback:
+    """The adjoints of a program, on their way from its output to its parameters."""
+
     def __init__(self, builder: Builder):
         self.builder = builder
         self.program = builder.program
         self.forward = len(self.program.operations)
         self.active = self._active()
-        # For every operation the adjoints that arrived: where in its array, and what.
-        self.arrived: dict[int, list[tuple[Array | None, Operand]]] = {}
-        self.pools: dict[int, Symbol] = {}  # the adjoints of arrays that are read while they fill
+        # For every operation, the adjoints that it has received: where in its array, and what.
+        self.arrived: dict[int, list[tuple[AnyArray | None, Operand]]] = {}
+        self.pools: dict[int, Symbol] = {}  # adjoints of arrays that are read while they are filled
         self.shaded: set[int] = set()  # below a branch that where() may not have chosen
 
     def _active(self) -> list[bool]:
-        """Return for every operation whether it depends on a parameter."""
+        """Return, for every operation, whether it depends on a parameter."""
         active: list[bool] = []
         for operation in self.program.operations:
             depends = operation.kind == "parameter" or any(
@@ -74,11 +76,11 @@ class _Pullback:
     # --- collecting --------------------------------------------------------------------------
 
     def _give(
-        self, number: int | float, adjoint: Operand, batched: bool, where: Array | None = _WHOLE
+        self, number: int | float, adjoint: Operand, batched: bool, where: AnyArray | None = _WHOLE
     ) -> None:
-        """Add *adjoint* to that of operation *number*, at addresses *where* of its array.
+        """Add *adjoint* to the adjoint of operation *number*, at addresses *where* of its array.
 
-        *batched* says whether there is one such adjoint per example.
+        *batched* says whether there is one adjoint per example.
         """
         if type(number) is int and self.active[number]:
             if batched and not self.program.operations[number].batched:
@@ -88,7 +90,7 @@ class _Pullback:
             else:
                 self.arrived.setdefault(number, []).append((where, adjoint))
 
-    def _pool(self, number: int, adjoint: Operand, where: Array | None) -> None:
+    def _pool(self, number: int, adjoint: Operand, where: AnyArray | None) -> None:
         operation = self.program.operations[number]
         if number not in self.pools:
             self.pools[number] = self.builder.new(operation.shape, operation.batched, 0.0)
@@ -99,7 +101,7 @@ class _Pullback:
         )
 
     def _total(self, number: int) -> Operand:
-        """Return the adjoint of operation *number*: the sum of all that arrived."""
+        """Return the adjoint of operation *number*: the sum of all it has received."""
         operation = self.program.operations[number]
         arrived = self.arrived.pop(number)
         whole = [x for where, x in arrived if where is _WHOLE]
@@ -113,18 +115,18 @@ class _Pullback:
         return self._gathered(operation, total, parts)
 
     def _gathered(
-        self, operation: Operation, total: Operand | None, parts: list[tuple[Array, Operand]]
+        self, operation: Operation, total: Operand | None, parts: list[tuple[AnyArray, Operand]]
     ) -> Operand:
-        """Return an array of the shape of *operation* with *parts* added up at their addresses."""
+        """Return an array shaped like *operation*, with *parts* added up at their addresses."""
         builder = self.builder
         size = math.prod(operation.shape)
-        rest: list[tuple[Array, Operand]] = []
+        rest: list[tuple[AnyArray, Operand]] = []
         for where, x in parts:
             where, x = self._unique(where, x, operation.batched)
-            if where.size == size:  # the whole array rearranged: take it back, do not scatter
+            if where.size == size:  # the whole array, rearranged: gather it instead of scattering
                 back = np.argsort(where.ravel()).reshape(operation.shape)
                 if isinstance(x, Symbol):
-                    x = builder.at(self._filled(x, where.shape, operation.batched), back)
+                    x = builder.at(self._filled(x, where.shape), back)
                 total = x if total is None else primitives.add(total, x)
             else:
                 rest.append((where, x))
@@ -146,15 +148,15 @@ class _Pullback:
             (builder.store if fresh else builder.accumulate)(target, where, x)
         return target
 
-    def _unique(self, where: Array, x: Operand, batched: bool) -> tuple[Array, Operand]:
-        """Return different addresses and what to add there: the sums of what *where* repeats."""
+    def _unique(self, where: AnyArray, x: Operand, batched: bool) -> tuple[AnyArray, Operand]:
+        """Return distinct addresses and what to add there, summed where *where* repeats itself."""
         different, counts = np.unique(where, return_counts=True)
         if len(different) == where.size:
             return where, x
         builder = self.builder
         if not isinstance(x, Symbol):
             return different, builder.constant(counts * x)
-        x = self._filled(x, where.shape, batched)
+        x = self._filled(x, where.shape)
         order = np.argsort(where.ravel(), kind="stable")
         if counts.min() == counts.max():
             each = int(counts[0])
@@ -165,7 +167,7 @@ class _Pullback:
         batched = isinstance(row, Symbol) and row.batched
         return different, builder.emit("segment_sum", (row,), different.shape, batched, starts)
 
-    def _filled(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
+    def _filled(self, x: Operand, shape: Shape) -> Symbol:
         if isinstance(x, Symbol) and x.shape == shape:
             return x
         return self.builder.broadcast(x, shape, isinstance(x, Symbol) and x.batched)
@@ -194,7 +196,7 @@ class _Pullback:
         if row is primitives.maximum or row is primitives.minimum:
             linked = wanted
             partials: Any = self._tie_shares(row, args, y, wanted)
-        elif row is primitives.tanh:  # the row's 4 s(2x) s(-2x), for less
+        elif row is primitives.tanh:  # the row's 4 s(2x) s(-2x), at a lower cost
             partials = [builder.emit("one_minus_square", (y, args[0]), y.shape, y.batched)]
         else:
             partials = partial_values(row, args, y, linked)
@@ -210,7 +212,7 @@ class _Pullback:
     def _chosen(
         self, row: primitives.Primitive, args: list[Any], wanted: list[int], adjoint: Operand
     ) -> list[tuple[int, Operand]]:
-        """Return for each *wanted* argument of a row that copies one the adjoint it gets."""
+        """Return the adjoint of each *wanted* argument of a row that copies one argument."""
         where = primitives.where
         if row is where:
             branches = {1: (adjoint, 0.0), 2: (0.0, adjoint)}
@@ -219,13 +221,13 @@ class _Pullback:
         return [(i, where(primitives.equal(position, float(i)), adjoint, 0.0)) for i in wanted]
 
     @functools.cached_property
-    def _depends(self) -> list[Array]:
+    def _depends(self) -> list[AnyArray]:
         return dependence(self.program, self.forward)
 
     def _tie_shares(
         self, row: primitives.Primitive, args: list[Any], y: Symbol, wanted: list[int]
     ) -> list[Operand]:
-        """Return the row's partials: which arguments are constants may differ by element."""
+        """Return the row's partials; which arguments are constants may differ between elements."""
         depends = np.array(
             [
                 np.broadcast_to(isinstance(x, Symbol) and self._depends[x.number], y.shape)
@@ -248,7 +250,7 @@ class _Pullback:
         return x.operation.kind != "constant"
 
     def _return(self, arg: Any, term: Operand, operation: Operation, shaded: bool) -> None:
-        """Give *term* to the argument of an elementwise operation that may have broadcast it."""
+        """Give *term* to an argument that an elementwise operation may have broadcast."""
         axes = [
             -1 - i
             for i in range(len(operation.shape))
@@ -259,11 +261,8 @@ class _Pullback:
             self.shaded.add(arg.number)
         self._give(arg.number, term, operation.batched)
 
-    def _moved(self, operation: Operation, adjoint: Operand, where: Array) -> None:
+    def _moved(self, operation: Operation, adjoint: Operand, where: AnyArray) -> None:
         self._give(operation.args[0], adjoint, operation.batched, where)
-
-    def _input(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        raise AssertionError("an input does not depend on a parameter")
 
     def _shade(self, number: int, operation: Operation) -> None:
         if number in self.shaded:
@@ -296,9 +295,7 @@ class _Pullback:
         self._shade(number, operation)
         source = self.program.operations[operation.args[0]]  # type: ignore[index]
         if isinstance(adjoint, Symbol):
-            adjoint = self.builder.reshape(
-                self._filled(adjoint, operation.shape, operation.batched), source.shape
-            )
+            adjoint = self.builder.reshape(self._filled(adjoint, operation.shape), source.shape)
         self._give(operation.args[0], adjoint, operation.batched)
 
     def _broadcast(self, number: int, operation: Operation, adjoint: Operand) -> None:
@@ -307,7 +304,7 @@ class _Pullback:
             self._return(self.builder.symbol(operation.args[0]), adjoint, operation, False)
 
     def _store(self, operation: Operation) -> None:
-        """Read the adjoint of a value where it was written into a larger array."""
+        """Take the adjoint of a value from where the value was written into a larger array."""
         target, value = int(operation.args[0]), operation.args[1]
         if type(value) is not int or not self.active[value]:
             return
@@ -330,17 +327,17 @@ class _Pullback:
         whole = self._total(target)
         self.arrived[target] = [(_WHOLE, whole)]
         if isinstance(whole, Symbol):
-            whole = self.builder.at(self._filled(whole, operation.shape, operation.batched), where)
+            whole = self.builder.at(self._filled(whole, operation.shape), where)
         self._give(value, self._shaped(whole, where.shape, source), operation.batched)
 
     def _shaped(self, x: Operand, shape: Shape, source: Operation) -> Operand:
-        """Return *x*, an adjoint broadcast to *shape*, in the shape of *source*."""
+        """Return *x*, an adjoint that is broadcast to *shape*, in the shape of *source*."""
         if not isinstance(x, Symbol) or shape == source.shape:
             return x
-        return self.builder.reshape(self._filled(x, shape, source.batched), source.shape)
+        return self.builder.reshape(self._filled(x, shape), source.shape)
 
     def _one_minus(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        """Hand the adjoint of 1 - a to z, of which a is the sigmoid: a loses what 1 - a gains."""
+        """Give the adjoint of 1 - a, where a = sigmoid(z), to z: its slope is minus that of a."""
         a, z = (self.builder.symbol(int(n)) for n in operation.args)
         slope = primitives.multiply(a, self.builder.symbol(number))
         shaded = number in self.shaded
@@ -348,10 +345,10 @@ class _Pullback:
         self._return(z, -product(slope, adjoint), operation, shaded)
 
     def _where_used(self, x: Symbol, adjoint: Symbol, axis: int, detail: Any = None) -> Symbol:
-        """Return *x*, but 0 where *adjoint* is 0 all along an *axis*, as in a branch not chosen.
+        """Return *x*, with 0 where *adjoint* is 0 all along *axis*, as in a branch not chosen.
 
-        The rows of *x* are those of *adjoint*, or for axis -2 its columns; *detail* are the
-        stretches of the axis, if it has any.
+        The rows of *x* match those of *adjoint* or, for axis -2, its columns; *detail* describes
+        the stretches of the axis, if it has any.
         """
         builder = self.builder
         size = primitives.absolute(adjoint)
@@ -375,7 +372,7 @@ class _Pullback:
         builder = self.builder
         a, b = (builder.symbol(int(n)) for n in operation.args)
         delta = builder.array_of(adjoint, operation.shape, operation.batched)
-        left, right = a, b  # as factors: in a branch not chosen they may be infinite or nan
+        left, right = a, b  # the factors; in a branch not chosen they may be infinite or nan
         if number in self.shaded:
             left = self._where_used(a, delta, -1)
             if operation.detail[2]:
@@ -392,7 +389,7 @@ class _Pullback:
             self._give(b.number, builder.stack(delta, left, (True, False)), operation.batched)
 
     def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol) -> None:
-        """Give the left factor its adjoint; none to a column of ones."""
+        """Give the left factor its adjoint, except to a column of ones."""
         builder = self.builder
         if a.operation.kind == "new" and a.operation.detail == 1.0:
             columns = a.shape[-1] - 1
@@ -408,14 +405,14 @@ class _Pullback:
 
     def _sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
-        self._give(operation.args[0], adjoint, operation.batched)  # broadcast when it is used
+        self._give(operation.args[0], adjoint, operation.batched)  # it is broadcast where used
 
     def _segment_sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
         self._give(operation.args[0], self._repeated(operation, adjoint), operation.batched)
 
     def _repeated(self, operation: Operation, x: Operand) -> Operand:
-        """Return *x*, one number per stretch, with a copy for every member of its stretch."""
+        """Return *x*, one number per stretch, repeated for every member of its stretch."""
         if not isinstance(x, Symbol) or operation.detail is None:
             return x
         detail = operation.detail
@@ -423,11 +420,11 @@ class _Pullback:
         length = self.program.operations[operation.args[0]].shape[-1]  # type: ignore[index]
         owner = np.repeat(np.arange(len(starts)), np.diff([*starts.tolist(), length]))
         if x.shape != operation.shape:
-            x = self._filled(x, operation.shape, x.batched)
+            x = self._filled(x, operation.shape)
         return self.builder.at(x, owner)
 
     def _maximum(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        """Share the adjoint among tied arguments, as the row does."""
+        """Divide the adjoint among tied arguments, as the row does."""
         self._shade(number, operation)
         builder = self.builder
         x = builder.symbol(int(operation.args[0]))
@@ -438,12 +435,12 @@ class _Pullback:
             count = builder.emit(
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
-        if number in self.shaded:  # of nan nothing is the largest, and 0 divided by 0 ties is nan
+        if number in self.shaded:  # nothing equals a nan maximum, and 0 divided by 0 ties is nan
             share: Operand = primitives.damped(primitives.divide(1.0, count), adjoint)
         else:
             share = primitives.divide(adjoint, count)
         depends = self._depends[x.number]
-        if not depends.all():  # on a tie with a constant nobody gets a share
+        if not depends.all():  # on a tie with a constant, no argument gets a share
             constant = primitives.multiply(ties, builder.constant(~depends))
             if operation.detail is None:
                 found = builder.total(constant, (-1,), x.shape)

@@ -1,9 +1,10 @@
-"""Where a function holds its parameters and plain numbers, so that it can be told when they change.
+"""The places where a function holds its parameters and plain numbers, watched for changes.
 
-A recording goes on reading the leaves that it met.  If a list or an object holds another Value in
-the place of one of them by now, the compiled function would compute with what nobody looks at any
-more: that is an error.  A number of a closure or a global is frozen: if it changed, a warning says
-so.  Looked at are the cells and globals that the code names, and lists, dicts and objects in them.
+A recording keeps reading the leaves that it met.  If a list or an object now holds another Value in
+place of one of them, the compiled function would compute with a leaf that the program no longer
+uses: that is an error.  A number in a closure or a global is frozen: if it changes, a warning says
+so.  The cells and globals that the code names are watched, and the lists, dicts and objects in
+them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 from ..engine import modes
 from ..engine.backend import Value
 
-_OFTEN, _EVERY = 16, 16  # looked at in each of the first calls, then in one of so many
-_MOST = 100_000  # things that are looked through
+_OFTEN, _EVERY = 16, 16  # the first calls, which all look; and of the later ones, one in how many
+_MOST = 100_000  # things to look through
 
 
 class Captured:
@@ -34,7 +35,7 @@ class Captured:
         self._walk(function, wanted)
 
     def check(self, name: str) -> None:
-        """Raise TraceError if another Value is in a place by now; warn of a number that changed."""
+        """Raise TraceError if a Value was replaced by another; warn if a number changed."""
         self._calls += 1
         if self._calls > _OFTEN and self._calls % _EVERY:
             return
@@ -52,9 +53,9 @@ class Captured:
             if type(x) in (int, float) and x != before and not (x != x and before != before):
                 entry[3] = x
                 warnings.warn(
-                    f"{name}: {path} was {before!r} when it was recorded, and goes on as that for "
-                    f"all calls, though it is {x!r} now: make it a Value or an argument, or "
-                    "compile again",
+                    f"{name}: {path} was {before!r} when the function was recorded, and all calls "
+                    f"still use that number, though it is {x!r} now: make it a Value or an "
+                    "argument, or compile again",
                     RuntimeWarning,
                     stacklevel=5,
                 )
@@ -124,7 +125,7 @@ class Captured:
 
 
 def _named(function: types.FunctionType, attributes: set[str]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, holder and key of all that the code of *function* refers to by name."""
+    """Yield the name, holder and key of everything that the code of *function* names."""
     codes, loaded, stored = [function.__code__], set(), set()
     for code in codes:  # grows while it is read
         codes += [x for x in code.co_consts if isinstance(x, types.CodeType)]
@@ -147,7 +148,7 @@ def _named(function: types.FunctionType, attributes: set[str]) -> Iterator[tuple
 
 
 def _get(holder: Any, key: Any) -> Any:
-    """Return what *holder* has under *key*, None if it has nothing any more."""
+    """Return what *holder* has under *key*, or None if it no longer has anything there."""
     try:
         return holder.cell_contents if isinstance(holder, types.CellType) else holder[key]
     except (ValueError, KeyError, IndexError):
@@ -170,6 +171,7 @@ def _compare(name: str, path: str, now: Any, before: list[Value]) -> None:
     if not found or all(x is old for x, old in zip(found, before, strict=False)):
         return
     raise modes.TraceError(
-        f"{name}: {path} holds other Values than when it was recorded, and those of then are read: "
-        "write numbers into them (v.data = ..., layer.theta = ...), or compile again"
+        f"{name}: {path} holds other Values than when the function was recorded, and the recording "
+        "still reads the old ones: write numbers into those (v.data = ..., layer.theta = ...), or "
+        "compile again"
     )

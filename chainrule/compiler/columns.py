@@ -1,8 +1,8 @@
-"""Graphs without width over a large batch: the tape is done again on columns of numbers.
+"""Graphs without width over a large batch: the tape is run again on columns of numbers.
 
-Nothing is compiled: every operation of the tape is called on arrays, forward, and then its partials
-from the table, in reverse.  An operation costs a microsecond or two, however few the examples are,
-and hardly more for a thousand of them.
+Nothing is compiled: every operation of the tape is called on arrays, going forward, and then its
+partials from the table, in reverse.  An operation costs a microsecond or two however few examples
+there are, and hardly more for a thousand of them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 
 from ..engine import primitives
 from ..engine.primitives import Primitive
+from .batches import Array
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Column = Any
-"""A number for every example, or one float for all."""
+"""One number per example, or one float for all of them."""
 
-_ROOM = 4_000_000  # numbers that are kept at a time: a large batch is run in parts
+_ROOM = 4_000_000  # numbers kept at a time: a large batch is run in parts
 
 Step = tuple[int, Primitive, list[int]]
 
 
 class Columns:
-    """A tape to be run on columns: *steps* are what is computed, *given* the constants."""
+    """A tape to run on columns: *steps* are the operations, *given* the constants."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Columns:
             yield [x[start : start + most] for x in batch]
 
     def _values(self, theta: Array, batch: Sequence[Array]) -> list[Column]:
-        """Return what every number of the tape is."""
+        """Return the column for every number of the tape."""
         values: list[Any] = self._given.copy()
         for n, x in zip(self._parameters, theta.tolist(), strict=True):
             values[n] = x
@@ -93,8 +93,6 @@ class Columns:
                 args = [values[x] for x in operands]
                 if {float}.issuperset(map(type, args)):
                     values[n] = float(row.scalar(*args))
-                elif row is primitives.take_entry:
-                    values[n] = _taken(*args)
                 else:
                     values[n] = row.on_arrays(*args)
         return values
@@ -102,7 +100,8 @@ class Columns:
     def _pull(self, values: list[Column], output: int, size: int) -> dict[int, Column]:
         """Return the derivative of the sum of *output* over *size* examples, by number.
 
-        As in the engine, a branch that was not chosen is not reached, whatever its partials are.
+        As in the engine, nothing flows into a branch that was not chosen, whatever its partials
+        are.
         """
         seed = 1.0 if type(values[output]) is not float else float(size)
         adjoints: dict[int, Column] = {output: seed}
@@ -138,17 +137,10 @@ def _over(x: Column, size: int) -> float:
     return float(x.sum()) if np.ndim(x) else float(x) * size
 
 
-def _taken(index: Column, *entries: Column) -> Column:
-    table = np.stack(np.broadcast_arrays(index, *entries)[1:])
-    return table[np.broadcast_to(index, table.shape[1:]).astype(int), np.arange(table.shape[1])]
-
-
 def _position(row: Primitive, args: Sequence[Column]) -> Column:
     """Return which of its arguments *row* copies."""
     if row is primitives.where:
         return np.where(args[0], 1, 2)
-    if row is primitives.take_entry:
-        return np.asarray(args[0]) + 1
     if {float}.issuperset(map(type, args)):
         return np.asarray(primitives.position_of(row).scalar(*args))
     return primitives.position_of(row).on_arrays(*args)

@@ -1,7 +1,7 @@
 """``compile``: a scalar function of one example, or a graph, becomes an array program over a batch.
 
-This module is the face of the room: it looks at what the function is called with, records it, has
-the recording lifted, and calls what comes out.
+This module is the public face of the compiler: it checks the arguments of a call, records the
+function, has the recording lifted, and calls the result.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import numpy as np
 
 from ..engine import modes
 from ..engine.backend import Value
+from ..engine.structures import leaves, mapped
 from ..engine.vectors import add_grads
+from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
 from .program import Program
-from .structures import Array, count, example, filled, floats, leaves, numbered
 
 KEPT = 1000
-"""For how many shapes of example a compiled function keeps its recordings."""
+"""The number of shapes of example for which a compiled function keeps its recordings."""
 
 
 class Compiled:
@@ -42,27 +43,26 @@ class Compiled:
         self._latest: Lifted | None = None
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
-        self._count: int | None = None  # of arguments, where that is known to be right
+        self._count: int | None = None  # a number of arguments that is known to be right
         if function is None:
             self._name = "a compiled graph"
             outputs: list[Any] = []
             structure = numbered(root, outputs, "compile")
             if not outputs:
                 raise TypeError(
-                    f"compile: {root!r} is no graph; expected a Value or a list of some"
+                    f"compile: {root!r} holds no Value; expected a graph's root or a list of roots"
                 )
             self._latest = self._lifted[()] = lift(outputs, [], [], (), structure, wrt=wrt)
 
     def __call__(self, *arrays: Any) -> Any:
         """Return the result for every example, in the structure that the function returned.
 
-        Each number of it becomes an array of shape (m,); for a compiled graph, a float.
+        Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
         table = lifted.forward(batch)
-        return filled(
-            lifted.result, list(np.ascontiguousarray(table.T)) if batch else table.tolist()
-        )
+        found = list(np.ascontiguousarray(table.T)) if batch else table.tolist()
+        return mapped(lifted.result, lambda number: found[number])
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.
@@ -74,9 +74,9 @@ class Compiled:
         return mean, gradient
 
     def backward(self, *arrays: Any) -> float:
-        """Add the gradient of the mean over the examples into the parameters' ``grad``.
+        """Add the gradient of the mean over the examples to the parameters' ``grad``.
 
-        Return the mean.  No parameter is touched if anything is wrong.
+        Return the mean.  If anything is wrong, no parameter is changed.
         """
         lifted, cost, gradient = self._differentiated(arrays)
         add_grads(lifted.parameters, gradient)
@@ -85,19 +85,18 @@ class Compiled:
     def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
-        if count(lifted.result) != 1:
+        if lifted.size != 1:
             raise TypeError(
-                f"the gradient of {self._name} needs one number as its result, not "
-                f"{count(lifted.result)}"
+                f"the gradient of {self._name} needs one number as its result, not {lifted.size}"
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
         return lifted, *lifted.gradient(batch)
 
     def record(self, *arrays: Any) -> Compiled:
-        """Record the function for examples shaped as those in *arrays*; return the function itself.
+        """Record the function for examples shaped like those in *arrays*, and return this object.
 
-        Calling it does so by itself when it meets new shapes.
+        You need not call this: a call with examples of a new shape records the function by itself.
         """
         self._prepared(arrays)
         return self
@@ -106,16 +105,16 @@ class Compiled:
 
     @property
     def parameters(self) -> tuple[Value, ...]:
-        """What the derivative is taken with respect to, in the order of the gradient.
+        """The leaves to differentiate with respect to, in the order of the gradient.
 
-        The leaves given as *wrt*, in that order, or all that the function captured, in the order in
-        which they were made.
+        These are the leaves given as *wrt*, in that order, or all leaves that the function
+        captured, in the order in which they were made.
         """
         return tuple(self._wrt) if self._wrt is not None else self._recorded().parameters
 
     @property
     def placed(self) -> tuple[Value, ...]:
-        """The leaves in the order in which the arrays that :attr:`source` takes hold them."""
+        """The leaves, in the order in which the arguments of the printed source hold them."""
         return self._recorded().arrays.parameters
 
     @property
@@ -125,23 +124,23 @@ class Compiled:
 
     @property
     def source(self) -> str:
-        """The program as a NumPy module, which runs anywhere; here it runs with kept arrays."""
+        """The program as the text of a NumPy module, which runs anywhere."""
         return self._recorded().arrays.source
 
     @property
     def stats(self) -> dict[str, Any]:
-        """What was lifted: nodes in, array operations out, products, and gathers left, and why."""
+        """Figures of the latest recording: nodes, array operations, products and gathers."""
         return dict(self._recorded().stats)
 
     def explain(self) -> str:
-        """Return what every pass of the compiler found, and the program it ended in."""
+        """Return a report of what every pass of the compiler found, with the final program."""
         return self._recorded().report()
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A lambda would not travel; the programs do.
+        # A lambda cannot be pickled; the programs can.
         return {**self.__dict__, "_function": None, "_signature": None, "_captured": {}}
 
     # --- recording -----------------------------------------------------------------------------
@@ -154,7 +153,7 @@ class Compiled:
         return self._latest
 
     def _prepared(self, arrays: Sequence[Any]) -> tuple[Lifted, list[Array]]:
-        """Return the recording for *arrays*, and them as a row of numbers per example."""
+        """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
         if () in self._lifted:
             if arrays:
                 raise TypeError(
@@ -178,7 +177,7 @@ class Compiled:
         return lifted, rows
 
     def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
-        """Keep a recording as the latest one, and give up those that were not used for longest."""
+        """Keep a recording as the latest one, and drop those that were least recently used."""
         self._lifted.pop(shapes, None)
         self._lifted[shapes] = lifted
         for oldest in list(self._lifted)[:-KEPT]:
@@ -186,7 +185,7 @@ class Compiled:
             self._captured.pop(oldest, None)
 
     def _batch(self, arrays: Sequence[Any]) -> list[Array]:
-        """Return *arrays* as arrays of float with as many examples in each."""
+        """Return *arrays* as arrays of float, all with the same number of examples."""
         if len(arrays) != self._count:
             self._check_count(arrays)
             self._count = len(arrays)
@@ -201,12 +200,12 @@ class Compiled:
             if len(array) != len(batch[0]):
                 raise ValueError(
                     f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
-                    f"{array.shape}; expected as many examples in each, along the first axis"
+                    f"{array.shape}; expected the same number of examples, along the first axis"
                 )
         return batch
 
     def _check_count(self, arrays: Sequence[Any]) -> None:
-        """Raise TypeError unless the function can be called with as many arguments."""
+        """Raise TypeError unless the function can be called with that many arguments."""
         if self._signature is not None:
             try:
                 self._signature.bind(*arrays)
@@ -235,7 +234,7 @@ class Compiled:
                 "cannot record new ones"
             )
         examples = [example(x) for x in batch]
-        arguments = [leaves(x) for x in examples]  # now: the function may change its lists
+        arguments = [leaves(x) for x in examples]  # taken now: the function may change its lists
         demands: modes.Demands = {}
         since = Value(0.0).serial
         with modes.tracing(demands, itertools.chain.from_iterable(arguments)):
@@ -243,7 +242,7 @@ class Compiled:
                 result = self._function(*examples)
             except (TypeError, ValueError, IndexError, AttributeError) as error:
                 if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
-                    raise  # another class may need other arguments than a message
+                    raise  # other classes may need other arguments than a message
                 raise type(error)(f"{error}; {self._told(batch)}") from error
         outputs: list[Any] = []
         structure = numbered(result, outputs, self._name)
@@ -253,7 +252,7 @@ class Compiled:
         return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
 
     def _told(self, batch: list[Array]) -> str:
-        """Say what the function is recorded on."""
+        """Return a description of the example that the function is recorded on."""
         names = self._argument_names(len(batch))
         told = [
             f"{name} {f'of shape {x.shape[1:]}' if x.ndim > 1 else 'a single number'}, from an "
@@ -261,8 +260,8 @@ class Compiled:
             for name, x in zip(names, batch, strict=True)
         ]
         return (
-            f"{self._name} was given one example, {' and '.join(told)}; the first axis of an array "
-            "counts the examples"
+            f"{self._name} was called with one example, {' and '.join(told)}; the first axis of an "
+            "array counts the examples"
         )
 
 
@@ -290,28 +289,29 @@ def compile(
     >>> w[1].grad
     10.666666666666666
 
-    An argument is a number, a list or a nested list of numbers, as the shape of its array says.
-    Leaves that the function captured are parameters: their data is read anew at every call.
-    ``source`` is the program, which runs with NumPy alone; ``stats`` and ``explain()`` say what was
-    found.  Instead of a function a root Value may be given, or a list of them: its graph is
-    compiled as it is, ``loss()`` computes it again from the present data of its leaves, and all
-    these are parameters.
+    Each argument of the function is a number, a list or a nested list of numbers, according to the
+    shape of its array.  Leaves that the function captured are parameters: every call reads their
+    data.  ``source`` is the program, which runs with NumPy alone; ``stats`` and ``explain()`` say
+    what the compiler found.  Instead of a function you may give a root Value, or a list of them:
+    then its graph is compiled as it is, ``loss()`` computes it again from the present data of its
+    leaves, and all of those are parameters.
 
-    The gradient has an entry for every parameter, in the order in which they were made; or for
-    each of *wrt*, leaves, in that order: the others are read anew all the same, and one of *wrt*
-    that the function does not use has derivative 0.
+    The gradient has an entry for every parameter, in the order in which they were made.  If you
+    give *wrt*, leaves, it has an entry for each of those, in that order; the other leaves are read
+    as before, and a leaf in *wrt* that the function does not use has derivative 0.
 
     >>> cr.compile(lambda x: cr.dot(w, x, b), wrt=[b, w[0]]).value_and_grad(X)
     (2.5, array([1., 3.]))
 
-    The function is recorded once for every shape of example.  Comparing Values or testing them
-    raises TraceError, since the outcome would be fixed for all examples: choose with ``cr.where``.
-    What it does with plain numbers, ``v.data`` included, is recorded as it went.
+    The function is recorded once for every shape of example.  Comparing Values or testing their
+    truth raises TraceError, since the outcome would be fixed for all examples: choose with
+    ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
+    was recorded.
     """
     leaves = None if wrt is None else _leaves_of(wrt)
     if isinstance(function, Compiled):
         if leaves is not None:
-            raise TypeError("compile: this is compiled already; give wrt with the function itself")
+            raise TypeError("compile: already a compiled function; give wrt with the original one")
         return function
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
         return Compiled(None, function, leaves)
@@ -323,7 +323,7 @@ def compile(
 
 
 def _leaves_of(wrt: Any) -> tuple[Value, ...]:
-    """Return the leaves in *wrt*, a Value or an iterable of some; an error if it holds others."""
+    """Return the leaves in *wrt*, a Value or an iterable of Values; raise for anything else."""
     given = (wrt,) if isinstance(wrt, Value) else tuple(wrt)
     for x in given:
         if not isinstance(x, Value):
@@ -341,7 +341,7 @@ def _leaves_of(wrt: Any) -> tuple[Value, ...]:
 
 
 def _signature(function: Callable[..., Any] | None) -> inspect.Signature | None:
-    """Return what arguments *function* takes, without annotations; None if it does not tell."""
+    """Return the signature of *function* without annotations; None if it has none."""
     try:
         signature = inspect.signature(function)  # type: ignore[arg-type]
     except (TypeError, ValueError):

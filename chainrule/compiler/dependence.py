@@ -1,7 +1,8 @@
-"""Which numbers of a program depend on a parameter: the Values, where the rest are constants.
+"""Which numbers of a program depend on a parameter; the others are constants.
 
-An array may hold both, if it was put together from several.  Most rules need not know, since what
-is handed to a constant goes nowhere; but a tie of a Value with a constant has no derivative.
+An array that was assembled from several may hold both.  Most rules need not know which is which,
+because an adjoint given to a constant is dropped; but a tie between a Value and a constant has no
+derivative.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .program import Array, Operation, Program, addresses_of
+from .program import AnyArray, Operation, Program, addresses_of
 
 
-def dependence(program: Program, count: int) -> list[Array]:
-    """Return for each of the first *count* operations an array of bool, in its shape."""
-    found: list[Array] = []
+def dependence(program: Program, count: int) -> list[AnyArray]:
+    """Return, for each of the first *count* operations, an array of bool in its shape."""
+    found: list[AnyArray] = []
     for operation in program.operations[:count]:
         args: list[Any] = [found[x] if type(x) is int else False for x in operation.args]
         depends = _RULES.get(operation.kind, _any)(program, operation, *args)
@@ -30,19 +31,19 @@ def _any(program: Program, operation: Operation, *args: Any) -> Any:
     return depends
 
 
-def _view(program: Program, operation: Operation, x: Array) -> Any:
+def _view(program: Program, operation: Operation, x: AnyArray) -> Any:
     return x.ravel()[addresses_of(operation.detail)]
 
 
-def _take(program: Program, operation: Operation, x: Array) -> Any:
+def _take(program: Program, operation: Operation, x: AnyArray) -> Any:
     return x.ravel()[program.constants[operation.detail]]
 
 
-def _reshape(program: Program, operation: Operation, x: Array) -> Any:
+def _reshape(program: Program, operation: Operation, x: AnyArray) -> Any:
     return x.reshape(operation.shape)
 
 
-def _pick(program: Program, operation: Operation, index: Array, table: Array) -> Any:
+def _pick(program: Program, operation: Operation, index: AnyArray, table: AnyArray) -> Any:
     return table.any(axis=0)
 
 
@@ -53,25 +54,25 @@ def _matmul(program: Program, operation: Operation, a: Any, b: Any) -> Any:
     return rows[..., None] | (columns[..., None, :] if stacked else columns)
 
 
-def _sum(program: Program, operation: Operation, x: Array) -> Any:
+def _sum(program: Program, operation: Operation, x: AnyArray) -> Any:
     return x.any(axis=operation.detail, keepdims=True)
 
 
-def _stretches(program: Program, operation: Operation, x: Array) -> Any:
+def _stretches(program: Program, operation: Operation, x: AnyArray) -> Any:
     detail = operation.detail
     if detail is None:
         return x.any(axis=-1, keepdims=True)
     starts, *owners = detail if isinstance(detail, tuple) else (detail,)
     depends = np.logical_or.reduceat(x, program.constants[starts], axis=-1)
-    if operation.kind == "softmax":  # a result for every element, and not for every stretch
+    if operation.kind == "softmax":  # one result per element, not per stretch
         return depends[..., program.constants[owners[0]]]
     return depends
 
 
-def _write(program: Program, operation: Operation, target: Array, value: Array) -> Any:
+def _write(program: Program, operation: Operation, target: AnyArray, value: AnyArray) -> Any:
     how, detail = operation.detail
     where = addresses_of(detail) if how == "view" else program.constants[detail]
-    target.reshape(-1)[where] = value  # in place, for all that read it later
+    target.reshape(-1)[where] = value  # in place, for all later readers
     return target
 
 

@@ -1,4 +1,4 @@
-"""What the compiler found, for people: the figures in ``stats`` and the report of every pass."""
+"""The figures in ``stats`` and the report of ``explain()``: what each pass found, for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from .program import Operation, Program
 from .tape import ONE, Tape
 
 FREE = frozenset({"input", "parameter", "constant", "view", "reshape", "count", "broadcast"})
-"""Kinds of operation that move no number."""
+"""Kinds of operation that do not move a number."""
+
+STRETCHES = frozenset(
+    {"segment_sum", "maximum", "minimum", "logsumexp", "softmax", "logsumexp_slopes"}
+    | {"softmax_pullback"}
+)
+"""Kinds of operation on the last axis, or on stretches of it where they have a detail."""
 
 
 def stats(tape: Tape, program: Program) -> dict[str, Any]:
@@ -21,8 +27,8 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
 
     ``nodes`` is the size of the graph that was recorded, ``forward`` and ``gradient`` are the array
     operations of the two functions (views and constants cost nothing and do not count),
-    ``products`` those that are matrix products, ``gathers`` those that copy elements by a list of
-    addresses.
+    ``products`` the matrix products among them, and ``gathers`` those that copy elements by a list
+    of addresses.
     """
     operations = program.operations
     found: dict[str, Any] = {"nodes": tape.recorded}
@@ -40,7 +46,7 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
 
 
 def replay_stats(tape: Tape, groups: int) -> dict[str, Any]:
-    """Return the figures of a graph that is replayed, and why it is: no array operation at all."""
+    """Return the figures of a graph that is replayed, without array operations, and the reason."""
     why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; replayed by the engine"
     names = ("forward", "gradient") if len(tape.outputs) == 1 else ("forward",)
     zeros = {f"{name}{what}": 0 for name in names for what in ("", " products", " gathers")}
@@ -49,12 +55,12 @@ def replay_stats(tape: Tape, groups: int) -> dict[str, Any]:
 
 
 def replayed_up_to(most: int) -> str:
-    """Return which batches are replayed where there is an array program as well."""
+    """Say which batches are replayed, although there is an array program too."""
     return f"batches of up to {most:,} are replayed by the engine"
 
 
 def _reasons(program: Program) -> list[str]:
-    """Return a line for every reason why elements are gathered rather than viewed."""
+    """Return one line for each reason why elements are gathered rather than viewed."""
     operations = program.operations
     users: dict[int, list[Operation]] = {}
     for operation in operations:
@@ -67,27 +73,21 @@ def _reasons(program: Program) -> list[str]:
             continue
         if operation.args[0] in program.pools:
             reasons["operands of nodes that have few alike"] += 1
-        elif _uneven(number, operations, users, 3):
+        elif _uneven(operation, users.get(number, []), operations):
             reasons["sums of different lengths"] += 1
         else:
             reasons["operands in no even order"] += 1
     return [f"{count} for {reason}" for reason, count in reasons.items()]
 
 
-def _uneven(
-    number: int, operations: list[Operation], users: dict[int, list[Operation]], depth: int
-) -> bool:
-    source = operations[int(operations[number].args[0])]
-    if source.kind in ("softmax", "segment_sum") and source.detail is not None:
-        return True
-    for user in users.get(number, []):
-        if user.kind in ("segment_sum", "softmax", "softmax_pullback") and user.detail is not None:
-            return True
-    return False
+def _uneven(gather: Operation, users: list[Operation], operations: list[Operation]) -> bool:
+    """Return whether a *gather* reads from, or is read by, stretches of different lengths."""
+    beside = [operations[int(gather.args[0])], *users]
+    return any(x.kind in STRETCHES and x.detail is not None for x in beside)
 
 
 def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, str]]:
-    """Return title and text of what each pass found."""
+    """Return what each pass found, as titles and texts."""
     products = [terms.product for part in grouping.groups for terms in part.terms if terms.product]
     program = layout.program
     arrays = [
@@ -99,14 +99,14 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
     return [
         *tape_passes(tape),
         ("3. Groups of alike nodes", "\n".join(map(_group_line, grouping.groups))),
-        ("4. Arrays", "\n".join(arrays)),
         (
-            "5. Products",
+            "4. Products",
             "\n".join(
                 f"  {_times(p.left.shape)} by {_times(p.right.shape)} transposed" for p in products
             )
             or "  none",
         ),
+        ("5. Layout", "\n".join(arrays)),
         (
             "6. Backward",
             f"  {len(program.operations)} operations, forward and backward; a derivative for "
@@ -116,17 +116,17 @@ def passes(tape: Tape, grouping: Grouping, layout: Layout) -> list[tuple[str, st
 
 
 def tape_passes(tape: Tape) -> list[tuple[str, str]]:
-    """Return title and text of what the first two passes found."""
+    """Return what the first two passes found, as titles and texts."""
     sums = int((np.diff(tape.term_starts) > 0).sum())
     return [
         (
             "1. Flat arrays",
             f"  {tape.recorded} nodes recorded; {len(tape)} numbers for them and their "
-            "constants, equal nodes sharing one",
+            "constants, where equal nodes share one",
         ),
         (
             "2. Sums of products",
-            f"  {sums} sums with {tape.terms.shape[1]} terms are left of all adding",
+            f"  all additions have become {sums} sums with {tape.terms.shape[1]} terms",
         ),
     ]
 

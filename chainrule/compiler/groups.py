@@ -1,18 +1,19 @@
-"""Passes 3 and 5: which nodes are alike, and which groups of sums are matrix products.
+"""Passes 3 and 4: which nodes are alike, and which groups of sums are matrix products.
 
-Two nodes are alike if they are the same operation on operands that are alike.  How many terms a sum
-has is no part of the likeness, or causal attention would fall apart into one group per position.
+Two nodes are alike if they are the same operation on operands that are alike.  The number of terms
+of a sum does not count; otherwise causal attention would fall apart into one group per position.
 Alike nodes have the same depth, so no group depends on itself, and one array operation can compute
 all its members at once.
 
-A group of M sums of K products each is one matrix product where its first factors form |U|
-different rows of K, its second factors |W|, and every pair of rows occurs once: |U| |W| = M.  If
-the pairs fall into blocks with that property, such as the heads of attention, it is a stack of
-matrix products.
+A group of M sums of K products each is one matrix product if its first factors form |U| different
+rows of K, its second factors |W| rows, and every pair of rows occurs once: |U| |W| = M.  If the
+pairs fall into blocks with that property, such as the heads of attention, it is a stack of matrix
+products.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -27,7 +28,7 @@ from .tape import ONE, Ids, Tape, depths, ranges
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 
 UNIT, PARAMETER, CONSTANT, INPUT = -1, 0, 1, 2
-"""The colours of ONE and of leaves; input i has colour ``INPUT + i``, computed nodes come after."""
+"""The colours of ONE and of leaves; input i has colour ``INPUT + i``, and computed nodes follow."""
 
 SEGMENTED = (primitives.maximum, primitives.minimum, primitives.logsumexp_of)
 """Operations on any number of operands that have a form for a whole axis."""
@@ -39,7 +40,7 @@ OVER_CLASSES = (
 )
 """Operations on a class or on the share of every class, and then the logits."""
 
-# Of these a constant operand may differ from member to member; of any other it is part of the name.
+# A constant operand of these may differ between members; for other operations alike means equal.
 _OPEN = {
     primitives.multiply,
     primitives.divide,
@@ -60,10 +61,10 @@ _OPEN = {
     primitives.hinge_loss,
     *OVER_CLASSES,
 }
-_WHOLE = (primitives.softmax_entry, primitives.take_entry, *OVER_CLASSES)  # never mixed with others
-_FEW = 4  # sizes of products, or numbers of terms, for which a group is split up
-_MANY = 32  # kinds of terms, each of which takes array operations of its own
-SMALL = 8  # fewer alike nodes than this are not worth an array operation of their own
+_WHOLE = (primitives.softmax_entry, primitives.take_entry, *OVER_CLASSES)  # never mixed
+_FEW = 4  # a group is split up if it has at most so many sizes of products, or numbers of terms
+_MANY = 32  # kinds of terms, each of which needs its own array operations
+SMALL = 8  # fewer alike nodes than this are not worth their own array operation
 
 
 @dataclass(eq=False)
@@ -86,14 +87,14 @@ class Terms:
     left: Ids
     right: Ids
     counts: Ids
-    """How many of the terms each member has; they follow one another in left and right."""
+    """The number of terms of each member; left and right hold them one member after another."""
     signs: Ids | None = None
-    """The sign of every term, where they are mixed."""
+    """The sign of every term, if the signs differ."""
     product: Product | None = None
 
-    @property
+    @functools.cached_property
     def each(self) -> int | None:
-        """How many terms every member has, None if they differ."""
+        """The number of terms of every member, or None if the numbers differ."""
         least = int(self.counts.min())
         return least if least == int(self.counts.max()) else None
 
@@ -103,17 +104,17 @@ class Group:
     """Nodes that one array operation computes."""
 
     row: Primitive | None
-    """The operation, None for a sum of products."""
+    """The operation, or None for a sum of products."""
     members: Ids
     colour: int
     operands: list[Ids] = field(default_factory=list)
-    """Of an elementwise operation: one array per argument."""
+    """For an elementwise operation, one array per argument."""
     segments: Ids | None = None
-    """Of an operation on any number of operands: those of all members, one after another."""
+    """For an operation on any number of operands, the operands of one member after another."""
     counts: Ids | None = None
     terms: list[Terms] = field(default_factory=list)
     lump: bool = False
-    """Whether the operands are not alike: nodes of an irregular graph, gathered from anywhere."""
+    """Whether the operands are not alike, as in an irregular graph: they are then gathered."""
 
 
 @dataclass(eq=False)
@@ -136,7 +137,7 @@ def group(tape: Tape, arguments: Sequence[Sequence[int]]) -> Grouping:
     fresh = INPUT + len(arguments)
     for level in levels(tape):
         buckets = _buckets(tape, level, colour)
-        if not arguments:  # over a batch few alike nodes are wide enough, and gathers cost more
+        if not arguments:  # over a batch, even a few alike nodes are wide, and gathers cost more
             buckets = _lumped(buckets)
         for key, alike in buckets.items():
             for part in _form(tape, key, np.sort(np.concatenate(alike)), colour):
@@ -175,7 +176,7 @@ def _buckets(tape: Tape, level: Ids, colour: Ids) -> dict[Any, list[Ids]]:
 
 
 def _likeness(tape: Tape, n: int, colour: Ids) -> Any:
-    """Return what a node has to share with node *n* in order to be like it."""
+    """Return what another node must share with node *n* to be like it."""
     terms = tape.terms[:, tape.term_starts[n] : tape.term_starts[n + 1]]
     if terms.size:
         p, q = colour[terms[1]], colour[terms[2]]
@@ -197,10 +198,10 @@ def _likeness(tape: Tape, n: int, colour: Ids) -> Any:
 
 
 def _digests(tape: Tape, level: Ids, colour: Ids) -> Digests:
-    """Return for every node of a *level* a number that stands for its likeness.
+    """Return a number for every node of a *level*; nodes that are alike have the same number.
 
-    It is a sum over a list that each node has, of numbers that are as good as random: of the kinds
-    of its terms or operands, each once, or of its operands and their places.
+    It is a sum of pseudo-random numbers, one for each kind of term or operand that the node has, or
+    one for each of its operands and its place.
     """
     rows = tape.codes[level].astype(np.int64)
     counts = tape.term_starts[level + 1] - tape.term_starts[level]
@@ -239,8 +240,8 @@ def _digests(tape: Tape, level: Ids, colour: Ids) -> Digests:
 
 
 def scattered(x: Ids | Digests) -> Digests:
-    """Return for equal integers equal numbers below 2**64, for others numbers far apart."""
-    mixed: Digests = x.astype(np.uint64)  # and then the last step of splitmix64
+    """Return integers below 2**64: equal ones for equal integers, and scattered ones for others."""
+    mixed: Digests = x.astype(np.uint64)  # what follows is the last step of splitmix64
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
@@ -248,9 +249,9 @@ def scattered(x: Ids | Digests) -> Digests:
 
 
 def _lumped(found: dict[Any, list[Ids]]) -> dict[Any, list[Ids]]:
-    """Return the buckets with those of a few members merged, where an operation has many of them.
+    """Return the buckets; if an operation has many small ones, those are merged.
 
-    Irregular graphs would otherwise need an array operation per node.
+    Without this, irregular graphs would need one array operation per node.
     """
     small: dict[Any, list[Any]] = {}
     for key, parts in found.items():
@@ -267,7 +268,7 @@ def _lumped(found: dict[Any, list[Ids]]) -> dict[Any, list[Ids]]:
 
 
 def _form(tape: Tape, key: Any, ids: Ids, colour: Ids) -> list[Group]:
-    """Return the alike nodes *ids* as a group, or as several where that gives products."""
+    """Return the alike nodes *ids* as one group, or as several if that gives products."""
     row = key[0]
     if row is None:
         return _sums(tape, ids, colour, mixed=key[1] == "mixed")
@@ -316,7 +317,9 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
 
 
 def _by_counts(whole: Group) -> list[Group]:
-    """Return the sums split by their numbers of terms if only a few different ones occur."""
+    """Return the sums split by their numbers of terms, if only a few different numbers occur."""
+    if len(whole.members) == 1:
+        return [whole]
     signatures = np.stack([terms.counts for terms in whole.terms], axis=1)
     different, which, size = np.unique(signatures, axis=0, return_inverse=True, return_counts=True)
     if len(different) == 1 or len(different) > _FEW or size.min() < _FEW:
@@ -335,13 +338,13 @@ def _subset(whole: Group, chosen: Ids) -> Group:
 
 
 def is_neuron(terms: Terms, colour: Ids) -> bool:
-    """Return whether all factors on the right are parameters, and none on the left is."""
+    """Return whether all right factors are parameters, and no left factor is one."""
     weights = bool((colour[terms.right] == PARAMETER).all())
     return weights and not (colour[terms.left] == PARAMETER).any()
 
 
 def _with_products(whole: Group, colour: Ids) -> list[Group]:
-    """Return the group with its largest product found; split if that takes several products."""
+    """Return the group with its largest product, or its parts if it has several products."""
     candidates = [
         terms
         for terms in whole.terms
@@ -369,10 +372,11 @@ def _with_products(whole: Group, colour: Ids) -> list[Group]:
 
 
 def find_products(left: Ids, right: Ids) -> list[Product]:
-    """Return the stacks of matrix products that M dots of K factors, two (M, K) arrays, make up.
+    """Return the stacks of matrix products that M dots of K factors, two (M, K) arrays, form.
 
-    Empty if there are none, or too many different ones to be worth it.  Rows of different lengths
-    are no dots, but they share rows in the same way: an index and a table.
+    The list is empty if there are none, or if there are too many different ones to be worth it.  An
+    index and a table are not dots, as their rows differ in length, but they share rows in the same
+    way.
     """
     members, length = left.shape
     dots = left.shape == right.shape
@@ -383,7 +387,7 @@ def find_products(left: Ids, right: Ids) -> list[Product]:
         u, of_left = unique_rows(a)
         w, of_right = unique_rows(b)
         if len(u) == len(w) == members > 1 and length > 1:
-            continue  # nothing is shared: as good as no product
+            continue  # no rows are shared, so a product gains nothing
         blocks = _blocks(of_left, of_right, len(u), len(w))
         if blocks:
             return [
@@ -398,13 +402,13 @@ def find_products(left: Ids, right: Ids) -> list[Product]:
 
 
 def unique_rows(rows: Ids) -> tuple[Ids, Ids]:
-    """Return where the different rows of a matrix first occur, and which of them each row is.
+    """Return where each distinct row of a matrix first occurs, and which of these each row equals.
 
     >>> first, which = unique_rows(np.array([[7, 8], [1, 2], [7, 8]]))
     >>> first.tolist(), which.tolist()
     ([0, 1], [0, 1, 0])
     """
-    # A sum with odd weights modulo 2**64 stands for the row; the comparison makes it certain.
+    # A row is identified by a sum with odd weights modulo 2**64; the comparison below makes sure.
     weights = scattered(np.arange(1, 1 + rows.shape[1])) | np.uint64(1)
     digest = rows.astype(np.uint64) @ weights
     _, first, which = np.unique(digest, return_index=True, return_inverse=True)
@@ -421,7 +425,7 @@ def _blocks(of_left: Ids, of_right: Ids, nu: int, nw: int) -> list[Ids]:
     """Return the members, (C, U, W) for each size of block, if they fall into full blocks."""
     members = len(of_left)
     block_of_u, block_of_w = np.arange(nu), np.full(nw, nu)
-    while True:  # every row takes the least block it is connected with
+    while True:  # every row takes the smallest block number that it is connected to
         np.minimum.at(block_of_w, of_right, block_of_u[of_left])
         before = block_of_u.copy()
         np.minimum.at(block_of_u, of_left, block_of_w[of_right])

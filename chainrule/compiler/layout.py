@@ -1,9 +1,9 @@
-"""Pass 4: where every node is kept, and the forward program that follows from it.
+"""Pass 5: where every node is kept, and the forward program that follows from it.
 
-The members of a group stand in one array, ordered so that operands are views rather than gathers
-wherever they can be: in the order of the rows and columns of a product, or as their first operand
-stands.  Parameters get the order in which their first user wants them, so that a layer's weights
-become the matrix Theta, the bias in column 0.  An array that multiplies such a Theta gets a column
+The members of a group are kept in one array, ordered so that operands are views rather than gathers
+wherever possible: in the order of the rows and columns of a product, or in the order of their first
+operand.  Parameters take the order that their first user needs, so a layer's weights become the
+matrix Theta, with the bias in column 0.  An array that is multiplied by such a Theta gets a column
 of ones in front: the bias unit a_0 = 1 of the notes.
 """
 
@@ -31,7 +31,7 @@ from .groups import (
     find_products,
     is_neuron,
 )
-from .program import Array, Builder, Operand, Program, Shape, Symbol, factors
+from .program import AnyArray, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import CONSTANT, LEAF, ONE, Ids, Tape, ranges
 
 _UNPLACED, _CONSTANT = -1, -2
@@ -47,14 +47,14 @@ _ACTIVATIONS = (
 
 @dataclass
 class Layout:
-    """A program whose forward part is there, and what its arrays hold."""
+    """A program with its forward part, and what its arrays hold."""
 
     program: Program
     builder: Builder
     parameters: list[int]
     """The leaves in the order of the parameter vector."""
     outputs: Operand
-    """One row with a number per output."""
+    """One row, with a number for each output."""
 
 
 class _Placer:
@@ -107,8 +107,8 @@ class _Placer:
     def _make_pool(self, groups: Sequence[Group], batched: bool) -> None:
         """Open an array for the nodes of an irregular graph, if there are any.
 
-        All that a lump gathers its operands from stands in this one array, or nearly every lump
-        would copy together from many; except for groups of which few members are wanted.
+        A lump gathers all its operands from this one array; otherwise nearly every lump would have
+        to assemble them from many.  Groups of which only a few members are needed are kept out.
         """
         lumps = [part for part in groups if part.lump]
         if not lumps:
@@ -137,7 +137,7 @@ class _Placer:
         return addresses
 
     def _place_weights(self, part: Group) -> None:
-        """Give the weights of a product their place, a matrix Theta with the bias in column 0."""
+        """Place the weights of a product in a matrix Theta, with the bias in column 0."""
         for terms in part.terms:
             product = terms.product
             if product is None or not (self.colour[product.right] == PARAMETER).all():
@@ -165,7 +165,7 @@ class _Placer:
         return home
 
     def _with_ones(self, array: Symbol, members: Ids) -> bool:
-        """Keep *members*, which fill *array*, with a column of ones in front if a product asks."""
+        """Keep *members*, which fill *array*, with a column of ones if a product needs it."""
         rows = members.reshape(-1, array.shape[-1])
         for wish in self.wishes.get(int(self.colour[members[0]]), ()):
             order = np.argsort(self.address[wish[:, 0]], kind="stable")
@@ -183,7 +183,7 @@ class _Placer:
     # --- reaching nodes ------------------------------------------------------------------------
 
     def _place_parameters(self, ids: Ids) -> None:
-        """Give parameters that have no place yet one, in the order and shape of *ids*."""
+        """Place the parameters that have no place yet, in the order and shape of *ids*."""
         new = ids[self.home[ids] == _UNPLACED]
         if not new.size:
             return
@@ -209,12 +209,15 @@ class _Placer:
             self.theta = self.builder.emit("parameter", (), (n,), False, (0, n))
         return self.theta
 
-    def locate(self, ids: Ids) -> tuple[Symbol | None, Array]:
+    def locate(self, ids: Ids) -> tuple[Symbol | None, AnyArray]:
         """Return the array that holds the nodes *ids* and their addresses in it.
 
-        None and their numbers if they are constants.  Nodes of several arrays are copied together.
+        For constants, return None and their numbers.  Nodes from several arrays are first copied
+        into one.
         """
         flat = ids.ravel()
+        if flat.size == 1:
+            return self._locate_one(int(flat[0]), ids)
         self._place_parameters(
             ids[self.colour[ids] == PARAMETER] if not self._all_new(ids) else ids
         )
@@ -246,13 +249,22 @@ class _Placer:
             self.builder.store(target, at, value)
         return target, positions
 
+    def _locate_one(self, n: int, ids: Ids) -> tuple[Symbol | None, AnyArray]:
+        """Return the array that holds node *n*, the only one of *ids*, and its address."""
+        if self.home[n] == _UNPLACED and self.colour[n] == PARAMETER:
+            self._place_parameters(ids)
+        home = int(self.home[n])
+        if home == _CONSTANT:
+            return None, self.values[ids]
+        return self.arrays[home], self.address[ids]
+
     def _all_new(self, ids: Ids) -> bool:
         return bool((self.colour[ids] == PARAMETER).all() and (self.home[ids] == _UNPLACED).all())
 
     def fetch(self, ids: Ids, narrow: bool = False) -> Operand:
         """Return the nodes *ids* as one operand of their shape.
 
-        If *narrow*, an axis along which it repeats itself has extent 1.
+        If *narrow*, an axis along which the operand repeats itself has extent 1.
         """
         if narrow:
             ids = _narrow(ids)
@@ -262,9 +274,9 @@ class _Placer:
         return self.builder.at(array, addresses)
 
     def fetch_together(self, columns: Sequence[Ids]) -> tuple[list[Operand], Shape]:
-        """Return operands for nodes, one row of numbers each, in one shape that suits them all.
+        """Return operands for nodes, one row of numbers each, and one shape that fits them all.
 
-        The shape has the axes along which the operands are views, broadcast where they repeat.
+        The shape has the axes along which the operands are views; they broadcast where they repeat.
         """
         count = len(columns[0])
         places = [self.locate(ids) for ids in columns]
@@ -295,7 +307,7 @@ class _Placer:
         """Remember that *value* holds *members*, in that order, in *shape*."""
         if int(self.colour[members[0]]) in self.pooling:
             assert self.pool is not None
-            if isinstance(value, Symbol):  # it may be narrow where its members repeat
+            if isinstance(value, Symbol):  # it may be narrow if its members repeat
                 value = self.builder.broadcast(value, shape, value.batched)
             self.address[members] = self._pour(self.arrays[self.pool], value, len(members))
             self.home[members] = self.pool
@@ -315,7 +327,7 @@ class _Placer:
             self.builder.program.names.setdefault(array.number, name)
 
     def _label(self, members: Ids) -> str:
-        """Return the name that the labels of *members* share: Theta1 for Theta1[0,0] and so on."""
+        """Return the stem that the labels of *members* share, such as Theta1 for Theta1[0,0]."""
         labels = self.tape.labels
         stems = {_stem(labels.get(n, "")) for n in members.ravel().tolist()} if labels else {""}
         return stems.pop() if len(stems) == 1 else ""
@@ -373,7 +385,7 @@ class _Placer:
         self.keep(part.members[order], builder.reshape(value, (rows,)), (rows,))
 
     def _take(self, part: Group) -> None:
-        """Compute entries of tables: rows of a matrix if the same columns serve every index."""
+        """Compute entries of tables: rows of a matrix if every index uses the same columns."""
         index, *entries = part.operands
         table = np.stack(entries, axis=1)
         products = find_products(index[:, None], table)
@@ -397,9 +409,11 @@ class _Placer:
         self.keep(part.members, chosen, shape)
 
     def _order(self, columns: Sequence[Ids]) -> Ids:
-        """Return the members in the order in which the most telling of their operands stands."""
+        """Return the members in the order of the operand that gives the clearest order."""
         best, most = np.arange(len(columns[0])), 1
-        for computed in (True, False):  # parameters and inputs have a say if nothing else has
+        if len(best) == 1:
+            return best
+        for computed in (True, False):  # parameters and inputs count only if nothing else does
             for ids in columns:
                 homes = self.home[ids]
                 if (homes < 0).any() or computed == bool((self.colour[ids] < self.first).any()):
@@ -449,7 +463,7 @@ class _Placer:
     # --- sums --------------------------------------------------------------------------------
 
     def _sum(self, part: Group) -> None:
-        """Compute a group of sums: its products first, since they fix the order of the members."""
+        """Compute a group of sums, products first because they fix the order of the members."""
         count = len(part.members)
         value: Operand | None = None
         rest = list(part.terms)
@@ -474,7 +488,7 @@ class _Placer:
                 positions = self._order([rest[0].left[starts]])
                 shape = (count,)
             order = positions.reshape(shape)
-        sums: dict[Shape, Operand] = {}  # for a single member: what is still to be added up
+        sums: dict[Shape, Operand] = {}  # for a single member, what remains to be added up
         for terms in sorted(rest, key=lambda terms: -terms.sign):
             if self._is_inner(terms, count):
                 for addend, along in self._inner_product(terms):
@@ -520,13 +534,13 @@ class _Placer:
         return builder.reshape(value, shape)
 
     def _is_inner(self, terms: Terms, count: int) -> bool:
-        """Return whether *terms* are one long sum that is no product of data with weights."""
+        """Return whether *terms* are one long sum, but not a product of data with weights."""
         if count > 1 or terms.each is None or terms.each == 1 or terms.signs is not None:
             return False
         return not is_neuron(terms, self.colour)
 
     def _inner_product(self, terms: Terms) -> list[tuple[Operand, Shape]]:
-        """Return what is to be added up, array by array, and the shapes it is broadcast to."""
+        """Return the arrays to be added up, and the shapes they are broadcast to."""
         left, right = terms.left, terms.right
         plain = bool((right == ONE).all())
         self._place_parameters(left[self.colour[left] == PARAMETER])
@@ -549,11 +563,11 @@ class _Placer:
     def _first_product(
         self, found: Terms, rest: list[Terms], part: Group
     ) -> tuple[Operand, Ids, Shape]:
-        """Return the product, its members in the order of rows and columns, and their shape."""
+        """Return the product, its members in the order of its rows and columns, and their shape."""
         assert found.product is not None
         members, left, right = found.product.members, found.product.left, found.product.right
         taken, bias = _bias(part, found, self.colour) or (None, None)
-        # Rows and columns stand as those of the left factor do.
+        # Rows and columns have the order of the left factor.
         array, addresses = self.locate(left)
         if array is not None:
             k = np.argsort(addresses[0, 0], kind="stable")
@@ -584,7 +598,7 @@ class _Placer:
         return self.builder.reshape(value, shape), members.reshape(shape), shape
 
     def _product_with_bias(self, left: Ids, right: Ids, bias: Ids) -> Operand | None:
-        """Return the product with the bias as weight of a unit that is 1, None if not possible."""
+        """Return the product with the bias as the weight of a unit that is 1, or None."""
         array, addresses = self.locate(left[0])
         theta = np.concatenate([bias[0][:, None], right[0]], axis=1)
         if array is None:
@@ -635,7 +649,7 @@ class _Placer:
 
 
 def _plus(total: Operand | None, sign: int, addend: Operand) -> Operand:
-    """Return *total*, None standing for nothing, plus or minus *addend*."""
+    """Return *total*, or nothing if it is None, plus or minus *addend*."""
     if total is None:
         return addend if sign == 1 else -addend
     row = primitives.add if sign == 1 else primitives.subtract
@@ -644,7 +658,7 @@ def _plus(total: Operand | None, sign: int, addend: Operand) -> Operand:
 
 
 def _columns(terms: Terms, count: int) -> list[Ids]:
-    """Return the factors of sums of so few terms that they are added one by one, else nothing."""
+    """Return the factors of sums that are short enough to add term by term, else nothing."""
     each = terms.each
     if each is None or terms.signs is not None or each > (3 if count > 1 else 1):
         return []
@@ -663,8 +677,8 @@ def array_size(array: Symbol) -> int:
     return math.prod(array.shape)
 
 
-def _narrow(grid: Array) -> Array:
-    """Return *grid* with the axes along which it does not change cut down to extent 1."""
+def _narrow(grid: AnyArray) -> AnyArray:
+    """Return *grid* with extent 1 for the axes along which it does not change."""
     for axis, extent in enumerate(grid.shape):
         if extent > 1:
             first = np.take(grid, [0], axis=axis)
@@ -687,9 +701,9 @@ def _is_chain(sizes: set[int]) -> bool:
 
 
 def _along(left: Ids, right: Ids) -> tuple[Ids, Ids] | None:
-    """Return the factors of a product if members in the order of the last axes but one form it.
+    """Return the factors of a product if the members, in the order of their axes, form one.
 
-    For a member shape (U, W): left must not change along W, nor right along U.
+    For a member shape (U, W), left must not change along W, nor right along U.
     """
     *lead, length = left.shape
     if len(lead) > 3:
@@ -720,7 +734,7 @@ def _mentioned(part: Group) -> list[Ids]:
 
 
 def _bias(part: Group, found: Terms, colour: Ids) -> tuple[Terms, Ids] | None:
-    """Return the terms that are the bias of the product *found*, and that of every column."""
+    """Return the terms that are the bias of the product *found*, and the bias of every column."""
     assert found.product is not None
     for terms in part.terms:
         if terms.each == 1 and terms.sign == found.sign and (terms.right == ONE).all():
@@ -731,7 +745,7 @@ def _bias(part: Group, found: Terms, colour: Ids) -> tuple[Terms, Ids] | None:
 
 
 def _wishes(grouping: Grouping) -> dict[int, list[Ids]]:
-    """Return, by colour, the rows of nodes that are to be multiplied by weights with a bias."""
+    """Return, by colour, the rows of nodes that will be multiplied by weights with a bias."""
     wishes: dict[int, list[Ids]] = {}
     for part in grouping.groups:
         for terms in part.terms:
@@ -762,8 +776,8 @@ def lay_out(
 ) -> Layout:
     """Return the forward program.
 
-    *arguments* lists the leaves of each argument, *shapes* how one example of it is shaped.
-    *parameters* that are given make up one array, in that order.
+    *arguments* lists the leaves of each argument, and *shapes* the shape of one example of it.  If
+    *parameters* are given, they form one array, in that order.
     """
     placer = _Placer(tape, grouping, arguments, shapes, parameters)
     for part in grouping.groups:

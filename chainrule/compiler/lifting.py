@@ -1,8 +1,8 @@
-"""The passes in a row: from a recorded graph to a program that can be called.
+"""The passes one after another: from a recorded graph to a program that can be called.
 
-A :class:`Lifted` is what becomes of one recording: an array program, or where there is no width a
-replay of the recording, or both, for batches of different sizes.  It tests first what the recorded
-code demanded of its data.
+A :class:`Lifted` is made from one recording.  It has an array program, or a replay if the graph has
+no width, or both, for batches of different sizes.  Before it runs, it tests the data against the
+rules that the recorded code demanded.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import numpy as np
 
 from ..engine import modes, primitives
 from ..engine.backend import Value
+from ..engine.structures import leaves
 from ..engine.vectors import read_data
 from . import explanation, numpy_source
 from .adjoint import differentiate
+from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
 from .program import Symbol
 from .replay import LARGEST, LUMP, Replay, largest_batch, least_groups, narrow
-from .structures import Array, count
 from .tape import Ids, Tape, fix, flatten, normalise
 from .workspace import ArrayProgram
 
@@ -34,7 +35,7 @@ Passes = list[tuple[str, str]]
 
 
 class Recording(NamedTuple):
-    """A function that was run once: its graph after pass 2, and what is known of its arguments."""
+    """A function that was run once: its graph after pass 2, and facts about its arguments."""
 
     tape: Tape
     members: list[list[int]]
@@ -48,34 +49,39 @@ class Lifted:
     """One recording of a function, for examples of certain shapes, in a form that can be called."""
 
     recording: Recording | None
-    """What the array program is made of when it is asked for, None when it is there."""
+    """What the array program will be made from when it is needed; None once it exists."""
     parameters: tuple[Value, ...]
-    """What the derivative is taken with respect to, in its order."""
+    """The leaves to differentiate with respect to, in the order of the gradient."""
     captured: tuple[Value, ...]
-    """All leaves that are read, in the order in which they were made: what a replay is given."""
+    """All leaves that are read, in the order in which they were made; a replay takes these."""
     result: Any
-    """The structure of the result, with the number of an output for every leaf."""
+    """The structure of the result, with the number of an output in place of every leaf."""
     stats: dict[str, Any]
     passes: Passes
-    """What every pass found, in words."""
+    """What every pass found, as text."""
     replay: Replay | None
-    """The way without arrays, where it is the faster one for some batches."""
+    """The replay, if it is faster than the array program for some batches."""
     _arrays: ArrayProgram | None
     rules: Sequence[tuple[modes.Rule, slice]] = ()
-    """What the data must be: each rule, and the results of *tested* that it is about."""
+    """The rules that the data must keep, each with the results of *tested* that it applies to."""
     tested: Lifted | None = None
-    """The program of the numbers that the rules are about."""
+    """The program that computes the numbers to which the rules apply."""
 
     def forward(self, batch: Sequence[Array]) -> Array:
-        """Return the outputs, a row per example; of a graph, the one row."""
+        """Return the outputs, one row per example; a compiled graph has one row."""
         if self.replay is not None and self.replay.suits(batch):
             return self.replay.forward(read_data(self.captured), batch)
         if self._arrays is None and self.replay is not None:
             return self.replay.columns.forward(read_data(self.captured), batch)
-        return self.arrays.forward(batch, count(self.result))
+        return self.arrays.forward(batch, self.size)
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of numbers in the result."""
+        return len(leaves(self.result))
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
-        """Return the mean of the one output over the examples, and its gradient."""
+        """Return the mean of the only output over the examples, and its gradient."""
         if self.replay is not None and self.replay.suits(batch):
             mean, found = self.replay.gradient(read_data(self.captured), batch)
             return mean, _picked(found, self._from_replay)
@@ -86,15 +92,15 @@ class Lifted:
         return mean, _picked(found, self._from_arrays)
 
     @functools.cached_property
-    def _from_replay(self) -> Ids | None:
+    def _from_replay(self) -> Places | None:
         return _places(self.parameters, self.captured)
 
     @functools.cached_property
-    def _from_arrays(self) -> Ids | None:
+    def _from_arrays(self) -> Places | None:
         return _places(self.parameters, self.arrays.parameters)
 
     def test(self, batch: Sequence[Array]) -> None:
-        """Raise the error of the first rule that an example of *batch* does not keep."""
+        """Raise the error of the first rule that an example of *batch* breaks."""
         if self.tested is None or not len(batch[0]):
             return
         table = self.tested.forward(batch)
@@ -109,7 +115,7 @@ class Lifted:
 
     @property
     def arrays(self) -> ArrayProgram:
-        """The array program, made now if there was none."""
+        """The array program, made now if there was none yet."""
         if self._arrays is None:
             assert self.recording is not None
             tape, replay = self.recording.tape, self.replay
@@ -123,7 +129,7 @@ class Lifted:
         return self._arrays
 
     def report(self) -> str:
-        """Return what every pass found, and the program if there is one."""
+        """Return what every pass found, with the program if there is one."""
         parts = [f"{title}\n{text}" for title, text in self.passes]
         if self._arrays is not None:
             parts.append("7. NumPy\n" + self._arrays.source)
@@ -144,13 +150,13 @@ def lift(
 ) -> Lifted:
     """Return the graph of *outputs* as a program over batches of *arguments*.
 
-    *names* are those of the arguments and *shapes* how one example of each is shaped, *result* is
-    the structure of the outputs, and *demands* what the data must be.  A leaf with a serial number
-    from *since* on was made by the function itself: it is a constant.  *wrt* are the parameters,
-    by default all other leaves, in the order in which they were made.
+    *names* are the names of the arguments, *shapes* the shapes of one example of each, *result* is
+    the structure of the outputs, and *demands* are the rules for the data.  A leaf with a serial
+    number from *since* on was made by the function itself, so it is a constant.  *wrt* are the
+    parameters, by default all other leaves, in the order in which they were made.
     """
     collecting = gc.isenabled()
-    gc.disable()  # millions of tuples and no cycles: the collector would look at them over and over
+    gc.disable()  # millions of tuples without cycles: the collector would scan them again and again
     try:
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
         plain = {n for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
@@ -180,13 +186,13 @@ def lift(
 
 
 def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> Lifted:
-    """Return *recording* as an array program, or to be replayed if it has no width."""
+    """Return *recording* as an array program, or as a replay if it has no width."""
     tape, numbers = recording.tape, _order(recording)
     captured = tuple([tape.leaves[n] for n in numbers])
     parameters = captured if wrt is None else tuple(wrt)
 
     def narrowed(groups: int) -> Lifted | None:
-        """Return the recording to be replayed, if it makes that many groups and can be."""
+        """Return the recording as a replay if it is that narrow and can be replayed, else None."""
         if not narrow(tape.recorded, groups):
             return None
         replay = Replay.of(tape, recording.members, numbers, LARGEST)
@@ -209,21 +215,31 @@ def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> L
     return Lifted(None, parameters, captured, result, stats, passes, replay, arrays)
 
 
-def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Ids | None:
-    """Return where each of *parameters* stands in *leaves*, -1 for none; None if all do as here."""
+class Places(NamedTuple):
+    """Where the wanted entries of a gradient are: one behind its last for those that it lacks."""
+
+    at: Ids
+    complete: bool
+
+
+def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Places | None:
+    """Return the places of *parameters* in *leaves*, or None if both are the same."""
     if tuple(parameters) == tuple(leaves):
         return None
     place = {leaf: i for i, leaf in enumerate(leaves)}
-    return np.array([place.get(x, -1) for x in parameters], dtype=np.int64)
+    at = np.array([place.get(x, len(leaves)) for x in parameters], dtype=np.int64)
+    return Places(at, place.keys() >= set(parameters))
 
 
-def _picked(found: Array, places: Ids | None) -> Array:
-    """Return the entries of *found* at *places*, 0.0 for none."""
-    return found if places is None else np.append(found, 0.0)[places]
+def _picked(found: Array, places: Places | None) -> Array:
+    """Return the entries of *found* at *places*, and 0.0 for those that it lacks."""
+    if places is None:
+        return found
+    return (found if places.complete else np.append(found, 0.0)).take(places.at)
 
 
 def _order(recording: Recording) -> list[int]:
-    """Return the numbers of the leaves that are captured, in the order in which they were made."""
+    """Return the numbers of the captured leaves, in the order in which they were made."""
     inputs = {n for argument in recording.members for n in argument}
     captured = [n for n in recording.tape.leaves if n not in inputs]
     return sorted(captured, key=lambda n: recording.tape.leaves[n].serial)
@@ -247,7 +263,7 @@ def _arrays(
 
 
 def _operations(stats: dict[str, Any]) -> int:
-    """Return how many array operations a run takes."""
+    """Return the number of array operations in a run."""
     number: int = stats.get("gradient", stats["forward"])
     return number
 

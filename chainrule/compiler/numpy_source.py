@@ -1,8 +1,8 @@
 """Pass 7: an array program as NumPy source that a person can read and paste into a file.
 
-Only the emitter writes NumPy's names, and rewriting.py reads them; another library needs another
-emitter.
-An operation that is used once is written where it is used, so that a line reads like the formula.
+Only this emitter writes NumPy's names, and ``rewriting`` reads them; another library would need
+another emitter.  An operation that is used once is written where it is used, so that a line reads
+like the formula.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .program import Operation, Program, Shape, Strides, contiguous
 _WIDTH = 92
 _SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
 
-# Array forms of the table's rows that are no NumPy function: an expression in the arguments, or the
-# name of one of the functions below.  A test holds each to the row.
+# Array forms of the table's rows that are not NumPy functions: an expression in the arguments, or
+# the name of one of the functions below.  A test compares each with the row.
 EXPRESSIONS = {
     "equal": "({0} == {1}).astype(float)",
     "less": "({0} < {1}).astype(float)",
@@ -254,19 +254,19 @@ _PRINTED = {*_SPELLED, *_FOLDED, primitives.where, primitives.softmax_entry}
 
 
 def _is_printed(row: Primitive) -> bool:
-    """Return whether NumPy can spell *row* out; a user's own is called by its name."""
+    """Return whether *row* can be written in NumPy; a user's own row is called by its name."""
     return row in _PRINTED or _is_numpys(row.array)
 
 
 def _is_numpys(function: Any) -> bool:
-    """Return whether *function* is one of NumPy's own that makes floats of floats."""
+    """Return whether *function* is one of NumPy's ufuncs that map floats to floats."""
     known: Any = getattr(np, getattr(function, "__name__", ""), None)
     if not isinstance(known, np.ufunc) or function is not known:
         return False
     return f"{'d' * known.nin}->d" in known.types
 
 
-# Names that mean something else in the source, or where it is rewritten.
+# Names that have another meaning in the source, or in the rewritten source.
 _TAKEN = {*keyword.kwlist, *dir(builtins), "np", "math", "rows", "slots", "m"}
 _TAKEN |= {"forward", "gradient", "reduced", *FUNCTIONS}
 _TAKEN_PATTERN = re.compile(r"_.*|[ci][0-9]+")  # temporaries, and constants
@@ -277,7 +277,7 @@ def _is_taken(name: str) -> bool:
 
 
 def free_names(names: Sequence[str]) -> list[str]:
-    """Return *names* for arguments, with others for those that are taken or not the first."""
+    """Return *names* for arguments, with new ones for those that are taken or repeated."""
     found: list[str] = []
     for name in names:
         stem = f"x{name}" if name.startswith("_") else name
@@ -300,7 +300,6 @@ class Emitter:
         self.used_names: set[str] = set(program.inputs)
         self.next_names: dict[str, int] = {}
         self.counted = False  # whether the number of examples occurs
-        self.calls = 0
 
     def function(
         self, name: str, results: Sequence[Any], returned: Callable[[list[str]], str]
@@ -333,7 +332,6 @@ class Emitter:
                     self.text[int(operation.args[1])] = (place, _ATOM)
                 continue
             if operation.kind == "one_minus" and operation.args[0] in self.rests:
-                self.calls += 1
                 continue  # it was computed together with the sigmoid
             text = self._expression(n, operation)
             named = n in program.names and operation.kind not in ("input",)
@@ -365,7 +363,7 @@ class Emitter:
         )
 
     def _stored(self, wanted: set[int]) -> dict[int | float, int]:
-        """Return the operations that are computed straight into a view of a larger array."""
+        """Return the operations that are computed directly into a view of a larger array."""
         first: dict[int | float, int] = {}
         for n in sorted(wanted):
             for x in self.program.operations[n].args:
@@ -390,9 +388,9 @@ class Emitter:
         return found
 
     def _begun(self, wanted: set[int], uses: list[int]) -> dict[int, int]:
-        """Return the writes that fill a whole array with a result wanted for nothing else.
+        """Return the writes that fill a whole array with a result used for nothing else.
 
-        The result itself can be that array.
+        The result itself can serve as that array.
         """
         operations = self.program.operations
         found: dict[int, int] = {}
@@ -415,9 +413,9 @@ class Emitter:
         return found
 
     def _is_fresh(self, operation: Operation) -> bool:
-        """Return whether the result is an array that nothing else has, so it may be added to.
+        """Return whether the result is an array that nothing else uses, so it may be added to.
 
-        What a user's own primitive returns may be its argument.
+        A user's own primitive may return its argument.
         """
         if operation.kind == "matmul":
             return True
@@ -427,7 +425,7 @@ class Emitter:
         return _is_printed(row)
 
     def _rests(self, wanted: set[int]) -> dict[int | float, int]:
-        """Return the sigmoids of which 1 - a is wanted too, and where that is computed."""
+        """Return the sigmoids for which 1 - a is needed too, and where that is computed."""
         operations = self.program.operations
         ones = {operations[n].args: n for n in wanted if operations[n].kind == "one_minus"}
         return {
@@ -438,7 +436,7 @@ class Emitter:
         }
 
     def _rest(self, n: int | float, name: str) -> str:
-        """Return what stands behind the name of *n* on the left of its line."""
+        """Return what follows the name of *n* on the left side of its line."""
         if n not in self.rests or self.rests[n] in self.text:
             return ""
         rest = self.rests[n]
@@ -471,7 +469,7 @@ class Emitter:
         return name
 
     def operand(self, x: int | float, binding: int = 0) -> tuple[str, int]:
-        """Return the text of an operand, in parentheses if it binds less than *binding*."""
+        """Return the text of an operand, in parentheses if it binds less tightly than *binding*."""
         if type(x) is int:
             text, binds = self.text[x]
         else:
@@ -487,17 +485,14 @@ class Emitter:
         return self.constants.setdefault(number, f"{stem}{number}")
 
     def restart(self) -> None:
-        """Forget the function written last; helpers and constants are shared."""
+        """Forget the last function; helpers and constants are shared by all functions."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
         self.next_names, self.counted = {}, False
 
     # --- expressions -------------------------------------------------------------------------
 
     def _expression(self, n: int, operation: Operation) -> tuple[str, int]:
-        kind = operation.kind
-        if kind not in ("input", "view", "reshape", "constant"):
-            self.calls += 1
-        return getattr(self, "_" + kind)(operation)  # type: ignore[no-any-return]
+        return getattr(self, "_" + operation.kind)(operation)  # type: ignore[no-any-return]
 
     def _input(self, operation: Operation) -> tuple[str, int]:
         return self.program.inputs[operation.detail], _ATOM
@@ -554,7 +549,7 @@ class Emitter:
         return f"rows[{self.row_names[operation.detail]!r}]({', '.join(texts)})", _ATOM
 
     def _condition(self, x: int | float) -> str:
-        """Return a condition; where needs no number of it."""
+        """Return the text of a condition for np.where, which does not need it as a number."""
         text = self.operand(x)[0]
         end = ").astype(float)"
         if text.startswith("(") and text.endswith(end) and text.count(end) == 1:
@@ -660,7 +655,7 @@ class Emitter:
         return f"{left} @ {right}", _PRODUCT
 
     def _rows(self, n: int | float) -> str:
-        """Return operand *n* with all axes but the last made one."""
+        """Return operand *n* with all axes but the last merged into one."""
         source = self.program.operations[int(n)]
         x = self.operand(n, _ATOM)[0]
         rank = len(source.shape) + source.batched
@@ -748,7 +743,6 @@ class Emitter:
         return f"np.full({shape}, {operation.detail})", _ATOM
 
     def _write(self, operation: Operation) -> str:
-        self.calls += 1
         target = self.program.operations[int(operation.args[0])]
         how, detail = operation.detail
         x = self.text[int(operation.args[0])][0]
@@ -778,7 +772,7 @@ def _number(x: float) -> str:
 
 
 def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
-    """Return shapes in which the array may be sliced to give the view: its own, then finer ones."""
+    """Return shapes in which slicing may give the view: the array's own, then finer ones."""
     found = [shape]
     size = math.prod(shape)
     steps = sorted({s for n, s in strides[1] if s > 0 and n > 1})
@@ -791,7 +785,7 @@ def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
 
 
 def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
-    """Return the index that takes the view from an array of *shape*, None if there is none."""
+    """Return the index that takes the view from an array of *shape*, or None."""
     offset, axes = strides
     own = contiguous(shape)
     corner = [offset // stride % extent for extent, stride in own]
@@ -822,7 +816,7 @@ def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
         swapped = []
     indices = [part if part is not None else str(corner[i]) for i, part in enumerate(parts)]
     if not swapped:
-        # The new axes stand between the sliced ones as the view has them.
+        # The new axes are put between the sliced ones, in the order of the view.
         kept = [i for i, part in enumerate(parts) if part is not None]
         texts, at = [], 0
         slots = iter(kept)
@@ -888,7 +882,7 @@ def _literal(array: Any) -> str:
 
 
 def _rows(numbers: Any, indent: str) -> str:
-    """Return nested lists of numbers as text, in lines that are not too long."""
+    """Return nested lists of numbers as text, broken into lines."""
     if not isinstance(numbers, list):
         return repr(numbers)
     parts = [_rows(part, indent + " ") for part in numbers]

@@ -1,8 +1,8 @@
-"""Partials of a user's own primitives: on symbols if they can be, element by element if not.
+"""Partials of a user's own primitives: called with symbols if possible, else element by element.
 
 The engine calls a partial with floats, so it may compare them, branch on them, or hand them to
-``math``.  A symbol stands for many numbers and allows of the first only; then the partial becomes
-a row of its own, which is called as the engine calls it.
+``math``.  A symbol stands for many numbers, so it can only be compared.  A partial that does more
+becomes a row of its own, which is called with floats, as the engine calls it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def partial_values(row: Primitive, args: Sequence[Any], y: Any, linked: Sequence
         return [x if hasattr(x, "__chainrule__") else as_float(x, row.name)
                 for x in row.partial_values(args, y, linked)]  # fmt: skip
     except Exception:
-        # Whatever is wrong with it for numbers too, its row will raise when it is run.
+        # If it fails on numbers too, its row will raise when it is run.
         return [partial_of(row, i, tuple(linked), len(args))(*args, y) for i in linked]
 
 
 class Partial(Primitive):
-    """One partial of *row* as an operation: of the arguments, and then the output."""
+    """One partial of *row* as an operation on the arguments and then the output."""
 
     __slots__ = ("made_from",)
 
@@ -43,9 +43,9 @@ class Partial(Primitive):
 
 @functools.lru_cache(maxsize=1024)
 def partial_of(row: Primitive, position: int, linked: tuple[int, ...], count: int) -> Partial:
-    """Return the operation that gives the partial of *row* of *count* arguments at *position*.
+    """Return the operation that computes the partial of *row*, of *count* arguments, at *position*.
 
-    The partials of an operation of any number of arguments may depend on which are *linked*.
+    If an operation takes any number of arguments, its partials may depend on which are *linked*.
     """
 
     def scalar(*args: float) -> float:

@@ -1,11 +1,10 @@
 """The array program: a list of array operations as plain data, and the builder that makes it.
 
-An :class:`Operation` is one step on whole arrays.  A program has no NumPy in it but the constants,
-so that it can be pickled, printed, and handed to an emitter for any array library.
+An :class:`Operation` is one step on whole arrays.  The only NumPy objects in a program are its
+constants, so it can be pickled, printed, and handed to an emitter for any array library.
 
-Arrays have a *shape* for one example, of one axis at least, and may be *batched*: then an axis for
-the examples comes before all others.  A view addresses the elements of an example as if they stood
-in one row.
+Arrays have a *shape* for one example, of at least one axis, and may be *batched*: then an axis for
+the examples comes before all others.  A view addresses the elements of an example as one flat row.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..engine import primitives
 from ..engine.primitives import Primitive
 
 Shape = tuple[int, ...]
-Array = np.ndarray[Any, Any]
+AnyArray = np.ndarray[Any, Any]
 Strides = tuple[int, tuple[tuple[int, int], ...]]
 """The offset of a view and, for each of its axes, extent and stride."""
 
@@ -65,7 +64,7 @@ KINDS = {
     "store": "write the second argument into the view *detail* of the first",
     "accumulate": "add the second argument to the view *detail* of the first",
 }
-"""What an operation may be; ``store`` and ``accumulate`` change an array made by ``new``."""
+"""The kinds of operation; ``store`` and ``accumulate`` change an array made by ``new``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +80,30 @@ class Operation:
 
 @dataclass
 class Program:
-    """A list of operations, what they refer to, and which of them are the results."""
+    """A list of operations, the data they refer to, and the operations that are its results."""
 
     operations: list[Operation] = field(default_factory=list)
-    constants: list[Array] = field(default_factory=list)
+    constants: list[AnyArray] = field(default_factory=list)
     rows: list[Primitive] = field(default_factory=list)
     """The primitives that are applied: a name may be that of several."""
     names: dict[int, str] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[int | float] = field(default_factory=list)
     cost: int | float | None = None
-    """The mean of the one output over the examples, where there is a derivative."""
+    """The mean of the only output over the examples, if the program has a derivative."""
     gradients: list[tuple[int, int | float]] = field(default_factory=list)
     """The parameter operations and their derivatives."""
     pools: set[int] = field(default_factory=set)
-    """The arrays made by ``new`` that are read before the last write into them."""
+    """The arrays made by ``new`` that are read before the last write to them."""
     arguments: dict[str, list[int]] = field(default_factory=dict)
     """The parameter operations that each function of the source takes."""
 
     def row(self, operation: Operation) -> Primitive | None:
-        """Return the primitive that *operation* applies, None if it is of another kind."""
+        """Return the primitive that *operation* applies, or None if it is of another kind."""
         return self.rows[operation.detail] if operation.kind == "apply" else None
 
     def row_names(self) -> list[str]:
-        """Return a name for every row by which the source calls it: its own, if that is free."""
+        """Return the names by which the source calls the rows: their own, if those are free."""
         names: list[str] = []
         for row in self.rows:
             candidates = (row.name if i == 1 else f"{row.name} ({i})" for i in itertools.count(1))
@@ -112,7 +111,7 @@ class Program:
         return names
 
     def needed(self, results: Sequence[int | float]) -> set[int]:
-        """Return the operations that *results* need, writes into their arrays included."""
+        """Return the operations that *results* need, including writes into their arrays."""
         wanted = {x for x in results if type(x) is int}
         for n in range(len(self.operations) - 1, -1, -1):
             operation = self.operations[n]
@@ -130,7 +129,7 @@ class Program:
 class Symbol:
     """The result of an operation in a program under construction.
 
-    The partials in the table calculate with it as they do with numbers.
+    The partials in the table compute with symbols as they do with numbers.
     """
 
     __slots__ = ("builder", "number", "operation")
@@ -233,7 +232,7 @@ Operand = Symbol | float
 
 
 class Builder:
-    """Appends operations to a program; an operation that is there already is used again."""
+    """Appends operations to a program, reusing an equal operation if there is one."""
 
     def __init__(self) -> None:
         self.program = Program()
@@ -254,7 +253,7 @@ class Builder:
         batched: bool,
         detail: Any = None,
     ) -> Symbol:
-        """Return the result of one more operation, or of an equal one that is there already."""
+        """Return the result of a new operation, or of an equal one that already exists."""
         numbers = tuple([arg.number if isinstance(arg, Symbol) else arg for arg in args])
         operation = Operation(kind, numbers, shape, batched, detail)
         program = self.program
@@ -267,7 +266,7 @@ class Builder:
         return Symbol(self, len(program.operations) - 1)
 
     def known(self, row: Primitive, x: Symbol) -> Symbol | None:
-        """Return *row* of *x* if the program has it already."""
+        """Return *row* of *x* if the program already has it, else None."""
         found = self._known.get(("apply", (x.number,), x.shape, self._rows.get(row)))
         return None if found is None else self.symbol(found)
 
@@ -280,7 +279,7 @@ class Builder:
 
     # --- operands ----------------------------------------------------------------------------
 
-    def array(self, values: Array) -> int:
+    def array(self, values: AnyArray) -> int:
         """Return the number of a constant array."""
         values = np.ascontiguousarray(values)
         key = (values.dtype.kind, values.shape, values.tobytes())
@@ -289,13 +288,13 @@ class Builder:
             self.program.constants.append(values)
         return number
 
-    def stretches(self, counts: Array) -> tuple[int, int]:
-        """Return the constants that describe stretches of *counts* elements: starts and owners."""
+    def stretches(self, counts: AnyArray) -> tuple[int, int]:
+        """Return the constants that describe stretches of *counts* elements: starts, and owners."""
         starts = np.cumsum(counts) - counts
         return self.array(starts), self.array(np.repeat(np.arange(len(counts)), counts))
 
-    def constant(self, values: Array) -> Operand:
-        """Return *values* as an operand: a plain number if they are all the same."""
+    def constant(self, values: AnyArray) -> Operand:
+        """Return *values* as an operand, which is a plain number if they are all the same."""
         values = np.asarray(values, dtype=float)
         first = float(values.flat[0])
         if (values == first).all() and (first or not np.signbit(values).any()):
@@ -312,7 +311,8 @@ class Builder:
         if simpler is not None:
             return simpler  # type: ignore[no-any-return]
         symbols = [arg for arg in args if isinstance(arg, Symbol)]
-        shape = np.broadcast_shapes(*(arg.shape for arg in symbols))
+        shapes = {arg.shape for arg in symbols}
+        shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
         batched = any(arg.batched for arg in symbols)
         return self.emit("apply", args, shape, batched, self.number(row))
 
@@ -344,9 +344,12 @@ class Builder:
         return [self.symbol(a) if type(a) is int else a for a in x.operation.args]
 
     def _is_number(self, x: Operand) -> bool:
-        """Return whether *x* is made of numbers and the number of examples: it has any shape."""
+        """Return whether *x* is computed from numbers and the count of examples alone.
+
+        Such an operand fits any shape.
+        """
         known, operations = self._numbers, self.program.operations
-        for operation in operations[len(known) :]:  # each once: a chain of them may be long
+        for operation in operations[len(known) :]:  # each only once: chains of them may be long
             known.append(
                 operation.kind == "count"
                 or (
@@ -357,7 +360,7 @@ class Builder:
         return not isinstance(x, Symbol) or known[x.number]
 
     def _shaped(self, x: Symbol, shape: Shape) -> Symbol:
-        """Return *x* in another *shape*, as a symbol also where a number would do."""
+        """Return *x* in another *shape*, as a symbol even where a number would be enough."""
         reshaped = self.reshape(x, shape)
         return reshaped if isinstance(reshaped, Symbol) else self.broadcast(x, shape, x.batched)
 
@@ -374,8 +377,8 @@ class Builder:
             x = self.symbol(int(x.operation.args[0]))
         return self.emit("view", (x,), shape, x.batched, strides)
 
-    def at(self, x: Symbol, addresses: Array) -> Operand:
-        """Return the elements of *x* at *addresses*, as a view if it can be, in their shape."""
+    def at(self, x: Symbol, addresses: AnyArray) -> Operand:
+        """Return the elements of *x* at *addresses*, in their shape, as a view if possible."""
         if x.operation.kind == "broadcast" and type(x.operation.args[0]) is float:
             return x.operation.args[0]
         strides = affine(addresses)
@@ -397,7 +400,7 @@ class Builder:
         return self.emit("broadcast", (x,), shape, batched)
 
     def array_of(self, x: Operand, shape: Shape, batched: bool) -> Symbol:
-        """Return *x* copied to *shape*, as an array also where it is made of numbers alone."""
+        """Return *x* copied to *shape*, as an array even if it is made of numbers alone."""
         found = self.broadcast(x, shape, batched)
         if found.operation.kind == "broadcast" or not self._is_number(found):
             return found
@@ -406,9 +409,9 @@ class Builder:
     # --- adding up ---------------------------------------------------------------------------
 
     def total(self, x: Operand, axes: Sequence[int], shape: Shape) -> Operand:
-        """Return the sum of *x*, an array broadcast to *shape*, over *axes* counted from the last.
+        """Return the sum of *x*, broadcast to *shape*, over *axes* counted from the last.
 
-        The axes stay, with extent 1.
+        The summed axes stay, with extent 1.
         """
         axes = tuple(sorted(axes))
         if not axes:
@@ -431,12 +434,12 @@ class Builder:
         if not x.batched:
             return primitives.multiply(x, self.emit("count", (1.0,), (1,) * len(x.shape), False))
         inner = x.operation
-        if inner.kind == "sum" and math.prod(inner.shape) == 1:  # all in one go
+        if inner.kind == "sum" and math.prod(inner.shape) == 1:  # one sum over everything
             return self.emit("sum_batch", (self.symbol(int(inner.args[0])),), (1,), False)
         return self.emit("sum_batch", (x,), x.shape, False)
 
     def matmul(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
-        """Return the matrix product of *a* and *b*, of which *b* is one matrix for all examples."""
+        """Return the matrix product of *a* and *b*, where *b* is one matrix for all examples."""
         (ta, tb) = transposed
         if ta:  # rows against rows: (..., U) and (..., K) to (U, K)
             return self.emit(
@@ -446,7 +449,7 @@ class Builder:
         return self.emit("matmul", (a, b), (*a.shape[:-1], columns), a.batched, (False, tb, False))
 
     def stack(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
-        """Return the matrix products of a stack of matrices, for each example."""
+        """Return the products of two stacks of matrices, for each example."""
         rows = a.shape[-1 if transposed[0] else -2]
         columns = b.shape[-2 if transposed[1] else -1]
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -459,15 +462,15 @@ class Builder:
         """Return a new array, filled with a number or, if that is None, with nothing yet."""
         return self.emit("new", (), shape, batched, fill)
 
-    def store(self, target: Symbol, addresses: Array, value: Operand) -> None:
+    def store(self, target: Symbol, addresses: AnyArray, value: Operand) -> None:
         """Write *value* at *addresses* of *target*."""
         self._write("store", target, addresses, value)
 
-    def accumulate(self, target: Symbol, addresses: Array, value: Operand) -> None:
-        """Add *value* at *addresses* of *target*, which are all different."""
+    def accumulate(self, target: Symbol, addresses: AnyArray, value: Operand) -> None:
+        """Add *value* at *addresses* of *target*; no address may occur twice."""
         self._write("accumulate", target, addresses, value)
 
-    def _write(self, kind: str, target: Symbol, addresses: Array, value: Operand) -> None:
+    def _write(self, kind: str, target: Symbol, addresses: AnyArray, value: Operand) -> None:
         shape = addresses.shape
         strides = affine(addresses) or factors(addresses.ravel())
         if strides is not None:
@@ -491,9 +494,9 @@ def _told_apart(x: Any) -> Any:
 
 
 def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
-    """Return what *row* of *args* is without an operation, or with a cheaper one; None if neither.
+    """Return *row* of *args* without an operation, or by a cheaper one; None if there is no way.
 
-    Only what gives the same number for every argument, nan and infinity included.
+    It applies only what gives the same number for every argument, including nan and infinity.
     """
     if row is primitives.multiply:
         for x, other in (args, args[::-1]):
@@ -542,7 +545,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _negated(x: Any) -> Any:
-    """Return what *x* is the negative of, None if it is none."""
+    """Return the operand of which *x* is the negative, or None if *x* is not a negative."""
     if isinstance(x, Symbol) and x.row is primitives.negative:
         return x.builder.symbol(int(x.operation.args[0]))
     return None
@@ -552,7 +555,7 @@ def _negated(x: Any) -> Any:
 
 
 def contiguous(shape: Shape) -> tuple[tuple[int, int], ...]:
-    """Return extent and stride of every axis of an array whose elements stand in one row.
+    """Return the extent and stride of every axis of an array whose elements are contiguous.
 
     >>> contiguous((2, 3))
     ((2, 3), (3, 1))
@@ -565,13 +568,15 @@ def contiguous(shape: Shape) -> tuple[tuple[int, int], ...]:
     return tuple(reversed(axes))
 
 
-def affine(addresses: Array) -> Strides | None:
-    """Return offset and strides if *addresses* change evenly along every axis, else None.
+def affine(addresses: AnyArray) -> Strides | None:
+    """Return the offset and strides if *addresses* change evenly along every axis, else None.
 
     >>> affine(np.array([[3, 4, 5], [13, 14, 15]]))
     (3, ((2, 10), (3, 1)))
     """
     offset = int(addresses.flat[0])
+    if addresses.size == 1:
+        return offset, ((1, 0),) * addresses.ndim
     axes = []
     expected: Any = offset
     for axis, extent in enumerate(addresses.shape):
@@ -587,8 +592,8 @@ def affine(addresses: Array) -> Strides | None:
     return offset, tuple(axes)
 
 
-def factors(addresses: Array) -> Strides | None:
-    """Return the axes that make a row of *addresses* affine, None if no few axes do.
+def factors(addresses: AnyArray) -> Strides | None:
+    """Return the axes that make a row of *addresses* affine, or None if it takes too many.
 
     >>> factors(np.array([0, 0, 1, 1, 2, 2]))
     (0, ((3, 1), (2, 0)))
@@ -610,7 +615,7 @@ def factors(addresses: Array) -> Strides | None:
     return int(row[0]), tuple(reversed(axes or [(1, 1)]))
 
 
-def addresses_of(strides: Strides) -> Array:
+def addresses_of(strides: Strides) -> AnyArray:
     """Return the addresses that a view shows."""
     offset, axes = strides
     found: Any = np.full((1,) * len(axes), offset, dtype=np.int64)

@@ -1,13 +1,12 @@
-"""Graphs without width: the tape is done again, rather than lifted to arrays.
+"""Pass 9, for graphs without width: the tape is replayed instead of being lifted to arrays.
 
-An array operation costs about a microsecond however little it does, and the engine a twentieth of
-that per node.  So the array program wins where its groups are wide or the batch is large, and a
-chain of single nodes is better replayed: its operations are called again, in C where there is C, on
-Values that are made anew for every run, and the engine differentiates.  Of a large batch it is
-done again on columns, as ``columns`` does it.
+An array operation costs about a microsecond however little it does; the engine costs a twentieth of
+that per node.  So the array program wins if its groups are wide or the batch is large.  A chain of
+single nodes is better replayed: its operations are called again, in C if possible, on new Values
+for every run, and the engine differentiates.  A large batch is run on columns, by ``columns``.
 
-Which of these it is to be is decided here: by :func:`narrow` before there is a program, by
-:func:`largest_batch` when there is one, and at every run by :func:`Replay.suits`.
+This module decides between these ways: :func:`narrow` before there is a program,
+:func:`largest_batch` once there is one, and :func:`Replay.suits` at every run.
 """
 
 from __future__ import annotations
@@ -25,24 +24,23 @@ from ..engine.backend import Value
 from ..engine.native import core as native
 from ..engine.primitives import Primitive
 from ..engine.vectors import read_grads
+from .batches import Array
 from .columns import Columns
 from .tape import CONSTANT, Ids, Tape, depths
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # Microseconds, measured by benchmarks/compiled.py: forward and backward of a node by the engine, an
 # array operation on a few numbers, and forward and backward of a node on columns.
 _NODE = 0.05 if native is not None else 2.5
 _OPERATION, _COLUMN = 1.2, 8.0
-_FEW = 25  # groups: so few, and the array operations that they take, are always an array program
-_WIDTH = 8  # nodes per group below which no array program is made...
-LUMP = 4  # ...where a group of nodes that are not alike counts as so many
+_FEW = 25  # groups: up to this number, an array program is always made
+_WIDTH = 8  # nodes per group, below which no array program is made...
+LUMP = 4  # ...and a group of nodes that are not alike counts as so many groups
 
 
 def least_groups(tape: Tape) -> int:
-    """Return how many groups the nodes make at the least, without making them.
+    """Return a lower bound on the number of groups, without making them.
 
-    Nodes of different depth or of different operations are never in one group.
+    Nodes of different depths or different operations are never in one group.
     """
     codes = tape.codes[tape.computed].astype(np.int64)
     codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1  # all sums are one operation
@@ -50,14 +48,14 @@ def least_groups(tape: Tape) -> int:
 
 
 def narrow(nodes: int, groups: int) -> bool:
-    """Return whether a graph has so little width that no array program should be made."""
+    """Return whether a graph has too little width for an array program."""
     return groups > _FEW and nodes < _WIDTH * groups
 
 
 def largest_batch(nodes: int, operations: int) -> int:
-    """Return for how many examples a replay is twice as fast as so many array operations, or more.
+    """Return the largest batch for which a replay is at least twice as fast as the array program.
 
-    0 if there is none, or if the operations are few anyway.
+    It is 0 if there is none, or if the array operations are few anyway.
     """
     if operations <= 4 * _FEW:
         return 0
@@ -65,7 +63,7 @@ def largest_batch(nodes: int, operations: int) -> int:
 
 
 LARGEST = int(_COLUMN / _NODE)
-"""The largest batch that is not better done on columns."""
+"""The largest batch that does not run faster on columns."""
 
 
 @dataclass
@@ -77,12 +75,12 @@ class Replay:
     starts: Ids
     inputs: Ids
     given: list[float | None]
-    """The constants; None for what is computed or read."""
+    """The constants; None for numbers that are computed or read."""
     parameters: list[int]
     arguments: list[list[int]]
     outputs: list[int]
     largest: int
-    """The largest batch for which this is the better way."""
+    """The largest batch for which a replay is faster than the array program."""
     _columns: Columns | None = field(default=None, repr=False)
     _calls: list[tuple[Primitive | None, list[int]]] = field(default_factory=list, repr=False)
 
@@ -94,11 +92,11 @@ class Replay:
         parameters: Sequence[int],
         largest: int,
     ) -> Replay | None:
-        """Return what replays *tape*; None if it selects by an index, which is to be checked."""
+        """Return a replay of *tape*, or None if it selects by an index, which must be checked."""
         everything = np.arange(len(tape))
         if tape.are(everything, primitives.take_entry).any():
             return None
-        # An entry of a softmax is told which one it is: constants that come before all else.
+        # An entry of a softmax needs its index: these constants come before everything else.
         entries = np.flatnonzero(tape.are(everything, primitives.softmax_entry))
         first = entries[tape.whole(entries)]
         sizes = tape.starts[first + 1] - tape.starts[first]
@@ -126,12 +124,12 @@ class Replay:
         )
 
     def suits(self, batch: Sequence[Array]) -> bool:
-        """Return whether the examples of *batch* should be done again one by one."""
+        """Return whether the examples of *batch* should be replayed one by one."""
         return not batch or len(batch[0]) <= self.largest
 
     @property
     def columns(self) -> Columns:
-        """The same operations, to be done for many examples at once."""
+        """The same operations, for many examples at once."""
         if self._columns is None:
             self._columns = Columns(
                 self._steps(), self.given, self.parameters, self.arguments, self.outputs
@@ -144,7 +142,7 @@ class Replay:
     # --- running ---------------------------------------------------------------------------------
 
     def forward(self, theta: Array, batch: Sequence[Array]) -> Array:
-        """Return the outputs for parameters *theta*: a row per example; of a graph, the one row."""
+        """Return the outputs for parameters *theta*, one row per example; a graph has one row."""
         rows: list[list[float]] = []
         with modes.suspended():
             leaves = [Value(x) for x in theta.tolist()]
@@ -155,7 +153,7 @@ class Replay:
         return np.array(rows, dtype=float).reshape(shape)
 
     def gradient(self, theta: Array, batch: Sequence[Array]) -> tuple[float, Array]:
-        """Return the mean of the one output and its gradient."""
+        """Return the mean of the only output, and its gradient."""
         (output,) = self.outputs
         total, count = 0.0, 0
         with modes.suspended():
@@ -163,13 +161,13 @@ class Replay:
             for count, example in enumerate(_examples(batch), 1):  # noqa: B007 (read below)
                 y = self._nodes(leaves, example)[output]
                 if isinstance(y, Value):
-                    y.backward()  # leaves accumulate
+                    y.backward()  # the leaves add up
                     y = y.data
                 total += y
         return total / count, read_grads(leaves) / count
 
     def _nodes(self, leaves: Sequence[Value], example: Sequence[Sequence[float]]) -> list[Any]:
-        """Return what every number of the tape is for one example."""
+        """Return the value of every number of the tape for one example."""
         given: list[Any] = self.given.copy()
         for n, leaf in zip(self.parameters, leaves, strict=True):
             given[n] = leaf
@@ -185,7 +183,7 @@ class Replay:
         return given
 
     def _steps(self) -> list[tuple[Primitive | None, list[int]]]:
-        """Return operation and operands of every number; None for what is not computed."""
+        """Return the operation and operands of every number; None for one that is not computed."""
         if not self._calls:
             inputs = self.inputs.tolist()
             ends = itertools.pairwise(self.starts.tolist())
@@ -197,7 +195,7 @@ class Replay:
 
 
 def _examples(batch: Sequence[Array]) -> Iterator[Sequence[Sequence[float]]]:
-    """Yield the numbers of every example, a list per argument; of a graph, one empty example."""
+    """Yield the numbers of every example, a list per argument; a graph has one empty example."""
     if not batch:
         yield ()
         return

@@ -1,13 +1,13 @@
-"""A printed function, rewritten so that every step writes where it wrote at the last run.
+"""Pass 8: a printed function, rewritten so that every step writes into the array of the last run.
 
 The printed text makes a new array in every step, because that reads best.  The rewriting knows
-NumPy's calls, not what they are for: ``z2 = a1 @ Theta1.T`` becomes ::
+NumPy's calls, not their purpose: ``z2 = a1 @ Theta1.T`` becomes ::
 
     if _1 is None: _1 = Theta1.T
     z2 = _matmul(a1, _1, out=z2)
 
-where ``_1`` and ``z2``, the *slots*, are None at the first run and what they were then from the
-second on.  A step that NumPy cannot be told where to write stays as it is printed.
+where ``_1`` and ``z2`` are *slots*: None in the first run, and in later runs what the first run put
+there.  If NumPy cannot be told where to write the result of a step, the step stays as printed.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Rewritten(NamedTuple):
 def rewritten(
     node: ast.FunctionDef, changing: Collection[str], namespace: dict[str, Any]
 ) -> Rewritten:
-    """Return function *node* with slots; *namespace* has what it calls.
+    """Return function *node* with slots; *namespace* has the functions it calls.
 
-    Its arguments are the same memory at every run, except those called *changing*.  The arrays that
-    it returns are those of its slots: the next run with these writes over them.
+    Its arguments are the same memory in every run, except those named in *changing*.  The arrays it
+    returns are in its slots, so the next run with these slots overwrites them.
     """
     rewriter = _Rewriter(node, changing, namespace)
     text = rewriter.text(node)
@@ -104,9 +104,10 @@ class _Rewriter:
                 self._is_like(target.id, found)
 
     def _pair(self, target: ast.Tuple, call: ast.Call) -> None:
-        """Write a step with several results; one that goes into a larger array stays by itself too.
+        """Write a step with several results; one that is part of a larger array is also kept apart.
 
-        It is read where it was computed: NumPy is faster with arrays that are contiguous.
+        It is read where it was computed, because NumPy is faster with contiguous arrays.  That is
+        right because every place in an array is written once, unless it is added to.
         """
         slots = [self._kept(x.id if isinstance(x, ast.Name) else None) for x in target.elts]
         args = ", ".join(self.value(x) for x in call.args)
@@ -118,24 +119,19 @@ class _Rewriter:
                 self.copies[part] = slot
 
     def _store(self, target: ast.Subscript, found: str) -> str:
-        """Write *found* into a part of an array; return how that part is written."""
+        """Write *found* into a part of an array; return the text of that part."""
         base, end = self.value(target.value), _index(target)
-        self._changed(base)
         place = self._view(base, end) + "[...]" if _is_basic(target.slice) else base + end
         self.lines.append(f"{place} = {found}")
         return base + end
-
-    def _changed(self, base: str) -> None:
-        """Note that *base* is written to, so no part of it need be what was copied there."""
-        start = f"{base}["
-        self.copies = {view: x for view, x in self.copies.items() if not view.startswith(start)}
 
     def _augassign(self, statement: ast.AugAssign) -> None:
         target = statement.target
         assert isinstance(target, ast.Subscript)
         assert isinstance(statement.op, ast.Add)
         place, found = self.value(target.value), self.value(statement.value)
-        self._changed(place)
+        # No sigmoid is computed into an array that is added to: Emitter._stored leaves these out.
+        assert not any(view.startswith(f"{place}[") for view in self.copies), place
         if _is_basic(target.slice):
             place = self._view(place, _index(target))
             self.lines.append(f"_add({place}, {found}, out={place})")
@@ -156,7 +152,7 @@ class _Rewriter:
     # --- expressions -----------------------------------------------------------------------------
 
     def value(self, node: ast.expr, name: str | None = None) -> str:
-        """Write the steps that *node* needs, and return what its value is called then.
+        """Write the steps that *node* needs, and return the name of its value.
 
         *name* is the name for the slot of the last step, if it has one.
         """
@@ -176,7 +172,7 @@ class _Rewriter:
         return self._call(node, name)
 
     def _scalar(self, text: str) -> str:
-        """Return *text*, noting that it is a number, or a shape, and no array."""
+        """Return *text*, and note that it is a number or a shape, not an array."""
         self.scalars.add(text)
         return text
 
@@ -237,7 +233,7 @@ class _Rewriter:
         if method in ("transpose", "swapaxes"):
             return self._view(base, f".{method}({', '.join(args)})")
         if method == "reshape" and base in self.kept:
-            # Of an array that is not contiguous this is a copy, to be made at every run.
+            # If the array is not contiguous this is a copy, which must be made in every run.
             slot, copied = self._slot(name), self._slot(None)
             self.lines.append(
                 f"if {copied} is not False: {slot} = {base}.reshape({', '.join(args)}); "
@@ -258,13 +254,13 @@ class _Rewriter:
         return slot
 
     def _kept(self, name: str | None) -> str:
-        """Return a slot whose array is the same memory at every run."""
+        """Return a slot whose array is the same memory in every run."""
         slot = self._slot(name)
         self.kept.add(slot)
         return slot
 
     def _step(self, function: str, args: Sequence[str], name: str | None) -> str:
-        """Write a step that can be told where to write."""
+        """Write a step that takes an array for its result."""
         if self.scalars.issuperset(args):
             return self._scalar(f"{function}({', '.join(args)})")
         slot = self._kept(name)
@@ -272,7 +268,7 @@ class _Rewriter:
         return slot
 
     def _plain(self, text: str, name: str | None) -> str:
-        """Write a step that makes its array anew."""
+        """Write a step that makes a new array."""
         if name is None:
             self.temporaries += 1
             name = f"_t{self.temporaries}"
@@ -289,7 +285,7 @@ class _Rewriter:
         return slot
 
     def _view(self, base: str, end: str, start: str = "") -> str:
-        """Return a view of *base*; if that is the same memory at every run, it is taken once."""
+        """Return a view of *base*; if *base* is the same memory in every run, it is taken once."""
         view = f"{start}{base}{end}"
         if view in self.copies:
             return self.copies[view]
@@ -327,7 +323,7 @@ def _is_basic(index: ast.expr) -> bool:
 
 
 def _base(node: Any) -> str:
-    """Return the name of the array in which *node*, a view of it, lies."""
+    """Return the name of the array of which *node* is a view."""
     while not isinstance(node, ast.Name):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             (node, *_) = node.args  # view(x, ...), where x.reshape(...) is of its own function

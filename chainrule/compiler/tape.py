@@ -1,13 +1,13 @@
 """Passes 1 and 2: from the graph of Values to flat arrays, and on to sums of products.
 
-Pass 1 (*flatten*) walks the graph from its outputs, so that what no output needs is left behind,
-and numbers every node; equal nodes, the same operation on the same operands, get one number.
-Pass 2 (*normal form*) writes all the ways of adding up in one way, as a list of terms
+Pass 1 (:func:`flatten`) walks the graph from its outputs, so nodes that no output needs are left
+out, and numbers every node; equal nodes, the same operation on the same operands, get one number.
+Pass 2 (:func:`normalise`) writes every way of adding up in one form, as a list of terms
 ``sign * a * b``: ``cr.dot``, ``cr.sum``, Python's ``sum`` and chains of ``+``, ``-`` and ``*`` come
 out alike, whatever the order of the operands.
 
 A graph may have millions of nodes, so a tape holds integers in arrays, and from pass 2 on no
-statement is run once per node.
+statement runs once per node.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ ONE = 0
 """The number of the constant 1.0, the bias unit: a term without a second factor is one times it."""
 
 LEAF, CONSTANT = -1, -2
-"""The codes of what is not computed."""
+"""The codes of numbers that are not computed."""
 
 
 @dataclass
 class Tape:
     """A graph as flat arrays with a place for every number; operands come before their users.
 
-    An entry of a softmax has the logits as its operands; the entries of one follow one another.
+    The operands of a softmax entry are the logits; the entries of one softmax are consecutive.
     """
 
     rows: list[Primitive]
     """The operations that occur."""
     codes: np.ndarray[Any, np.dtype[np.int16]]
-    """For every number its operation, a place in ``rows``, or LEAF or CONSTANT."""
+    """The operation of every number: its place in ``rows``, or LEAF or CONSTANT."""
     values: np.ndarray[Any, np.dtype[np.float64]]
-    """The constants; 0 for what is none."""
+    """The constants; 0 for a number that is not a constant."""
     starts: Ids
     """Where the operands of every number start in ``inputs``; one more at the end."""
     inputs: Ids
@@ -61,11 +61,11 @@ class Tape:
     recorded: int
     """How many nodes the recorded graph had."""
     term_starts: Ids = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    """Where the terms of every number start in ``terms``; what has none is no sum."""
+    """Where the terms of every number start in ``terms``; a number without terms is not a sum."""
     terms: Ids = field(default_factory=lambda: np.zeros((3, 0), dtype=np.int64))
     """Rows of signs, of first and of second factors, written by :func:`normalise`."""
     computed: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """The numbers that are left to compute after :func:`normalise`."""
+    """The numbers that remain to be computed after :func:`normalise`."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -81,12 +81,12 @@ class Tape:
         return found
 
     def sum_of(self, n: int) -> list[tuple[int, int, int]]:
-        """Return the terms of number *n*, each a sign and two factors; none if it is no sum."""
+        """Return the terms of number *n*, each a sign and two factors; empty if it is not a sum."""
         terms = self.terms[:, self.term_starts[n] : self.term_starts[n + 1]]
         return [(s, a, b) for s, a, b in terms.T.tolist()]
 
     def code(self, row: Primitive) -> int:
-        """Return the place of *row* in ``rows``, a number that no node has if it is not there."""
+        """Return the place of *row* in ``rows``, or a number that no node has."""
         return next((i for i, known in enumerate(self.rows) if known is row), len(self.rows))
 
     def constant(self, ids: Ids | list[int]) -> Mask:
@@ -102,7 +102,7 @@ class Tape:
         return mask
 
     def whole(self, entries: Ids) -> Ids:
-        """Return where each softmax starts among *entries*, the numbers of whole ones in order."""
+        """Return where each softmax starts in *entries*, the numbers of whole softmaxes."""
         sizes = (self.starts[entries + 1] - self.starts[entries]).tolist()
         first, following = [], 0
         while following < len(sizes):
@@ -150,14 +150,14 @@ def _refuse_given(rows: Iterable[Primitive | None]) -> None:
     for row in rows:
         if row is not None and primitives.is_given(row):
             raise TraceError(
-                f"a node {row.name!r} was given its number and its partials with its children: a "
-                "compiled program runs the graph again on other numbers, for which nobody knows "
-                f"them; {primitives.ADVICE}"
+                f"the number and the partials of a node {row.name!r} were given with its children: "
+                "a compiled program runs the graph on other numbers, for which they are not known; "
+                f"{primitives.ADVICE}"
             )
 
 
 def reachable(outputs: Sequence[Value]) -> list[Value]:
-    """Return *outputs* and all they were computed from, operands before users.
+    """Return *outputs* and everything they were computed from, operands before users.
 
     Unlike the parents, the operands include the branch that ``where`` did not choose.
     """
@@ -174,7 +174,7 @@ def reachable(outputs: Sequence[Value]) -> list[Value]:
 
 
 class _Entries(dict[Any, int]):
-    """The number of every Value, constant and operation; a constant that is new gets the next."""
+    """The number of every Value, constant and operation; a new constant gets the next number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class _Entries(dict[Any, int]):
         return len(self.codes) - 1
 
     def __missing__(self, x: float) -> int:
-        if x == 0.0 or x != x:  # zeros are equal but not alike, a nan is alike but not equal
+        if x == 0.0 or x != x:  # the two zeros are equal but differ; a nan does not equal itself
             key = (x != x, math.copysign(1.0, x))
             if key not in self.odd:
                 self.odd[key] = self.append(CONSTANT, (), x)
@@ -204,7 +204,7 @@ class _Entries(dict[Any, int]):
         return self.rows.setdefault(row, len(self.rows))
 
     def made(self, row: Primitive, operands: tuple[int, ...], copies: int = 1) -> int:
-        """Return the number of *row* of *operands*, the first of *copies* new ones if it is new."""
+        """Return the number of *row* of *operands*; if new, the first of *copies* new numbers."""
         key = row, operands
         n = self.get(key)
         if n is None:
@@ -215,7 +215,7 @@ class _Entries(dict[Any, int]):
 
 
 def recorded(outputs: Sequence[Value]) -> Tape:
-    """Return what :func:`flatten` does, node by node: the reference, and the way without C."""
+    """Return the same as :func:`flatten`, node by node: the reference, also used without C."""
     order = reachable(outputs)
     _refuse_given(node.primitive for node in order)
     entries = _Entries()
@@ -251,7 +251,7 @@ def recorded(outputs: Sequence[Value]) -> Tape:
 
 
 def fix(tape: Tape, leaves: Sequence[int]) -> None:
-    """Make constants of the numbers *leaves*, and of all that is computed from constants alone."""
+    """Make constants of the numbers *leaves*, and of everything computed from constants alone."""
     if not leaves:
         return
     made, size = tape.codes, len(tape)
@@ -272,7 +272,7 @@ def fix(tape: Tape, leaves: Sequence[int]) -> None:
             row, numbers = tape.row(user), tape.values[operands].tolist()
             assert row is not None
             if row is primitives.softmax_entry:
-                which = 0  # the entries of one softmax follow one another
+                which = 0  # the entries of one softmax are consecutive
                 while (
                     made[user - which - 1] == made[user]
                     and tape.operands(user - which - 1) == operands
@@ -288,9 +288,9 @@ def fix(tape: Tape, leaves: Sequence[int]) -> None:
 
 
 def normalise(tape: Tape) -> None:
-    """Fill in the terms: every addition as a sum, those used once merged into their user.
+    """Fill in the terms: every addition becomes a sum; one that is used once joins its user.
 
-    The terms of a sum stand in the order in which they were written.
+    The terms of a sum keep the order in which they were written.
     """
     size, inputs = len(tape), tape.inputs
     sums = tape.are(
@@ -303,7 +303,7 @@ def normalise(tape: Tape) -> None:
     )
     counts = np.diff(tape.starts)
     uses = np.bincount(inputs, minlength=size)
-    uses[tape.outputs] += 2  # an output is wanted for itself, so it is never merged away
+    uses[tape.outputs] += 2  # an output is needed itself, so it is never merged
 
     # A place is one operand of a sum.
     place = np.flatnonzero(np.repeat(sums, counts))
@@ -317,8 +317,8 @@ def normalise(tape: Tape) -> None:
     in_dot = code == tape.code(primitives.dot_product)
     k = counts[owner] // 2
     weight = in_dot & (slot < k)
-    # Python's sum() starts from 0, and dot has a bias of 0: these are no terms.  Any other 0 is, or
-    # a target that is 0 would make its example unlike the rest.
+    # Python's sum() starts from 0, and dot has a bias of 0: these are not terms.  Any other 0 is
+    # one; otherwise a target that is 0 would make its example unlike the rest.
     start = (code == tape.code(primitives.add)) & (slot == 0)
     start |= in_dot & (slot == 2 * k) & (k > 0)
     nothing = start & tape.constant(operand) & (tape.values[operand] == 0.0)
@@ -353,7 +353,7 @@ def normalise(tape: Tape) -> None:
 
 
 def depths(tape: Tape) -> Ids:
-    """Return for every number how many computed nodes are stacked below it, itself included.
+    """Return the depth of every number: the longest chain of computed nodes that ends with it.
 
     A node that :func:`normalise` merged into another counts as a leaf.
     """
@@ -382,7 +382,7 @@ def depths(tape: Tape) -> Ids:
 
 
 def starts_of(counts: Iterable[int]) -> Ids:
-    """Return where lists of *counts* elements start if they follow one another, and where they end.
+    """Return where consecutive lists of *counts* elements start, and where the last one ends.
 
     >>> starts_of([2, 0, 3]).tolist()
     [0, 2, 2, 5]
@@ -392,7 +392,7 @@ def starts_of(counts: Iterable[int]) -> Ids:
 
 
 def ranges(starts: Ids, counts: Ids) -> Ids:
-    """Return starts[0], starts[0] + 1, ... counts[0] numbers in all, then those from starts[1]...
+    """Return counts[0] numbers from starts[0] on, then counts[1] numbers from starts[1] on, ...
 
     >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]

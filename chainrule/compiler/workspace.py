@@ -1,6 +1,6 @@
 """How an array program is run: with arrays that are kept from one run to the next.
 
-All that is kept for one run is a :class:`Workspace`.  Runs at the same time, in threads or one
+The arrays that one run keeps are its :class:`Workspace`.  Simultaneous runs, in threads or one
 inside another, have one each.
 """
 
@@ -19,21 +19,20 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.vectors import read_data
+from .batches import Array
 from .program import Program
 from .rewriting import rewritten
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-_PART = 250_000  # numbers in the largest array of a part: 2 MB, and as much for every other step
-_SIZES = 4  # of a batch, for which arrays are kept: those of its parts, and some more
+_PART = 250_000  # numbers in the largest array of a part: 2 MB, and at most that for each step
+_SIZES = 4  # batch sizes for which arrays are kept: those of the parts, and some more
 
 
 class Runner:
-    """The functions of a printed program, rewritten, and the workspaces that nobody uses."""
+    """The rewritten functions of a printed program, and the workspaces that are free."""
 
     def __init__(self, program: Program, source: str):
         self.program = program
-        # The array functions of a user's own primitives are what the source cannot spell out.
+        # The source cannot contain the array functions of a user's own primitives.
         forms = (row.on_arrays for row in program.rows)
         namespace: dict[str, Any] = {"rows": dict(zip(program.row_names(), forms, strict=True))}
         exec(source, namespace)
@@ -45,7 +44,7 @@ class Runner:
         self._free: list[Workspace] = []
 
     def workspace(self, values: Sequence[Value]) -> Workspace:
-        """Return a workspace that nobody uses, with the present data of the parameters *values*.
+        """Return a free workspace, with the present data of the parameters *values*.
 
         Give it back with :meth:`release`.
         """
@@ -57,12 +56,12 @@ class Runner:
         return workspace
 
     def release(self, workspace: Workspace) -> None:
-        """Let the next run have *workspace*."""
+        """Make *workspace* available to the next run."""
         self._free.append(workspace)
 
 
 class Workspace:
-    """The parameters as one vector, and what the steps of each function wrote at the last run."""
+    """The parameters as one vector, and the arrays that the steps of each function write into."""
 
     def __init__(self, runner: Runner, size: int):
         self.functions = runner.functions
@@ -79,7 +78,7 @@ class Workspace:
     def run(self, name: str, rows: Sequence[Array]) -> Any:
         """Return what function *name* returns for the examples in *rows*.
 
-        The arrays in it are those of the workspace: copy what is to stay.
+        Its arrays belong to the workspace: copy what you want to keep.
         """
         rewritten = self.functions[name]
         key = (name, len(rows[0]) if rows else 1)
@@ -103,7 +102,7 @@ class ArrayProgram:
     _runner: Runner | None = field(default=None, repr=False)
 
     def forward(self, batch: Sequence[Array], size: int) -> Array:
-        """Return the *size* outputs, a row per example; of a graph, the one row."""
+        """Return the *size* outputs, one row per example; a graph has one row."""
         found = np.empty((len(batch[0]), size) if batch else (1, size))
         stop = 0
         with self._running() as workspace:
@@ -113,7 +112,7 @@ class ArrayProgram:
         return found if batch else found[0]
 
     def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
-        """Return the mean of the one output over the examples, and its gradient."""
+        """Return the mean of the only output over the examples, and its gradient."""
         mean, gradient = 0.0, np.zeros(len(self.parameters))
         places = [gradient[at].reshape(shape) for at, shape in self._places]
         with self._running() as workspace:
@@ -126,20 +125,20 @@ class ArrayProgram:
 
     @functools.cached_property
     def _places(self) -> list[tuple[slice, tuple[int, ...]]]:
-        """Where in the gradient each derivative goes, and its shape."""
+        """The place of each derivative in the gradient, and its shape."""
         found = [self.program.operations[n] for n, _ in self.program.gradients]
         return [(slice(*operation.detail), operation.shape) for operation in found]
 
     @functools.cached_property
     def _widest(self) -> int:
-        """How many numbers the largest array holds for one example."""
+        """The size of the largest array for one example."""
         return max((math.prod(x.shape) for x in self.program.operations if x.batched), default=1)
 
     def _shares(self, batch: Sequence[Array]) -> Iterator[tuple[Sequence[Array], float]]:
         """Yield the batch in parts, each with its share of the mean.
 
-        Without parts, large batches would make arrays that are too large: the workspace keeps one
-        for every step, where plain NumPy would free most of them.
+        Without parts, large batches would need too much memory: the workspace keeps an array for
+        every step, where plain NumPy would free most of them.
         """
         total = len(batch[0]) if batch else 1
         rows = max(64, _PART // self._widest)
@@ -153,7 +152,7 @@ class ArrayProgram:
 
     @contextmanager
     def _running(self) -> Iterator[Workspace]:
-        """Give a workspace for runs with the present data of the parameters."""
+        """Yield a workspace for runs with the present data of the parameters."""
         if self._runner is None:
             self._runner = Runner(self.program, self.text)
         workspace = self._runner.workspace(self.parameters)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import modes, recorded
 from .backend import Value
+from .structures import array_of, leaves, like
 from .sweeps import (
     Partials,
     linked_partials,
@@ -116,40 +117,6 @@ class _Scope:
 _enclosing: ContextVar[_Scope | None] = ContextVar("chainrule_enclosing", default=None)
 
 
-# --- structures ----------------------------------------------------------------------------------
-
-
-def _leaves(structure: Any) -> list[Any]:
-    """Return the numbers and Values in *structure*, from left to right."""
-    if isinstance(structure, np.ndarray):
-        structure = structure.ravel().tolist() if structure.ndim else structure[()]
-    if isinstance(structure, dict):
-        structure = list(structure.values())
-    if isinstance(structure, (list, tuple)):
-        return [leaf for part in structure for leaf in _leaves(part)]
-    return [structure]
-
-
-def _like(structure: Any, leaves: Iterator[Any]) -> Any:
-    """Return a structure shaped like *structure*, filled with the next of *leaves*."""
-    if isinstance(structure, np.ndarray) and structure.ndim:  # a 0-d array is a number
-        return _array([next(leaves) for _ in range(structure.size)], structure.shape)
-    if isinstance(structure, dict):
-        return {key: _like(part, leaves) for key, part in structure.items()}
-    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
-        return type(structure)(*(_like(part, leaves) for part in structure))
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(_like(part, leaves) for part in structure)
-    return next(leaves)
-
-
-def _array(leaves: list[Any], shape: tuple[int, ...]) -> Any:
-    numeric = all(isinstance(leaf, float) for leaf in leaves)
-    array = np.empty(len(leaves), dtype=float if numeric else object)
-    array[:] = leaves
-    return array.reshape(shape)
-
-
 def _check(function: Any) -> None:
     if not callable(function):
         raise TypeError(
@@ -174,20 +141,20 @@ class _Run:
         _check(function)
         name = getattr(function, "__name__", "function")
         self.primals = [args[i] for i in argnums]
-        given = _leaves(self.primals)
+        given = leaves(self.primals)
         # A copy linked to the Value is varied, not the Value: in f(v, v) the arguments differ.
         self.variables = [
             identity(x) if isinstance(x, Value) else Value(as_float(x, f"argument of {name}"))
             for x in given
         ]
         fresh = iter(self.variables)
-        replaced = dict(zip(argnums, (_like(p, fresh) for p in self.primals), strict=True))
+        replaced = dict(zip(argnums, (like(p, fresh) for p in self.primals), strict=True))
         enclosing = _enclosing.get()
         scope = _Scope(self.variables, enclosing) if self.variables else enclosing
         with modes.recording(), _differentiating(scope):
             self.result = function(*(replaced.get(i, arg) for i, arg in enumerate(args)), **kwargs)
         self.name = name
-        self.outputs = _leaves(self.result)
+        self.outputs = leaves(self.result)
         for output in self.outputs:
             if not isinstance(output, Value):
                 as_float(output, f"result of {name}")
@@ -225,7 +192,7 @@ class _Run:
 
     def value(self) -> Any:
         """Return the function's result, with numbers or linked Values in it."""
-        return _like(self.result, iter(self._finished(self.outputs, ())))
+        return like(self.result, iter(self._finished(self.outputs, ())))
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
         """Return the adjoint of each variable for one cotangent per output."""
@@ -349,7 +316,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
         run = _Run(function, args, _positions(argnums, args), kwargs)
         run.scalar()
         adjoints = iter(run.pull([1.0]))
-        gradients = tuple(_like(primal, adjoints) for primal in run.primals)
+        gradients = tuple(like(primal, adjoints) for primal in run.primals)
         return run.value(), gradients[0] if isinstance(argnums, Integral) else gradients
 
     return value_and_gradient
@@ -439,7 +406,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     primals, tangents = _arguments(primals, "primals"), _arguments(tangents, "tangents")
     run = _Run(function, primals, range(len(primals)))
     moved = run.push(_matched(tangents, primals, "jvp tangents"))
-    return run.value(), _like(run.result, iter(moved))
+    return run.value(), like(run.result, iter(moved))
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -457,7 +424,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         adjoints = iter(run.pull(_matched(cotangent, run.result, "vjp cotangent")))
-        return tuple(_like(primal, adjoints) for primal in run.primals)
+        return tuple(like(primal, adjoints) for primal in run.primals)
 
     return run.value(), pull
 
@@ -566,4 +533,4 @@ def _point_shape(point: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _shaped(entries: list[Any], shape: tuple[int, ...]) -> Any:
-    return _array(entries, shape) if shape else entries[0]
+    return array_of(entries, shape) if shape else entries[0]

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from . import modes
 from . import table as primitives
-from .methods import Methods, add_to
+from .methods import Methods, add_to, names
 from .native import core
 from .sweeps import pullback
 from .table import Primitive, as_float
@@ -801,7 +801,8 @@ def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 for _ufunc, _function in (_DERIVED | _UFUNCS).items():
     # What NumPy calls on each element of an array of Values, where it has no operator for it.
-    if _ufunc.nin == 1 and not hasattr(Value, _ufunc.__name__):
+    # Those that are rows of the table are made by add_to, and for the class in C by C.
+    if _ufunc.nin == 1 and _ufunc.__name__ not in names() and not hasattr(Value, _ufunc.__name__):
         setattr(Common, _ufunc.__name__, _method(_function))
 
 

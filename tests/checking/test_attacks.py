@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from chainrule import cli
-from chainrule.checking import compare, diagnose, probe
+from chainrule.checking import Report, compare, diagnose, probe
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes, links and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
@@ -229,7 +229,7 @@ def test_a_network_that_is_not_finite_is_refused(tmp_path, capsys):
 
 def test_only_what_was_written_to_has_changed():
     """Numbers are compared as they stand in memory: nan is what it was, and -0.0 is not 0.0."""
-    from chainrule.checking.running.calls import call
+    from chainrule.checking.diagnosis.running.calls import call
 
     thetas, X, Y = [np.ones((1, 2))], np.array([[np.nan]]), np.zeros((1, 1))
 
@@ -307,10 +307,8 @@ def test_a_file_is_named_as_plain_text(tmp_path, capsys):
 
 
 def test_a_report_replaces_the_old_one_whole_or_not_at_all(submit, tmp_path, monkeypatch):
-    from chainrule.checking import command
-
     (tmp_path / "report").write_text("the old one")
-    monkeypatch.setitem(command.FORMATS, "json", lambda report, hints: "\ud800")
+    monkeypatch.setattr(Report, "json", lambda report, hints: "\ud800")
     status, _, err = submit("", "--format", "json", "-o", tmp_path / "report", function="backprop")
     assert (status, "surrogates" in err) == (2, True)
     assert (tmp_path / "report").read_text() == "the old one"

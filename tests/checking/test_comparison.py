@@ -117,10 +117,10 @@ def test_differences_that_overflow_are_seen():
     [
         ([TRUTH[0].T, TRUTH[1]], "shape (3, 2), expected (2, 3)"),
         ([TRUTH[0].ravel(), TRUTH[1]], "shape (6,), expected (2, 3)"),
-        ([[[1.0, 2.0, 3.0], [4.0]], TRUTH[1]], "no array: its rows differ in length"),
+        ([[[1.0, 2.0, 3.0], [4.0]], TRUTH[1]], "not an array: its rows differ in length"),
         ([None, TRUTH[1]], "NoneType is not a real number"),
-        (["abc", TRUTH[1]], "holds no real numbers"),
-        ([TRUTH[0] + 1j, TRUTH[1]], "an array of complex128 holds no real numbers"),
+        (["abc", TRUTH[1]], "does not hold real numbers"),
+        ([TRUTH[0] + 1j, TRUTH[1]], "an array of complex128 does not hold real numbers"),
         ([np.array([[{}]]), TRUTH[1]], "dict is not a real number"),
         ([np.array([["a"]], dtype=object), TRUTH[1]], "str is not a real number"),
     ],

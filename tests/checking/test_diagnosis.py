@@ -20,15 +20,15 @@ import pytest
 import chainrule as cr
 from chainrule import backprop
 from chainrule.checking import diagnose, diagnose_step, probe
-from chainrule.checking.diagnosis import assert_gradients_close, diagnose_calls
-from chainrule.checking.matching import Catalogue
-from chainrule.checking.mistakes import BY_CODE, CATEGORIES, TABLE
+from chainrule.checking.diagnosis.algorithm import Run
+from chainrule.checking.diagnosis.catalogue import Catalogue, Made, Match, closest
+from chainrule.checking.diagnosis.diagnose import assert_gradients_close, diagnose_calls
+from chainrule.checking.diagnosis.mistakes import BY_CODE, CATEGORIES, MISTAKES
+from chainrule.checking.diagnosis.reporting.words import HINTS
+from chainrule.checking.diagnosis.running.calls import Outcome, caller
+from chainrule.checking.diagnosis.running.results import tidy
+from chainrule.checking.diagnosis.worked import Worked, rule_text, symbol
 from chainrule.checking.problem import build, mazur, ng, single, square
-from chainrule.checking.running.calls import Outcome, caller
-from chainrule.checking.running.results import tidy
-from chainrule.checking.steps import Run
-from chainrule.checking.telling import HINTS
-from chainrule.checking.worked import Worked, rule_text, symbol
 
 from ..oracles import correct, planted
 
@@ -55,7 +55,7 @@ def code(bug):
 
 
 def test_codes_are_stable_names_of_known_categories_and_rules():
-    for row in TABLE:
+    for row in MISTAKES:
         assert re.fullmatch(r"[a-z]+\.[a-z0-9-]+", row.code), row.code
         assert row.category in CATEGORIES
         assert rule_text(row.rule)
@@ -66,7 +66,7 @@ def test_codes_are_stable_names_of_known_categories_and_rules():
 def test_every_mistake_that_a_gradient_shows_is_planted_in_a_test():
     tested = {code(bug) for bug in planted.EVERY} | {"mean.not-wanted", "sum.missing"}
     assert {code(bug) for bug in planted.EVERY} <= set(BY_CODE)
-    assert {row.code for row in TABLE if row.ways} == tested
+    assert {row.code for row in MISTAKES if row.ways} == tested
 
 
 @pytest.mark.parametrize("loss", backprop.LOSSES)
@@ -979,3 +979,34 @@ def test_whatever_is_handed_in_gets_a_report():
         assert not report.ok
         for form in ("text", "markdown", "html", "json", "gradescope"):
             assert getattr(report, form)()
+
+
+# ---------------------------------------------------------------- near misses
+
+
+def test_a_match_is_as_good_as_the_best_up_to_its_own_rounding():
+    """In float32 two right explanations may differ by some roundings; a near miss by more."""
+    made = (Made(BY_CODE["sign.everything"]),)
+    matches = [Match(made, error) for error in (2e-7, 1e-8, 4e-7)]
+    assert closest(matches) == matches[:2]
+    exact = [Match(made, error) for error in (0.0, 9e-11, 2e-10)]
+    assert closest(exact) == exact[:2]
+    assert closest([]) == []
+
+
+def test_in_float32_a_near_miss_is_not_an_alternative():
+    # Without 1/m in the penalty too: a thousandth of a percent of the gradient here.
+    p = probe(lam=1e-4)
+    theirs = [
+        np.float32(Delta + p.lam / p.m * np.c_[np.zeros(len(theta)), theta[:, 1:]])
+        for Delta, theta in zip(p.truth.Delta, p.thetas, strict=True)
+    ]
+    wanted = Catalogue(p).vector(theirs)
+    errors = [
+        float(np.abs(Catalogue(p).replay((Made(BY_CODE[code]),)) - wanted).max())
+        for code in ("mean.missing", "mean.missing-everywhere")
+    ]
+    assert errors[0] < 1e-6 < 30 * errors[0] < errors[1] < 1e-4 * np.abs(wanted).max()
+    report = diagnose(theirs, p.thetas, p.X, p.Y, p.lam, loss="logistic")
+    assert report.codes == ("mean.missing",)
+    assert report.findings[0].confidence == "certain"

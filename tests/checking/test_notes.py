@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.checking import notes
-from chainrule.checking.notes import FORMULAS, Problem
-from chainrule.checking.notes.table import relative_difference
+from chainrule.checking import course
+from chainrule.checking.course import FORMULAS, Instance
+from chainrule.checking.course.table import relative_difference
 
 EXPECTED = (
     [f"A{i}" for i in range(1, 8)]
@@ -29,7 +29,7 @@ def problems(draw, formula):
     depth = draw(st.integers(*setting.depth))
     widths = st.integers(1, setting.widest)
     sizes = [draw(widths) for _ in range(depth)] + [setting.outputs or draw(widths)]
-    return Problem(
+    return Instance(
         setting,
         sizes,
         m=draw(st.integers(1, 20)),
@@ -47,13 +47,13 @@ def test_every_formula_of_the_notes_is_in_the_table():
 @given(data=st.data())
 def test_the_graph_and_the_closed_form_agree_to_1e_12(formula, data):
     problem = data.draw(problems(formula))
-    row = notes.check(formula, problem)
+    row = course.check(formula, problem)
     assert row.difference <= 1e-12, (problem.sizes, problem.m, problem.lam)
 
 
 @by_code
 def test_the_network_in_the_table_shows_every_erratum(formula):
-    row = notes.check(formula, notes.example(formula))
+    row = course.check(formula, course.example(formula))
     if formula.code in WRONG_IN_PRINT:
         assert row.verdict == "holds as corrected"
         assert formula.erratum
@@ -66,14 +66,14 @@ def test_the_network_in_the_table_shows_every_erratum(formula):
 
 @by_code
 def test_a_closed_form_that_is_off_by_a_millionth_is_refused(formula):
-    problem = notes.example(formula)
+    problem = course.example(formula)
     wrong = replace(formula, closed=lambda p: np.asarray(formula.closed(p)) * (1 + 1e-6))
-    assert notes.check(wrong, problem).verdict == "does not hold"
+    assert course.check(wrong, problem).verdict == "does not hold"
 
 
 def test_a_graph_that_gives_nan_does_not_hold():
     formula = replace(FORMULAS[0], graph=lambda p: np.nan)
-    assert notes.check(formula, notes.example(formula)).verdict == "does not hold"
+    assert course.check(formula, course.example(formula)).verdict == "does not hold"
 
 
 def test_arrays_of_different_shapes_are_not_compared():
@@ -89,7 +89,7 @@ def test_with_the_sign_that_a2_is_printed_with_delta_would_be_y_minus_a():
 
 
 def test_the_text_has_every_formula_its_verdict_and_what_was_wrong():
-    text = notes.as_text(notes.table())
+    text = course.as_text(course.table())
     for formula in FORMULAS:
         assert formula.code in text
         assert formula.text in text
@@ -99,7 +99,7 @@ def test_the_text_has_every_formula_its_verdict_and_what_was_wrong():
 
 
 def test_the_markdown_page_is_a_table_that_nothing_in_a_formula_breaks():
-    lines = notes.as_markdown(notes.table()).splitlines()
+    lines = course.as_markdown(course.table()).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == len(FORMULAS) + 2
     assert {row.replace(r"\|", "").count("|") for row in rows} == {7}

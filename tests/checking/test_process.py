@@ -15,11 +15,11 @@ import pytest
 
 from chainrule import cli
 from chainrule.checking import probe
-from chainrule.checking.command import check
-from chainrule.checking.diagnosis import diagnose_calls
-from chainrule.checking.files import read_problem, write_problem
-from chainrule.checking.running import messages
-from chainrule.checking.running.process import caller_of_file
+from chainrule.checking.diagnosis.diagnose import diagnose_calls
+from chainrule.checking.diagnosis.running import messages
+from chainrule.checking.diagnosis.running.process import caller_of_file
+from chainrule.checking.diagnosis.submissions import diagnose_file
+from chainrule.checking.saved import read_problem, write_problem
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
@@ -421,9 +421,9 @@ def test_arrays_saved_by_name_are_read_by_name(tmp_path, capsys):
 
 
 def test_check_takes_what_is_known_of_the_cost(student):
-    report = check(f"{student}:backprop", loss="half_squared_error")
+    report = diagnose_file(f"{student}:backprop", loss="half_squared_error")
     assert report.codes == ("output.slope-missing",)
-    found_out = check(f"{student}:backprop")
+    found_out = diagnose_file(f"{student}:backprop")
     assert found_out.ok
     assert "only logistic fits" in found_out.conventions[0].says
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule import cli, demos
-from chainrule.expressions import MAX_LENGTH, ExpressionError, evaluate, functions
+from chainrule.cli.expressions import MAX_LENGTH, ExpressionError, evaluate, functions
 
 NEURON = ["draw", "tanh(w*x + b)", "--at", "w=-3,x=2,b=6.88"]
 
@@ -247,7 +247,7 @@ def test_version_names_the_version_and_the_backend():
     [
         ([], "COMMAND"),
         (["nonsense"], "nonsense"),
-        (["demo", "nonsense"], "no demo is named 'nonsense'"),
+        (["demo", "nonsense"], "no demo named 'nonsense'"),
         (["demo", "chain", "--epochs", "3"], "the demo chain has no option --epochs"),
         (["demo", "mazur", "--out", "x"], "the demo mazur has no option --out"),
         (["demo", "moons", "xor"], "chainrule demo: unrecognized arguments: xor"),

@@ -1,11 +1,16 @@
 """How a compiled program is asked: three times, with changes between, and after another program.
 
 A program keeps its arrays from run to run.  What it left there, or another program did, must not be
-seen in a result; a test that asks once could not tell.
+seen in a result; a test that asks once could not tell.  So no test of this room asks once: its
+``conftest.py`` puts :func:`three_times` in the place of every question.  Where there is an oracle
+for other parameters as well, :func:`rounds` yields what to ask.
 """
 
+import contextlib
 import functools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +26,102 @@ def rounds(parameters, arrays=()) -> Iterator[tuple[np.ndarray, ...]]:
     before = [p.data for p in parameters]
     arrays = tuple(np.asarray(x) for x in arrays)
     yield arrays
-    for i, p in enumerate(parameters):
-        p.data = before[i] * (1.0 + 0.0625 * (1 + i % 3))
-    yield tuple(x[::-1][: (1 + len(x)) // 2] for x in arrays)
+    _change(parameters, before)
+    yield _half(arrays)
     for p, x in zip(parameters, before, strict=True):
         p.data = x
     run_another()
     yield arrays
+
+
+def _change(parameters, before):
+    for i, p in enumerate(parameters):
+        p.data = before[i] * (1.0 + 0.0625 * (1 + i % 3))
+
+
+def _half(arrays):
+    """Return half of the examples, from the last on."""
+    return tuple(np.asarray(x)[::-1][: (1 + len(x)) // 2] for x in arrays)
+
+
+# --- every question, three times ----------------------------------------------------------------
+
+_asking = False
+
+
+@contextlib.contextmanager
+def _by_ourselves():
+    """What is asked within is asked once."""
+    global _asking
+    before, _asking = _asking, True
+    try:
+        yield
+    finally:
+        _asking = before
+
+
+def three_times(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *ask*, a method of a compiled program, as one that answers the same three times.
+
+    Between the answers it is asked with other parameters for half the examples, and another program
+    runs.  What is asked by an operation of a program that runs is asked once.
+    """
+
+    @functools.wraps(ask)
+    def asked(program, *arrays):
+        if _asking:
+            return ask(program, *arrays)
+        with _by_ourselves():
+            first = ask(program, *arrays)
+            for between in (functools.partial(_with_others, ask, program, arrays), run_another):
+                between()
+                assert_same_answer(ask(program, *arrays), first)
+            return first
+
+    return asked
+
+
+def added_three_times(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *backward*, which adds to gradients, as one that asks for them three times before."""
+
+    @functools.wraps(backward)
+    def asked(program, *arrays):
+        mean, _ = program.value_and_grad(*arrays)
+        with _by_ourselves():
+            found = backward(program, *arrays)
+        assert_same_answer(found, mean)
+        return found
+
+    return asked
+
+
+def _with_others(ask, program, arrays):
+    """Ask with other parameters, for half the examples; an error is an answer too."""
+    parameters = program.parameters
+    before = [p.data for p in parameters]
+    try:
+        _change(parameters, before)
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ask(program, *_half(arrays))
+    finally:
+        for p, x in zip(parameters, before, strict=True):
+            p.data = x
+
+
+def assert_same_answer(found, expected):
+    """Compare two answers of a program: structures of arrays, floats, or both."""
+    for a, b in zip(_parts(found), _parts(expected), strict=True):
+        floor = 1e-12 * np.max(np.abs(b), initial=0.0, where=np.isfinite(b))
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=floor)
+
+
+def _parts(structure):
+    if isinstance(structure, dict):
+        structure = list(structure.values())
+    if isinstance(structure, (list, tuple)):
+        return [part for x in structure for part in _parts(x)]
+    return [np.asarray(structure, dtype=float)]
 
 
 def run_another():

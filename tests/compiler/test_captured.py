@@ -37,13 +37,13 @@ def test_values_that_replaced_parameters_are_told():
                 neuron.w[1] = V(3.0)
             else:
                 setattr(neuron, replaced, [V(1.0), V(2.0)] if replaced == "w" else V(1.0))
-            with pytest.raises(cr.TraceError, match="holds other Values than when it was recorded"):
+            with pytest.raises(cr.TraceError, match="holds other Values than when the function"):
                 compiled(X)
     weights = [V(1.0)]
     compiled = cr.compile(lambda x: weights[0] * x)
     compiled(X)
     weights = [V(2.0)]
-    with pytest.raises(cr.TraceError, match=r"weights holds .* write numbers into them"):
+    with pytest.raises(cr.TraceError, match=r"weights holds .* write numbers into those"):
         compiled(X)
 
 
@@ -80,7 +80,7 @@ def test_numbers_that_changed_are_warned_of():
     compiled(X)
     rate = 0.25
     with pytest.warns(
-        RuntimeWarning, match=r"rate was 0\.5 when it was recorded.* it is 0\.25 now"
+        RuntimeWarning, match=r"rate was 0\.5 when the function was recorded.* it is 0\.25 now"
     ):
         assert compiled(X).tolist() == [0.5, 1.0]
     with warnings.catch_warnings():

@@ -120,6 +120,7 @@ def test_a_plain_number_that_is_returned_is_no_parameter():
     assert several.parameters == (w,)
 
 
+@pytest.mark.asks_once  # the parameters are those of both threads
 def test_backward_adds_into_the_parameters_of_its_own_recording():
     w, u = cr.Value(4.0), cr.Value(3.0)
     compiled = cr.compile(lambda x: x[0] * w if len(x) == 1 else x[0] * u)

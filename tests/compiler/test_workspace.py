@@ -107,6 +107,7 @@ def test_random_functions_run_as_printed(seed, size):
     assert_runs_as_printed(cr.compile(function), *([batch(m, 3, seed=m)] for m in (3, 1)))
 
 
+@pytest.mark.asks_once  # its memory is measured
 def test_from_the_second_run_on_no_step_makes_an_array():
     run, _ = families.mlp(random.Random(0), (64, 32, 10), activation=cr.sigmoid)
     compiled = cr.compile(lambda x, y: families.squared(run(x), y))

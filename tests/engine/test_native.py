@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine import primitives, sweeps, transforms, value, vectors
+from chainrule.engine import methods, primitives, sweeps, transforms, value, vectors
 from chainrule.engine.native import core as native
 
 if native is None:
@@ -480,6 +480,11 @@ def test_the_internal_functions_refuse_what_they_cannot_use():
     for name in ("data", "grad", "label"):
         with pytest.raises(AttributeError):
             delattr(v, name)
+
+
+def test_the_functions_of_one_argument_are_methods_in_c():
+    written_in_c = type(native.Value.backward)
+    assert all(type(vars(native.Value)[name]) is written_in_c for name in methods.names())
 
 
 def test_what_can_be_asked_about_a_function_is_answered():

@@ -445,7 +445,7 @@ def case_id(case):
 
 
 def test_every_row_has_a_case():
-    assert {case.row for case in CASES} == primitives._built_in
+    assert {case.row for case in CASES} == primitives.BUILT_IN
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)

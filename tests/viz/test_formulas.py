@@ -15,7 +15,7 @@ from chainrule.engine.primitives import OF_A_CLASS, TABLE, take_entry
 from chainrule.viz import formulas
 from chainrule.viz.symbols import Symbol, partials
 
-BUILT_IN = sorted(primitives._built_in)
+BUILT_IN = sorted(primitives.BUILT_IN)
 x, y, z = Value(2.0, "x"), Value(5.0, "y"), Value(3.0, "z")
 
 

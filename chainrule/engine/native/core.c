@@ -71,7 +71,8 @@ connect(PyObject *module, PyObject *args)
         }
         Py_XSETREF(state->row[kernel], row);
         if (!is_row(state, row)) {
-            PyErr_SetString(PyExc_TypeError, "connect: the rows of the table are of classes derived from Row");
+            PyErr_SetString(PyExc_TypeError,
+                            "connect: the rows of the table are of classes derived from Row");
             goto done;
         }
     }
@@ -208,7 +209,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_core",
-    .m_doc = "The native core of chainrule's engine; see core.c.",
+    .m_doc = "The native core of chainrule's engine; see README.md beside it.",
     .m_size = sizeof(State),
     .m_methods = module_methods,
     .m_slots = module_slots,

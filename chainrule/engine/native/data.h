@@ -1,4 +1,4 @@
-/* What everything else is made of: nodes, their blocks, slabs and arenas, and the state of the module. */
+/* What the rest works on: nodes, their blocks, slabs and arenas, and the state of the module. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -62,7 +62,7 @@ enum { LEAF = 0, ONE_TERM = 1, TWO_TERMS = 2, BLOCK = 3 };
 struct Node {
     PyObject_HEAD
     double data;
-    double adjoint;   /* of the last sweep; the gradient of a node that is no leaf */
+    double adjoint;   /* of the last sweep; the gradient of a node that is not a leaf */
     uint16_t place;   /* its number in the arena */
     uint16_t reached; /* by which sweep; 0: none, or the gradient was reset */
     uint8_t kind[2];
@@ -109,7 +109,10 @@ typedef struct { ASKED(MEMBER) } Asked;
 #undef MEMBER
 
 #define CONSTANT(NAME, ...) NAME,
-enum { UNARY_ROWS(CONSTANT) BINARY_ROWS(CONSTANT) VARIADIC_ROWS(CONSTANT) N_KERNELS, NO_KERNEL = 127 };
+enum {
+    UNARY_ROWS(CONSTANT) BINARY_ROWS(CONSTANT) VARIADIC_ROWS(CONSTANT)
+    N_KERNELS, NO_KERNEL = 127,
+};
 #undef CONSTANT
 _Static_assert(N_KERNELS < NO_KERNEL, "the number of a kernel has seven bits");
 

@@ -1,7 +1,7 @@
 /* The rows of the table on floats, to the last bit.
 
-   Each function is the one of that name in the table; the explanations stand there.  Those of one and
-   two arguments are printed from the table, those of any number are written here. */
+   Each function is the one of that name in the table; the explanations stand there.  Those of one
+   and two arguments are printed from the table, those of any number are written here. */
 
 /* CPython's log1p keeps the sign of a zero, whatever the platform's does. */
 static double signed_log1p(double x) { return x == 0.0 ? x : log1p(x); }
@@ -389,8 +389,10 @@ typedef struct {
 } Kernel;
 
 #define UNARY(NAME, name, value, partial) [NAME] = {name, .unary = {value, partial}},
-#define BINARY(NAME, name, value, first, second) [NAME] = {name, .binary = {value, {first, second}}},
-#define VARIADIC(NAME, name, value, partials, takes) [NAME] = {name, .variadic = {value, partials, takes}},
+#define BINARY(NAME, name, value, first, second) \
+    [NAME] = {name, .binary = {value, {first, second}}},
+#define VARIADIC(NAME, name, value, partials, takes) \
+    [NAME] = {name, .variadic = {value, partials, takes}},
 static const Kernel kernels[N_KERNELS] = {
     UNARY_ROWS(UNARY) BINARY_ROWS(BINARY) VARIADIC_ROWS(VARIADIC)
 };

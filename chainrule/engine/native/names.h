@@ -2,8 +2,8 @@
 
 #include "table.h"
 
-/* Of any number of arguments: value, partials, and for which arguments, or NULL.  dot has a function of
-   its own. */
+/* Of any number of arguments: value, partials, and for which arguments, or NULL.  dot has a function
+   of its own. */
 #define VARIADIC_ROWS(ROW) \
     ROW(WHERE, "where", k_where, k_where_d, k_where_takes) \
     ROW(MAXIMUM, "maximum", k_maximum, k_tie_shares, NULL) \

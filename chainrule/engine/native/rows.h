@@ -1,8 +1,8 @@
 /* Rows of the table: the base of their class, and what happens when one is called.
 
-   The table knows nothing of kernels.  connect() gives each row that has one here its number; a call is
-   answered by it, or by the method `applied` of the row's class where the kernel does not take the
-   arguments. */
+   The table knows nothing of kernels.  connect() gives each row that has one here its number; a call
+   is answered by it, or by the method `applied` of the row's class where the kernel does not take
+   the arguments. */
 
 typedef struct {
     PyObject_HEAD
@@ -22,8 +22,8 @@ kernel_of(const State *state, PyObject *x)
     return is_row(state, x) ? ((Row *)x)->kernel : NO_KERNEL;
 }
 
-/* As PyObject_GetAttrString, but that one's fresh string for the name would stay in the lookup cache
-   of types, one more at each call. */
+/* As PyObject_GetAttrString, but that one's fresh string for the name would stay in the lookup
+   cache of types, one more at each call. */
 static PyObject *
 attribute(PyObject *object, const char *name)
 {

@@ -35,8 +35,8 @@ dequeue(State *state) /* the newest */
 }
 
 /* How many slots of a slab in the queue to look into.  Holes among them were not reached by this
-   sweep, as no node dies meanwhile, and are not listed: a node dies struck off, and slabs of leaves,
-   which may have slots that no node was in yet, are wiped when they are taken. */
+   sweep, as no node dies meanwhile, and are not listed: a node that dies has been taken off the list,
+   and slabs of leaves, which may have unused slots, are wiped when they are taken. */
 ALWAYS_INLINE int
 slots_used(const State *state, const Slab *slab)
 {
@@ -182,7 +182,7 @@ walk_below(State *state, PyObject *outputs, uint8_t kind, uint64_t floor, Py_ssi
     /* Newest first; leaves, whose slabs come last, behind all computed nodes. */
     Py_ssize_t room = 4 * SLAB_NODES, n = 0, n_computed = 0;
     Node **found = PyMem_Malloc(room * sizeof(Node *));
-    int failed = found == NULL; /* then the nodes are still to be struck off */
+    int failed = found == NULL; /* then the nodes must still be taken off the list */
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(outputs); i++) {
         list_node(state, (Node *)PyTuple_GET_ITEM(outputs, i), floor);
     }

@@ -1,0 +1,136 @@
+"""What is known of a gradient before anything is named: where it is off, and what that excludes.
+
+With one example and no penalty a gradient is delta a^T. As a_0 is 1, column 0 is a delta, and the
+other columns are the same delta times the activations: where they contradict each other, the
+gradient of the biases or the product is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..problem import Array, Problem
+from ..text import number
+from .worked import symbol
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A gradient beside the right one, with a tolerance relative to the terms that are summed."""
+
+    problem: Problem
+    gradients: Sequence[Array]
+    tolerance: float
+
+    def off(self, layer: int) -> Array:
+        """How far each entry is off, relative to the terms that are summed in its layer."""
+        scale = self.problem.scales[layer] or 1.0
+        off: Array = np.abs(self.gradients[layer] - self.problem.truth.D[layer]) / scale
+        return off
+
+    def wrong(self, layer: int) -> NDArray[np.bool_]:
+        """Which entries are wrong; a nan is."""
+        wrong: NDArray[np.bool_] = ~(self.off(layer) <= self.tolerance)
+        return wrong
+
+    def worst(self, layer: int) -> tuple[int, int]:
+        """The unit and the column of the entry that is furthest off."""
+        off = self.off(layer)
+        unit, column = np.unravel_index(int(np.argmax(off)), off.shape)
+        return int(unit), int(column)
+
+    def wrong_layers(self) -> list[int]:
+        """L of each Theta^(l) whose gradient is wrong, from the output."""
+        layers = reversed(range(len(self.problem.thetas)))
+        return [layer + 1 for layer in layers if self.wrong(layer).any()]
+
+    def wrong_entries(self) -> Iterator[tuple[int, int, int]]:
+        """L, row and column of each wrong entry."""
+        for layer in range(len(self.problem.thetas)):
+            for unit, column in np.argwhere(self.wrong(layer)).tolist():
+                yield layer + 1, unit, column
+
+    def entry_for(self, code: str, made_in: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return the entry at which to show a mistake: where its formula acts, and furthest off.
+
+        *made_in* has the indices of the Thetas that it is made in, if it is not all of them.
+        """
+        layers: Sequence[int] = made_in or range(self.problem.last + 1)
+        if not made_in and code.startswith("hidden.") and self.problem.last:
+            layers = range(self.problem.last)
+        wrong = [layer for layer in layers if self.wrong(layer).any()]
+        chosen = max(wrong or layers)
+        unit, column = self.worst(chosen)
+        if code.startswith("bias.") or code in ("penalty.on-bias", "penalty.ones-in-bias"):
+            unit, column = int(np.argmax(self.off(chosen)[:, 0])), 0
+        return chosen, unit, column
+
+    def two_numbers(self, layer: int, unit: int, column: int) -> str:
+        """Return an entry as it is and as it should be."""
+        entry = symbol("D", layer + 1, unit + 1, column)
+        yours = number(float(self.gradients[layer][unit, column]))
+        right = number(float(self.problem.truth.D[layer][unit, column]))
+        return f"yours: {entry} = {yours}; right: {right}"
+
+    def columns(self) -> str:
+        """Say whether the biases alone are wrong, or the weights alone."""
+        wrong = {column > 0 for _, _, column in self.wrong_entries()}
+        if wrong == {False}:
+            return "Only the gradient of the biases, column 0, is wrong."
+        if wrong == {True}:
+            return (
+                "Column 0 is right in every layer. It adds up the deltas and has no penalty. So "
+                "the activations that the deltas are multiplied by are wrong, or the penalty."
+            )
+        return ""
+
+    def deltas_of(self, example: int) -> tuple[list[str], bool]:
+        """Say which deltas are right, and whether all are; the problem is one *example* alone."""
+        lines: list[str] = []
+        alone = f"With example {example + 1} alone and lambda = 0"
+        for layer in reversed(range(self.problem.last + 1)):
+            D, true = self.gradients[layer], self.problem.truth.D[layer]
+            a, wrong = self.problem.truth.a[layer][0], self.wrong(layer)
+            biases, weights = not wrong[:, 0].any(), not wrong[:, 1:].any()
+            delta = symbol("δ", layer + 2)
+            if biases and weights:
+                lines.append(f"{alone} your {delta} is right.")
+                continue
+            if weights and np.abs(a).max() > 0:
+                unit = int(np.argmax(np.abs(D - true)[:, 0]))
+                lines.append(
+                    f"{alone} your {delta} is right, for the gradient of the weights is; that of "
+                    f"the biases is not: {self._entry(layer, unit, 0)}"
+                )
+                continue
+            if biases:
+                unit, column = divmod(int(np.argmax(np.abs(D - true))), D.shape[1])
+                lines.append(
+                    f"{alone} your {delta} is right, for the gradient of the biases is; its "
+                    f"product with the activations is not: {self._entry(layer, unit, column)}"
+                )
+                continue
+            unit = int(np.argmax(np.abs(D - true)[:, 0]))
+            size = np.abs(D).max()
+            yours, right = number(float(D[unit, 0])), number(float(true[unit, 0]))
+            one = symbol("δ", layer + 2, unit + 1)
+            if np.abs(D[:, 1:] - np.outer(D[:, 0], a)).max() <= self.tolerance * size:
+                lines.append(f"{alone} your {one} is {yours}; right is {right}.")
+            else:
+                lines.append(
+                    f"{alone} your gradient by {symbol('Θ', layer + 1)} is not a delta times the "
+                    f"activations: column 0 has {yours} where {one} = {right} belongs, and the "
+                    "other columns are not that times the activations."
+                )
+            return lines, False
+        return lines, True
+
+    def _entry(self, layer: int, unit: int, column: int) -> str:
+        entry = symbol("D", layer + 1, unit + 1, column)
+        yours = number(float(self.gradients[layer][unit, column]))
+        right = number(float(self.problem.truth.D[layer][unit, column]))
+        return f"{entry} is {yours}; right is {right}."

@@ -1,0 +1,90 @@
+"""Findings: a row of the table of mistakes, and the formula that it breaks at one entry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..problem import Problem
+from ..text import number, short
+from . import least_squares
+from .catalogue import Match, catalogue_of
+from .evidence import Evidence
+from .mistakes import BY_CODE
+from .reporting import Alternative, Finding
+from .worked import Worked, rule_for, rule_text
+
+_FROM_THE_OUTPUT = (
+    "examples", "forward", "output", "sign", "factor", "hidden", "sum", "bias", "mean", "penalty",
+    "layout", "update",
+)  # fmt: skip
+"""The categories in the order in which a gradient flows."""
+_OTHER_SQUARE = {
+    "squared_error": "half_squared_error",
+    "half_squared_error": "squared_error",
+}
+
+
+def bare(code: str, says: str = "", layer: int | None = None) -> Finding:
+    """Return the finding of a row with what supports it, and no formula."""
+    row = BY_CODE[code]
+    return Finding(code, layer, row.says, row.fix, evidence=says)
+
+
+def with_rule(finding: Finding, found: Evidence) -> Finding:
+    """Add the formula that is broken, with this network's numbers."""
+    layers = () if finding.layer is None else (finding.layer - 1,)
+    layer, unit, column = found.entry_for(finding.code, layers)
+    rule = rule_for(BY_CODE[finding.code].rule, found.problem)
+    here = Worked(found.problem).here(rule, layer, unit, column)
+    return replace(finding, rule=rule, formula=rule_text(rule), here=here)
+
+
+def of_match(
+    match: Match, found: Evidence, alternatives: tuple[Alternative, ...] = ()
+) -> list[Finding]:
+    """Return a finding for each mistake of *match*, what happens at the output first."""
+    evidence = "\n".join(_support(match, found))
+    findings = []
+    for made in sorted(match.made, key=lambda made: _FROM_THE_OUTPUT.index(made.mistake.category)):
+        row = made.mistake
+        layer, unit, column = found.entry_for(row.code, made.layers)
+        rule = rule_for(row.rule, found.problem)
+        here = Worked(found.problem).here(rule, layer, unit, column)
+        findings.append(
+            Finding(
+                row.code,
+                made.layers[0] + 1 if len(made.layers) == 1 else None,
+                row.says,
+                row.fix,
+                rule,
+                rule_text(rule),
+                f"{here}\n{found.two_numbers(layer, unit, column)}",
+                evidence,
+                "one of several" if alternatives else "certain",
+                alternatives,
+                tuple(layer + 1 for layer in made.layers) if len(made.layers) > 1 else (),
+            )
+        )
+    return findings
+
+
+def _support(match: Match, found: Evidence) -> list[str]:
+    """Say how well the replay fits, and what else the numbers show."""
+    together = "this mistake" if len(match.made) == 1 else "these mistakes together"
+    says = [f"The algorithm replayed with {together} gives your gradient, to {short(match.error)}."]
+    if match.rate is not None and "update.rate-inside" in match.codes:
+        says.append(f"The factor is {number(match.rate)}.")
+    elif match.rate is not None:
+        says.append(f"The learning rate of the update was {number(match.rate)}.")
+    other = _with_other_square(found.problem)
+    if other is not None and catalogue_of(other).error(found.gradients) <= found.tolerance:
+        says.append(
+            f"It is the gradient of the {other.loss} loss, not of {found.problem.loss}: if that is "
+            "the cost you want, state it."
+        )
+    return says + least_squares.evidence(found.problem, found.gradients, found.tolerance)
+
+
+def _with_other_square(problem: Problem) -> Problem | None:
+    other = _OTHER_SQUARE.get(problem.loss)
+    return None if other is None else replace(problem, loss=other)

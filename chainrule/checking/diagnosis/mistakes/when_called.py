@@ -1,0 +1,74 @@
+"""What only a call can show."""
+
+from __future__ import annotations
+
+from .row import Mistake
+
+ROWS: tuple[Mistake, ...] = (
+    Mistake(
+        "call.accumulates",
+        "B10",
+        "Each call adds to the result of the one before: the gradients are not set back to zero.",
+        "Start every call from zero gradients (zero_grad).",
+    ),
+    Mistake(
+        "call.not-repeatable",
+        "B10",
+        "The same call gives different answers.",
+        "Let the result depend on the arguments alone: no random numbers, no state kept.",
+    ),
+    Mistake(
+        "call.changes-arguments",
+        "B10",
+        "The function writes into its arguments.",
+        "Work on copies; update the weights outside.",
+    ),
+    Mistake(
+        "call.not-loaded",
+        "B10",
+        "The function cannot be loaded.",
+        "Correct the file, or the name of the function.",
+    ),
+    Mistake(
+        "call.wrong-arguments",
+        "B10",
+        "The function does not take the four arguments that it is called with.",
+        "Define it as FUNCTION(thetas, X, Y, lam), even if it does not need them all.",
+    ),
+    Mistake(
+        "call.raises",
+        "B10",
+        "The function raises an exception.",
+        "Read the last line of the exception first; the shapes in it often name the mistake.",
+    ),
+    Mistake(
+        "call.too-slow",
+        "B10",
+        "The function does not return within the time limit.",
+        "Look for a loop that does not end, or a wait for input.",
+    ),
+    Mistake(
+        "call.dies",
+        "B10",
+        "The program ends before the function returns.",
+        "Look for exit(), for memory that grows without limit, and for native code that crashes.",
+    ),
+    Mistake(
+        "call.no-numbers",
+        "C4",
+        "The result is not an array of real numbers, or a list of such arrays.",
+        "Return one array for each Theta.",
+    ),
+    Mistake(
+        "call.wrong-shape",
+        "C4",
+        "The gradient has the wrong shape.",
+        "Each entry of Theta has one entry in the gradient: the shapes are the same.",
+    ),
+    Mistake(
+        "call.not-finite",
+        "A2",
+        "The gradient has entries that are nan or infinite.",
+        "Look for log(0), 0/0 and overflow in exp.",
+    ),
+)

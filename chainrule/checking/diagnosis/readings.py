@@ -1,0 +1,250 @@
+"""The ways in which people write a gradient down, and how to read them as Theta-shaped arrays.
+
+A gradient may come as one matrix per layer, as weights and biases apart, transposed, with the bias
+last, as one vector: these are conventions, not mistakes. Shapes say which are possible; where
+several are, the numbers must decide, so :func:`readings` returns all of them, the plainest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ... import backprop
+from ..problem import Array, Problem
+from .running.results import Tree
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read what was returned."""
+
+    convention: str
+    """Its name; "" for the plain one, one Theta-shaped array per layer."""
+    says: str
+    gradients: list[Array]
+    mistakes: tuple[tuple[str, int], ...] = ()
+    """Codes of mistakes that the shapes alone give away, each with the index of its Theta."""
+
+
+def shape_of(tree: Tree) -> str:
+    """Say in words what shape a tree has."""
+    if isinstance(tree, list):
+        inside = ", ".join(shape_of(item) for item in tree[:8])
+        return f"[{inside}{', ...' if len(tree) > 8 else ''}]"
+    return str(tree.shape)
+
+
+def precision(tree: Tree) -> type[np.floating[Any]]:
+    """Return the coarsest type of floating-point numbers in *tree*."""
+    if isinstance(tree, list):
+        return min((precision(item) for item in tree), key=_digits, default=np.float64)
+    return tree.dtype.type if tree.dtype.kind == "f" and _digits(tree.dtype) < 15 else np.float64
+
+
+def _digits(kind: Any) -> int:
+    return int(np.finfo(kind).precision)
+
+
+def readings(tree: Tree, problem: Problem) -> list[Reading]:
+    """Return every way to read *tree* as the gradient of *problem*; none if no shape fits."""
+    found: list[Reading] = []
+    for reading in _readings(tree, problem):
+        if not any(_same(reading, other) for other in found):
+            found.append(reading)
+    return found
+
+
+def _same(one: Reading, two: Reading) -> bool:
+    return all(
+        np.array_equal(a, b, equal_nan=True)
+        for a, b in zip(one.gradients, two.gradients, strict=True)
+    )
+
+
+def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
+    if isinstance(tree, np.ndarray):
+        if tree.ndim == 3:
+            yield from _listed(list(tree), problem)
+        elif len(problem.thetas) == 1 and tree.ndim == 2:
+            yield from _listed([tree], problem)
+        yield from _vectors(tree, problem)
+        return
+    arrays = [item for item in tree if not (isinstance(item, np.ndarray) and item.ndim == 0)]
+    if len(arrays) == len(tree) - 1:
+        rest = arrays[0] if len(arrays) == 1 else arrays
+        for reading in _readings(rest, problem):
+            yield also(reading, "with-cost", "the cost is returned with the gradient")
+        return
+    if len(tree) == 1:
+        yield from _readings(tree[0], problem)
+    flat = [item for item in tree if isinstance(item, np.ndarray)]
+    if len(flat) == len(tree):
+        yield from _listed(flat, problem)
+    yield from _split(tree, problem)
+
+
+def also(reading: Reading, convention: str, says: str) -> Reading:
+    """Return *reading* with one more convention."""
+    names = [name for name in (reading.convention, convention) if name]
+    texts = [text for text in (reading.says, says) if text]
+    return Reading("+".join(names), "; ".join(texts), reading.gradients, reading.mistakes)
+
+
+def _floats(arrays: Iterable[Any]) -> list[Array]:
+    return [np.array(array, dtype=np.float64) for array in arrays]
+
+
+def _listed(arrays: Sequence[np.ndarray[Any, Any]], problem: Problem) -> Iterator[Reading]:
+    """One matrix for each layer."""
+    shapes = problem.shapes
+    if len(arrays) != len(shapes):
+        return
+    for order in (1, -1):
+        ordered = _floats(arrays[::order])
+        for reading in _matrices(ordered, shapes):
+            if order == 1:
+                yield reading
+            else:
+                yield also(reading, "output-first", "the layers come in order from the output")
+
+
+def _matrices(arrays: list[Array], shapes: list[tuple[int, int]]) -> Iterator[Reading]:
+    straight = [array.shape == shape for array, shape in zip(arrays, shapes, strict=True)]
+    turned = [array.shape == shape[::-1] for array, shape in zip(arrays, shapes, strict=True)]
+    if all(straight):
+        yield Reading("", "", arrays)
+        last = [np.roll(array, 1, axis=1) for array in arrays]
+        yield Reading("bias-last", "the bias is the last column", last)
+    if all(turned):
+        back = [array.T for array in arrays]
+        yield Reading("transposed", "each gradient is transposed, a column for each unit", back)
+        last = [np.roll(array.T, 1, axis=1) for array in arrays]
+        yield Reading("transposed+bias-last", "transposed, the bias in the last row", last)
+    elif not all(straight) and all(s or t for s, t in zip(straight, turned, strict=True)):
+        back = [a if s else a.T for a, s in zip(arrays, straight, strict=True)]
+        mistaken = tuple(
+            ("layout.gradient-transposed", layer) for layer, s in enumerate(straight) if not s
+        )
+        yield Reading("", "", back, mistaken)
+
+
+def _split(tree: list[Any], problem: Problem) -> Iterator[Reading]:
+    """Weights and biases apart: pairs, alternating, or all of one kind and then the other."""
+    n = len(problem.thetas)
+    pairs: list[tuple[list[Any], list[Any]]] = []
+    if len(tree) == n and all(isinstance(item, list) and len(item) == 2 for item in tree):
+        pairs += [([item[k] for item in tree], [item[1 - k] for item in tree]) for k in (0, 1)]
+    if len(tree) == 2:
+        one, two = (list(item) for item in tree) if all(map(_countable, tree)) else ([], [])
+        pairs += [(one, two), (two, one)]
+    if len(tree) == 2 * n:
+        pairs += [(tree[0::2], tree[1::2]), (tree[1::2], tree[0::2])]
+        pairs += [(tree[:n], tree[n:]), (tree[n:], tree[:n])]
+    for weights, biases in pairs:
+        for order in (1, -1):
+            for reading in _pairs(weights[::order], biases[::order], problem):
+                if order == 1:
+                    yield reading
+                else:
+                    yield also(reading, "output-first", "the layers come in order from the output")
+
+
+def _countable(item: Any) -> bool:
+    return isinstance(item, list) or np.ndim(item) > 0
+
+
+def _pairs(weights: list[Any], biases: list[Any], problem: Problem) -> Iterator[Reading]:
+    shapes = problem.shapes
+    leaves = [*weights, *biases]
+    if len(weights) != len(shapes) or len(biases) != len(shapes):
+        return
+    if not all(isinstance(leaf, np.ndarray) for leaf in leaves):
+        return
+    columns: list[Array] = []
+    mistaken: list[tuple[str, int]] = []
+    for layer, ((units, _), bias) in enumerate(zip(shapes, biases, strict=True)):
+        column = np.array(bias, dtype=np.float64)
+        if column.shape in ((units,), (units, 1), (1, units)):
+            columns.append(column.ravel())
+        elif column.shape == (problem.m, units):
+            columns.append(column.sum(axis=0))
+            mistaken.append(("bias.not-summed", layer))
+        elif column.shape == (units, problem.m):
+            columns.append(column.sum(axis=1))
+            mistaken.append(("bias.not-summed", layer))
+        else:
+            return
+    blocks = _floats(weights)
+    inner = [(units, inputs - 1) for units, inputs in shapes]
+    mistakes = tuple(mistaken)
+    if all(block.shape == shape for block, shape in zip(blocks, inner, strict=True)):
+        joined = [np.column_stack(pair) for pair in zip(columns, blocks, strict=True)]
+        yield Reading("split", "weights and biases come apart", joined, mistakes)
+    if all(block.shape == shape[::-1] for block, shape in zip(blocks, inner, strict=True)):
+        joined = [np.column_stack((c, block.T)) for c, block in zip(columns, blocks, strict=True)]
+        yield Reading(
+            "split+transposed",
+            "weights and biases come apart, the weights transposed: a column for each unit",
+            joined,
+            mistakes,
+        )
+
+
+def _vectors(tree: np.ndarray[Any, Any], problem: Problem) -> Iterator[Reading]:
+    """All entries in one vector."""
+    shapes = problem.shapes
+    total = sum(rows * columns for rows, columns in shapes)
+    if tree.size != total or tree.ndim > 2 or (tree.ndim == 2 and 1 not in tree.shape):
+        return
+    vector = np.array(tree, dtype=np.float64).ravel()
+    for order, says in (("C", "row by row"), ("F", "column by column")):
+        unrolled = list(backprop.roll(vector, shapes, order=order))  # type: ignore[arg-type]
+        yield Reading(f"unrolled-{order}", f"one vector, each matrix {says}", unrolled)
+    yield Reading(
+        "unrolled+bias-last",
+        "one vector, of each unit first the weights, then the bias",
+        [np.roll(rows, 1, axis=1) for rows in backprop.roll(vector, shapes)],
+    )
+    for order in ("C", "F"):
+        joined, start = [], 0
+        for units, columns in shapes:
+            inputs = columns - 1
+            block = vector[start : start + units * inputs]
+            start += units * inputs
+            bias = vector[start : start + units]
+            start += units
+            joined.append(
+                np.column_stack((bias, block.reshape(units, inputs, order=order)))  # type: ignore[call-overload]
+            )
+        says = "row by row" if order == "C" else "column by column"
+        yield Reading(
+            f"unrolled-split-{order}",
+            f"one vector, of each layer first the weights {says}, then the biases",
+            joined,
+        )
+
+
+def misfit(tree: Tree, problem: Problem) -> tuple[str, int | None]:
+    """Say what is wrong with the shape of *tree*, and in which layer if it can be said."""
+    expected = ", ".join(map(str, problem.shapes))
+    given = f"It has shape {shape_of(tree)}; expected one array per layer, [{expected}]"
+    if isinstance(tree, np.ndarray) or len(tree) != len(problem.thetas):
+        count = len(tree) if isinstance(tree, list) else 1
+        return f"{given}: {count} array{'s' * (count != 1)} for {len(problem.thetas)} Thetas.", None
+    for layer in reversed(range(len(tree))):
+        item, (units, columns) = tree[layer], problem.shapes[layer]
+        if isinstance(item, list) or item.shape in ((units, columns), (columns, units)):
+            continue
+        where = f"{given}. That of Theta^({layer + 1})"
+        if item.shape == (units + 1, columns):
+            return f"{where} has a row too many: the delta of the bias unit was kept.", layer
+        if item.shape == (units, columns - 1):
+            return f"{where} has no column for the biases.", layer
+        if item.shape == (units, columns + 1):
+            return f"{where} has a column too many: the bias unit was added twice.", layer
+        return f"{where} does not fit.", layer
+    return f"{given}.", None

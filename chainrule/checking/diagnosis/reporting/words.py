@@ -1,0 +1,80 @@
+"""What a report tells, in words: the same for a terminal, for Markdown and for a page.
+
+It works on the plain data of ``Report.data``, from which the hint level has taken what must not be
+told.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...text import short
+from ..worked import symbol
+
+HINTS = ("pass", "layer", "category", "fix")
+"""The hint levels, each telling what the ones before it tell, and more:
+
+- ``pass``: whether the gradient is right;
+- ``layer``: which layers are, and how the function behaved when it was called;
+- ``category``: what kind of mistake it is;
+- ``fix``: the mistake, the evidence, and how to mend it.
+"""
+
+
+def first_wrong(told: dict[str, Any]) -> str:
+    """Say which layer is the first wrong one."""
+    number = told["first_wrong_layer"]
+    return f"The first wrong layer, counted from the output, is that of {symbol('Θ', number)}."
+
+
+def unseen(told: dict[str, Any]) -> str:
+    """Say which mistakes the data cannot show."""
+    return "This data cannot show: " + ", ".join(told["unseen"]) + "."
+
+
+def facts_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is told of a finding as pairs of a label and a text, its headline first."""
+    about = "that is" if finding["category"] == "unknown" else "in"
+    head = finding.get("says") or f"There is a mistake {about} {finding['about']}."
+    facts = [("finding", head)]
+    if "code" in finding:
+        facts.append(("code", finding["code"]))
+    if finding["layer"] is not None:
+        facts.append(("where", f"the layer of {symbol('Θ', finding['layer'])}"))
+    if finding["layers"]:
+        where = " and ".join(symbol("Θ", layer) for layer in finding["layers"])
+        facts.append(("where", f"the layers of {where}"))
+    if finding.get("formula"):
+        facts.append(("rule", f"{finding['rule']}: {finding['formula']}"))
+    for key in ("here", "evidence", "confidence", "fix"):
+        if finding.get(key):
+            facts += [(key, line) for line in finding[key].splitlines()]
+    for other in finding.get("alternatives", ()):
+        facts.append(("or else", f"[{', '.join(other['codes'])}] {other['says']}"))
+        facts.append(("to tell", other["probe"]))
+    return facts
+
+
+def layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the layers as rows of a table, the heading first."""
+    numbers = "max_difference" in layers[0]
+    rows: list[tuple[str, ...]] = [
+        ("layer", "", "max difference", "entry", "yours", "right") if numbers else ("layer", "")
+    ]
+    for layer in layers:
+        cells: tuple[str, ...] = (symbol("Θ", layer["layer"]), "right" if layer["ok"] else "wrong")
+        if numbers and not layer["ok"] and layer["index"] is not None:
+            entry = str(layer["index"])
+            cells += (short(layer["max_difference"]), entry, *map(_digits, _two(layer)))
+        else:
+            cells += ("",) * (len(rows[0]) - 2)
+        rows.append(cells)
+    return rows
+
+
+def _two(layer: dict[str, Any]) -> tuple[float | None, float | None]:
+    return layer["theirs"], layer["truth"]
+
+
+def _digits(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"

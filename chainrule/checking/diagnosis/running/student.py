@@ -1,0 +1,198 @@
+"""The student's side: what runs in the process in which somebody's function is called.
+
+Only this room is there, without the package around it: nothing of chainrule's that computes a
+gradient is loaded, and the file that is checked cannot import it or read its source, unless that is
+allowed. This is a guard against what is easy, not a prison: whoever takes the interpreter apart
+gets out of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib.util
+import inspect
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from . import messages
+from .calls import Outcome, text_of, told, until_failure
+from .results import MOST_ENTRIES, Tree
+
+ROOT = Path(__file__).parents[4]
+"""The directory that the package lies in."""
+PACKAGE = "chainrule"
+ROOM = 32
+"""How many MiB a function must have beside what Python and NumPy take."""
+MOST_TEXT = 4000
+"""How many characters of an exception are passed on."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the function is called with."""
+
+    thetas: list[np.ndarray[Any, Any]]
+    X: np.ndarray[Any, Any]
+    Y: np.ndarray[Any, Any]
+    lam: float
+
+
+def main() -> None:
+    """Read what to call and with what, call it, and write what came of it."""
+    request, answers = _channels()
+    secret = request.read(messages.SECRET)
+    words, tree = messages.read(request, secret)
+    request.close()
+
+    def answer(words: dict[str, Any], tree: Tree | None = None) -> None:
+        messages.write(answers, secret, words, tree)
+
+    if _taken() + ROOM > words["mebibytes"]:
+        answer({"needs": _taken() + ROOM})
+        return
+    _limit(words["seconds"], words["mebibytes"])
+    answer({"needs": 0})
+    _hide(words["allow"])
+    for outcome in _outcomes(Path(words["path"]), words["function"], _problems(tree)):
+        said = {
+            "code": outcome.code,
+            "evidence": outcome.evidence[:MOST_TEXT],
+            "changed": outcome.changed,
+        }
+        answer(said, outcome.tree)
+    # Threads and exit handlers of the file do not get to delay the end.
+    os._exit(0)
+
+
+def _channels() -> tuple[BinaryIO, BinaryIO]:
+    """Take over standard input and output; what the function reads and prints goes nowhere."""
+    request, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    return request, answers
+
+
+def _problems(tree: Any) -> Iterator[Given]:
+    for thetas, X, Y, lam in tree:
+        yield Given(thetas, X, Y, float(lam))
+
+
+def _limit(seconds: float, mebibytes: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        return
+    limits = {
+        "RLIMIT_AS": mebibytes << 20,
+        "RLIMIT_CPU": int(seconds) + 2,
+        "RLIMIT_FSIZE": 16 * MOST_ENTRIES,
+        "RLIMIT_CORE": 0,
+    }
+    for name, limit in limits.items():
+        # macOS knows some of these names and refuses to set them; more than can be counted is none.
+        with contextlib.suppress(ValueError, OSError, AttributeError, OverflowError):
+            kind = getattr(resource, name)
+            _, most = resource.getrlimit(kind)
+            limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+            resource.setrlimit(kind, (limit, limit))
+
+
+def _hide(allow: bool) -> None:
+    """Make the package something that cannot be imported, and this process look like any other."""
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        del sys.modules[name]
+    if allow:
+        sys.path.append(str(ROOT))
+    else:
+        sys.addaudithook(_guard_of(str(ROOT / PACKAGE)))
+
+
+def _guard_of(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
+    real, decoded, error = os.path.realpath, os.fsdecode, PermissionError
+    inside = real(folder) + os.sep
+
+    def guard(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "import":
+            denied = str(arguments[0]).partition(".")[0] == PACKAGE
+        elif event == "open" and isinstance(arguments[0], (str, bytes)):
+            denied = real(decoded(arguments[0])).startswith(inside)
+        else:
+            return
+        if denied:
+            raise error(f"a file that is checked may not use {PACKAGE}")
+
+    return guard
+
+
+def _outcomes(path: Path, name: str, problems: Iterator[Given]) -> Iterator[Outcome]:
+    function = _loaded(path, name)
+    if isinstance(function, Outcome):
+        yield function
+    else:
+        yield from until_failure(function, problems)
+
+
+def _taken() -> int:
+    """Return the MiB of address space that this process has taken; 0 if the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def _loaded(path: Path, name: str) -> Any:
+    """Return the function, or the outcome that there is none."""
+    try:
+        return _function(path, name)
+    except SyntaxError as error:
+        where = "" if error.lineno is None else f", line {error.lineno}"
+        line = " ".join((error.text or "").split())
+        says = f"{path.name}{where}: {error.msg}{': ' if line else ''}{line}"
+    except _NoFunctionError as error:
+        says = str(error)
+    except SystemExit as error:
+        says = (
+            f"{path.name} calls exit({text_of(error.code, repr)}) when it is imported: put that "
+            "under if __name__ == '__main__':"
+        )
+    except Exception as error:
+        says = f"{path.name} cannot be imported: {told(error)}"
+    return Outcome(None, "call.not-loaded", says)
+
+
+def _function(path: Path, name: str) -> Any:
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses and pickle look a module up; a file called json.py must not replace json.
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        own = [key for key, value in vars(module).items() if inspect.isfunction(value)
+               and value.__module__ == module.__name__]  # fmt: skip
+        close = difflib.get_close_matches(name, own, n=1)
+        there = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(own[:8]) or 'none'}"
+        raise _NoFunctionError(f"{path.name} has no function named {name!r}: {there}")
+    found = getattr(module, name)
+    if not callable(found):
+        raise _NoFunctionError(
+            f"{name} in {path.name} is not a function: {text_of(found, repr):.60}"
+        )
+    return found
+
+
+class _NoFunctionError(Exception):
+    """The file was imported, and has no such function."""

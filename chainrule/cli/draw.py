@@ -1,0 +1,98 @@
+"""``chainrule draw``: an expression's value and gradients, and its graph as a drawing."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .requests import FailureError, RequestError
+
+SUMMARY = "draw an expression as a graph, with its gradients"
+DESCRIPTION = "Evaluate an expression, print its gradients, and draw its graph."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``chainrule draw``."""
+    parser.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER,...",
+        help="the values of the names",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write the drawing there (- for standard output)"
+    )
+
+
+def with_minus(given: Sequence[str]) -> list[str]:
+    """Let the expression begin with a minus sign, which argparse takes for an option.
+
+    After a space it does not; the options that begin with the same letter keep their meaning.
+    """
+    option = re.compile(r"-(-.*|[oh].*|$)")
+    return [f" {text}" if text[:1] == "-" and not option.match(text) else text for text in given]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate and draw the expression."""
+    from ..engine.backend import Value
+    from .expressions import ExpressionError, evaluate
+
+    text = arguments.expression.strip()
+    leaves = {name: Value(number, name) for name, number in _values(arguments.at).items()}
+    try:
+        root = evaluate(text, leaves)
+    except ExpressionError as error:
+        raise RequestError(str(error)) from None
+    if not isinstance(root, Value):
+        raise RequestError(f"{text} = {root} has no names, so it has no derivatives")
+    root.backward()
+    if arguments.output is not None:
+        _save(root, arguments.output, text)
+
+    # If the drawing goes to standard output, nothing else does, so that it can be piped.
+    report = sys.stderr if arguments.output == "-" else sys.stdout
+    print(f"{text} = {root.data}", file=report)
+    for name, leaf in leaves.items():
+        print(f"d/d{name} = {leaf.grad}", file=report)
+    if arguments.output not in (None, "-"):
+        print(f"drawn in {arguments.output}")
+
+
+def _save(root: Any, output: str, title: str) -> None:
+    from .. import viz
+
+    try:
+        drawing = viz.draw(root, title=title)
+        if output == "-":
+            sys.stdout.buffer.write(drawing.svg.encode())
+        else:
+            drawing.save(output)
+    except OSError as error:  # a full disk does not say which file
+        raise OSError(error.errno, error.strerror, output) from error
+    except ValueError as error:  # too large, or an unknown suffix
+        says = str(error).removeprefix(f"Drawing.save({output!r}): ")
+        raise RequestError(f"-o {output}: {says}") from None
+    except viz.GraphvizError as error:
+        raise FailureError(str(error)) from None
+
+
+def _values(given: Sequence[str]) -> dict[str, float]:
+    """Return the numbers in ``--at w=-3,x=2``, which may be given more than once."""
+    values: dict[str, float] = {}
+    for item in ",".join(given).split(",") if given else ():
+        name, equals, number = (part.strip() for part in item.partition("="))
+        if not (name.isidentifier() and equals):
+            raise RequestError(f"--at {item!r}: expected NAME=NUMBER, such as x=2")
+        if name in values:
+            raise RequestError(f"--at gives {name!r} twice")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            raise RequestError(f"--at {item!r}: {number!r} is not a number") from None
+    return values

@@ -1,0 +1,188 @@
+"""Expressions written as text: what ``chainrule draw`` reads.
+
+Python's own parser turns the text into a syntax tree, and a walk over that tree turns it into a
+graph.  The walk knows numbers, names, arithmetic, lists and the library's functions, and refuses
+everything else; no part of the text is ever run.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import operator
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import chainrule as cr
+
+from ..engine import primitives
+from ..engine.primitives import Primitive, as_float
+
+MAX_LENGTH = 2000
+"""The longest text that is read, in characters: the drawing of a longer one would be unreadable."""
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: primitives.add,
+    ast.Sub: primitives.subtract,
+    ast.Mult: primitives.multiply,
+    ast.Div: primitives.divide,
+    ast.Pow: primitives.power,
+    ast.USub: primitives.negative,
+    ast.UAdd: operator.pos,
+}
+
+
+_OF_A_LIST = ("sum", "mean", "logsumexp")
+_CONSTANTS = {"pi": math.pi, "e": math.e, "tau": math.tau}
+"""Names that a reader of formulas expects to have a value; here they are ordinary names."""
+_OTHER_NAMES = {
+    "ln": "did you mean log?",
+    "softmax": "it has several results, but an expression has one: exp(x)/(exp(x) + exp(y))",
+}
+
+
+class ExpressionError(ValueError):
+    """The text of an expression, or the values given for its names, cannot be understood."""
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """Return the functions that an expression may call, by their names in the library."""
+    public = {name: getattr(cr, name) for name in cr.__all__}
+    rows = {name: f for name, f in public.items() if isinstance(f, Primitive)}
+    return rows | {"sum": cr.sum, "mean": cr.mean, "dot": cr.dot, "logsumexp": cr.logsumexp}
+
+
+def evaluate(text: str, at: Mapping[str, Any]) -> Any:
+    """Return the value of the expression *text*, with the names in it as given in *at*.
+
+    The values of the names are numbers or Values.
+
+    >>> from chainrule import Value
+    >>> w, x, b = Value(-3.0), Value(2.0), Value(6.0)
+    >>> y = evaluate("tanh(w*x + b)", {"w": w, "x": x, "b": b})
+    >>> y.op, y.data
+    ('tanh', 0.0)
+
+    Functions are called as in the library, so a neuron is ``tanh(dot([w1, w2], [x1, x2], b))``.
+
+    ExpressionError if *text* is longer than ``MAX_LENGTH`` or holds anything but numbers, names,
+    ``+ - * / **``, lists and calls of :func:`functions`, or if the names in *at* are not exactly
+    those in *text*.  Arithmetic on constants is IEEE arithmetic, done at once.
+    """
+    try:
+        tree = _parse(text)
+        values = {unicodedata.normalize("NFKC", name): value for name, value in at.items()}
+        _match(_names(tree), values)
+        result = _Walk(text, values).visit(tree)
+    except (RecursionError, MemoryError):  # of Python's parser, or of the walk
+        raise ExpressionError("the expression is nested too deeply") from None
+    if isinstance(result, list):
+        raise ExpressionError("the expression is a list: expected one number")
+    return result
+
+
+def _parse(text: str) -> ast.expr:
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(
+            f"the expression has {len(text)} characters: at most {MAX_LENGTH} are read"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are about source code, which this is not
+            return ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ExpressionError(f"cannot read {_short(text)}: {error.msg}") from None
+    except ValueError as error:  # null bytes, lone surrogates
+        raise ExpressionError(f"cannot read {_short(text)}: {error}") from None
+
+
+def _names(tree: ast.expr) -> list[str]:
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called]
+    return list(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
+
+
+def _match(names: Iterable[str], values: Mapping[str, Any]) -> None:
+    missing = [name for name in names if name not in values]
+    extra = sorted(set(values).difference(names))
+    found = [f"no value for {', '.join(missing)}"] if missing else []
+    found += [f"a value for {_short(', '.join(extra))}, not in the expression"] if extra else []
+    found += [f"{name} is {_CONSTANTS[name]!r}" for name in missing if name in _CONSTANTS]
+    if found:
+        raise ExpressionError("; ".join(found))
+
+
+class _Walk(ast.NodeVisitor):
+    """Computes the value of each node of the syntax tree from those below it."""
+
+    def __init__(self, text: str, values: Mapping[str, Any]) -> None:
+        self.text, self.values, self.functions = text.strip(), values, functions()
+
+    def visit_Constant(self, node: ast.Constant) -> float:
+        if type(node.value) not in (int, float):
+            self.generic_visit(node)
+        return as_float(node.value, "number")
+
+    def visit_Name(self, node: ast.Name) -> Any:
+        return self.values[node.id]
+
+    def visit_List(self, node: ast.List) -> list[Any]:
+        return [self.visit(element) for element in node.elts]
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        return self.apply(node, _OPERATORS.get(type(node.op)), [node.operand])
+
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
+        return self.apply(node, _OPERATORS.get(type(node.op)), [node.left, node.right])
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        if not isinstance(node.func, ast.Name) or node.keywords:
+            self.generic_visit(node)
+        name = node.func.id
+        if name not in self.functions:
+            raise ExpressionError(f"there is no function named {name!r}: {self._known(name)}")
+        if name in _OF_A_LIST and not (len(node.args) == 1 and isinstance(node.args[0], ast.List)):
+            inside = ", ".join(ast.unparse(argument) for argument in node.args) or "x, y"
+            raise ExpressionError(
+                f"{self.source(node)}: {name} takes one list: {_short(f'{name}([{inside}])')}"
+            )
+        return self.apply(node, self.functions[name], node.args)
+
+    def _known(self, name: str) -> str:
+        """Suggest the function that is meant, or list the functions."""
+        if name in _OTHER_NAMES:
+            return _OTHER_NAMES[name]
+        close = difflib.get_close_matches(name, self.functions, n=1, cutoff=0.5)
+        return f"did you mean {close[0]}?" if close else ", ".join(sorted(self.functions))
+
+    def apply(
+        self, node: ast.expr, function: Callable[..., Any] | None, operands: list[ast.expr]
+    ) -> Any:
+        if function is None:
+            self.generic_visit(node)
+        arguments = [self.visit(operand) for operand in operands]
+        try:
+            return function(*arguments)
+        except (TypeError, ValueError) as error:
+            raise ExpressionError(f"{self.source(node)}: {error}") from None
+
+    def generic_visit(self, node: ast.AST) -> NoReturn:
+        hint = "; a power is written **" if isinstance(getattr(node, "op", 0), ast.BitXor) else ""
+        if isinstance(node, ast.Compare):
+            hint = "; a comparison is a function, 1 or 0: less(a, b) for a < b"
+        if isinstance(node, ast.IfExp):
+            hint = "; a choice is where(condition, a, b)"
+        raise ExpressionError(
+            f"{self.source(node)} is not understood: an expression is made of numbers, names, "
+            f"+ - * / **, lists and functions{hint}"
+        )
+
+    def source(self, node: ast.AST) -> str:
+        return _short(ast.get_source_segment(self.text, node) or self.text)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
