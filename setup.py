@@ -16,7 +16,7 @@ from setuptools import Extension, find_packages, setup
 
 
 def native_core() -> list[Extension]:
-    """Return the extension to build, or nothing where the reference shall serve."""
+    """Return the extension to build, or nothing where pure Python is to serve."""
     declined = (
         os.environ.get("CHAINRULE_NO_EXTENSIONS", "") not in ("", "0")
         or platform.python_implementation() != "CPython"

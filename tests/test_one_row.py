@@ -35,7 +35,7 @@ import copy, pickle
 import numpy as np
 import chainrule as cr
 from chainrule import checking, viz
-from chainrule.expressions import evaluate
+from chainrule.cli.expressions import evaluate
 
 x = cr.Value(2.0, "x")
 for y in (cr.reciprocal(x), x.reciprocal(), np.reciprocal(x),

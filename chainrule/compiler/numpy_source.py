@@ -7,6 +7,7 @@ like the formula.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import inspect
 import itertools
@@ -26,28 +27,13 @@ from .program import Operation, Program, Shape, Strides, contiguous
 _WIDTH = 92
 _SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
 
-# Array forms of the table's rows that are not NumPy functions: an expression in the arguments, or
-# the name of one of the functions below.  A test compares each with the row.
+# Array forms of the table's rows that are not NumPy functions: what ``arrays`` has, as an
+# expression in the arguments or as a function that is printed.  A test compares each with the row.
 EXPRESSIONS = {
-    "equal": "({0} == {1}).astype(float)",
-    "less": "({0} < {1}).astype(float)",
-    "less_equal": "({0} <= {1}).astype(float)",
-    "step": "np.heaviside({0}, 0.0)",
-    "softplus": "np.logaddexp(0.0, {0})",
-    "leaky_relu": "np.where({0} > 0.0, {0}, {1} * {0})",
     "relu": "np.maximum({0}, 0.0)",
     "hinge_loss": "np.maximum(1.0 - {1} * {0}, 0.0)",
 }
 FUNCTIONS = {
-    "sigmoid": """
-def sigmoid(z, out=None):
-    if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
-        e = np.exp(np.negative(z, out=out), out=out)
-        e += 1.0
-        return np.divide(1.0, e, out=e)
-    e = np.exp(-np.abs(z))  # does not overflow
-    return np.divide(np.where(z >= 0.0, 1.0, e), 1.0 + e, out=out)
-""",
     "sigmoid_pair": """
 def sigmoid_pair(z, out=(None, None)):
     # a = sigmoid(z) and 1 - a, both with all their digits
@@ -71,30 +57,6 @@ def one_minus_square(a, z, out=None):
         rest[sure] = 4.0 * e / np.square(1.0 + e)
     return rest
 """,
-    "logsigmoid": """
-def logsigmoid(z):
-    return -np.logaddexp(0.0, -z)
-""",
-    "damped": """
-def damped(x, factor):  # a factor of zero wins, even over an infinite x
-    return np.where(factor == 0.0, 0.0, x * factor)
-""",
-    "silu": """
-def silu(z):
-    return damped(z, sigmoid(z))
-""",
-    "normal_cdf": """
-def normal_cdf(x):
-    return np.vectorize(lambda t: 0.5 * math.erfc(-t * math.sqrt(0.5)), otypes=[float])(x)
-""",
-    "normal_pdf": """
-def normal_pdf(x):
-    return math.sqrt(0.5 / math.pi) * np.exp(-0.5 * x * x)
-""",
-    "gelu": """
-def gelu(x):
-    return damped(x, normal_cdf(x))
-""",
     "rows_of": """
 def rows_of(index, count):
     rows = index.astype(int)
@@ -111,13 +73,6 @@ def spread(index, delta, count):  # the transpose of pick
     total = np.zeros((count, delta.shape[-1]))
     np.add.at(total, rows_of(index, count).ravel(), delta.reshape(-1, delta.shape[-1]))
     return total
-""",
-    "softmax_entry": """
-def softmax_entry(k, *xs):
-    top = np.maximum.reduce(np.broadcast_arrays(*xs))
-    one = np.where(top > -np.inf, 1.0, np.nan)
-    weights = [np.where(x == top, one, np.exp(x - top)) for x in xs]
-    return weights[k] / sum(weights)
 """,
     "power": """
 def power(x, p):  # where p is 0.5, NumPy may take the square root: nan at -inf, -0.0 at -0.0
@@ -207,12 +162,35 @@ def printed(function: Callable[..., Any]) -> str:
     return f"\ndef {function.__name__}{bare}:\n{body}"
 
 
-FUNCTIONS |= {
-    name: printed(function)
-    for name, function in vars(arrays).items()
-    if name in primitives.TABLE and name not in (*EXPRESSIONS, *FUNCTIONS)
-    if primitives.TABLE[name].array is function and primitives.TABLE[name].arity is not None
-}
+def inlined(function: Callable[..., Any]) -> str:
+    """Return what *function* returns, as a template in its arguments."""
+    (definition,) = ast.parse(inspect.getsource(function)).body
+    assert isinstance(definition, ast.FunctionDef)
+    places = {argument.arg: f"{{{i}}}" for i, argument in enumerate(definition.args.args)}
+    (returned,) = definition.body
+    for node in ast.walk(returned):
+        if isinstance(node, ast.Name):
+            node.id = places.get(node.id, node.id)
+    return ast.unparse(returned).removeprefix("return ")
+
+
+def _of_arrays() -> dict[str, Callable[..., Any]]:
+    """Return the functions of ``arrays`` that are a row's; those of sums are folded instead."""
+    found = {}
+    for name, row in vars(primitives).items():
+        if not isinstance(row, Primitive) or row.array is not getattr(arrays, name, None):
+            continue
+        if row.arity is not None or row is primitives.softmax_entry:
+            found[name] = row.array
+    return found
+
+
+_OF_ARRAYS = _of_arrays()
+_INLINE = ("equal", "less", "less_equal", "step", "softplus", "leaky_relu")
+EXPRESSIONS |= {name: inlined(_OF_ARRAYS[name]) for name in _INLINE}
+FUNCTIONS = {
+    name: printed(function) for name, function in _OF_ARRAYS.items() if name not in EXPRESSIONS
+} | FUNCTIONS
 FUNCTIONS |= {
     function.__name__: printed(function)
     for function in (arrays.surprisals, arrays.cross_entropy, arrays.softmax_minus)

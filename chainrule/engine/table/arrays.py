@@ -9,9 +9,58 @@ from typing import Any
 import numpy as np
 
 
-def sigmoid(x: Any) -> Any:
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
+def equal(a: Any, b: Any) -> Any:
+    return (a == b).astype(float)
+
+
+def less(a: Any, b: Any) -> Any:
+    return (a < b).astype(float)
+
+
+def less_equal(a: Any, b: Any) -> Any:
+    return (a <= b).astype(float)
+
+
+def sigmoid(z: Any, out: Any = None) -> Any:
+    if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
+        e = np.exp(np.negative(z, out=out), out=out)
+        e += 1.0
+        return np.divide(1.0, e, out=e)
+    e = np.exp(-np.abs(z))  # does not overflow
+    return np.divide(np.where(z >= 0.0, 1.0, e), 1.0 + e, out=out)
+
+
+def softplus(z: Any) -> Any:
+    return np.logaddexp(0.0, z)
+
+
+def logsigmoid(z: Any) -> Any:
+    return -np.logaddexp(0.0, -z)
+
+
+def leaky_relu(x: Any, slope: Any) -> Any:
+    return np.where(x > 0.0, x, slope * x)
+
+
+def damped(x: Any, factor: Any) -> Any:
+    # A factor of zero wins, even over an infinite x.
+    return np.where(factor == 0.0, 0.0, x * factor)
+
+
+def silu(z: Any) -> Any:
+    return damped(z, sigmoid(z))
+
+
+def normal_cdf(x: Any) -> Any:
+    return np.vectorize(lambda t: 0.5 * math.erfc(-t * math.sqrt(0.5)), otypes=[float])(x)
+
+
+def normal_pdf(x: Any) -> Any:
+    return math.sqrt(0.5 / math.pi) * np.exp(-0.5 * x * x)
+
+
+def gelu(x: Any) -> Any:
+    return damped(x, normal_cdf(x))
 
 
 def one_less_square(x: Any) -> Any:
@@ -72,9 +121,10 @@ def logsumexp(*xs: Any) -> Any:
 
 
 def softmax_entry(k: Any, *xs: Any) -> Any:
-    top = maximum(*xs)
-    weights = [np.where(x == top, 1.0, np.exp(x - top)) for x in xs]
-    return np.where(top == -np.inf, np.nan, weights[int(k)] / total(*weights))
+    top = np.maximum.reduce(np.broadcast_arrays(*xs))
+    one = np.where(top > -np.inf, 1.0, np.nan)
+    weights = [np.where(x == top, one, np.exp(x - top)) for x in xs]
+    return weights[int(k)] / sum(weights)
 
 
 def logistic_loss(z: Any, y: Any) -> Any:

@@ -33,15 +33,15 @@ LN2, LN10, ROOT_PI = math.log(2.0), math.log(10.0), math.sqrt(math.pi)
 
 equal = primitive(
     "equal", lambda a, b: 1.0 if a == b else 0.0, (None, None),
-    array=lambda a, b: np.equal(a, b).astype(float), latex=r"\left[{0} = {1}\right]",
+    array=arrays.equal, latex=r"\left[{0} = {1}\right]",
 )  # fmt: skip
 less = primitive(
     "less", lambda a, b: 1.0 if a < b else 0.0, (None, None),
-    array=lambda a, b: np.less(a, b).astype(float), latex=r"\left[{0} < {1}\right]",
+    array=arrays.less, latex=r"\left[{0} < {1}\right]",
 )  # fmt: skip
 less_equal = primitive(
     "less_equal", lambda a, b: 1.0 if a <= b else 0.0, (None, None),
-    array=lambda a, b: np.less_equal(a, b).astype(float), latex=r"\left[{0} \le {1}\right]",
+    array=arrays.less_equal, latex=r"\left[{0} \le {1}\right]",
 )  # fmt: skip
 step = primitive(  # 0 at 0; nan at nan
     "step", floats.step, (None,), array=arrays.step, latex=r"\left[{0} > 0\right]",
@@ -158,7 +158,7 @@ damped = primitive(  # x times a factor; if the factor is 0 so is the result, ev
         lambda x, w, y: w,
         lambda x, w, y: where(equal(w, 0.0) * equal(absolute(x), inf), 0.0, x),
     ),
-    array=lambda x, w: np.where(w == 0.0, 0.0, x * w), analytic=operator.mul,
+    array=arrays.damped, analytic=operator.mul,
     latex=_product_latex, precedence=2, binds=(2, 2),
 )  # fmt: skip
 
@@ -347,39 +347,39 @@ leaky_relu = primitive(  # the slope at 0
         lambda x, slope, y: where(step(x), 1.0, slope) + 0.0 * step(x),
         lambda x, slope, y: where(step(x), 0.0 * step(x), x),
     ),
-    array=lambda x, slope: np.where(x > 0.0, x, slope * x), defaults=(0.01,),
+    array=arrays.leaky_relu, defaults=(0.01,),
     latex=r"\operatorname{{leaky\_relu}}\left({0}, {1}\right)",
 )  # fmt: skip
 softplus = primitive(
     "softplus", floats.softplus, (lambda x, y: sigmoid(x),),
-    array=lambda x: np.logaddexp(0.0, x), analytic=analytic.softplus,
+    array=arrays.softplus, analytic=analytic.softplus,
     latex=r"\ln\left(1 + e^{{{0}}}\right)", domain=(-40.0, 40.0),
 )  # fmt: skip
 logsigmoid = primitive(
     "logsigmoid", floats.logsigmoid, (lambda x, y: sigmoid(-x),),
-    array=lambda x: -np.logaddexp(0.0, -x), analytic=lambda z: -analytic.softplus(-z),
+    array=arrays.logsigmoid, analytic=lambda z: -analytic.softplus(-z),
     latex=r"\ln\sigma\left({0}\right)", domain=(-40.0, 40.0),
 )  # fmt: skip
 silu = primitive(
     "silu", lambda x: floats.damped(x, floats.sigmoid(x)),
     (lambda x, y: sigmoid(x) + damped(x, sigmoid(x) * sigmoid(-x)),),
-    array=lambda x: damped(x, arrays.sigmoid(x)), analytic=lambda z: z * analytic.sigmoid(z),
+    array=arrays.silu, analytic=lambda z: z * analytic.sigmoid(z),
     latex=r"\operatorname{{silu}}\left({0}\right)", domain=(-40.0, 40.0),
 )  # fmt: skip
 normal_pdf = primitive(
     "normal_pdf", floats.normal_pdf, (lambda x, y: -damped(x, y),),
-    array=lambda x: math.sqrt(0.5 / math.pi) * np.exp(-0.5 * x * x),
+    array=arrays.normal_pdf,
     analytic=lambda z: math.sqrt(0.5 / math.pi) * cmath.exp(-0.5 * z * z),
     latex=r"\varphi\left({0}\right)", domain=(-6.0, 6.0),
 )  # fmt: skip
 normal_cdf = primitive(
-    "normal_cdf", floats.normal_cdf, (lambda x, y: normal_pdf(x),),
+    "normal_cdf", floats.normal_cdf, (lambda x, y: normal_pdf(x),), array=arrays.normal_cdf,
     latex=r"\Phi\left({0}\right)", domain=(-6.0, 6.0),
 )  # fmt: skip
 gelu = primitive(  # the exact one, x times the normal distribution function
     "gelu", lambda x: floats.damped(x, floats.normal_cdf(x)),
     (lambda x, y: normal_cdf(x) + damped(x, normal_pdf(x)),),
-    array=lambda x: damped(x, normal_cdf(x)),
+    array=arrays.gelu,
     latex=r"\operatorname{{gelu}}\left({0}\right)", domain=(-6.0, 6.0),
 )  # fmt: skip
 
