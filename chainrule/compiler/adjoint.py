@@ -203,7 +203,8 @@ class Pullback:
         for i, partial in zip(linked, partials, strict=True):
             if i not in wanted:
                 continue
-            if shaded and isinstance(partial, Symbol):
+            # 0 times infinity would be nan: in a branch not chosen the adjoint wins
+            if shaded and not (isinstance(partial, float) and math.isfinite(partial)):
                 term = primitives.damped(partial, adjoint)
             else:
                 term = primitives.multiply(adjoint, partial)

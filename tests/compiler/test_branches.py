@@ -95,3 +95,22 @@ def test_nothing_leaks_in_a_graph_that_is_read_again(name, first):
         slopes = dict(zip(compiled.parameters, compiled.value_and_grad()[1], strict=True))
         found = [slopes.get(p, 0.0) for p in leaves]
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda: float("-inf") * cr.tanh(w),
+        lambda: cr.log(V(0.0)) * cr.logsumexp([w, u]),
+        lambda: cr.dot([float("inf"), 1.0], [cr.tanh(w), u]),
+        lambda: cr.leaky_relu(w, float("inf")) * cr.sigmoid(w),
+    ],
+)
+def test_an_infinite_constant_in_the_branch_not_chosen_does_not_leak(hidden):
+    compiled = cr.compile(lambda x: cr.where(cr.less(x, 0.0), hidden(), 1.0) * t)
+    for xs in ([1.0], [2.0, 1.0], [0.5, 2.0, 3.0]):
+        mean, gradient = compiled.value_and_grad(xs)
+        slopes = dict(zip(compiled.parameters, gradient, strict=True))
+        assert mean == pytest.approx(t.data, rel=1e-15)
+        assert slopes[t] == 1.0
+        assert [slopes.get(p, 0.0) for p in (w, u)] == [0.0, 0.0]

@@ -1,0 +1,12 @@
+"""Random programs: what an outsider might write, made at random, compiled, and held to the engine.
+
+    language      what a program is: a short Python text and the calls that are made, plain data
+    pieces        from a seed to a program: the sentences of the language and how they are combined
+    worlds        three worlds in which a text can be run: the library, the engine, fifty digits
+    fifty_digits  the last of them: the library's names on mpmath's numbers
+    verdict       one program run in all of them, and what must be the same
+    shrinking     from a program that fails to the smallest one that fails in the same way
+
+``python -m tests.compiler.random_programs`` runs any number of them, and
+``test_random_programs.py`` two thousand.
+"""

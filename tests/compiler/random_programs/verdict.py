@@ -1,0 +1,476 @@
+"""One program in all its worlds: what must be the same, and by how much it may differ.
+
+The compiled function is asked in every way for every call: the results per example, the mean and
+its gradient, what ``backward`` adds to the parameters, and the gradient of single examples.
+Numbers are right if they agree with the engine's to twelve digits.  If they do not, because
+something cancels, fifty digits say what is right, and how far floating point may be from it at this
+very point (:mod:`fifty_digits`); nothing is ever loosened.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+
+from . import fifty_digits as exact
+from . import pieces, worlds
+from .language import Call, Program, leaves
+
+CLOSE = 1e-12
+NOISY_RUNS = 6
+MARGIN = 30.0  # times the spread of the noisy runs: six runs see a part of what can happen
+FEW = 2  # examples of a call that are looked at one by one
+
+
+class InvalidProgramError(Exception):
+    """The engine itself does not run this program."""
+
+
+@dataclass
+class Failure:
+    kind: str
+    """What differs; programs that fail in the same way have the same kind."""
+    where: str
+    expected: Any = None
+    found: Any = None
+
+    @property
+    def of_gradient(self) -> bool:
+        """Whether it takes a gradient to see it."""
+        return "value_and_grad" in self.where or " by " in self.where
+
+    def __str__(self) -> str:
+        told = f"{self.kind}: {self.where}"
+        if self.expected is not None or self.found is not None:
+            told += f"\n    expected {self.expected}\n    found    {self.found}"
+        return told
+
+
+@dataclass
+class Outcome:
+    failure: Failure | None = None
+    compared: int = 0
+    doubtful: int = 0
+    """Numbers that fifty digits had to decide."""
+    undecided: int = 0
+    """Numbers that hang on a rounding, which nobody can decide."""
+    precise: int = 0
+    """Numbers that were compared with fifty digits as well."""
+
+
+class DisagreementError(Exception):
+    def __init__(self, failure: Failure):
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def check(program: Program, precise: bool = False) -> Outcome:
+    """Run *program* in every world; InvalidProgramError if the engine does not run it."""
+    run = _Run(program, precise)
+    try:
+        for index, call in enumerate(program.calls):
+            run.call(index, call)
+    except DisagreementError as failed:
+        run.outcome.failure = failed.failure
+    return run.outcome
+
+
+@dataclass
+class _Answer:
+    """What the engine says of one call: a row per example."""
+
+    result: Any
+    numbers: np.ndarray
+    gradients: np.ndarray | None
+
+
+@dataclass
+class _Run:
+    program: Program
+    precise: bool
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def __post_init__(self) -> None:
+        text = self.program.text
+        try:
+            self.engine = worlds.engine(text)
+            self.library = worlds.library(text)
+        except ImportError:
+            raise InvalidProgramError("SciPy is not installed") from None
+        except Exception as error:
+            raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
+        self.transforms = worlds.transforms(text)
+        self.paths = list(self.engine.parameters)
+        self.compiled: dict[str, cr.compiler.Compiled] = {}
+        self.graphs: dict[str, tuple[Any, list[Any]]] = {}
+        self.exact: worlds.Exact | None = None
+
+    # --- a call ----------------------------------------------------------------------------------
+
+    def call(self, index: int, call: Call) -> None:
+        for path, x in call.changes:
+            self.engine.set(path, x)
+            self.library.set(path, x)
+        self.judge = _Judge(self, call)
+        where = f"call {index}, {call.function}"
+        if call.graph:
+            self._graph(where, call)
+            return
+        answer = self._answer(call)
+        batch = [np.array(x, dtype=float) for x in call.batch]
+        compiled = self.compiled.get(call.function)
+        if compiled is None:
+            compiled = self._tried(where, cr.compile, self.library.function(call.function))
+            self.compiled[call.function] = compiled
+            self._recorded(where, call, compiled, batch)
+        if call.source:
+            self._tried(where, lambda *b: compiled.record(*b).source, *batch)
+        questions = [self._results, self._gradient, self._backward, self._singly]
+        turn = index % len(questions)
+        for ask in questions[turn:] + questions[:turn]:
+            ask(where, call, compiled, batch, answer)
+
+    def _recorded(self, where: str, call: Call, compiled: Any, batch: Any) -> None:
+        """Record the function; InvalidProgramError if it does not run on Values either.
+
+        Python's own arithmetic on plain numbers in it may overflow.
+        """
+        try:
+            self._tried(where, compiled.record, *batch)
+        except DisagreementError as failed:
+            try:
+                self.library.function(call.function)(*_held(call.example(0), []))
+            except type(failed.__cause__) as error:
+                raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
+            raise
+
+    def _answer(self, call: Call) -> _Answer:
+        wrt = list(self.engine.parameters.values())
+        rows, gradients, result = [], [], None
+        try:
+            for n in range(call.size):
+                example = call.example(n)
+                if self.transforms:  # else a derivative at a plain number would be one, too
+                    example = _held(example, [])
+                result, numbers, gradient = worlds.answered(
+                    self.engine, call.function, example, wrt
+                )
+                rows.append(numbers)
+                gradients.append(gradient)
+        except Exception as error:
+            raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
+        if not rows[0]:
+            raise InvalidProgramError("no result")
+        one = len(rows[0]) == 1
+        return _Answer(
+            result,
+            np.array(rows, dtype=float),
+            np.array(gradients, dtype=float).reshape(call.size, len(wrt)) if one else None,
+        )
+
+    def _tried(self, where: str, function: Any, *args: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                return function(*args)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                if isinstance(error, cr.TraceError) and pieces.COMPARES in self.program.text:
+                    raise InvalidProgramError("it is refused, and the message says why") from error
+                failure = Failure(f"raises {type(error).__name__}", f"{where}: {told}")
+                raise DisagreementError(failure) from error
+
+    # --- the questions ---------------------------------------------------------------------------
+
+    def _results(self, where: str, call: Call, compiled: Any, batch: Any, answer: _Answer) -> None:
+        found = self._tried(f"{where}, results", compiled, *batch)
+        columns: list[Any] = []
+        _collect(answer.result, found, columns, where)
+        for column in columns:
+            if np.shape(column) != (call.size,):
+                raise DisagreementError(Failure("shape", where, (call.size,), np.shape(column)))
+        for k, column in enumerate(columns):
+            for n in range(call.size):
+                expected = answer.numbers[n, k]
+                self._same(
+                    f"{where}, example {n}, result {k}",
+                    expected,
+                    column[n],
+                    ("result", n, k),
+                    ask_exact=self.precise and n < FEW,
+                )
+
+    def _gradient(self, where: str, call: Call, compiled: Any, batch: Any, answer: _Answer) -> None:
+        if answer.gradients is None:
+            return
+        cost, gradient = self._tried(f"{where}, value_and_grad", compiled.value_and_grad, *batch)
+        self._same_gradient(f"{where}, value_and_grad", call, compiled, answer, cost, gradient)
+
+    def _same_gradient(
+        self,
+        where: str,
+        call: Call,
+        compiled: Any,
+        answer: _Answer,
+        cost: float,
+        gradient: Any,
+    ) -> None:
+        with np.errstate(all="ignore"):
+            self._same(f"{where}, mean", answer.numbers[:, 0].mean(), cost, ("result", None, 0))
+            expected = answer.gradients.mean(axis=0)
+        named = self._named(where, compiled, gradient)
+        for i, path in enumerate(self.paths):
+            self._same(
+                f"{where}, by {path}", expected[i], named.get(path, 0.0), ("gradient", None, i)
+            )
+
+    def _named(self, where: str, compiled: Any, gradient: Any) -> dict[str, float]:
+        """Return {path: entry}; DisagreementError if the parameters are not the program's."""
+        names = {id(leaf): path for path, leaf in self.library.parameters.items()}
+        strangers = [p for p in compiled.parameters if id(p) not in names]
+        if strangers:
+            raise DisagreementError(
+                Failure("parameters", f"{where}: a leaf that is not the program's", None, strangers)
+            )
+        if len(gradient) != len(compiled.parameters):
+            raise DisagreementError(
+                Failure("parameters", where, len(compiled.parameters), f"{len(gradient)} entries")
+            )
+        return {names[id(p)]: float(x) for p, x in zip(compiled.parameters, gradient, strict=True)}
+
+    def _backward(self, where: str, call: Call, compiled: Any, batch: Any, answer: _Answer) -> None:
+        if answer.gradients is None:
+            return
+        where = f"{where}, backward"
+        leaves_ = self.library.parameters
+        for leaf in leaves_.values():
+            leaf.grad = 0.0
+        cost = self._tried(where, compiled.backward, *batch)
+        first = {path: leaf.grad for path, leaf in leaves_.items()}
+        gradient = [p.grad for p in compiled.parameters]
+        self._same_gradient(where, call, compiled, answer, cost, gradient)
+        inside = {id(p) for p in compiled.parameters}
+        self._tried(where, compiled.backward, *batch)
+        for path, leaf in leaves_.items():
+            if id(leaf) not in inside and leaf.grad != 0.0:
+                raise DisagreementError(
+                    Failure("backward", f"{where} touched {path}", 0.0, leaf.grad)
+                )
+            twice = 2.0 * first[path]
+            if not _close(twice, leaf.grad):
+                self._same(f"{where} twice, by {path}", twice, leaf.grad, None)
+
+    def _singly(self, where: str, call: Call, compiled: Any, batch: Any, answer: _Answer) -> None:
+        if answer.gradients is None or (call.size == 1 and not self.precise):
+            return
+        for n in sorted({0, call.size - 1})[:FEW]:
+            one = [x[n : n + 1] for x in batch]
+            told = f"{where}, example {n} alone"
+            cost, gradient = self._tried(told, compiled.value_and_grad, *one)
+            self._same(f"{told}, mean", answer.numbers[n, 0], cost, ("result", n, 0))
+            named = self._named(told, compiled, gradient)
+            for i, path in enumerate(self.paths):
+                self._same(
+                    f"{told}, by {path}",
+                    answer.gradients[n, i],
+                    named.get(path, 0.0),
+                    ("gradient", n, i),
+                    ask_exact=self.precise and (i + n) % (1 + len(self.paths) // 3) == 0,
+                )
+
+    def _graph(self, where: str, call: Call) -> None:
+        """Compile the graph of an example, or write to the leaves of the one compiled before."""
+        example = call.example(0)
+        wrt = list(self.engine.parameters.values())
+        inputs: list[Any] = []
+        try:
+            held = _held(example, inputs)
+            _, numbers, gradient = worlds.answered(
+                self.engine, call.function, held, [*wrt, *inputs]
+            )
+        except Exception as error:
+            raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
+        if call.function not in self.graphs:
+            own: list[Any] = []
+            root = self._tried(where, self.library.function(call.function), *_held(example, own))
+            if not any(isinstance(x, cr.Value) for _, x in leaves(root)):
+                raise InvalidProgramError("no graph")
+            self.graphs[call.function] = (self._tried(where, cr.compile, root), own)
+        compiled, own = self.graphs[call.function]
+        for leaf, x in zip(own, (x for _, x in leaves(example)), strict=True):
+            leaf.data = x
+        found = [float(x) for _, x in leaves(self._tried(where, compiled))]
+        for k, (a, b) in enumerate(zip(numbers, found, strict=True)):
+            self._same(f"{where}, graph, result {k}", a, b, ("result", 0, k))
+        if gradient is None:
+            return
+        cost, entries = self._tried(f"{where}, graph", compiled.value_and_grad)
+        self._same(f"{where}, graph, value", numbers[0], cost, ("result", 0, 0))
+        position = {id(leaf): i for i, leaf in enumerate(self.library.parameters.values())}
+        position.update({id(leaf): len(wrt) + i for i, leaf in enumerate(own)})
+        by_position = {
+            position[id(p)]: float(x)
+            for p, x in zip(compiled.parameters, entries, strict=True)
+            if id(p) in position  # in a graph every leaf is a parameter
+        }
+        for i, expected in enumerate(gradient):
+            name = self.paths[i] if i < len(wrt) else f"input {i - len(wrt)}"
+            self._same(
+                f"{where}, graph, by {name}", expected, by_position.get(i, 0.0), ("gradient", 0, i)
+            )
+
+    # --- numbers ---------------------------------------------------------------------------------
+
+    def _same(
+        self, where: str, expected: float, found: float, key: Any, ask_exact: bool = False
+    ) -> None:
+        expected, found = float(expected), float(found)
+        self.outcome.compared += 1
+        if _close(expected, found):
+            if not (ask_exact and math.isfinite(expected)):
+                return
+            kind = "precise"
+        else:
+            kind = key[0] if key else "backward"
+            if not (math.isfinite(expected) and math.isfinite(found)):
+                if kind == "gradient" and not self.judge.finite and self._documented(expected):
+                    self.outcome.undecided += 1
+                    return
+                raise DisagreementError(Failure(f"{kind}, not finite", where, expected, found))
+            self.outcome.doubtful += 1
+        try:
+            right, may_differ = self._right(key, found)
+        except exact.RoundingError:
+            self.outcome.undecided += kind != "precise"
+            return
+        except (exact.ConventionError, exact.UnsupportedError):  # then the engine's number stands
+            if kind != "precise":
+                raise DisagreementError(Failure(kind, where, expected, found)) from None
+            return
+        if kind == "precise":
+            self.outcome.precise += 1
+        if not abs(found - right) <= may_differ:
+            told = f"{where} (may differ by {float(may_differ):.1e})"
+            raise DisagreementError(Failure(kind, told, right, found))
+
+    def _documented(self, expected: float) -> bool:
+        """Return whether docs/compiler.md says that this gradient may differ from the engine's.
+
+        Below what chooses, an adjoint of 0 wins over a partial that is not finite.
+        """
+        chooses = any(word in self.program.text for word in ("where(", "take(", "selects="))
+        return math.isnan(expected) and chooses
+
+    def _right(self, key: Any, found: float) -> tuple[Any, Any]:
+        """Return the right number, and by how much a float may differ from it."""
+        if key is None:
+            raise exact.ConventionError("twice the same")
+        right = self.judge.right(key)
+        if abs(found - right) <= CLOSE * abs(right):
+            return right, CLOSE * abs(right)
+        return right, self.judge.slack(key, right) + 4 * math.ulp(float(right)) + 1e-300
+
+
+def _close(expected: float, found: float) -> bool:
+    if math.isnan(expected) or math.isnan(found):
+        return math.isnan(expected) and math.isnan(found)
+    return expected == found or abs(expected - found) <= CLOSE * abs(expected)
+
+
+def _collect(pattern: Any, found: Any, columns: list[Any], where: str) -> None:
+    """Put the numbers of *found*, which is shaped like *pattern*, into *columns*."""
+    if isinstance(pattern, dict):
+        if not isinstance(found, dict) or list(found) != list(pattern):
+            raise DisagreementError(Failure("structure", where, pattern, found))
+        for key, part in pattern.items():
+            _collect(part, found[key], columns, where)
+    elif isinstance(pattern, (list, tuple)):
+        # Not the same class: each world makes its own named tuples.
+        if type(found).__name__ != type(pattern).__name__ or len(found) != len(pattern):
+            raise DisagreementError(Failure("structure", where, type(pattern), type(found)))
+        for part, other in zip(pattern, found, strict=True):
+            _collect(part, other, columns, where)
+    elif isinstance(pattern, np.ndarray) and pattern.ndim:
+        if not isinstance(found, np.ndarray) or found.shape[: pattern.ndim] != pattern.shape:
+            raise DisagreementError(
+                Failure("structure", where, pattern.shape, f"{type(found)} {found!r}")
+            )
+        for part, other in zip(pattern, found, strict=True):
+            _collect(part, other, columns, where)
+    else:
+        columns.append(found)
+
+
+def _held(structure: Any, inputs: list[Any]) -> Any:
+    if isinstance(structure, list):
+        return [_held(x, inputs) for x in structure]
+    inputs.append(cr.Value(structure))
+    return inputs[-1]
+
+
+# --- fifty digits --------------------------------------------------------------------------------
+
+
+class _Judge:
+    """What is right for the numbers of one call, and how far floats may be from it.
+
+    A key is what is asked for ("result" or "gradient"), of which example (None for the mean over
+    all), and the number of the result or of the parameter.
+    """
+
+    def __init__(self, run: _Run, call: Call):
+        self.run, self.call = run, call
+        self.data = {path: leaf.data for path, leaf in run.engine.parameters.items()}
+        self.known: dict[Any, Any] = {}
+        numbers = [*self.data.values(), *(x for _, x in leaves(list(call.batch)))]
+        self.finite = all(map(math.isfinite, numbers))
+
+    def right(self, key: Any) -> Any:
+        kind, n, k = key
+        examples = range(self.call.size) if n is None else [n]
+        return sum(self._asked(kind, i, k, None) for i in examples) / len(examples)
+
+    def slack(self, key: Any, right: Any) -> Any:
+        kind, n, k = key
+        examples = range(self.call.size) if n is None else [n]
+        spread = exact.mpf(0)
+        for i in examples:
+            one = self._asked(kind, i, k, None)
+            noisy = [self._asked(kind, i, k, seed) for seed in range(NOISY_RUNS)]
+            spread += MARGIN * max(abs(x - one) for x in noisy) + abs(one) * 4 * exact.UNIT
+        return spread / len(examples)
+
+    def _asked(self, kind: str, n: int, k: int, seed: int | None) -> Any:
+        key = kind, n, k, seed
+        if key not in self.known:
+            try:
+                found = self._computed(*key)
+            except exact.TieError:
+                # Is an input a constant?  To a transform it is a Value, with its share of a tie.
+                if self.run.transforms:
+                    raise exact.RoundingError("a tie with an input") from None
+                raise
+            if exact.mp.isnan(found):
+                raise exact.ConventionError("outside of a domain, or on its edge")
+            self.known[key] = found
+        return self.known[key]
+
+    def _computed(self, kind: str, n: int, k: int, seed: int | None) -> Any:
+        run, call, example = self.run, self.call, self.call.example(n)
+        if not all(map(math.isfinite, [*self.data.values(), *(x for _, x in leaves(example))])):
+            raise exact.ConventionError("a number that is not finite")
+        if run.exact is None:
+            run.exact = worlds.Exact(run.program.text)
+        with exact.rounding(seed):
+            run.exact.set(self.data)
+            if kind == "result":
+                return run.exact.results(call.function, example)[k]
+            if k < len(run.paths):
+                return run.exact.derivative(call.function, example, run.paths[k])
+            return run.exact.by_input(call.function, example, k - len(run.paths))

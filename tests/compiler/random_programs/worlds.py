@@ -1,0 +1,234 @@
+"""Where a program's text can be run: with the library, the engine alone, and in fifty digits."""
+
+from __future__ import annotations
+
+import ast
+import collections
+import functools
+import math
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+
+from . import fifty_digits as exact
+from .language import leaves
+
+
+class World:
+    """A text that was run, and the parameters it defined, by their names in the text."""
+
+    def __init__(self, text: str, names: dict[str, Any], leaf: type, code: Any = None):
+        self.names = dict(names, __builtins__=__builtins__)
+        given = set(self.names)
+        exec(code if code is not None else compiled_text(text), self.names)
+        found: dict[int, tuple[str, Any]] = {}
+        for name, value in self.names.items():
+            if name not in given:
+                for path, x in leaves(value, name):
+                    if type(x) is leaf:
+                        found.setdefault(id(x), (path, x))
+        self.parameters = dict(found.values())
+
+    def function(self, name: str) -> Any:
+        return self.names[name]
+
+    def set(self, path: str, data: float) -> None:
+        if path in self.parameters:  # a shrunk text may have fewer
+            self.parameters[path].data = data
+
+
+@functools.lru_cache(maxsize=8)
+def compiled_text(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # what a shrinker tries
+        return compile(text, "<program>", "exec")
+
+
+@functools.lru_cache(maxsize=8)
+def _guarded_text(text: str) -> Any:
+    tree = ast.fix_missing_locations(_Guard().visit(ast.parse(text)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        return compile(tree, "<program>", "exec")
+
+
+def _scipy() -> Any:
+    import scipy.special
+
+    return SimpleNamespace(special=scipy.special)
+
+
+def _names(text: str) -> dict[str, Any]:
+    names = {"cr": cr, "math": math, "np": np, "collections": collections}
+    if "scipy." in text:
+        names["scipy"] = _scipy()
+    return names
+
+
+def library(text: str) -> World:
+    """Return *text* as its author would run it: its functions are to be compiled."""
+    return World(text, _names(text), cr.Value)
+
+
+TRANSFORMS = ["grad", "value_and_grad", "jvp", "vjp", "hvp", "hessian", "jacobian"]
+
+
+def transforms(text: str) -> bool:
+    """Return whether a text differentiates something."""
+    return any(f"cr.{name}(" in text for name in [*TRANSFORMS, "gradients"])
+
+
+def engine(text: str) -> World:
+    """Return *text* for the uncompiled engine.
+
+    Python raises where plain numbers are divided by zero, and knows complex powers; here / and **
+    are the library's, on plain numbers too.
+    """
+    if transforms(text):  # the inputs will be Values
+        return World(text, dict(_names(text), cr=_CHECKED), cr.Value)
+    names = dict(_names(text), _divide=_divide, _power=_power)
+    code = _guarded_text(text) if "/" in text or "**" in text else None
+    return World(text, names, cr.Value, code)
+
+
+class PlainPointError(Exception):
+    """A derivative at a plain number is a plain number, whatever else the function refers to."""
+
+
+def _of_values(transform: Any, at: int) -> Any:
+    """Return a transform that only Values may be given as the point, its argument number *at*."""
+
+    def checked(*args: Any) -> Any:
+        if at == 0:
+            inner = transform(*args)
+            return lambda *point: inner(*_linked(point))
+        return transform(*args[:1], *_linked(args[1:]))
+
+    return checked
+
+
+def _linked(point: Any) -> Any:
+    if not any(isinstance(x, cr.Value) for _, x in leaves(point)):
+        raise PlainPointError
+    return point
+
+
+_CHECKED = SimpleNamespace(
+    **{name: getattr(cr, name) for name in cr.__all__},
+)
+for _name in TRANSFORMS:
+    _at = 1 if _name in ("jvp", "vjp", "hvp") else 0
+    setattr(_CHECKED, _name, _of_values(getattr(cr, _name), _at))
+
+
+_GUARDED = {ast.Div: "_divide", ast.Pow: "_power"}
+
+
+class _Guard(ast.NodeTransformer):
+    """Puts calls in the place of operators that raise on plain numbers."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        name = _GUARDED.get(type(node.op))
+        if name is None:
+            return node
+        return ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], [])
+
+
+def _divide(a: Any, b: Any) -> Any:
+    if isinstance(a, cr.Value) or isinstance(b, cr.Value):
+        return a / b
+    return (cr.Value(a) / b).data
+
+
+def _power(a: Any, b: Any) -> Any:
+    if isinstance(a, cr.Value) or isinstance(b, cr.Value):
+        return a**b
+    return (cr.Value(a) ** b).data
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def answered(world: World, function: str, example: list[Any], wrt: list[Any]) -> tuple[Any, ...]:
+    """Return the engine's result, its numbers, and its gradient by *wrt* if it is one number."""
+    result = world.function(function)(*_copied(example))
+    outputs = [x for _, x in leaves(result)]
+    numbers = [x.data if isinstance(x, cr.Value) else float(x) for x in outputs]
+    gradient = None
+    if len(outputs) == 1:
+        (output,) = outputs
+        linked = isinstance(output, cr.Value)
+        gradient = cr.gradients(output, wrt) if linked else [0.0] * len(wrt)
+    return result, numbers, gradient
+
+
+def _copied(structure: Any) -> Any:
+    return [_copied(x) for x in structure] if isinstance(structure, list) else structure
+
+
+class Exact:
+    """A text in fifty digits: the numbers of a result, and their derivatives."""
+
+    def __init__(self, text: str):
+        with exact.rounding(None):
+            names = {
+                "cr": exact,
+                "math": exact.math,
+                "np": _Nothing(),
+                "scipy": _Nothing(),
+                "collections": collections,
+                "abs": exact.absolute,
+            }
+            self.world = World(text, names, exact.Leaf)
+
+    def set(self, data: dict[str, float]) -> None:
+        for path, x in data.items():
+            if path in self.world.parameters:
+                self.world.parameters[path].number = exact.number(x)
+
+    def results(self, function: str, example: list[Any]) -> list[Any]:
+        return [exact.real(x).value for x in self._run(function, example)]
+
+    def derivative(self, function: str, example: list[Any], path: str) -> Any:
+        """Return the derivative of the one result by a parameter."""
+        leaf = self.world.parameters.get(path)
+        if leaf is None:
+            return exact.mpf(0)
+        level, before = exact.new_level(), leaf.number
+        leaf.number = exact.Dual(before, exact.number(1.0), level)
+        try:
+            (y,) = map(exact.number, self._run(function, example))
+        finally:
+            leaf.number = before
+        return exact.real(exact.tangent(y, level)).value
+
+    def by_input(self, function: str, example: list[Any], k: int) -> Any:
+        """Return the derivative of the one result by number *k* of the example."""
+        tangents = [1.0 if i == k else None for i in range(len(leaves(example)))]
+        _, found = exact.pushed(self.world.function(function), _wrapped(example), tangents)
+        return exact.real(leaves(found)[0][1]).value
+
+    def _run(self, function: str, example: list[Any]) -> list[Any]:
+        result = self.world.function(function)(*_wrapped(example))
+        return [x for _, x in leaves(result)]
+
+
+def _wrapped(structure: Any) -> Any:
+    if isinstance(structure, list):
+        return [_wrapped(x) for x in structure]
+    return exact.number(structure)
+
+
+class _Nothing:
+    """Stands for NumPy and SciPy, of which a text only hands on functions and makes arrays."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if args and isinstance(args[0], list) else self

@@ -1,0 +1,264 @@
+"""Programs that nobody wrote: compiled, and compared with the engine and with fifty digits."""
+
+import ast
+import math
+import os
+
+import pytest
+
+import chainrule as cr
+
+from .random_programs import fifty_digits, pieces, shrinking, verdict, worlds
+from .random_programs.__main__ import PRECISE
+from .random_programs.language import Call, Program
+
+PROGRAMS = int(os.environ.get("CHAINRULE_PROGRAMS", "2000"))
+PORTION = 50
+FIRST = int(os.environ.get("CHAINRULE_FIRST_PROGRAM", "0"))
+
+
+@pytest.mark.parametrize("start", range(FIRST, FIRST + PROGRAMS, PORTION))
+def test_random_programs_agree_with_the_engine(start):
+    for seed in range(start, min(start + PORTION, FIRST + PROGRAMS)):
+        program = pieces.program(seed)
+        try:
+            outcome = verdict.check(program, precise=seed % PRECISE == 0)
+        except verdict.InvalidProgramError:
+            continue
+        if outcome.failure is not None:
+            small = shrinking.shrunk(program, outcome.failure)
+            found = verdict.check(small).failure or outcome.failure
+            pytest.fail(f"program {seed}: {found}\n{small.script(found.of_gradient)}")
+
+
+def test_hardly_a_program_is_not_run_and_hardly_a_number_undecided():
+    outcomes, refused = [], 0
+    for seed in range(200):
+        program = pieces.program(seed)
+        try:
+            outcomes.append(verdict.check(program, precise=seed % 4 == 0))
+        except verdict.InvalidProgramError:
+            refused += "scipy." not in program.text  # which need not be installed
+    assert refused <= 4
+    assert sum(o.compared for o in outcomes) > 50 * len(outcomes)
+    assert sum(o.undecided for o in outcomes) <= 1e-3 * sum(o.compared for o in outcomes)
+    assert sum(o.precise for o in outcomes) > 200
+
+
+def test_a_program_is_made_from_its_seed_alone():
+    for seed in range(20):
+        assert pieces.program(seed) == pieces.program(seed)
+    assert len({pieces.program(seed).text for seed in range(50)}) == 50
+
+
+# --- programs that failed once, as small as they could be made ------------------------------------
+
+LARGER = (
+    "cr.primitive('rows', lambda a, b: a if a > b else b, (1.0, 1.0), "
+    "selects=lambda a, b: int(a <= b))"
+)
+PRODUCT = (
+    "cr.primitive('scale', lambda *xs: math.prod(xs), variadic=lambda xs, y, linked: "
+    "[math.prod([x for j, x in enumerate(xs) if j != i]) for i in linked])"
+)
+FAILED = {  # the text, the batch, the results per example, the gradient of their mean
+    "a leaf made inside": (
+        "w = [cr.Value(2.0)]\ndef f(x): return cr.Value(1.0) * w[0] * x",
+        [3.0, 5.0], [6.0, 10.0], [4.0],
+    ),
+    "where in gradients": (
+        "def f(x):\n    y = cr.where(cr.less(0.5, x), x, 1.0)\n"
+        "    return cr.gradients(y, [x], create_graph=True)[0]",
+        [1.0, 0.5], [1.0, 0.0], [],
+    ),
+    "a logarithm in gradients": (
+        "def f(x):\n    n = -x\n    y = cr.where(cr.less(1.0, n), cr.log(n), 1.0)\n"
+        "    return cr.gradients(y, [n], create_graph=True)[0]",
+        [-1.5, 1.0], [1.0 / 1.5, 0.0], [],
+    ),
+    "where in value_and_grad": (
+        "def f(x): return cr.value_and_grad(\n"
+        "    lambda t: cr.where(cr.less_equal(t, 1.0), 1.0, t))(x)[1]",
+        [1.0, 2.0], [0.0, 1.0], [],
+    ),
+    "take in vjp": (
+        "w = [cr.Value(3.0)]\ndef f(i): return cr.vjp(\n"
+        "    lambda s: cr.take([1.0, s], i), w[0])[1](1.0)[0]",
+        [1.0, 0.0], [1.0, 0.0], [0.0],
+    ),
+    "one that selects": (
+        f"w = [cr.Value(1.0)]\nop = {LARGER}\ndef f(x): return op(cr.sum([1.0, w[0]]), 1.0)",
+        [1.0], [2.0], [1.0],
+    ),
+    "two of one name": (
+        "op = cr.primitive('stack', lambda x: x * x, (lambda x, y: 2.0 * x,))\n"
+        "cr.primitive('stack', lambda a, b: a - b, (1.0, -1.0))\n"
+        "w = [cr.Value(3.0)]\ndef f(x): return op(w[0] * x)",
+        [1.0, 2.0], [9.0, 36.0], [15.0],
+    ),
+    "called root": (
+        "op = cr.primitive('root', lambda x: -0.5 * x, (-0.5,))\n"
+        "w = [cr.Value(1.0)]\ndef f(x): return op(-w[0]) * x",
+        [1.0, 3.0], [0.5, 1.5], [1.0],
+    ),
+    "a product of its own": (
+        f"w = [cr.Value(2.0), cr.Value(5.0)]\nop = {PRODUCT}\n"
+        "def f(M): return op(w[0], sum(w[1:])) * M[0][1]",
+        [[[1.0, 2.0], [3.0, 4.0]]], [20.0], [10.0, 4.0],
+    ),
+    "an array form for a constant": (
+        "op = cr.primitive('pick', lambda a, b: a * b + a, "
+        "(lambda a, b, y: b + 1.0, lambda a, b, y: a))\n"
+        "w = [cr.Value(1.0)]\ndef f(u): return op(1.0, u[1]) * w[0]",
+        [[1.0, 2.0]], [3.0], [3.0],
+    ),
+    "two tables": (
+        "A = [[cr.Value(1.0), cr.Value(2.0)], [cr.Value(3.0), cr.Value(4.0)]]\n"
+        "B = [[cr.Value(5.0), cr.Value(6.0)], [cr.Value(7.0), cr.Value(8.0)]]\n"
+        "def f(i): return cr.sum([p * q for p, q in zip(cr.take(A, i[0]), cr.take(B, i[1]))])",
+        [[0.0, 1.0], [1.0, 1.0]], [23.0, 53.0], [3.5, 4.0, 3.5, 4.0, 0.0, 0.0, 2.0, 3.0],
+    ),
+    "an infinite constant": (
+        "w = [cr.Value(0.5)]\ndef f(x): return cr.where(0.0, cr.log(0.0) * cr.tanh(w[0]), x)",
+        [1.0, 2.0], [1.0, 2.0], [0.0],
+    ),
+    "a derivative of sigmoid": (
+        "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
+        [1.0, 2.0], [0.25, 0.25], [0.0],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_programs_that_failed_once(name):
+    text, batch, results, gradient = FAILED[name]
+    calls = tuple(Call("f", (given,)) for given in (batch, batch[:1], batch))
+    assert verdict.check(Program(text + "\n", calls), precise=True).failure is None
+    world = worlds.library(text)
+    compiled = cr.compile(world.function("f"))
+    for _ in range(3):
+        assert compiled(batch).tolist() == pytest.approx(results, rel=1e-15)
+        slopes = dict(
+            zip(map(id, compiled.parameters), compiled.value_and_grad(batch)[1], strict=True)
+        )
+        found = [slopes.get(id(leaf), 0.0) for leaf in world.parameters.values()]
+        assert found == pytest.approx(gradient, rel=1e-15)
+
+
+# --- what is written of ------------------------------------------------------------------------
+
+
+NAMED = [
+    "cr.grad(", "cr.jvp(", "cr.vjp(", "cr.hessian(", "cr.hvp(", "cr.jacobian(", "cr.gradients(",
+    "cr.value_and_grad(", "cr.where(", "cr.less(", "cr.less_equal(", "cr.equal(", "cr.take(",
+    "cr.primitive(", "selects=", "array=", "frompyfunc", "scipy.special", "cr.softmax(",
+    "cr.logsumexp(", "cr.maximum(", "cr.Value(0.0) +", "namedtuple", "np.array(", "for k in",
+]  # fmt: skip
+
+
+def test_programs_have_every_piece():
+    programs = [pieces.program(seed) for seed in range(1000)]
+    texts = [program.text for program in programs]
+    assert [piece for piece in NAMED if sum(piece in text for text in texts) < 10] == []
+    sizes = {call.size for program in programs for call in program.calls}
+    assert {1, 2, 3, 4, 5, 6, 7, 8} < sizes
+    assert max(sizes) == 70
+
+
+# --- the tester is tested ------------------------------------------------------------------------
+
+CUBE = "w = [cr.Value(2.0)]\ncube = cr.primitive('cube', lambda x: x * x * x, (lambda x, y: {},))\n"
+CALL = Call("f", ([1.0, -1.5, 0.5],))
+
+
+def checked(text, *calls, precise=False):
+    return verdict.check(Program(text, calls or (CALL,)), precise)
+
+
+def test_a_wrong_partial_is_seen_by_fifty_digits():
+    right, wrong = "3.0 * x * x", "3.000001 * x * x"
+    function = "def f(x): return cube(w[0] * x)\n"
+    assert checked(CUBE.format(right) + function, precise=True).failure is None
+    failure = checked(CUBE.format(wrong) + function, precise=True).failure
+    assert failure.kind == "precise"
+
+
+def test_what_cancels_is_decided_by_fifty_digits_and_not_by_a_tolerance():
+    text = "w = [cr.Value(0.1)]\ndef f(x): return (w[0] * x + 1e9) - w[0] * x - 1e9 + {} * w[0]\n"
+    assert checked(text.format("1e-3")).failure is None
+    assert checked(text.format("1e-3"), precise=True).failure is None
+
+
+@pytest.mark.parametrize("wrong", ["value", "gradient", "sticky"])
+def test_wrong_numbers_are_seen(monkeypatch, wrong):
+    compile_ = cr.compile
+
+    class Wrong:
+        def __init__(self, function):
+            self.right, self.calls = compile_(function), 0
+
+        def __getattr__(self, name):
+            return getattr(self.right, name)
+
+        def __call__(self, *batch):
+            return self.right(*batch) * (1.0 + 1e-10 * (wrong == "value"))
+
+        def value_and_grad(self, *batch):
+            self.calls += 1
+            cost, gradient = self.right.value_and_grad(*batch)
+            if wrong == "gradient":
+                gradient = gradient * (1.0 + 1e-10)
+            return cost, gradient * (self.calls if wrong == "sticky" else 1)
+
+    monkeypatch.setattr(cr, "compile", Wrong)
+    text = "w = [cr.Value(0.5)]\ndef f(x): return cr.tanh(w[0] * x)\n"
+    failure = checked(text, CALL, CALL, CALL).failure
+    assert failure.kind == {"value": "result"}.get(wrong, "gradient")
+
+
+def test_a_failure_is_made_small(monkeypatch):
+    tanh = fifty_digits.tanh
+    monkeypatch.setattr(fifty_digits, "tanh", lambda x: tanh(x) * (1 + 1e-9))
+    text = (
+        "w = [cr.Value(0.3), cr.Value(0.7)]\n"
+        "def f(x, u):\n"
+        "    a = cr.sin(x) + w[1] * u[0]\n"
+        "    h = [cr.sigmoid(a + r) for r in w]\n"
+        "    return cr.sum([h[0], cr.tanh(a * w[0]), h[1] / (1.0 + cr.square(u[1]))])\n"
+    )
+    calls = [Call("f", ([0.3, 1.0], [[0.1, 0.2], [0.3, 0.4]])), Call("f", ([0.3], [[1.5, 0.2]]))]
+    program = Program(text, tuple(calls))
+    failure = verdict.check(program, precise=True).failure
+    small = shrinking.shrunk(program, failure, precise=True)
+    assert "tanh" in small.text
+    assert len(list(ast.walk(ast.parse(small.text)))) < 40
+    assert [call.size for call in small.calls] == [1]
+    exec(compile(small.script(), "script", "exec"), {})
+
+
+# --- derivatives in fifty digits -----------------------------------------------------------------
+
+
+def test_towers_are_right_where_the_answer_is_known():
+    with fifty_digits.rounding(None):
+        d = fifty_digits
+        third = d.grad(d.grad(d.grad(d.exp)))(1.0)
+        assert float(d.real(third).value) == pytest.approx(2.718281828459045, rel=1e-15)
+        confused = d.grad(lambda x: x * d.grad(lambda y: x + y)(x))(1.0)
+        assert float(d.real(confused).value) == 1.0
+        matrix = d.hessian(lambda v: v[0] ** 2 * v[1])([3.0, 4.0])
+        assert [[float(d.real(x).value) for x in row] for row in matrix] == [[8.0, 6.0], [6.0, 0.0]]
+        x = d.number(0.5)
+        y = d.sin(x) * x
+        (slope,) = d.gradients(y, [x])
+        assert float(d.real(slope).value) == pytest.approx(
+            math.sin(0.5) + 0.5 * math.cos(0.5), rel=1e-15
+        )
+
+
+def test_a_tie_is_a_convention_and_a_rounded_tie_is_nobodys():
+    with fifty_digits.rounding(None), pytest.raises(fifty_digits.TieError):
+        fifty_digits.maximum(fifty_digits.number(0.0), 0.0)
+    third = 1.0 / fifty_digits.number(3.0)
+    with fifty_digits.rounding(None), pytest.raises(fifty_digits.RoundingError):
+        fifty_digits.maximum(third + third, 2.0 / fifty_digits.number(3.0))
