@@ -47,6 +47,9 @@ where the operation left its domain. It is the same in reverse, forward and high
 | `tanh`, `sigmoid`, `softplus`, `logsigmoid` in the tails | full relative accuracy |
 | `logaddexp(-inf, -inf)`, `hypot(0, 0)` | (0, 0) |
 | `atan2(0, 0)` | nan |
+| `logistic_loss` at an infinite logit | 0 or inf; sigma(z) - y. A weight of 0 wins over infinity |
+| `cross_entropy` at infinite logits | as the softmax: several +inf share 1; all -inf: nan |
+| `hinge_loss` where y s is 1 | 0; 0 |
 | `where` | only the chosen branch is linked: no nan leaks from the other |
 
 ## With NumPy

@@ -467,6 +467,28 @@ class Pullback:
             term = primitives.multiply(adjoint, shares)
         self._give(x.number, term, operation.batched)
 
+    def _cross_entropy(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        builder = self.builder
+        z, y = (builder.symbol(int(n)) for n in operation.args)
+        slopes = builder.emit("softmax_minus", (z, y), z.shape, z.batched)
+        partials: list[tuple[Symbol, Any]] = [(z, slopes)]
+        if self.active[y.number]:
+            s = builder.emit("surprisals", (z,), z.shape, z.batched)
+            unlikely = primitives.multiply(primitives.equal(y, 0.0), primitives.equal(s, math.inf))
+            partials.append((y, primitives.where(unlikely, 0.0, s)))
+        for x, partial in partials:
+            if number in self.shaded:
+                term = primitives.damped(partial, adjoint)
+            else:
+                term = primitives.multiply(adjoint, partial)
+            self._give(x.number, term, operation.batched)
+
+    def _softmax_rest(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        self._shade(number, operation)
+        p, y = (self.builder.symbol(int(n)) for n in operation.args)
+        self._give(p.number, primitives.multiply(adjoint, -y), operation.batched)
+
     def _softmax(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
         builder = self.builder

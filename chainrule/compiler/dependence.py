@@ -89,5 +89,7 @@ _RULES: dict[str, Any] = {
     "minimum": _stretches,
     "logsumexp": _stretches,
     "softmax": _stretches,
+    "cross_entropy": lambda program, operation, z, y: (z | y).any(axis=-1, keepdims=True),
+    "softmax_rest": lambda program, operation, p, y: p.any(axis=-1, keepdims=True),
     "store": _write,
 }

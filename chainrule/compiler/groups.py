@@ -33,6 +33,13 @@ UNIT, PARAMETER, CONSTANT, INPUT = -1, 0, 1, 2
 SEGMENTED = (primitives.maximum, primitives.minimum, primitives.logsumexp_of)
 """Operations on any number of operands that have a form for a whole axis."""
 
+OVER_CLASSES = (
+    primitives.cross_entropy,
+    primitives.soft_cross_entropy,
+    primitives.softmax_rest,
+)
+"""Operations on a class or on the share of every class, and then the logits."""
+
 # A constant operand of these may differ between members; for other operations alike means equal.
 _OPEN = {
     primitives.multiply,
@@ -47,8 +54,14 @@ _OPEN = {
     primitives.atan2,
     primitives.logaddexp,
     primitives.damped,
+    primitives.sigmoid_minus,
+    primitives.logistic_loss,
+    primitives.squared_error,
+    primitives.half_squared_error,
+    primitives.hinge_loss,
+    *OVER_CLASSES,
 }
-_WHOLE = (primitives.softmax_entry, primitives.take_entry)  # never mixed with other operations
+_WHOLE = (primitives.softmax_entry, primitives.take_entry, *OVER_CLASSES)  # never mixed
 _FEW = 4  # a group is split up if it has at most so many sizes of products, or numbers of terms
 _MANY = 32  # kinds of terms, each of which needs its own array operations
 SMALL = 8  # fewer alike nodes than this are not worth their own array operation

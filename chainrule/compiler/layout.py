@@ -22,6 +22,7 @@ import numpy as np
 from ..engine import primitives
 from .groups import (
     INPUT,
+    OVER_CLASSES,
     PARAMETER,
     SMALL,
     Group,
@@ -345,6 +346,9 @@ class _Placer:
         if part.row is primitives.take_entry:
             self._take(part)
             return
+        if part.row in OVER_CLASSES:
+            self._over_classes(part)
+            return
         order = self._order(part.operands)
         operands, shape = self.fetch_together([ids[order] for ids in part.operands])
         assert part.row is not None
@@ -354,6 +358,31 @@ class _Placer:
             if argument[:1] == "z" and part.row in _ACTIVATIONS:
                 name = "a" + argument[1:]
         self.keep(part.members[order], self.builder.apply(part.row, *operands), shape, name)
+
+    def _over_classes(self, part: Group) -> None:
+        """Compute losses over the logits of every member, which become the last axis."""
+        builder, row, columns = self.builder, part.row, part.operands
+        classes = len(columns) // 2 if row is primitives.soft_cross_entropy else len(columns) - 1
+        logits = np.stack(columns[-classes:], axis=1)
+        order = self._order([logits[:, 0]])
+        rows = len(order)
+        shape: Shape = (classes,) if rows == 1 else (rows, classes)
+        z = self._symbol(self.fetch(logits[order].reshape(shape)), shape)
+        if row is primitives.soft_cross_entropy:
+            shares = np.stack(columns[:classes], axis=1)
+            y = self._symbol(self.fetch(shares[order].reshape(shape)), shape)
+        else:
+            which = self.fetch(columns[0][order].reshape(*shape[:-1], 1))
+            y = builder.one_hot(which, shape)
+        batched = z.batched or y.batched
+        z = builder.broadcast(z, shape, batched)
+        made = (*shape[:-1], 1)
+        if row is primitives.softmax_rest:
+            p = builder.emit("softmax", (z,), shape, batched)
+            value = builder.emit("softmax_rest", (p, y), made, batched)
+        else:
+            value = builder.emit("cross_entropy", (z, y), made, batched)
+        self.keep(part.members[order], builder.reshape(value, (rows,)), (rows,))
 
     def _take(self, part: Group) -> None:
         """Compute entries of tables: rows of a matrix if every index uses the same columns."""

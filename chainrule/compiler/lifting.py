@@ -257,7 +257,8 @@ def _arrays(
     if len(tape.outputs) == 1:
         _add_gradient(layout, bool(members))
     parameters = tuple(tape.leaves[n] for n in layout.parameters)
-    arrays = ArrayProgram(program, numpy_source.write(program), parameters)
+    source, text = (numpy_source.write(program, to_run) for to_run in (False, True))
+    arrays = ArrayProgram(program, source, parameters, text)
     return arrays, explanation.stats(tape, program), explanation.passes(tape, grouping, layout)
 
 

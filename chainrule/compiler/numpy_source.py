@@ -31,6 +31,7 @@ _SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
 # expression in the arguments or as a function that is printed.  A test compares each with the row.
 EXPRESSIONS = {
     "relu": "np.maximum({0}, 0.0)",
+    "hinge_loss": "np.maximum(1.0 - {1} * {0}, 0.0)",
 }
 FUNCTIONS = {
     "sigmoid_pair": """
@@ -136,6 +137,10 @@ def softmax_pullback(p, g, starts=None, owner=None, out=None):
     others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
     return np.multiply(p, g * rest - others, out=gp)
 """,
+    "one_hot": """
+def one_hot(which, count):
+    return (which == np.arange(count)).astype(float)
+""",
     "view": """
 def view(x, offset, shape, strides, batched):
     items = x.reshape(len(x), math.prod(x.shape[1:])) if batched else x.reshape(-1)
@@ -186,6 +191,10 @@ EXPRESSIONS |= {name: inlined(_OF_ARRAYS[name]) for name in _INLINE}
 FUNCTIONS = {
     name: printed(function) for name, function in _OF_ARRAYS.items() if name not in EXPRESSIONS
 } | FUNCTIONS
+FUNCTIONS |= {
+    function.__name__: printed(function)
+    for function in (arrays.surprisals, arrays.cross_entropy, arrays.softmax_minus)
+}
 _NEEDS = {
     "power": ("root",),
     "silu": ("damped", "sigmoid"),
@@ -196,6 +205,13 @@ _NEEDS = {
     "logsumexp": ("segments",),
     "logsumexp_slopes": ("segments", "softmax"),
     "softmax_pullback": ("segments",),
+    "cross_entropy": ("surprisals",),
+}
+# What is read and what is run differ where the formula of the notes loses digits that the engine
+# keeps: the function of the same name has them all.
+READ = {
+    primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", _SUM),
+    primitives.sigmoid_minus: ("sigmoid({0}) - {1}", _SUM),
 }
 
 
@@ -204,7 +220,7 @@ _SPELLED = {
     row
     for name in (*EXPRESSIONS, *FUNCTIONS)
     if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
-}
+} - {primitives.cross_entropy}  # whose function is of a whole axis
 _INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
 _FOLDED = {
     primitives.maximum: "maximum",
@@ -251,8 +267,9 @@ def free_names(names: Sequence[str]) -> list[str]:
 class Emitter:
     """Writes one function: the operations that its results need, in order."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, to_run: bool = False):
         self.program = program
+        self.to_run = to_run
         self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
         self.constants: dict[int, str] = {}
@@ -488,6 +505,15 @@ class Emitter:
         if row is primitives.where:
             condition = self._condition(args[0])
             return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
+        if row in READ and not self.to_run:
+            text, binding = READ[row]
+            if "sigmoid(" in text:
+                self.helper("sigmoid")
+            z, y = (self.operand(x, _PRODUCT + 1)[0] for x in args)
+            return text.format(z, y), binding
+        if row is primitives.half_squared_error:
+            a, y = (self.operand(x, _SUM + i)[0] for i, x in enumerate(args))
+            return f"0.5 * np.square({a} - {y})", _PRODUCT
         if row in _SPELLED:
             form = EXPRESSIONS.get(row.name)
             if form is not None:
@@ -658,7 +684,24 @@ class Emitter:
         return f"{operation.kind}({', '.join(args)})", _ATOM
 
     _spread = _pick
+
+    def _one_hot(self, operation: Operation) -> tuple[str, int]:
+        self.helper("one_hot")
+        return f"one_hot({self._args(operation)[0]}, {operation.shape[-1]})", _ATOM
+
+    def _softmax_minus(self, operation: Operation) -> tuple[str, int]:
+        if self.to_run:
+            return self._segmented(operation)
+        self.helper("softmax")
+        z, y = operation.args
+        return f"softmax({self.operand(z)[0]}) - {self.operand(y, _PRODUCT)[0]}", _SUM
+
     _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
+    _cross_entropy = _surprisals = _segmented
+
+    def _softmax_rest(self, operation: Operation) -> tuple[str, int]:
+        p, y = (self.operand(x, _PRODUCT)[0] for x in operation.args)
+        return f"({p} * (1.0 - {y})).sum(axis=-1, keepdims=True)", _ATOM
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
@@ -781,9 +824,12 @@ def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
     return f"{index}.transpose({', '.join(map(str, swapped))})"
 
 
-def write(program: Program) -> str:
-    """Return *program* as a NumPy module: ``forward`` and, if it has one, ``gradient``."""
-    emitter = Emitter(program)
+def write(program: Program, to_run: bool = False) -> str:
+    """Return *program* as a NumPy module: ``forward`` and, if it has one, ``gradient``.
+
+    It is written to be read, or *to_run* with every digit that the engine has.
+    """
+    emitter = Emitter(program, to_run)
     functions = [emitter.function("forward", program.outputs, lambda x: f"return {x[0]}")]
     if program.cost is not None:
         emitter.restart()

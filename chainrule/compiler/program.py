@@ -51,6 +51,14 @@ KINDS = {
     "softmax": "exponentials over their sum, likewise, in the shape of the argument",
     "logsumexp_slopes": "the softmax, but 0 where the logsumexp is -inf",
     "softmax_pullback": "the adjoint of the logits, from the softmax and its adjoint",
+    "one_hot": "1 at the place that the argument says, 0 at the others, along the last axis",
+    "softmax_rest": "1 minus the entry of the softmax in the first argument where the second has a "
+    "1, as the sum of the others",
+    "surprisals": "minus the logarithms of the softmax along the last axis",
+    "cross_entropy": "of the logits in the first argument, along the last axis, with the shares "
+    "in the second",
+    "softmax_minus": "the softmax of the first argument minus the second, to full relative "
+    "accuracy: the adjoint of the logits above",
     "count": "the number of examples, times the argument",
     "new": "an array filled with the number *detail*, or with nothing yet",
     "store": "write the second argument into the view *detail* of the first",
@@ -308,6 +316,16 @@ class Builder:
         batched = any(arg.batched for arg in symbols)
         return self.emit("apply", args, shape, batched, self.number(row))
 
+    def one_hot(self, which: Operand, shape: Shape) -> Symbol:
+        """Return an array of *shape* with a 1 in every last axis, at the place *which* says."""
+        if isinstance(which, Symbol) and which.operation.kind != "constant":
+            return self.emit("one_hot", (which,), shape, which.batched)
+        known: Any = which
+        if isinstance(which, Symbol):
+            known = self.program.constants[which.operation.detail]
+        ones = np.broadcast_to(known == np.arange(shape[-1]), shape).astype(float)
+        return self.emit("constant", (), shape, False, self.array(ones))
+
     # --- moving ------------------------------------------------------------------------------
 
     def reshape(self, x: Operand, shape: Shape) -> Operand:
@@ -517,6 +535,8 @@ def _simpler(row: Primitive, args: Sequence[Any]) -> Any:
             return builder.emit("one_minus", (known, x), x.shape, x.batched)
     elif row is primitives.add_up:
         return functools.reduce(primitives.add, args)
+    elif row is primitives.squared_error:  # in steps, so that the difference is taken once
+        return primitives.square(primitives.subtract(*args))
     return None
 
 

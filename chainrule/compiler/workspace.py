@@ -97,6 +97,8 @@ class ArrayProgram:
     program: Program
     source: str
     parameters: tuple[Value, ...]
+    text: str
+    """What is run: the source, or a text of the same steps that keeps more digits."""
     _runner: Runner | None = field(default=None, repr=False)
 
     def forward(self, batch: Sequence[Array], size: int) -> Array:
@@ -152,7 +154,7 @@ class ArrayProgram:
     def _running(self) -> Iterator[Workspace]:
         """Yield a workspace for runs with the present data of the parameters."""
         if self._runner is None:
-            self._runner = Runner(self.program, self.source)
+            self._runner = Runner(self.program, self.text)
         workspace = self._runner.workspace(self.parameters)
         try:
             yield workspace

@@ -9,7 +9,8 @@ sums over the outputs, as in the course notes; the mean over m examples is the c
 softmax, which is what a "linear" output layer gives.  They stay exact, value and gradient, where
 the probability has long rounded to 0 or 1.
 
-Outputs may be numbers as well, and then the loss is a float.
+Each output's loss is one node of the graph, ``cross_entropy`` one for all of them; their formulas
+are rows of the engine's table.  Outputs may be numbers as well, and then the loss is a float.
 
 Targets are plain numbers, tested at once.  In a function that is compiled they may be its inputs,
 or computed from them: the same formula is recorded, and the targets of every batch that the
@@ -28,19 +29,8 @@ from typing import Any, SupportsFloat, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import modes
+from ..engine import modes, table
 from ..engine.backend import Value
-from ..engine.primitives import (
-    as_float,
-    damped,
-    dot_product,
-    equal,
-    logsigmoid,
-    logsumexp_of,
-    maximum,
-    relu,
-    softplus,
-)
 from ..engine.reductions import sum as sum_of
 from . import arguments
 from .module import Module
@@ -110,7 +100,8 @@ def squared_error(outputs: Any, targets: Any) -> Any:
     The derivative carries the factor 2; :func:`half_squared_error` does without it.  Different
     numbers of outputs and targets, and targets that are not finite, raise ValueError.
     """
-    return _squared(outputs, targets, "squared_error")
+    rule = _Rule("squared_error", _finite, "a finite number")
+    return _summed(table.squared_error, _pairs(outputs, targets, rule))
 
 
 @overload
@@ -127,7 +118,8 @@ def half_squared_error(outputs: Any, targets: Any) -> Any:
 
     Errors are those of :func:`squared_error`.
     """
-    return 0.5 * _squared(outputs, targets, "half_squared_error")
+    rule = _Rule("half_squared_error", _finite, "a finite number")
+    return _summed(table.half_squared_error, _pairs(outputs, targets, rule))
 
 
 @overload
@@ -151,15 +143,8 @@ def logistic(logits: Any, targets: Any) -> Any:
 
     It applies the sigmoid itself: the output layer of the network must not.
     """
-    # log h = logsigmoid(z) and log(1 - h) = -softplus(z): neither is a difference, so both keep
-    # their digits in the tail where they are tiny.
     rule = _Rule("logistic", _between_0_and_1, "a number between 0 and 1")
-    terms = []
-    for z, y in _pairs(logits, targets, rule):
-        for sign, weight, log in ((-1, y, logsigmoid), (1, 1.0 - y, softplus)):
-            if _counts(weight):
-                terms.append((sign, weight, log(z)))
-    return _added(terms)
+    return _summed(table.logistic_loss, _pairs(logits, targets, rule))
 
 
 @overload
@@ -190,21 +175,9 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             "cross_entropy of one logit: the softmax of one is always 1; use logistic, which takes "
             "one logit for two classes"
         )
-    total, y = _probabilities(target, len(logits))
-    # With d_k = z_k - z_top the loss is sum(y) * log(sum_k exp d_k) - sum_k y_k d_k, in which no
-    # term is negative: nothing cancels, however sure the network is.  Which logit is subtracted
-    # does not matter to the loss, so the choice has no derivative.  A graph that is recorded for
-    # other data too cannot choose, and takes the maximum as a node.
-    if modes.current().tracing:
-        top, highest = None, maximum(*logits)
-    else:
-        top = max(range(len(logits)), key=lambda k: _data(logits[k]))
-        highest = logits[top]
-    differences = [0.0 if k == top else z - highest for k, z in enumerate(logits)]
-    linked = [k for k in range(len(logits)) if k != top and _counts(y[k])]
-    return _added(
-        [(1, total, logsumexp_of(*differences)), *((-1, y[k], differences[k]) for k in linked)]
-    )
+    if not hasattr(target, "__iter__") or getattr(target, "ndim", 1) == 0:  # a 0-d array has one
+        return table.cross_entropy(_class_index(target, len(logits)), *logits)
+    return table.soft_cross_entropy(*_probabilities(target, len(logits)), *logits)
 
 
 @overload
@@ -222,7 +195,7 @@ def hinge(scores: Any, targets: Any) -> Any:
     Where a margin y s is exactly 1 the derivative is 0, as relu's is at 0.
     """
     rule = _Rule("hinge", _minus_1_or_1, "-1 or 1")
-    return sum_of(relu(dot_product(-y, s, 1.0)) for s, y in _pairs(scores, targets, rule))
+    return _summed(table.hinge_loss, _pairs(scores, targets, rule))
 
 
 def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
@@ -248,34 +221,13 @@ def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
         values = list(weights)
     if not values or strength == 0.0:
         return 0.0
-    return strength / (2 * examples) * dot_product(*values, *values, 0.0)
+    return strength / (2 * examples) * table.dot_product(*values, *values, 0.0)
 
 
-def _squared(outputs: Any, targets: Any, name: str) -> Any:
-    rule = _Rule(name, _finite, "a finite number")
-    residuals = [a - y for a, y in _pairs(outputs, targets, rule)]
-    return dot_product(*residuals, *residuals, 0.0)
-
-
-def _added(terms: list[tuple[int, Any, Any]]) -> Any:
-    """Return the sum of sign times weight times term."""
-    if any(isinstance(weight, Value) for _, weight, _ in terms):  # and may turn out to be 0
-        products = [
-            (sign, damped(x, weight) if isinstance(weight, Value) else weight * x)
-            for sign, weight, x in terms
-        ]
-        return sum_of(x if sign > 0 else -x for sign, x in products)
-    weights = [sign * weight for sign, weight, _ in terms]
-    return dot_product(*weights, *(x for *_, x in terms), 0.0)
-
-
-def _counts(weight: Any) -> bool:
-    """Return whether *weight* takes part in a sum: 0 does not, even where the term is infinite."""
-    return isinstance(weight, Value) or weight != 0.0
-
-
-def _data(x: Any) -> float:
-    return x.data if isinstance(x, Value) else as_float(x, "loss")
+def _summed(row: table.Primitive, pairs: Sequence[tuple[Any, Any]]) -> Any:
+    """Return the sum over the outputs of the loss *row*; of a single output, that loss itself."""
+    losses = [row(output, target) for output, target in pairs]
+    return losses[0] if len(losses) == 1 else sum_of(losses)
 
 
 def _listed(given: Any, name: str, what: str) -> list[Any]:
@@ -309,7 +261,7 @@ def _numbers(given: Any, rule: _Rule) -> list[Any]:
                 )
             numbers.append(y)
         else:
-            numbers.append(as_float(y, f"{name}: target {k}"))
+            numbers.append(table.as_float(y, f"{name}: target {k}"))
             if not rule.holds(numbers[k]):
                 raise rule.error(numbers)
     if any(isinstance(y, Value) for y in numbers):
@@ -361,24 +313,25 @@ class _Distribution:
         )
 
 
-def _probabilities(target: Any, count: int) -> tuple[Any, list[Any]]:
-    """Return the probability of every class, after their sum."""
-    if not hasattr(target, "__iter__") or getattr(target, "ndim", 1) == 0:
-        index = _ClassIndex(count)
-        if isinstance(target, Value) and modes.current().tracing:
-            modes.demand(index, [target])
-            return 1.0, [equal(target, float(k)) for k in range(count)]
-        t = arguments.count("cross_entropy: target, a class index,", target, least=None)
-        if not index.holds(t):
-            raise index.error([t])
-        return 1.0, [float(k == t) for k in range(count)]
+def _class_index(target: Any, count: int) -> Any:
+    index = _ClassIndex(count)
+    if isinstance(target, Value) and modes.current().tracing:
+        modes.demand(index, [target])
+        return target
+    t = arguments.count("cross_entropy: target, a class index,", target, least=None)
+    if not index.holds(t):
+        raise index.error([t])
+    return float(t)
+
+
+def _probabilities(target: Any, count: int) -> list[Any]:
+    """Return the probability of every class."""
     y = _numbers(target, _Rule("cross_entropy", _finite, "a finite number"))
     if len(y) != count:
         raise ValueError(f"cross_entropy: {count} logits and {len(y)} probabilities")
     distribution = _Distribution()
     if any(isinstance(t, Value) for t in y):
         modes.demand(distribution, y)
-        return sum_of(y), y
-    if not distribution.holds(y):
+    elif not distribution.holds(y):
         raise distribution.error(y)
-    return math.fsum(y), y
+    return y

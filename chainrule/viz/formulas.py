@@ -235,6 +235,8 @@ def _arguments(row: Primitive) -> list[Symbol]:
     """Return names for the arguments: those that the row's own partials give them."""
     if row is table.dot_product:
         names = ["w1", "w2", "x1", "x2", "b"]
+    elif row is table.soft_cross_entropy:
+        names = ["y0", "y1", "z0", "z1"]
     elif row.arity is None:
         names = ["x0", "x1"]
     else:
@@ -248,7 +250,7 @@ def _arguments(row: Primitive) -> list[Symbol]:
 
 
 def _with_constants(row: Primitive, args: Sequence[Symbol]) -> tuple[Expression, ...]:
-    return (0.0, *args) if row is table.softmax_entry else tuple(args)
+    return (0.0, *args) if row in table.OF_A_CLASS else tuple(args)
 
 
 def _partials(row: Primitive, args: Sequence[Symbol]) -> list[Expression]:

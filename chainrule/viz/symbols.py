@@ -79,7 +79,7 @@ def partials(row: Primitive, args: Sequence[Symbol]) -> list[Expression]:
     True
     """
     arguments: list[Expression] = list(args)
-    if row is table.softmax_entry:
+    if row in table.OF_A_CLASS:
         arguments.insert(0, 0.0)  # the index of the entry, which is not a variable
     linked = [i for i, x in enumerate(arguments) if isinstance(x, Symbol)]
     output = Symbol(row=row, args=tuple(arguments))

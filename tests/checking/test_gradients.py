@@ -49,13 +49,16 @@ def unanswered(function, *point, **options):
 
 def points(row):
     """Draw the arguments of *row* from its domain."""
-    if row.name in ("softmax", "take"):
+    if row.name in TAKES_A_CLASS:
         logits = st.lists(st.floats(-20, 20), min_size=1, max_size=4)
         return logits.flatmap(
             lambda xs: st.tuples(st.integers(0, len(xs) - 1).map(float), *map(st.just, xs))
         )
     if row.name == "dot":
         return st.integers(1, 3).flatmap(lambda n: st.tuples(*[st.floats(-3, 3)] * (2 * n + 1)))
+    if row.name == "soft_cross_entropy":
+        y, z = st.floats(0, 1), st.floats(-20, 20)
+        return st.integers(1, 3).flatmap(lambda n: st.tuples(*[y] * n, *[z] * n))
     if row.arity is None:
         return st.lists(st.floats(-30, 30), min_size=1, max_size=4).map(tuple)
     # At subnormal points 1/x, a factor of second derivatives, is beyond the largest float.
@@ -75,7 +78,7 @@ def test_a_slope_that_is_clear_only_at_the_scale_of_the_arguments_is_found():
 def test_no_row_of_the_table_raises_a_false_alarm(name, data):
     row = TABLE[name]
     args = data.draw(points(row))
-    fixed = args[:1] if name in ("softmax", "take") else ()
+    fixed = args[:1] if name in TAKES_A_CLASS else ()
     try:
         assert check_gradients(lambda *xs: row(*fixed, *xs), *args[len(fixed) :], order=2)
     except NotCheckable:
@@ -84,7 +87,8 @@ def test_no_row_of_the_table_raises_a_false_alarm(name, data):
 
 
 JUMPS = {"step", "sign", "equal", "less", "less_equal", "where"}
-KINKS = {"abs", "relu", "leaky_relu", "maximum", "minimum", "hypot", "damped"}
+KINKS = {"abs", "relu", "leaky_relu", "maximum", "minimum", "hypot", "damped", "hinge_loss"}
+TAKES_A_CLASS = {"softmax", "softmax_rest", "take", "cross_entropy"}
 
 UNARY = [cr.tanh, cr.sin, cr.cos, cr.sigmoid, cr.softplus, cr.gelu, cr.silu, cr.square, cr.expm1]
 BINARY = [lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, cr.logaddexp]

@@ -196,8 +196,9 @@ def random_graph(seed, size, leaves, inputs=()):
         row = rng.choice(rows)
         if row.arity is None:
             count = rng.randrange(1, 6)
-            args = [operand() for _ in range(2 * count + 1 if row.name == "dot" else count)]
-            if row.name == "softmax":
+            more = {"dot": count + 1, "soft_cross_entropy": count}.get(row.name, 0)
+            args = [operand() for _ in range(count + more)]
+            if row.name in ("softmax", "softmax_rest", "cross_entropy"):
                 args.insert(0, float(rng.randrange(count)))
         elif row.name == "where":
             condition = rng.choice([cr.less, cr.less_equal, cr.equal])(operand(), operand())

@@ -103,6 +103,7 @@ def test_an_edge_between_inputs_and_parameters(edge):
 # --- every row of the table, in the function's face ----------------------------------------------
 
 POINTS = [0.0, -0.0, 1.0, -1.0, 0.5, 800.0, -800.0, 20.0, 1e300, 5e-324, inf, -inf, nan]
+SHARES = [(0.0, 1.0, 0.0), (0.2, 0.3, 0.5), (0.5, 0.0, 0.5)]
 PAIRS = [*POINTS[:6], -2.0, 3.0, inf, -inf, nan]
 
 
@@ -113,8 +114,11 @@ def points_of(row):
     if row.arity == 2:
         return list(itertools.product(PAIRS, repeat=2))
     rng = random.Random(row.name)
-    count = row.arity or 5
-    return [tuple(rng.choice(POINTS) for _ in range(count)) for _ in range(80)]
+    count = row.arity or (6 if row.name == "soft_cross_entropy" else 5)
+    points = [tuple(rng.choice(POINTS) for _ in range(count)) for _ in range(80)]
+    if row.name == "soft_cross_entropy":  # a probability of every class, and then the logits
+        return [(*shares, *p[3:]) for p, shares in zip(points, itertools.cycle(SHARES))]
+    return points
 
 
 def faces(row):
@@ -130,7 +134,7 @@ def applied(row, shifts):
 
     def function(*x):
         args = [a if s is None else a + s for a, s in zip(x, shifts, strict=True)]
-        if row in (primitives.softmax_entry, primitives.take_entry):
+        if row.name in ("softmax", "take", "softmax_rest", "cross_entropy"):
             args.insert(0, 1.0)
         return row(*args)
 

@@ -236,3 +236,174 @@ def test_an_accuracy_is_refused_and_where_is_named():
 
     with pytest.raises(cr.TraceError, match=r"cr\.where"):
         cr.compile(accuracy)([[1.0, 2.0]], [1])
+
+
+# --- what is read --------------------------------------------------------------------------------
+
+BACKWARD = """\
+    delta2 = (delta3 @ Theta2[:, 1:]) * (a2[:, 1:] * one_minus_a2)
+    D1 = delta2.T @ a1 / m
+    D2 = delta3.T @ a2 / m
+"""
+READS = {  # the loss, its target, and how delta3 and the cost are written
+    "logistic": (
+        losses.logistic,
+        [1.0, 0.0, 1.0],
+        "    delta3 = sigmoid(z3) - Y\n",
+        "    return (np.logaddexp(0.0, z3) - z3 * Y).sum() / m, [D1, D2]\n",
+    ),
+    "cross-entropy": (
+        losses.cross_entropy,
+        [0.0, 0.0, 1.0],
+        "    delta3 = softmax(z3) - Y\n",
+        "    return cross_entropy(z3, Y).sum(axis=0) / m, [D1, D2]\n",
+    ),
+    "cross-entropy of a class": (
+        losses.cross_entropy,
+        2,
+        "    v1 = one_hot(Y, 3)\n    delta3 = softmax(z3) - v1\n",
+        "    return cross_entropy(z3, v1).sum(axis=0) / m, [D1, D2]\n",
+    ),
+    "half squared error": (
+        losses.half_squared_error,
+        [0.5, 0.0, 1.0],
+        "    a3, one_minus_a3 = sigmoid_pair(z3)\n    delta3 = (a3 - Y) * (a3 * one_minus_a3)\n",
+        "    return (0.5 * np.square(a3 - Y)).sum() / m, [D1, D2]\n",
+    ),
+    "squared error": (
+        losses.squared_error,
+        [0.5, 0.0, 1.0],
+        "    a3, one_minus_a3 = sigmoid_pair(z3)\n"
+        "    v1 = a3 - Y\n"
+        "    delta3 = 2.0 * v1 * (a3 * one_minus_a3)\n",
+        "    return np.square(v1).sum() / m, [D1, D2]\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_the_printed_program_is_the_algorithm_of_the_notes(name):
+    loss, target, delta, cost = READS[name]
+    output = "sigmoid" if "squared" in name else "linear"
+    model = nn.MLP(4, [5, 3], activation="sigmoid", output_activation=output, seed=0)
+
+    def example_cost(X, Y):
+        return loss(model(X), Y)
+
+    source = cr.compile(example_cost).record(np.ones((2, 4)), np.array([target] * 2)).source
+    assert source[source.index("def gradient") :].startswith(
+        "def gradient(Theta1, Theta2, X, Y):\n"
+        "    m = len(X)\n"
+        "    a1 = np.ones((m, 5))\n"
+        "    a1[:, 1:] = X\n"
+        "    z2 = a1 @ Theta1.T\n"
+        "    a2 = np.ones((m, 6))\n"
+        "    a2[:, 1:], one_minus_a2 = sigmoid_pair(z2)\n"
+        "    z3 = a2 @ Theta2.T\n"
+        f"{delta}{BACKWARD}{cost}"
+    )
+
+
+@pytest.mark.parametrize("name", READS)
+def test_the_printed_program_gives_what_is_run(name):
+    loss, target, _, _ = READS[name]
+    output = "sigmoid" if "squared" in name else "linear"
+    model = nn.MLP(4, [5, 3], activation="sigmoid", output_activation=output, seed=0)
+    X, Y = np.random.default_rng(0).normal(size=(7, 4)), np.array([target] * 7)
+    compiled = cr.compile(lambda X, Y: loss(model(X), Y)).record(X, Y)
+    namespace = {}
+    exec(compiled.source, namespace)
+    cost, gradients = namespace["gradient"](*model.thetas, X, Y.reshape(7, -1))
+    model.zero_grad()
+    assert np.ravel(cost)[0] == pytest.approx(compiled.backward(X, Y), rel=1e-13)
+    for printed, run in zip(gradients, model.theta_grads, strict=True):
+        np.testing.assert_allclose(printed, run, rtol=1e-12)
+
+
+# --- what is run keeps the edges -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "value", "slopes"),
+    [
+        ([inf, 0.0, -inf], 0, 0.0, [0.0, 0.0, 0.0]),
+        ([inf, 0.0, 1.0], 1, inf, [1.0, -1.0, 0.0]),
+        ([inf, inf, 1.0], 1, math.log(2.0), [0.5, -0.5, 0.0]),
+        ([inf, 3.0, 1.0], [1.0, 0.0, 0.0], 0.0, [0.0, 0.0, 0.0]),
+        ([inf, 3.0, 1.0], [0.5, 0.5, 0.0], inf, [0.5, -0.5, 0.0]),
+        ([-inf, 3.0, 3.0], [0.0, 0.5, 0.5], math.log(2.0), [0.0, 0.0, 0.0]),
+        ([-inf, -inf, -inf], 0, nan, [nan, nan, nan]),
+        ([nan, 0.0, 0.0], 1, nan, [nan, nan, nan]),
+    ],
+)
+def test_infinite_logits_have_the_value_that_is_right(logits, target, value, slopes):
+    shifts = [cr.Value(-0.0) for _ in logits]
+
+    def cost(z, y):
+        return losses.cross_entropy([a + s for a, s in zip(z, shifts, strict=True)], y)
+
+    eager = cost(logits, target)
+    eager.backward()
+    assert [eager.data, *(s.grad for s in shifts)] == pytest.approx([value, *slopes], nan_ok=True)
+    compiled = cr.compile(cost)
+    for _ in range(3):
+        # Beside an example without infinities, whose gradient is known.
+        found = compiled([[0.0, 0.0, 0.0], logits], [target] * 2)
+        assert found == pytest.approx([math.log(3.0), value], nan_ok=True)
+        got, gradient = compiled.value_and_grad([logits], [target])
+        at = dict(zip(compiled.parameters, gradient, strict=True))
+        assert [got, *(at[s] for s in shifts)] == pytest.approx([value, *slopes], nan_ok=True)
+
+
+def test_targets_may_depend_on_parameters():
+    teacher, student = nn.MLP(2, [3], seed=0), nn.MLP(2, [3], seed=1)
+    teacher.layers[0].theta = [[0.3, 1.0, -1.0], [0.0, 0.5, 2.0], [-0.4, -1.0, 0.1]]
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    by_rows = cr.compile(lambda x: losses.cross_entropy(student(x), cr.softmax(teacher(x))))
+    by_hand = cr.compile(
+        lambda x: (
+            -cr.sum(
+                [
+                    p * (z - cr.logsumexp(student(x)))
+                    for p, z in zip(cr.softmax(teacher(x)), student(x), strict=True)
+                ]
+            )
+        )
+    )
+    expected = dict(zip(by_hand.record(X).parameters, by_hand.value_and_grad(X)[1], strict=True))
+    value, gradient = by_rows.value_and_grad(X)
+    assert value == pytest.approx(by_hand.value_and_grad(X)[0], rel=1e-13)
+    assert gradient == pytest.approx([expected[p] for p in by_rows.parameters], rel=1e-11)
+    assert set(by_rows.parameters) == {*teacher.parameters(), *student.parameters()}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_derivatives_of_a_loss_inside_a_compiled_function(name):
+    loss, targets = TARGETS[name]
+    w = [cr.Value(0.3), cr.Value(-0.2), cr.Value(0.5)]
+
+    def slope(x, y):
+        slopes = cr.grad(lambda z: loss(z, y))([a * b for a, b in zip(w, x, strict=True)])
+        return cr.sum(cr.square(g) for g in slopes)
+
+    rng = np.random.default_rng(3)
+    X, Y = rng.normal(size=(4, 3)), targets(rng, 4)
+    compiled = cr.compile(slope).record(X, Y)
+    for _ in range(3):
+        expected, slopes = by_engine(slope, compiled.parameters, X, Y)
+        np.testing.assert_allclose(compiled(X, Y), expected, rtol=1e-12)
+        np.testing.assert_allclose(compiled.value_and_grad(X, Y)[1], slopes, rtol=1e-11, atol=1e-14)
+
+
+def test_a_class_for_every_position():
+    """As in a language model: one loss for each of several rows of logits."""
+    model = nn.MLP(2, [4], seed=0)
+
+    def cost(xs, ys):
+        return cr.mean([losses.cross_entropy(model(x), y) for x, y in zip(xs, ys, strict=True)])
+
+    rng = np.random.default_rng(0)
+    compiled = assert_agrees(cost, rng.normal(size=(3, 5, 2)), rng.integers(0, 4, size=(3, 5)))
+    assert compiled.stats["gradient gathers"] == 0
+    fixed = assert_agrees(lambda xs: cost(xs, [0, 3, 1, 1, 2]), rng.normal(size=(3, 5, 2)))
+    assert fixed.stats["gradient gathers"] == 0

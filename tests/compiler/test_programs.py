@@ -289,11 +289,15 @@ def edge_cases(row):
             for case in ((cr.Value(a), cr.Value(b)), (cr.Value(a), b), (a, cr.Value(b)))
         ]
     rng = random.Random(row.name)
-    count = row.arity or 3
+    count = row.arity or (4 if row.name == "soft_cross_entropy" else 3)
     cases = [tuple(cr.Value(rng.choice(POINTS)) for _ in range(count)) for _ in range(150)]
-    if row is primitives.softmax_entry:
-        return [(1.0, *case) for case in cases]
-    if row is primitives.take_entry:
+    if row.name == "soft_cross_entropy":  # a probability of every class, and then the logits
+        shares = itertools.cycle([(0.0, 1.0), (0.3, 0.7), (1.0, 0.0)])
+        return [
+            (cr.Value(y), cr.Value(rest), *case[2:])
+            for (y, rest), case in zip(shares, cases, strict=False)
+        ]
+    if row.name in ("softmax", "softmax_rest", "take", "cross_entropy"):
         return [(1.0, *case) for case in cases]
     return cases
 
@@ -606,7 +610,7 @@ def test_the_source_runs_by_itself_with_numpy_alone(tmp_path):
 def test_the_emitted_forms_of_the_primitives_are_those_of_the_table():
     grid = np.array([x for x in POINTS if abs(x) < 1e200])
     for name in [*EXPRESSIONS, *FUNCTIONS]:
-        if name not in TABLE or name in ("softmax", "logsumexp"):  # these are of a whole axis
+        if name not in TABLE or name in ("softmax", "logsumexp", "cross_entropy"):  # of an axis
             continue
         row = TABLE[name]
         args = [cr.Value(0.5) for _ in range(row.arity or 2)]

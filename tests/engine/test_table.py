@@ -155,6 +155,43 @@ def spread_slack(*xs):
     return 1.0 + max(xs) - min(xs)
 
 
+def is_share(z, y):
+    return 0 <= y <= 1
+
+
+def logistic_slack(z, y):
+    # a - y is a difference of (1 - y) a and y (1 - a), each of them exact
+    with mpmath.workdps(400):
+        a = 1 / (1 + mpmath.exp(-mpf(z)))
+        return 1.0 + float(min(((1 - y) * a + y * (1 - a)) / max(abs(a - y), mpf(SMALLEST)), 1e300))
+
+
+def difference_slack(a, y):
+    return 1.0 if a == y else float((abs(mpf(a)) + abs(mpf(y))) / abs(mpf(a) - mpf(y)))
+
+
+def soft_slack(*args):
+    # as in the softmax; and p - y is a difference
+    n = len(args) // 2
+    ys, zs = args[:n], args[n:]
+    with mpmath.workdps(60):
+        powers = [mpmath.exp(mpf(z)) for z in zs]
+        worst = max(
+            (sum(ys) * p / sum(powers) + y) / max(abs(sum(ys) * p / sum(powers) - y), mpf(SMALLEST))
+            for p, y in zip(powers, ys, strict=True)
+        )
+    return spread_slack(*zs) * float(min(worst, 1e300))
+
+
+def cross_entropy(k, *zs):
+    return logsumexp(*(z - zs[k] for z in zs))
+
+
+def soft_cross_entropy(*args):
+    n = len(args) // 2
+    return total([y * cross_entropy(k, *args[n:]) for k, y in enumerate(args[:n])])
+
+
 def power_case(p, **kw):
     return Case(
         "**", lambda x: exact.power(x, Jet({0: mpf(p)})), call=lambda row, x: row(x, p),
@@ -258,10 +295,36 @@ CASES = [
          [(0.0, 0.0, 0.0), (40.0, 0.0, 1.0)],
          call=lambda row, *xs: row(1.0, *xs), domain=((-20.0, 20.0),) * 3, random_points=40,
          extremes=(1e-300, 1e-8, 700.0), slack=spread_slack),
+    Case("softmax_rest", lambda *xs: 1 - exact.exp(xs[1] - logsumexp(*xs)),
+         [(0.0, 0.0, 0.0), (40.0, 0.0, 1.0), (0.0, 40.0, 1.0)],
+         call=lambda row, *xs: row(1.0, *xs), domain=((-20.0, 20.0),) * 3, random_points=40,
+         extremes=(1e-300, 1e-8, 700.0), slack=spread_slack),
     Case("logsumexp", logsumexp, [(0.0, 0.0, 0.0), (40.0, 0.0, 1.0)], domain=((-20.0, 20.0),) * 3,
          random_points=40, extremes=(1e-300, 1e-8, 700.0)),
     Case("logaddexp", logsumexp, [(0.0, 0.0), (40.0, 0.0), (-700.0, 1.0)],
          domain=((-20.0, 20.0),) * 2, extremes=(1e-300, 1e-8, 700.0)),
+    Case("sigmoid_minus", lambda z, y: sigmoid(z) - y,
+         [(0.0, 0.0), (40.0, 1.0), (-40.0, 0.0), (700.0, 1.0), (37.0, 0.0)],
+         valid=is_share, slack=logistic_slack, extremes=(1e-300, 1e-8, 700.0)),
+    Case("logistic_loss", lambda z, y: softplus(z) - y * z,
+         [(0.0, 0.0), (40.0, 1.0), (-40.0, 0.0), (700.0, 1.0), (37.0, 0.0)],
+         valid=is_share, slack=logistic_slack, extremes=(1e-300, 1e-8, 700.0)),
+    Case("squared_error", lambda a, y: (a - y) * (a - y), PLANE, slack=difference_slack,
+         extremes=EXTREMES[1:-2]),
+    Case("half_squared_error", lambda a, y: (a - y) * (a - y) * mpf(0.5), PLANE,
+         slack=difference_slack, extremes=EXTREMES[1:-2]),
+    Case("hinge_loss", lambda s, y: 1 - y * s if 1 - y.real * s.real > 0 else 0 * s, PLANE[1:],
+         valid=lambda s, y: abs(1 - mpf(y) * mpf(s)) > 1e-3,
+         slack=lambda s, y: float((1 + abs(mpf(y) * mpf(s))) / abs(1 - mpf(y) * mpf(s)))),
+    Case("cross_entropy", lambda *zs: cross_entropy(1, *zs),
+         [(0.0, 0.0, 0.0), (40.0, 0.0, 1.0), (0.0, 40.0, 1.0)],
+         call=lambda row, *zs: row(1.0, *zs), domain=((-20.0, 20.0),) * 3, random_points=40,
+         extremes=(1e-300, 1e-8, 700.0), slack=spread_slack),
+    Case("soft_cross_entropy", soft_cross_entropy,
+         [(0.2, 0.3, 0.5, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 40.0, 0.0, 1.0)],
+         domain=((0.0, 1.0),) * 3 + ((-20.0, 20.0),) * 3, random_points=20, order=2,
+         extremes=(1e-300, 1e-8, 700.0), valid=lambda *args: min(args[:3]) >= 0,
+         slack=soft_slack),
 ]  # fmt: skip
 
 

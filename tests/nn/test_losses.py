@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule import nn
+from chainrule import nn, viz
 from chainrule.nn import losses
 
 DIGITS = 2000  # e^-2000 beside 1
@@ -237,17 +237,139 @@ def nodes_above(node, leaves):
     ("loss", "targets", "most"),
     [
         (losses.squared_error, [0.0] * 10, 11),
-        (losses.half_squared_error, [0.0] * 10, 12),
+        (losses.half_squared_error, [0.0] * 10, 11),
         (losses.logistic, [0, 1] * 5, 11),
-        (losses.cross_entropy, 3, 11),
-        (losses.cross_entropy, [0.1] * 10, 11),
-        (losses.hinge, [1, -1] * 5, 21),
+        (losses.cross_entropy, 3, 1),
+        (losses.cross_entropy, [0.1] * 10, 1),
+        (losses.hinge, [1, -1] * 5, 11),
     ],
 )
 def test_a_loss_is_few_nodes(loss, targets, most):
     leaves = [cr.Value(0.1 * k) for k in range(10)]
     assert nodes_above(loss(leaves, targets), set(leaves)) <= most
     assert nodes_above(losses.l2(leaves, 1.0, 1), set(leaves)) == 2
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "target", "drawn"),
+    [
+        (losses.squared_error, 1, 0.5, "squared_error(·, 0.5)"),
+        (losses.half_squared_error, 1, 0.5, "half_squared_error(·, 0.5)"),
+        (losses.logistic, 1, 1, "logistic_loss(·, 1)"),
+        (losses.hinge, 1, -1, "hinge_loss(·, -1)"),
+        (losses.cross_entropy, 3, 2, "cross_entropy(2, ·, ·, ·)"),
+        (losses.cross_entropy, 2, [0.5, 0.5], "soft_cross_entropy(0.5, 0.5, ·, ·)"),
+    ],
+)
+def test_a_loss_is_one_box_in_a_drawing(loss, outputs, target, drawn):
+    leaves = [cr.Value(0.1 * k, f"z{k}") for k in range(outputs)]
+    node = loss(leaves, target)
+    node.backward()
+    boxes = [box for box in viz.draw(node).diagram.nodes if not box.is_leaf]
+    assert [box.op for box in boxes] == [drawn]
+    assert node.parents == tuple(leaves)
+    assert node.partials == tuple(leaf.grad for leaf in leaves)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "target", "formula"),
+    [
+        (losses.logistic, 1, 1, r"-\ln\sigma\left(z_{0}\right)"),
+        (losses.logistic, 1, 0, r"-\ln\left(1 - \sigma\left(z_{0}\right)\right)"),
+        (
+            losses.logistic,
+            1,
+            0.25,
+            r"-\left(0.25 \, \ln\sigma\left(z_{0}\right) + \left(1 - 0.25\right) "
+            r"\ln\left(1 - \sigma\left(z_{0}\right)\right)\right)",
+        ),
+        (losses.squared_error, 1, 0.5, r"\left(z_{0} - 0.5\right)^{2}"),
+        (losses.half_squared_error, 1, 0.5, r"\frac{1}{2} \left(z_{0} - 0.5\right)^{2}"),
+        (losses.hinge, 1, -1, r"\max\left(0, 1 - \left(-1\right) \, z_{0}\right)"),
+        (losses.cross_entropy, 2, 1, r"-\ln\operatorname{softmax}_{1}\left(z_{0}, z_{1}\right)"),
+        (
+            losses.cross_entropy,
+            2,
+            [0.25, 0.75],
+            r"\ln\left(e^{z_{0}} + e^{z_{1}}\right) - \left(0.25 \, z_{0} + 0.75 \, z_{1}\right)",
+        ),
+    ],
+)
+def test_a_loss_as_a_formula(loss, outputs, target, formula):
+    leaves = [cr.Value(0.1 * k, f"z{k}") for k in range(outputs)]
+    assert viz.latex(loss(leaves, target)) == formula
+
+
+# ---------------------------------------------------------------- infinite outputs, and PyTorch
+
+inf, nan = math.inf, math.nan
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "target", "value", "slopes"),
+    [
+        (losses.logistic, [inf], 1, 0.0, [0.0]),
+        (losses.logistic, [-inf], 0, 0.0, [0.0]),
+        (losses.logistic, [inf], 0, inf, [1.0]),
+        (losses.logistic, [-inf], 1, inf, [-1.0]),
+        (losses.logistic, [inf], 0.25, inf, [0.75]),
+        (losses.logistic, [nan], 1, nan, [nan]),
+        (losses.hinge, [inf], 1, 0.0, [0.0]),
+        (losses.hinge, [inf], -1, inf, [1.0]),
+        (losses.hinge, [nan], 1, nan, [nan]),
+        (losses.squared_error, [-inf], 1, inf, [-inf]),
+        (losses.half_squared_error, [1e200], 0, inf, [1e200]),
+        (losses.cross_entropy, [inf, 0.0, -inf], 0, 0.0, [0.0, 0.0, 0.0]),
+        (losses.cross_entropy, [inf, 0.0, 1.0], 1, inf, [1.0, -1.0, 0.0]),
+        (losses.cross_entropy, [inf, inf, 1.0], 0, math.log(2.0), [-0.5, 0.5, 0.0]),
+        (losses.cross_entropy, [inf, 0.0], [1.0, 0.0], 0.0, [0.0, 0.0]),
+        (losses.cross_entropy, [-inf, 0.0], [0.0, 1.0], 0.0, [0.0, 0.0]),
+        (losses.cross_entropy, [-inf, 0.0], [0.5, 0.5], inf, [-0.5, 0.5]),
+        (losses.cross_entropy, [-inf, -inf], 0, nan, [nan, nan]),
+        (losses.cross_entropy, [nan, 0.0], 1, nan, [nan, nan]),
+    ],
+)
+def test_outputs_that_are_not_finite(loss, outputs, target, value, slopes):
+    found = value_and_gradient(loss, outputs, target)
+    assert [found[0], *found[1]] == pytest.approx([value, *slopes], nan_ok=True)
+
+
+def test_the_losses_and_their_first_and_second_derivatives_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        z = rng.normal(size=4) * 5.0
+        index, labels, real = int(rng.integers(4)), rng.integers(0, 2, 4), rng.normal(size=4)
+        shares = rng.dirichlet(np.ones(4))
+        given = {
+            losses.logistic: (labels, labels, functional.binary_cross_entropy_with_logits, "sum"),
+            losses.squared_error: (real, real, functional.mse_loss, "sum"),
+            losses.hinge: (
+                2 * labels - 1,
+                2 * labels - 1,
+                lambda s, y, reduction: torch.relu(1 - y * s).sum(),
+                "sum",
+            ),
+            "index": (index, index, functional.cross_entropy, "sum"),
+            "shares": (shares, shares, functional.cross_entropy, "sum"),
+        }
+        for loss, (ours, theirs, function, reduction) in given.items():
+            loss = losses.cross_entropy if isinstance(loss, str) else loss
+
+            def reference(x, theirs=theirs, function=function, reduction=reduction):
+                y = torch.tensor(theirs) if np.ndim(theirs) == 0 else torch.tensor(theirs).double()
+                return function(x, y, reduction=reduction)
+
+            x = torch.tensor(z, requires_grad=True)
+            cost = reference(x)
+            (slopes,) = torch.autograd.grad(cost, x)
+            curvature = torch.autograd.functional.hessian(reference, torch.tensor(z))
+            found = value_and_gradient(loss, z.tolist(), ours)
+            assert found[0] == pytest.approx(cost.item(), rel=1e-12)
+            np.testing.assert_allclose(found[1], slopes.numpy(), rtol=1e-10, atol=1e-14)
+            hessian = cr.hessian(lambda v, loss=loss, ours=ours: loss(v, ours))(z.tolist())
+            np.testing.assert_allclose(hessian, curvature.numpy(), rtol=1e-9, atol=1e-13)
 
 
 # ---------------------------------------------------------------- what may be given

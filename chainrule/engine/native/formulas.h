@@ -52,6 +52,11 @@ static double k_normal_pdf(double);
 static double k_normal_cdf(double);
 static double k_gelu(double);
 static double k_logaddexp(double, double);
+static double k_sigmoid_minus(double, double);
+static double k_logistic_loss(double, double);
+static double k_squared_error(double, double);
+static double k_half_squared_error(double, double);
+static double k_hinge_loss(double, double);
 
 static double k_equal(double a, double b) { return a == b ? 1.0 : 0.0; }
 static double k_less(double a, double b) { return a < b ? 1.0 : 0.0; }
@@ -347,4 +352,57 @@ static double
 k_logaddexp_1(double a, double b, double y)
 {
     return k_equal(y, -Py_HUGE_VAL) != 0.0 ? 0.0 : k_softmax((const double[]){1.0, a, b}, 3, NULL);
+}
+
+static double
+k_sigmoid_minus(double a, double b)
+{
+    return ((1.0 - b) * k_sigmoid(a)) - (b * k_sigmoid(-a));
+}
+
+static double
+k_sigmoid_minus_0(double a, double b, double y)
+{
+    (void)b, (void)y;
+    return k_sigmoid(a) * k_sigmoid(-a);
+}
+
+static double
+k_sigmoid_minus_1(double a, double b, double y)
+{
+    (void)a, (void)b, (void)y;
+    return -1.0;
+}
+
+static double
+k_logistic_loss(double a, double b)
+{
+    if (a >= 0.0) {
+        return signed_log1p(exp(-fabs(a))) + k_damped(a, 1.0 - b);
+    }
+    return signed_log1p(exp(-fabs(a))) + k_damped(-a, b);
+}
+
+static double
+k_logistic_loss_0(double a, double b, double y)
+{
+    (void)y;
+    return k_sigmoid_minus(a, b);
+}
+
+static double k_logistic_loss_1(double a, double b, double y) { (void)b, (void)y; return -a; }
+static double k_squared_error(double a, double b) { double t0 = a - b; return t0 * t0; }
+static double k_squared_error_0(double a, double b, double y) { (void)y; return 2.0 * (a - b); }
+static double k_squared_error_1(double a, double b, double y) { (void)y; return 2.0 * (b - a); }
+static double k_half_squared_error(double a, double b) { return 0.5 * k_squared_error(a, b); }
+static double k_half_squared_error_0(double a, double b, double y) { (void)y; return a - b; }
+static double k_half_squared_error_1(double a, double b, double y) { (void)y; return b - a; }
+static double k_hinge_loss(double a, double b) { return k_relu(1.0 - (b * a)); }
+static double k_hinge_loss_0(double a, double b, double y) { (void)a; return -(b * k_step(y)); }
+
+static double
+k_hinge_loss_1(double a, double b, double y)
+{
+    (void)b;
+    return -k_damped(a, k_step(y));
 }

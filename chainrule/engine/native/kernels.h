@@ -231,6 +231,145 @@ k_softmax_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
     return !(kind[0] & IS_NODE) && x[0] >= 0.0 && x[0] < (double)(n - 1);
 }
 
+/* Losses of a class, or of the share of every class, and the logits. */
+
+static int
+k_class_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    return k_softmax_takes(x, n, kind) && x[0] == floor(x[0]);
+}
+
+static double
+all_but(const double *share, Py_ssize_t n, Py_ssize_t own)
+{
+    double before = 0.0, after = 0.0;
+    for (Py_ssize_t i = 0; i < own; i++) {
+        before = i ? before + share[i] : share[i];
+    }
+    for (Py_ssize_t i = n - 1; i > own; i--) {
+        after = i < n - 1 ? after + share[i] : share[i];
+    }
+    return own == 0 ? after : own == n - 1 ? before : before + after;
+}
+
+static double
+k_softmax_rest(const double *x, Py_ssize_t n, double *share) /* which entry, then the logits */
+{
+    k_shares(x + 1, n - 1, share + 1);
+    return all_but(share + 1, n - 1, (Py_ssize_t)x[0]);
+}
+
+static void
+k_softmax_rest_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *share)
+{
+    (void)kind;
+    Py_ssize_t own = (Py_ssize_t)x[0] + 1; /* the shares are there from the value */
+    double entry = share[own];
+    for (Py_ssize_t i = 1; i < n; i++) {
+        share[i] = i == own ? -(entry * y) : entry * share[i];
+    }
+    share[0] = 0.0;
+}
+
+/* Return minus the logarithm of the share that the largest logit has. */
+static double
+surprisal_of_top(const double *x, Py_ssize_t n, double top)
+{
+    double rest = 0.0;
+    for (Py_ssize_t i = 0, skipped = 0; i < n; i++) {
+        if (x[i] == top && !skipped) {
+            skipped = 1;
+        }
+        else {
+            rest = rest + (x[i] == top ? 1.0 : exp(-(top - x[i])));
+        }
+    }
+    return signed_log1p(rest);
+}
+
+static double below(double x, double top) { return x == top ? 0.0 : top - x; }
+
+static int is_none(double top) { return top != top || top == -Py_HUGE_VAL; }
+
+static double
+k_cross_entropy(const double *x, Py_ssize_t n, double *unused) /* which class, then the logits */
+{
+    (void)unused;
+    double top = k_maximum(x + 1, n - 1, NULL);
+    if (is_none(top)) {
+        return Py_NAN;
+    }
+    return below(x[1 + (Py_ssize_t)x[0]], top) + surprisal_of_top(x + 1, n - 1, top);
+}
+
+static void
+k_cross_entropy_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, double *partial)
+{
+    (void)y, (void)kind;
+    Py_ssize_t own = (Py_ssize_t)x[0];
+    k_shares(x + 1, n - 1, partial + 1);
+    partial[1 + own] = -all_but(partial + 1, n - 1, own);
+    partial[0] = 0.0;
+}
+
+static double
+k_soft_cross_entropy(const double *x, Py_ssize_t n, double *unused) /* shares, then logits */
+{
+    (void)unused;
+    Py_ssize_t m = n / 2;
+    const double *z = x + m;
+    double top = k_maximum(z, m, NULL), loss = 0.0;
+    double of_top = is_none(top) ? Py_NAN : surprisal_of_top(z, m, top);
+    for (Py_ssize_t i = 0; i < m; i++) {
+        double term = k_damped(below(z[i], top) + of_top, x[i]);
+        loss = i ? loss + term : term;
+    }
+    return loss;
+}
+
+enum { MOST_CLASSES = 256 }; /* of the loss above, whose partials need room; else the table does */
+
+static void
+all_but_one(const double *x, Py_ssize_t n, double *found)
+{
+    double before = 0.0, after = 0.0;
+    for (Py_ssize_t i = n - 1; i >= 0; i--) {
+        found[i] = after;
+        after = i == n - 1 ? x[i] : after + x[i];
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        found[i] = i == 0 ? found[i] : i == n - 1 ? before : before + found[i];
+        before = i == 0 ? x[i] : before + x[i];
+    }
+}
+
+static void
+k_soft_cross_entropy_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind,
+                       double *partial)
+{
+    (void)y, (void)kind;
+    Py_ssize_t m = n / 2;
+    const double *z = x + m;
+    double rests[MOST_CLASSES], others[MOST_CLASSES], *shares = partial + m;
+    double top = k_maximum(z, m, NULL);
+    double of_top = is_none(top) ? Py_NAN : surprisal_of_top(z, m, top);
+    k_shares(z, m, shares);
+    all_but_one(shares, m, rests);
+    all_but_one(x, m, others);
+    for (Py_ssize_t i = 0; i < m; i++) {
+        double surprisal = below(z[i], top) + of_top;
+        partial[i] = x[i] == 0.0 && surprisal == Py_HUGE_VAL ? 0.0 : surprisal;
+        partial[m + i] = others[i] * shares[i] - x[i] * rests[i];
+    }
+}
+
+static int
+k_soft_cross_entropy_takes(const double *x, Py_ssize_t n, const uint8_t *kind)
+{
+    (void)x, (void)kind;
+    return n % 2 == 0 && n <= 2 * MOST_CLASSES;
+}
+
 typedef struct {
     const char *name;
     struct {

@@ -156,9 +156,12 @@ kernel_for(int kernel, Block *block)
     if (kernel == WHERE) {
         could = n == 3;
     }
-    if (kernel == SOFTMAX) {
+    if (kernel == SOFTMAX || kernel == SOFTMAX_REST || kernel == CROSS_ENTROPY) {
         double entry = block->operand[0].number;
-        could = !(kind[0] & IS_NODE) && k_softmax_takes(&entry, n, kind);
+        could = !(kind[0] & IS_NODE) && made_by->variadic.takes(&entry, n, kind);
+    }
+    if (kernel == SOFT_CROSS_ENTROPY) {
+        could = k_soft_cross_entropy_takes(NULL, n, kind);
     }
     return could ? kernel : NO_KERNEL;
 }

@@ -12,7 +12,11 @@
     ROW(MEAN, "mean", k_mean, k_mean_d, NULL) \
     ROW(DOT, "dot", NULL, NULL, NULL) \
     ROW(SOFTMAX, "softmax", k_softmax, k_softmax_d, k_softmax_takes) \
-    ROW(LOGSUMEXP, "logsumexp", k_logsumexp, k_logsumexp_d, NULL)
+    ROW(LOGSUMEXP, "logsumexp", k_logsumexp, k_logsumexp_d, NULL) \
+    ROW(SOFTMAX_REST, "softmax_rest", k_softmax_rest, k_softmax_rest_d, k_class_takes) \
+    ROW(CROSS_ENTROPY, "cross_entropy", k_cross_entropy, k_cross_entropy_d, k_class_takes) \
+    ROW(SOFT_CROSS_ENTROPY, "soft_cross_entropy", k_soft_cross_entropy, k_soft_cross_entropy_d, \
+        k_soft_cross_entropy_takes)
 
 /* What of value.py is asked where C does not know better. */
 #define ASKED(NAME) \

@@ -54,7 +54,12 @@
     ROW(POWER, "**", k_power, k_power_0, k_power_1) \
     ROW(DAMPED, "damped", k_damped, k_damped_0, k_damped_1) \
     ROW(LEAKY_RELU, "leaky_relu", k_leaky_relu, k_leaky_relu_0, k_leaky_relu_1) \
-    ROW(LOGADDEXP, "logaddexp", k_logaddexp, k_logaddexp_0, k_logaddexp_1)
+    ROW(LOGADDEXP, "logaddexp", k_logaddexp, k_logaddexp_0, k_logaddexp_1) \
+    ROW(SIGMOID_MINUS, "sigmoid_minus", k_sigmoid_minus, k_sigmoid_minus_0, k_sigmoid_minus_1) \
+    ROW(LOGISTIC_LOSS, "logistic_loss", k_logistic_loss, k_logistic_loss_0, k_logistic_loss_1) \
+    ROW(SQUARED_ERROR, "squared_error", k_squared_error, k_squared_error_0, k_squared_error_1) \
+    ROW(HALF_SQUARED_ERROR, "half_squared_error", k_half_squared_error, k_half_squared_error_0, k_half_squared_error_1) \
+    ROW(HINGE_LOSS, "hinge_loss", k_hinge_loss, k_hinge_loss_0, k_hinge_loss_1)
 
 #define UNARY_METHODS(METHOD) \
     METHOD(abs, ABSOLUTE) \

@@ -74,3 +74,21 @@ def logsumexp(*zs: complex) -> complex:
 
 def softmax_entry(k: complex, *zs: complex) -> complex:
     return cmath.exp(zs[int(k.real)] - logsumexp(*zs))
+
+
+def logistic_loss(z: complex, y: complex) -> complex:
+    return y * softplus(-z) + (1.0 - y) * softplus(z)
+
+
+def softmax_rest(k: complex, *zs: complex) -> complex:
+    return total(0.0, *(softmax_entry(i, *zs) for i in range(len(zs)) if i != k.real))
+
+
+def cross_entropy(k: complex, *zs: complex) -> complex:
+    own = zs[int(k.real)]
+    return logsumexp(*(z - own for z in zs))
+
+
+def soft_cross_entropy(*args: complex) -> complex:
+    ys, zs = args[: len(args) // 2], args[len(args) // 2 :]
+    return total(*(y * cross_entropy(k, *zs) for k, y in enumerate(ys)))

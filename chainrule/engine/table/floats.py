@@ -242,3 +242,54 @@ def softmax(xs: Sequence[float]) -> list[float]:
 
 def softmax_entry(k: float, *xs: float) -> float:
     return softmax(xs)[int(k)]
+
+
+def logistic_loss(z: float, y: float) -> float:
+    # No term is a difference, so each keeps its digits in the tail where it is tiny.
+    straight = damped(z, 1.0 - y) if z >= 0.0 else damped(-z, y)
+    return math.log1p(math.exp(-abs(z))) + straight
+
+
+def sigmoid_minus(z: float, y: float) -> float:
+    return (1.0 - y) * sigmoid(z) - y * sigmoid(-z)
+
+
+def squared_error(a: float, y: float) -> float:
+    return (a - y) * (a - y)
+
+
+def half_squared_error(a: float, y: float) -> float:
+    return 0.5 * squared_error(a, y)
+
+
+def hinge_loss(s: float, y: float) -> float:
+    return relu(1.0 - y * s)
+
+
+def softmax_rest(k: float, *xs: float) -> float:
+    if k not in range(len(xs)):
+        return nan
+    shares, own = softmax(xs), int(k)
+    sides = [side for side in (shares[:own], shares[:own:-1]) if side]  # added up from the outside
+    return total(*(total(*side) for side in sides)) if sides else 0.0
+
+
+def surprisals(zs: Sequence[float]) -> list[float]:
+    """Return -log softmax of *zs*, none of them by cancellation, however sure the softmax is."""
+    top = maximum(*zs)
+    if top == -inf or top != top:
+        return [nan] * len(zs)
+    below = [0.0 if z == top else top - z for z in zs]  # an infinite top takes all
+    others = list(below)
+    others.remove(0.0)
+    rest = math.log1p(functools.reduce(operator.add, (math.exp(-x) for x in others), 0.0))
+    return [x + rest for x in below]
+
+
+def cross_entropy(k: float, *zs: float) -> float:
+    return surprisals(zs)[int(k)] if k in range(len(zs)) else nan
+
+
+def soft_cross_entropy(*args: float) -> float:
+    n = len(args) // 2
+    return total(*map(damped, surprisals(args[n:]), args[:n]))

@@ -13,6 +13,7 @@ import cmath
 import math
 import operator
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -421,6 +422,10 @@ def softmax_of(xs: Sequence[Any]) -> list[Any]:
     return [softmax_entry(float(k), *xs) for k in range(len(xs))]
 
 
+def _softmax_latex(args: Sequence[str]) -> str:
+    return rf"\operatorname{{softmax}}_{{{args[0]}}}\left({', '.join(args[1:])}\right)"
+
+
 def _softmax_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
     k, *xs = args
     shares = softmax_of(xs)
@@ -439,8 +444,7 @@ def _logsumexp_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> l
 softmax_entry = primitive(  # which entry, as a constant, then the logits
     "softmax", floats.softmax_entry, variadic=_softmax_partials, array=arrays.softmax_entry,
     analytic=analytic.softmax_entry,
-    takes=_is_entry,
-    latex=lambda args: rf"\operatorname{{softmax}}_{{{args[0]}}}\left({', '.join(args[1:])}\right)",
+    takes=_is_entry, latex=_softmax_latex,
 )  # fmt: skip
 logsumexp_of = primitive(
     "logsumexp", floats.logsumexp, variadic=_logsumexp_partials, array=arrays.logsumexp,
@@ -456,5 +460,131 @@ logaddexp = primitive(
     array=np.logaddexp, analytic=analytic.logsumexp,
     latex=r"\ln\left(e^{{{0}}} + e^{{{1}}}\right)",
 )  # fmt: skip
+
+# --- losses ---------------------------------------------------------------------------------------
+# What the outputs z, a or s of one example cost, given the target y or the class k.
+
+sigmoid_minus = primitive(  # a - y, exact also where both are almost 1
+    "sigmoid_minus", floats.sigmoid_minus, (lambda z, y, d: sigmoid(z) * sigmoid(-z), -1.0),
+    array=arrays.sigmoid_minus, analytic=lambda z, y: analytic.sigmoid(z) - y,
+    latex=r"\sigma\left({0}\right) - {1}", precedence=1, binds=(0, 2),
+    domain=((-40.0, 40.0), (0.0, 1.0)),
+)  # fmt: skip
+
+
+def _logistic_latex(args: Sequence[str]) -> str:
+    z, y = args
+    yes, no = rf"\ln\sigma\left({z}\right)", rf"\ln\left(1 - \sigma\left({z}\right)\right)"
+    if y in ("0", "1"):
+        return f"-{yes if y == '1' else no}"
+    return rf"-\left({y} \, {yes} + \left(1 - {y}\right) {no}\right)"
+
+
+logistic_loss = primitive(  # takes the logit
+    "logistic_loss", floats.logistic_loss,
+    (lambda z, y, loss: sigmoid_minus(z, y), lambda z, y, loss: -z),
+    array=arrays.logistic_loss, analytic=analytic.logistic_loss,
+    latex=_logistic_latex, precedence=1, binds=(0, 2), domain=((-40.0, 40.0), (0.0, 1.0)),
+)  # fmt: skip
+squared_error = primitive(
+    "squared_error", floats.squared_error,
+    (lambda a, y, loss: 2.0 * (a - y), lambda a, y, loss: 2.0 * (y - a)),
+    array=lambda a, y: np.square(a - y), analytic=lambda a, y: (a - y) * (a - y),
+    latex=r"\left({0} - {1}\right)^{{2}}", precedence=4, binds=(1, 2),
+)  # fmt: skip
+half_squared_error = primitive(
+    "half_squared_error", floats.half_squared_error,
+    (lambda a, y, loss: a - y, lambda a, y, loss: y - a),
+    array=lambda a, y: 0.5 * np.square(a - y), analytic=lambda a, y: 0.5 * (a - y) * (a - y),
+    latex=r"\frac{{1}}{{2}} \left({0} - {1}\right)^{{2}}", precedence=2, binds=(1, 2),
+)  # fmt: skip
+hinge_loss = primitive(  # 0 where the margin y s is exactly 1, as relu at 0
+    "hinge_loss", floats.hinge_loss,
+    (lambda s, y, loss: -(y * step(loss)), lambda s, y, loss: -damped(s, step(loss))),
+    array=lambda s, y: arrays.relu(1.0 - y * s),
+    latex=lambda args: rf"\max\left(0, 1 - {_product_latex(args[::-1])}\right)", binds=(2, 2),
+)  # fmt: skip
+
+
+def _all_but_one(xs: Sequence[Any]) -> list[Any]:
+    """Return for each of *xs* the sum of the others, without subtracting it from that of all.
+
+    Both sides are added up from the outside, as in ``softmax_rest``.
+    """
+    before = list(accumulate(xs[:-1]))
+    after = list(accumulate(xs[:0:-1]))[::-1]
+    inner = [a + b for a, b in zip(before[:-1], after[1:], strict=True)]
+    return [after[0], *inner, before[-1]] if len(xs) > 1 else [0.0]
+
+
+def _softmax_rest_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
+    k, *zs = args
+    if k not in range(len(zs)):
+        return [nan] * len(linked)
+    shares = softmax_of(zs)
+    own = shares[int(k)]
+    return [-(own * y) if i - 1 == k else own * shares[i - 1] for i in linked]
+
+
+softmax_rest = primitive(  # 1 - softmax, with its digits where that is almost 1
+    "softmax_rest", floats.softmax_rest, variadic=_softmax_rest_partials,
+    array=arrays.softmax_rest, analytic=analytic.softmax_rest,
+    takes=_is_entry, latex=lambda args: f"1 - {_softmax_latex(args)}", precedence=1,
+)  # fmt: skip
+
+
+def _cross_entropy_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
+    k, *zs = args
+    shares = softmax_of(zs)
+    found = []
+    for i in linked:
+        if i == 0:
+            found.append(0.0)  # the index of a class is not a quantity
+        elif not isinstance(k, float):
+            missing = -softmax_rest(i - 1.0, *zs)
+            found.append(where(equal(k, i - 1.0), missing, shares[i - 1]))
+        else:
+            found.append(-softmax_rest(k, *zs) if i - 1 == k else shares[i - 1])
+    return found
+
+
+def _soft_cross_entropy_partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> list[Any]:
+    n = len(args) // 2
+    ys, zs = args[:n], args[n:]
+    by_target = [_surprisal(i, ys, zs) for i in linked if i < n]
+    if len(by_target) == len(linked):
+        return by_target
+    shares, others = softmax_of(zs), _all_but_one(ys)
+    if all(type(z) is float for z in zs):
+        rests = _all_but_one(shares)
+    else:
+        rests = [softmax_rest(float(k), *zs) for k in range(n)]
+    logits = [i - n for i in linked if i >= n]
+    return by_target + [others[j] * shares[j] - ys[j] * rests[j] for j in logits]
+
+
+def _surprisal(k: int, ys: Sequence[Any], zs: Sequence[Any]) -> Any:
+    found = cross_entropy(float(k), *zs)
+    return where(equal(ys[k], 0.0) * equal(found, inf), 0.0, found)  # as in the value, 0 wins
+
+
+cross_entropy = primitive(  # which class, then the logits
+    "cross_entropy", floats.cross_entropy, variadic=_cross_entropy_partials,
+    array=arrays.cross_entropy_entry, analytic=analytic.cross_entropy,
+    takes=_is_entry, latex=lambda args: rf"-\ln{_softmax_latex(args)}", precedence=1,
+)  # fmt: skip
+soft_cross_entropy = primitive(  # the probability of every class, then as many logits
+    "soft_cross_entropy", floats.soft_cross_entropy, variadic=_soft_cross_entropy_partials,
+    array=arrays.soft_cross_entropy, analytic=analytic.soft_cross_entropy,
+    takes=lambda *args: len(args) % 2 == 0,
+    latex=lambda args: (
+        logsumexp_of.latex(args[len(args) // 2 :])  # type: ignore[operator]
+        + rf" - \left({_dot_latex([*args, '0'])}\right)"
+    ),
+    precedence=1, binds=(2,),
+)  # fmt: skip
+
+OF_A_CLASS = (softmax_entry, softmax_rest, cross_entropy)
+"""The rows whose first argument says which of the others is meant."""
 
 BUILT_IN.update(TABLE)
