@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from chainrule.engine.primitives import TABLE
+from chainrule.engine.table import TABLE
 
 # Machines differ, so nothing is judged by the clock; what lands is judged by the same examples.
 settings.register_profile("chainrule", deadline=None, derandomize="CI" in os.environ)

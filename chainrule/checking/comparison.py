@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backend import Value
-from ..engine.primitives import as_float
+from ..engine.table import as_float
 from .text import columns, short
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import chainrule as cr
 
-from ..engine import primitives
-from ..engine.primitives import Primitive, as_float
+from ..engine import table as primitives
+from ..engine.table import Primitive, as_float
 
 MAX_LENGTH = 2000
 """The longest text that is read, in characters: the drawing of a longer one would be unreadable."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
+from ..engine import table as primitives
 from .dependence import dependence
 from .partials import partial_values
 from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol, addresses_of

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives, structures
+from ..engine import structures
+from ..engine import table as primitives
 from ..engine.backend import Value
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

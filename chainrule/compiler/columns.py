@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
-from ..engine.primitives import Primitive
+from ..engine import table as primitives
+from ..engine.table import Primitive
 from .batches import Array
 
 Column = Any

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
-from ..engine.primitives import Primitive
+from ..engine import table as primitives
+from ..engine.table import Primitive
 from .tape import ONE, Ids, Tape, depths, ranges
 
 Digests = np.ndarray[Any, np.dtype[np.uint64]]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
+from ..engine import table as primitives
 from .groups import (
     INPUT,
     OVER_CLASSES,

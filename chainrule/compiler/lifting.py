@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine import modes, primitives
+from ..engine import modes
+from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.structures import leaves
 from ..engine.vectors import read_data

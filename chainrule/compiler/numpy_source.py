@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
+from ..engine import table as primitives
 from ..engine.table import Primitive, arrays
 from .program import Operation, Program, Shape, Strides, contiguous
 

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import modes, primitives
+from ..engine import modes
+from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.native import core as native
-from ..engine.primitives import Primitive
+from ..engine.table import Primitive
 from ..engine.vectors import read_grads
 from .batches import Array
 from .columns import Columns

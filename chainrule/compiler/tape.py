@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import primitives
+from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.modes import TraceError
 from ..engine.native import core as native
-from ..engine.primitives import Primitive
+from ..engine.table import Primitive
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 """Numbers of nodes."""

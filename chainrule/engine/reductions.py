@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import modes, primitives
+from . import modes
+from . import table as primitives
 from .native import core
 
 if TYPE_CHECKING:

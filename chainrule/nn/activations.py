@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..engine import primitives
+from ..engine import table as primitives
 from ..engine.backend import Value
 from .arguments import Array
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.primitives import as_float
+from ..engine.table import as_float
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

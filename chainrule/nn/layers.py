@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..engine.backend import Value
-from ..engine.primitives import as_float
 from ..engine.reductions import dot
+from ..engine.table import as_float
 from ..engine.vectors import read_data, read_grads, write_data
 from . import arguments
 from .activations import ELEMENTWISE, activate, check_activation, initial_weights

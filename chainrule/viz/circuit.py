@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.backend import Value
-from ..engine.primitives import dot_product
 from ..engine.sweeps import topological_order
+from ..engine.table import dot_product
 from .text import NOT_COMPUTED, checked_title, short, visible
 
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened

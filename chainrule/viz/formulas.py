@@ -10,10 +10,10 @@ import inspect
 import re
 from collections.abc import Sequence
 
-from ..engine import primitives as table
+from ..engine import table
 from ..engine.backend import Value
-from ..engine.primitives import Primitive
 from ..engine.sweeps import topological_order
+from ..engine.table import Primitive
 from .symbols import Expression, Symbol, partials
 from .text import short, visible
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine import primitives as table
-from ..engine.primitives import Primitive, as_float
+from ..engine import table
+from ..engine.table import Primitive, as_float
 
 Expression = Any
 """A Symbol or a float."""

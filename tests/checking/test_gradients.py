@@ -19,8 +19,8 @@ import chainrule as cr
 from chainrule.checking import GradientMismatch, NotCheckable, check_gradients
 from chainrule.checking.gradients.complex_step import ComplexStep, rounding_errors
 from chainrule.checking.gradients.differences import slopes
-from chainrule.engine.primitives import TABLE
 from chainrule.engine.sweeps import topological_order
+from chainrule.engine.table import TABLE
 
 
 @pytest.fixture(autouse=True)

@@ -173,7 +173,7 @@ def random_graph(seed, size, leaves, inputs=()):
     Operands are old and new nodes, twice the same one, and constants on either side; what has a
     domain is squashed into it, so that no result depends on the order of a cancellation.
     """
-    from chainrule.engine.primitives import TABLE, primitive
+    from chainrule.engine.table import TABLE, primitive
 
     rng = random.Random(seed)
     if "cube" not in TABLE:

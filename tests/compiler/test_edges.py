@@ -14,9 +14,8 @@ import pytest
 import chainrule as cr
 from chainrule.compiler.dependence import dependence
 from chainrule.compiler.program import Builder, Program
-from chainrule.engine import primitives
-from chainrule.engine.primitives import TABLE
-from chainrule.engine.table import BUILT_IN
+from chainrule.engine import table as primitives
+from chainrule.engine.table import BUILT_IN, TABLE
 
 from ..oracles.edges import EDGES, id_of
 from . import families

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.engine import primitives
-from chainrule.engine.primitives import TABLE
+from chainrule.engine import table as primitives
+from chainrule.engine.table import TABLE
 
 from . import families
 from .asking import assert_agrees

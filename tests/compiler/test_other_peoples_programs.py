@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule.compiler import program as programs
 from chainrule.compiler.adjoint import Pullback
 from chainrule.compiler.numpy_source import FUNCTIONS
-from chainrule.engine.primitives import TABLE
+from chainrule.engine.table import TABLE
 
 from . import families
 from .asking import assert_agrees, recomputed, rounds, run_another

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.compiler import program as programs
 from chainrule.compiler.numpy_source import EXPRESSIONS, FUNCTIONS
-from chainrule.engine import primitives
-from chainrule.engine.primitives import TABLE
+from chainrule.engine import table as primitives
+from chainrule.engine.table import TABLE
 
 from . import families
 from .asking import recomputed, rounds

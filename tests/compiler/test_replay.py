@@ -14,8 +14,8 @@ import chainrule as cr
 from chainrule.compiler.program import Builder
 from chainrule.compiler.replay import Replay
 from chainrule.compiler.tape import flatten, normalise
-from chainrule.engine import primitives
-from chainrule.engine.primitives import TABLE
+from chainrule.engine import table as primitives
+from chainrule.engine.table import TABLE
 
 from . import families
 from .asking import rounds

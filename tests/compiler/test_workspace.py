@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.compiler.numpy_source import READ
-from chainrule.engine.primitives import TABLE
+from chainrule.engine.table import TABLE
 from chainrule.engine.vectors import read_data
 
 from . import families

@@ -256,7 +256,7 @@ keep = (x, y, table)
 
 
 def standalone() -> str:
-    names = sorted(cr.engine.primitives.TABLE)
+    names = sorted(cr.engine.table.TABLE)
     return STANDALONE.format(path=native.__file__, names=names)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import Value
-from chainrule.engine import primitives
+from chainrule.engine import table as primitives
 
 
 @pytest.fixture(autouse=True)

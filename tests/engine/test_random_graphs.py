@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule import Value
-from chainrule.engine import primitives
+from chainrule.engine import table as primitives
 from chainrule.engine.sweeps import pullback, pushforward
 
 table = primitives.TABLE

@@ -25,7 +25,7 @@ import pytest
 from mpmath import mp, mpf
 
 import chainrule as cr
-from chainrule.engine import primitives
+from chainrule.engine import table as primitives
 
 from ..oracles import exact
 from ..oracles.exact import EPS, SMALLEST, Jet

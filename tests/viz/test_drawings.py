@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 import chainrule as cr
 from chainrule import Value, viz
-from chainrule.engine.primitives import TABLE
+from chainrule.engine.table import TABLE
 from chainrule.nn import MLP
 from chainrule.viz import circuit as circuit_module
 from chainrule.viz import layout as layout_module

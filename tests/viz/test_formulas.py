@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 
 import chainrule as cr
 from chainrule import Value, viz
-from chainrule.engine import primitives
-from chainrule.engine.primitives import OF_A_CLASS, TABLE, take_entry
+from chainrule.engine import table as primitives
+from chainrule.engine.table import OF_A_CLASS, TABLE, take_entry
 from chainrule.viz import formulas
 from chainrule.viz.symbols import Symbol, partials
 

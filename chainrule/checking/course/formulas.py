@@ -11,7 +11,7 @@ import numpy as np
 from ... import backprop
 from ...engine import transforms
 from ...engine.backend import Value
-from ...engine.primitives import log, sigmoid
+from ...engine.table import log, sigmoid
 from .network import Array, Instance, Setting
 
 Road: TypeAlias = Callable[[Instance], Any]

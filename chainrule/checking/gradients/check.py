@@ -20,8 +20,8 @@ import numpy as np
 
 from ...engine import structures
 from ...engine.backend import Value
-from ...engine.primitives import as_float
 from ...engine.sweeps import topological_order
+from ...engine.table import as_float
 from ...engine.transforms import jacobian, vjp
 from ..text import short
 from .complex_step import ComplexStep, own_rounding, rounding_errors
