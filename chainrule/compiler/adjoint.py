@@ -484,6 +484,9 @@ class Pullback:
                 term = primitives.multiply(adjoint, partial)
             self._give(x.number, term, operation.batched)
 
+    def _one_hot(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        """Give nothing on: a class has no derivative."""
+
     def _softmax_rest(self, number: int, operation: Operation, adjoint: Operand) -> None:
         self._shade(number, operation)
         p, y = (self.builder.symbol(int(n)) for n in operation.args)

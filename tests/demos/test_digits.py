@@ -95,7 +95,7 @@ def losses_of_a_short_run(batches):
 
 def test_training_by_the_compiled_loss_is_training_by_graphs(monkeypatch, capsys):
     losses, weights = losses_of_a_short_run(5)
-    assert "gradients from the compiled loss: 2,593 scalar nodes became" in capsys.readouterr().out
+    assert "gradients from the compiled loss: 2,550 scalar nodes became" in capsys.readouterr().out
     seen = []
 
     def refusing(function):

@@ -58,7 +58,8 @@ def reported(request, tmp_path_factory):
             pytest.skip(f"pyright fetches itself on its first run, and could not: {version[-200:]}")
     for page in PAGES:
         shutil.copy(HERE / page, folder)
-    output = request.param(folder, request.config.cache.mkdir("mypy"))
+    kept = getattr(request.config, "cache", None)  # there is none with -p no:cacheprovider
+    output = request.param(folder, kept.mkdir("mypy") if kept else folder / "cache")
     found = {page: {} for page in PAGES}
     for page, line, what in re.findall(
         r"^.*?(\w+\.py):(\d+)(?::\d+)?(?: -|:) (error.*)$", output, re.M
