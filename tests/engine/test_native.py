@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine import methods, primitives, sweeps, transforms, value, vectors
+from chainrule.engine import methods, sweeps, transforms, value, vectors
+from chainrule.engine import table as primitives
 from chainrule.engine.native import core as native
 
 if native is None:
