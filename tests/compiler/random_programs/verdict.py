@@ -349,8 +349,13 @@ class _Run:
         except exact.RoundingError:
             self.outcome.undecided += kind != "precise"
             return
-        except (exact.ConventionError, exact.UnsupportedError):  # then the engine's number stands
-            if kind != "precise":
+        except (exact.ConventionError, exact.UnsupportedError) as unknown:
+            # Then the engine's number stands.  Where fifty digits cannot tell whether terms of
+            # order 1 cancelled, what is left of them is as exact as they are.
+            residue = isinstance(unknown, exact.UnsupportedError) and abs(found - expected) <= 1e-13
+            if residue and kind != "precise":
+                self.outcome.undecided += 1
+            elif kind != "precise":
                 raise DisagreementError(Failure(kind, where, expected, found)) from None
             return
         if kind == "precise":
