@@ -26,11 +26,6 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
-def in_parallel() -> list[str]:
-    """Return the options that spread the tests over the cores."""
-    return ["-n", os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "auto")]
-
-
 def without_vectors(session: nox.Session, *kinds: str) -> dict[str, str]:
     """Return the setting that keeps NumPy from vector instructions: all, or those of some *kinds*.
 
@@ -66,7 +61,7 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     if shutil.which("cc"):  # an extension that does not build falls back
         session.run("python", "-c", "import chainrule; assert chainrule.backend == 'native'")
-    session.run("python", "-m", "pytest", *in_parallel(), *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
@@ -76,14 +71,14 @@ def python_only(session: nox.Session) -> None:
     session.install("-e", ".[test]", env=off)
     off["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "500")
     off |= without_vectors(session)
-    session.run("python", "-m", "pytest", *in_parallel(), *session.posargs, env=off)
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs, env=off)
 
 
 @nox.session(python=PYTHONS, default=False)
 def versions(session: nox.Session) -> None:
     """Tests on each version of Python that is supported and found here."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *in_parallel(), *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
@@ -139,7 +134,7 @@ def wheel(session: nox.Session) -> None:
     plainer = without_vectors(session, "AVX512", "X86_V4")
     session.chdir(apart)
     tests = session.posargs or [f"tests/{name}" for name in chosen]
-    session.run("python", "-m", "pytest", *in_parallel(), *tests, env=plainer)
+    session.run("python", "-m", "pytest", "-n", "auto", *tests, env=plainer)
 
 
 if __name__ == "__main__":
