@@ -506,6 +506,30 @@ def test_arrays_give_what_floats_give(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_an_array_without_dimensions_gives_what_its_number_gives(case):
+    row = primitives.TABLE[case.row]
+    points = case.points()[:20]
+    with np.errstate(all="ignore"):
+        got = [case.apply(row.on_arrays, *map(np.array, point)) for point in points]
+        one = [case.apply(row.on_arrays, *map(np.array, zip(point))) for point in points]
+    assert all(array.shape == () for array in got)
+    np.testing.assert_array_equal(got, np.concatenate(one))
+
+
+VARIADIC = [row for row in primitives.TABLE.values() if row.arity is None]
+
+
+@pytest.mark.parametrize("row", VARIADIC, ids=lambda row: row.name)
+def test_a_result_has_the_shape_of_its_arrays_however_few_they_are(row):
+    column = np.array([0.25, 0.5, 2.0])
+    first = [column, 0.0] if row.takes is None else [0.0]  # an entry's number is a number
+    for args in itertools.product(first, [column, 1.0]):
+        if any(arg is column for arg in args):
+            with np.errstate(all="ignore"):
+                assert row.on_arrays(*args).shape == column.shape
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
 def test_partials_on_arrays_are_partials_on_floats(case):
     row = primitives.TABLE[case.row]
 

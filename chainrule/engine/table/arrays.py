@@ -25,7 +25,7 @@ def sigmoid(z: Any, out: Any = None) -> Any:
     if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
         e = np.exp(np.negative(z, out=out), out=out)
         e += 1.0
-        return np.divide(1.0, e, out=e)
+        return np.divide(1.0, e, out=out)
     e = np.exp(-np.abs(z))  # does not overflow
     return np.divide(np.where(z >= 0.0, 1.0, e), 1.0 + e, out=out)
 
@@ -184,7 +184,7 @@ def softmax_minus(z: Any, y: Any, out: Any = None) -> Any:
 
 def softmax_rest(k: Any, *xs: Any) -> Any:
     others = [softmax_entry(i, *xs) for i in range(len(xs)) if i != int(k)]
-    return total(0.0, *others)
+    return total(np.zeros(np.broadcast_shapes(*map(np.shape, xs))), *others)
 
 
 def cross_entropy_entry(k: Any, *zs: Any) -> Any:
