@@ -29,6 +29,7 @@ import numpy as np
 from ..engine.table import Primitive
 
 STILL, BLOCK, SUMS = range(3)
+ONE_MINUS, ONE_MINUS_SQUARE = -1, -2
 
 Table = np.ndarray[Any, Any]
 """Whole numbers: addresses, starts of stretches, or flat steps."""
@@ -66,7 +67,8 @@ CODES = (
     # result and arguments, as in flat
     "flat",  # table detail[0], of shape (n, 5): n steps one after another, each a row number and
     # the addresses of result and up to three arguments (0 for none): r for row r of BLOCK, ~s for s
-    # in STILL
+    # in STILL.  ONE_MINUS and ONE_MINUS_SQUARE (a, z) stand in the place of a row number.  A row of
+    # any number of arguments has two here.  No result has the address of one of its arguments.
 )
 """What a step may do."""
 
