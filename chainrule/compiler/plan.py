@@ -121,7 +121,8 @@ class Plan:
     parameters: tuple[int, int] = (1, 1)
     """From which place of STILL to which the parameters are."""
     inputs: list[tuple[int, int]] = field(default_factory=list)
-    """For each argument, its first row of BLOCK, and how many numbers an example has."""
+    """For each argument, its first row of BLOCK, and how many numbers an example has; (0, 0) for an
+    argument that is not read."""
     before: list[Step] = field(default_factory=list)
     each: list[Step] = field(default_factory=list)
     after: list[Step] = field(default_factory=list)
@@ -129,5 +130,5 @@ class Plan:
     """The results of ``forward``, one number each, in STILL or BLOCK."""
     cost: int | None = None
     """The place in STILL of the mean result over the examples, once *after* has run."""
-    gradient: int | None = None
-    """The first place in STILL of its derivatives, one for each parameter."""
+    gradient: tuple[int, int] | None = None
+    """From which place of STILL to which its derivatives are, in the order of the result."""
