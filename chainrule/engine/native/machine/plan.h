@@ -95,7 +95,8 @@ typedef struct {
     Py_ssize_t n_inputs, n_outputs;
     Input *input;
     Place *output;
-    Py_ssize_t cost, gradient; /* or -1 */
+    Py_ssize_t cost;        /* or -1 */
+    Py_ssize_t gradient[2]; /* from which place of STILL to which */
     int restored;              /* whether a run finds in STILL what the one before it left */
     Steps list[N_LISTS];
     Py_ssize_t lanes;   /* as many as a block may have */
@@ -777,6 +778,22 @@ read_optional(PyObject *plan, const char *name, Py_ssize_t *number)
     return failed ? -1 : 0;
 }
 
+/* Read from which place of STILL to which. */
+static int
+read_range(const Machine *machine, PyObject *plan, const char *name, Py_ssize_t *range)
+{
+    PyObject *given = sequence_of(plan, name);
+    int n = given ? read_numbers(given, range, 2) : -1;
+    Py_XDECREF(given);
+    if (n < 0) {
+        return -1;
+    }
+    if (n != 2 || range[0] < 1 || range[1] < range[0] || range[1] > machine->size[IN_STILL]) {
+        return unsound("the parameters or the gradient lie outside of still");
+    }
+    return 0;
+}
+
 static int
 read_sizes(Machine *machine, PyObject *plan)
 {
@@ -803,30 +820,19 @@ read_sizes(Machine *machine, PyObject *plan)
     }
     if (read_optional(plan, "block", &machine->size[IN_BLOCK]) < 0 ||
         read_optional(plan, "sums", &machine->size[IN_SUMS]) < 0 ||
-        read_optional(plan, "cost", &machine->cost) < 0 ||
-        read_optional(plan, "gradient", &machine->gradient) < 0) {
+        read_optional(plan, "cost", &machine->cost) < 0) {
         return -1;
     }
     if (machine->size[IN_BLOCK] < 0 || machine->size[IN_SUMS] < 0) {
         return unsound("block and sums are numbers");
     }
-    PyObject *range = sequence_of(plan, "parameters");
-    int n = range ? read_numbers(range, machine->parameters, 2) : -1;
-    Py_XDECREF(range);
-    if (n < 0) {
-        return -1;
+    if (machine->cost >= machine->size[IN_STILL]) {
+        return unsound("the cost lies outside of still");
     }
-    Py_ssize_t first = machine->parameters[0], end = machine->parameters[1];
-    Py_ssize_t size = machine->size[IN_STILL];
-    if (n != 2 || first < 1 || end < first || end > size) {
-        return unsound("the parameters lie outside of still");
-    }
-    if (machine->cost >= size ||
-        (machine->cost >= 0) != (machine->gradient >= 0) ||
-        (machine->gradient >= 0 && machine->gradient > size - (end - first))) {
-        return unsound("the cost or the gradient lies outside of still");
-    }
-    return 0;
+    return read_range(machine, plan, "parameters", machine->parameters) < 0 ||
+                   (machine->cost >= 0 &&
+                    read_range(machine, plan, "gradient", machine->gradient) < 0)
+               ? -1 : 0;
 }
 
 static int

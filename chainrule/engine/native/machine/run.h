@@ -287,87 +287,110 @@ take_parameters(const Machine *machine, PyObject *given, double *still)
     return fits ? 0 : -1;
 }
 
-/* See that *view* holds examples of *size* numbers; how many, or -1. */
-static Py_ssize_t
-examples_in(const Py_buffer *view, Py_ssize_t size, Argument *argument)
-{
-    if (view->format == NULL || strcmp(view->format, "d") != 0 || view->ndim < 1 ||
-        (uintptr_t)view->buf % sizeof(double) != 0) {
-        PyErr_SetString(PyExc_ValueError,
-                        "Machine.run: expected arrays of float64 with an axis for the examples");
-        return -1;
-    }
-    Py_ssize_t each = 1, step = (Py_ssize_t)sizeof(double);
-    int contiguous = view->strides[0] % step == 0;
-    for (int axis = view->ndim - 1; axis > 0; axis--) {
-        contiguous = contiguous && (view->strides[axis] == step * each || view->shape[axis] == 1 ||
-                                    each == 0);
-        each *= view->shape[axis];
-    }
-    if (each != size || (!contiguous && view->shape[0] > 0 && each > 0)) {
-        PyErr_Format(PyExc_ValueError,
-                     "Machine.run: expected %zd numbers one after another for each example", size);
-        return -1;
-    }
-    *argument = (Argument){view->buf, view->strides[0] / step};
-    return view->shape[0];
-}
+typedef struct {
+    Py_buffer view;
+    double *copy; /* of an array whose examples are not in one piece, or NULL */
+} Given;
+
+enum { FEW = 4 };
 
 typedef struct {
-    Py_buffer *view;
-    Argument *argument;
-    Py_ssize_t n;
-    Py_buffer few_views[4];
-    Argument few[4];
+    Py_ssize_t n; /* how many are taken */
+    Given *given, few[FEW];
+    Argument *argument, few_arguments[FEW];
 } Arguments;
 
 static void
 release_arguments(Arguments *arguments)
 {
     for (Py_ssize_t i = 0; i < arguments->n; i++) {
-        PyBuffer_Release(&arguments->view[i]);
+        PyMem_Free(arguments->given[i].copy);
+        PyBuffer_Release(&arguments->given[i].view);
     }
-    if (arguments->view != arguments->few_views) {
-        PyMem_Free(arguments->view);
+    if (arguments->given != arguments->few) {
+        PyMem_Free(arguments->given);
         PyMem_Free(arguments->argument);
     }
 }
 
+/* See that an array holds examples of *size* numbers, if they are read; how many, or -1. */
+static Py_ssize_t
+examples_in(Given *given, Py_ssize_t size, Argument *argument)
+{
+    const Py_buffer *view = &given->view;
+    if (view->format == NULL || strcmp(view->format, "d") != 0 || view->ndim < 1) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Machine.run: expected arrays of float64 with an axis for the examples");
+        return -1;
+    }
+    Py_ssize_t each = 1, step = (Py_ssize_t)sizeof(double);
+    int in_one_piece = view->strides[0] % step == 0 && (uintptr_t)view->buf % sizeof(double) == 0;
+    for (int axis = view->ndim - 1; axis > 0; axis--) {
+        in_one_piece = in_one_piece &&
+                       (view->shape[axis] == 1 || view->strides[axis] == step * each);
+        each *= view->shape[axis];
+    }
+    *argument = (Argument){view->buf, view->strides[0] / step};
+    if (size == 0 || view->shape[0] == 0) {
+        return view->shape[0];
+    }
+    if (each != size) {
+        PyErr_Format(PyExc_ValueError, "Machine.run: expected %zd numbers of each example, not %zd",
+                     size, each);
+        return -1;
+    }
+    if (!in_one_piece) {
+        given->copy = PyMem_Malloc((size_t)view->len);
+        if (given->copy == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        if (PyBuffer_ToContiguous(given->copy, (Py_buffer *)view, view->len, 'C') < 0) {
+            return -1;
+        }
+        *argument = (Argument){given->copy, size};
+    }
+    return view->shape[0];
+}
+
 /* Take the arguments; how many examples there are, or -1. */
 static Py_ssize_t
-take_arguments(const Machine *machine, PyObject *given, Arguments *arguments)
+take_arguments(const Machine *machine, PyObject *tuple, Arguments *arguments)
 {
     Py_ssize_t n = machine->n_inputs, m = 1;
-    if (!PyTuple_Check(given) || PyTuple_GET_SIZE(given) != n) {
+    arguments->given = arguments->few;
+    arguments->argument = arguments->few_arguments;
+    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != n) {
         PyErr_Format(PyExc_ValueError, "Machine.run: expected a tuple of %zd arguments", n);
         return -1;
     }
-    if (n > 4) {
-        arguments->view = PyMem_Calloc((size_t)n, sizeof(Py_buffer));
+    if (n > FEW) {
+        arguments->given = PyMem_Calloc((size_t)n, sizeof(Given));
         arguments->argument = PyMem_Calloc((size_t)n, sizeof(Argument));
-        if (arguments->view == NULL || arguments->argument == NULL) {
+        if (arguments->given == NULL || arguments->argument == NULL) {
             PyErr_NoMemory();
             return -1;
         }
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (PyObject_GetBuffer(PyTuple_GET_ITEM(given, i), &arguments->view[i],
+        Given *given = &arguments->given[i];
+        given->copy = NULL;
+        if (PyObject_GetBuffer(PyTuple_GET_ITEM(tuple, i), &given->view,
                                PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
             return -1;
         }
         arguments->n++;
-        Py_ssize_t examples =
-            examples_in(&arguments->view[i], machine->input[i].size, &arguments->argument[i]);
-        if (examples < 0) {
+        Py_ssize_t found = examples_in(given, machine->input[i].size, &arguments->argument[i]);
+        if (found < 0) {
             return -1;
         }
-        if (i > 0 && examples != m) {
+        if (i > 0 && found != m) {
             PyErr_Format(PyExc_ValueError,
-                         "Machine.run: expected as many examples in every argument, not %zd and %zd",
-                         m, examples);
+                         "Machine.run: expected as many examples in all arguments, not %zd and %zd",
+                         m, found);
             return -1;
         }
-        m = examples;
+        m = found;
     }
     return m;
 }
@@ -391,9 +414,8 @@ new_array(const Machine *machine, PyObject *shape, double **numbers)
 static PyObject *
 run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *given)
 {
-    Arguments arguments = {.n = 0};
-    arguments.view = arguments.few_views;
-    arguments.argument = arguments.few;
+    Arguments arguments;
+    arguments.n = 0;
     PyObject *array = NULL, *result = NULL;
     double *numbers = NULL;
     Py_ssize_t m = take_arguments(machine, given, &arguments);
@@ -401,10 +423,9 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
         goto done;
     }
     int differentiates = machine->cost >= 0;
-    PyObject *shape =
-        differentiates ? PyLong_FromSsize_t(machine->parameters[1] - machine->parameters[0])
-        : machine->n_inputs == 0 ? PyLong_FromSsize_t(machine->n_outputs)
-                                 : Py_BuildValue("nn", machine->n_outputs, m);
+    Py_ssize_t n_gradient = machine->gradient[1] - machine->gradient[0];
+    PyObject *shape = differentiates ? PyLong_FromSsize_t(n_gradient)
+                                     : Py_BuildValue("nn", machine->n_outputs, m);
     array = new_array(machine, shape, &numbers);
     if (array == NULL) {
         goto done;
@@ -430,9 +451,8 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
         goto done;
     }
     if (differentiates) {
-        memcpy(numbers, workspace->still + machine->gradient,
-               sizeof(double) *
-                   (size_t)(machine->parameters[1] - machine->parameters[0]));
+        memcpy(numbers, workspace->still + machine->gradient[0],
+               sizeof(double) * (size_t)n_gradient);
         PyObject *cost = PyFloat_FromDouble(workspace->still[machine->cost]);
         result = cost ? PyTuple_Pack(2, cost, array) : NULL;
         Py_XDECREF(cost);
