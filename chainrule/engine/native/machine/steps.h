@@ -6,6 +6,8 @@ typedef struct Context {
     double *space[N_SPACES];
     Py_ssize_t lanes;
     double *scratch;
+    double work; /* done since it was last asked whether to stop */
+    int asks;    /* whether it is this thread that asks Python for signals */
     Py_ssize_t bad_count; /* not 0: a number that is not one of so many rows was met */
 } Context;
 
