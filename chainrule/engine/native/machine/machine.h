@@ -1,8 +1,8 @@
 /* Machine, the type: a plan in C that runs. */
 
 #include "plan.h"
-#include "levels.h"
 #include "products.h"
+#include "levels.h"
 #include "steps.h"
 #include "run.h"
 
