@@ -6,10 +6,12 @@ typedef struct Context {
     double *space[N_SPACES];
     Py_ssize_t lanes;
     double *scratch;
+    double work; /* done since it was last asked whether to stop */
+    int asks;    /* whether it is this thread that asks Python for signals */
     Py_ssize_t bad_count; /* not 0: a number that is not one of so many rows was met */
 } Context;
 
-enum { STRETCH = 512, TILE = 4096 }; /* numbers that are worked on at a time */
+enum { STRETCH = 512, TILE = 4096, FEW_LANES = 32 }; /* numbers that are worked on at a time */
 
 /* How many columns a tile of lines of *n* has at most, a multiple of eight. */
 static Py_ssize_t
@@ -31,6 +33,9 @@ scratch_of(const Step *step)
     if (step->code >= STEP_segment_sum && step->code <= STEP_softmax_minus) {
         Py_ssize_t n = step->extent[step->n_axes - 1], w = tile_width(n);
         return 2 * n * w;
+    }
+    if (step->code == STEP_product) {
+        return FEW_LANES * step->product->form[WIDE].n.extent;
     }
     return 4 * STRETCH;
 }
@@ -248,57 +253,80 @@ call(Context *context, const Step *step)
               context->scratch + 2 * n_arguments);
 }
 
-/* Flat steps on one lane. */
+/* Flat steps on one lane. Where the compiler can do it, each step jumps to the next one itself, which
+   processors foresee better than one jump for all. */
 static void
 flat_narrow(Context *context, const Step *step)
 {
-    double *block = context->space[IN_BLOCK], *still = context->space[IN_STILL];
-#define AT(address) (*((address) >= 0 ? block + (address) : still + ~(address)))
-#define X AT(flat.argument[0])
-#define Y AT(flat.argument[1])
+    double *const base[2] = {context->space[IN_BLOCK], context->space[IN_STILL]};
+    const Flat *flat = step->flat;
+#define AT(address) base[(uint32_t)(address) >> 31][(address) ^ ((address) >> 31)]
+#define X AT(flat->argument[0])
+#define Y AT(flat->argument[1])
+#if defined(__GNUC__)
+#define CASE(NAME) label_##NAME
+#define NEXT flat++; goto *label[flat->row]
+#define UNARY_LABEL(NAME, name, value, partial) [NAME] = &&label_##NAME,
+#define BINARY_LABEL(NAME, name, value, first, second) [NAME] = &&label_##NAME,
+#define VARIADIC_LABEL(NAME, name, value, partials, takes) [NAME] = &&label_OTHER,
+    __extension__ static const void *const label[] = {
+        VARIADIC_ROWS(VARIADIC_LABEL) UNARY_ROWS(UNARY_LABEL) BINARY_ROWS(BINARY_LABEL)
+        [ROW_HYPOT] = &&label_ROW_HYPOT, [ROW_ATAN2] = &&label_ROW_ATAN2,
+        [ROW_TAKE] = &&label_OTHER, [ROW_ONE_MINUS] = &&label_ROW_ONE_MINUS,
+        [ROW_ONE_MINUS_SQUARE] = &&label_OTHER, [ROW_END] = &&label_ROW_END,
+    };
+    goto *label[flat->row];
+#else
+#define CASE(NAME) case NAME
+#define NEXT break
+    for (;; flat++)
+    switch (flat->row) {
+#endif
 #define UNARY_CASE(NAME, name, value, partial) \
-    case NAME:                                 \
-        *r = value(X);                         \
-        break;
+    CASE(NAME):                                \
+        AT(flat->result) = value(X);           \
+        NEXT;
 #define BINARY_CASE(NAME, name, value, first, second) \
-    case NAME:                                        \
-        *r = value(X, Y);                             \
-        break;
-    for (Py_ssize_t i = 0; i < step->n_flat; i++) {
-        const Flat flat = step->flat[i];
-        double *r = &AT(flat.result);
-        switch (flat.row) {
-            UNARY_ROWS(UNARY_CASE)
-            BINARY_ROWS(BINARY_CASE)
-        case WHERE:
-            *r = X != 0.0 ? Y : AT(flat.argument[2]);
-            break;
-        case ROW_HYPOT:
-            *r = hypot(X, Y);
-            break;
-        case ROW_ATAN2:
-            *r = atan2(X, Y);
-            break;
-        case ROW_ONE_MINUS:
-            *r = k_sigmoid(-Y);
-            break;
-        case ROW_ONE_MINUS_SQUARE: {
-            const double *x[2] = {&X, &Y};
-            const Py_ssize_t s[2] = {1, 1};
-            context->vector->rows(flat.row, 2, 1, r, x, s);
-            break;
-        }
-        default: {
-            const double *x[2] = {&X, &Y};
-            const Py_ssize_t s[2] = {1, 1};
-            double room[4];
-            apply_row(context, flat.row, 2, 1, r, x, s, room);
-        }
-        }
+    CASE(NAME):                                       \
+        AT(flat->result) = value(X, Y);               \
+        NEXT;
+    UNARY_ROWS(UNARY_CASE)
+    BINARY_ROWS(BINARY_CASE)
+    CASE(ROW_HYPOT):
+        AT(flat->result) = hypot(X, Y);
+        NEXT;
+    CASE(ROW_ATAN2):
+        AT(flat->result) = atan2(X, Y);
+        NEXT;
+    CASE(ROW_ONE_MINUS):
+        AT(flat->result) = k_sigmoid(-Y);
+        NEXT;
+    CASE(ROW_END):
+        return;
+#if defined(__GNUC__)
+    label_OTHER:
+#else
+    default:
+#endif
+    {
+        const double *x[3] = {&X, &Y, &AT(flat->argument[2])};
+        const Py_ssize_t s[3] = {1, 1, 1};
+        double room[4];
+        apply_row(context, flat->row, arity_of(flat->row) ? arity_of(flat->row) : 2, 1,
+                  &AT(flat->result), x, s, room);
+        NEXT;
     }
+#if !defined(__GNUC__)
+    }
+#endif
 #undef AT
 #undef X
 #undef Y
+#undef CASE
+#undef NEXT
+#undef UNARY_LABEL
+#undef BINARY_LABEL
+#undef VARIADIC_LABEL
 #undef UNARY_CASE
 #undef BINARY_CASE
 }
@@ -443,8 +471,20 @@ product(Context *context, const Step *step)
     };
     Py_ssize_t index[MOST_AXES] = {0};
     double *at[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
+    int transposes = form->kind == ALONG_SUM && form->lanes && tiles.v <= FEW_LANES &&
+                     tiles.k == 1 && tiles.rn == 1;
+    Tiles transposed = tiles; /* the sums are short, so vectors run along n */
+    transposed.v = tiles.n;
+    transposed.k = tiles.v;
+    transposed.ak = 1;
+    transposed.bk = tiles.n;
     for (int axis = 0; axis >= 0;) {
-        if (form->kind == ALONG_RESULT) {
+        if (transposes) {
+            double *turned = context->scratch;
+            context->vector->into_lanes(tiles.n, tiles.v, at[b], tiles.bn, turned);
+            context->vector->along_result(&transposed, at[0], at[a], turned);
+        }
+        else if (form->kind == ALONG_RESULT) {
             context->vector->along_result(&tiles, at[0], at[a], at[b]);
         }
         else {
