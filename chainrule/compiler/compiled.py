@@ -61,8 +61,8 @@ class Compiled:
         """
         lifted, batch = self._prepared(arrays)
         table = lifted.forward(batch)
-        found = list(np.ascontiguousarray(table.T)) if batch else table.tolist()
-        return mapped(lifted.result, lambda number: found[number])
+        found = list(table) if batch else table[:, 0].tolist()
+        return found[0] if lifted.result == 0 else mapped(lifted.result, found.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.

@@ -69,6 +69,7 @@ class _Lowering:
         self._rows: dict[Primitive, int] = {}
         self._tables: dict[bytes, int] = {}
         self._numbers: dict[bytes, Spot] = {}
+        self._constants: dict[int, Spot] = {}
         self._still: list[AnyArray] = []
         self._taken = 0
         self._sums = 0
@@ -405,11 +406,10 @@ class _Lowering:
         return Spot(self.theta.buffer, start, _strides(operation.shape))
 
     def _constant(self, n: int, operation: Operation) -> Spot:
-        values = self.program.constants[operation.detail]
-        key = struct.pack("q", operation.detail)
-        if key not in self._numbers:
-            self._numbers[key] = self._keep(values)
-        return self._numbers[key]._replace(strides=_strides(operation.shape))
+        number = operation.detail
+        if number not in self._constants:
+            self._constants[number] = self._keep(self.program.constants[number])
+        return self._constants[number]._replace(strides=_strides(operation.shape))
 
     def _count(self, n: int, operation: Operation) -> Spot:
         x = operation.args[0]

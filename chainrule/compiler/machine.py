@@ -27,6 +27,9 @@ _SIZES = 4  # numbers of lanes for which bound steps are kept
 
 Call = Callable[[], Any]
 
+_NARROW = ("segment_sum", "maximum", "minimum", "logsumexp")
+"""The steps whose result has one number for each stretch."""
+
 FORMS: dict[Primitive, Callable[..., Any]] = {primitives.power: forms.power}
 """Rows whose own array form does not have the engine's answer everywhere."""
 
@@ -138,9 +141,11 @@ def _constants(plan: Plan) -> AnyArray:
             columns = step.extents[-1] * result.strides[-1]
             constant[result.offset : result.offset + count * stride + columns] = False
         else:
-            result = step.operands[0]
+            result, extents = step.operands[0], step.extents
+            if step.code in _NARROW and step.detail:
+                extents = (*extents[:-1], len(plan.tables[step.detail[0]]))
             at: Any = result.offset
-            for extent, stride in zip(step.extents, result.strides, strict=True):
+            for extent, stride in zip(extents, result.strides, strict=True):
                 at = np.add.outer(at, np.arange(extent if stride else 1) * stride)
             constant[at] = False
     return constant

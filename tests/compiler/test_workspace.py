@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.compiler.numpy_source import READ
+from chainrule.compiler.printers.numpy import READ
 from chainrule.engine.table import TABLE
 from chainrule.engine.vectors import read_data
 
