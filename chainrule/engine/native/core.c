@@ -14,6 +14,7 @@
 #include "making.h"
 #include "public.h"
 #include "vectors.h"
+#include "machine/machine.h"
 
 /* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */
 static PyObject *
@@ -76,6 +77,14 @@ connect(PyObject *module, PyObject *args)
             goto done;
         }
     }
+    static const char *const others[] = {"hypot", "atan2", "take"};
+    for (int i = 0; i < 3; i++) {
+        PyObject *row = PyMapping_GetItemString(table, others[i]);
+        if (row == NULL) {
+            goto done;
+        }
+        Py_XSETREF(state->machine_row[i], row);
+    }
     if (PyObject_SetAttrString(module, "Value", type) < 0) {
         goto done;
     }
@@ -131,6 +140,12 @@ module_exec(PyObject *module)
         PyModule_AddObjectRef(module, "Row", (PyObject *)state->row_type) < 0) {
         return -1;
     }
+    PyObject *machine = PyType_FromModuleAndSpec(module, &machine_spec, NULL);
+    if (machine == NULL || PyModule_AddObjectRef(module, "Machine", machine) < 0) {
+        Py_XDECREF(machine);
+        return -1;
+    }
+    Py_DECREF(machine);
     return PyModule_AddObjectRef(module, "entered_modes", state->modes);
 }
 
@@ -146,6 +161,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->modes);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
+    }
+    for (int i = 0; i < 3; i++) {
+        Py_VISIT(state->machine_row[i]);
     }
     ASKED(VISIT)
     for (int i = 0; i < N_PUBLISHED; i++) {
@@ -164,6 +182,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->row_type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_CLEAR(state->row[kernel]);
+    }
+    for (int i = 0; i < 3; i++) {
+        Py_CLEAR(state->machine_row[i]);
     }
     ASKED(CLEAR)
     for (int i = 0; i < N_PUBLISHED; i++) {

@@ -1,0 +1,609 @@
+/* A step done on the lanes of a block. */
+
+typedef struct Context {
+    const Machine *machine;
+    const struct Vector *vector;
+    double *space[N_SPACES];
+    Py_ssize_t lanes;
+    double *scratch;
+    Py_ssize_t bad_count; /* not 0: a number that is not one of so many rows was met */
+} Context;
+
+enum { STRETCH = 512, TILE = 4096 }; /* numbers that are worked on at a time */
+
+/* How many columns a tile of lines of *n* has at most. */
+static Py_ssize_t
+tile_width(Py_ssize_t n)
+{
+    return n >= TILE ? (n <= 1 << 16 ? 8 : 1) : n > TILE / 8 ? 8 : TILE / n & ~(Py_ssize_t)7;
+}
+
+/* How many numbers of room a step needs. */
+static Py_ssize_t
+scratch_of(const Step *step)
+{
+    if (step->code == STEP_call) {
+        return 4 * step->n_table; /* pointers, strides, numbers twice */
+    }
+    if (step->code <= STEP_one_minus_square) {
+        return step->n_operands * (STRETCH + 8);
+    }
+    if (step->code >= STEP_segment_sum && step->code <= STEP_softmax_minus) {
+        Py_ssize_t n = step->extent[step->n_axes - 1], w = tile_width(n);
+        return 3 * (n * w) + 4 * w;
+    }
+    return 4 * STRETCH;
+}
+
+/* --- loops ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    double *at[MOST_OPERANDS];
+    Py_ssize_t scale[MOST_OPERANDS]; /* from rows to numbers */
+    Py_ssize_t lane[MOST_OPERANDS];  /* from lane to lane: 1, or 0 */
+} Cursor;
+
+ALWAYS_INLINE int
+is_wide(const Context *context)
+{
+    return context->lanes > 1;
+}
+
+static Cursor
+cursor_at(const Context *context, const Step *step)
+{
+    Cursor cursor;
+    for (int k = 0; k < step->n_operands && k < MOST_OPERANDS; k++) {
+        Place place = step->place[k];
+        int lanes = place.space == IN_BLOCK;
+        cursor.scale[k] = lanes ? context->lanes : 1;
+        cursor.lane[k] = lanes;
+        cursor.at[k] = context->space[place.space] + place.offset * cursor.scale[k];
+    }
+    return cursor;
+}
+
+/* Move on by one in the first *n* axes of a loop; 0 at its end, when all is as it was before. */
+ALWAYS_INLINE int
+advance(const Loop *loop, int n, Py_ssize_t *index, int n_operands, double **at,
+        const Py_ssize_t *scale)
+{
+    for (int axis = n - 1; axis >= 0; axis--) {
+        const Py_ssize_t *stride = loop->stride + axis;
+        if (++index[axis] < loop->extent[axis]) {
+            for (int k = 0; k < n_operands; k++) {
+                at[k] += stride[k * loop->n] * scale[k];
+            }
+            return 1;
+        }
+        index[axis] = 0;
+        for (int k = 0; k < n_operands; k++) {
+            at[k] -= stride[k * loop->n] * scale[k] * (loop->extent[axis] - 1);
+        }
+    }
+    return 0;
+}
+
+static void
+copy_stretch(Py_ssize_t n, double *r, Py_ssize_t sr, const double *x, Py_ssize_t s)
+{
+    if (sr == 1 && s == 1) {
+        memmove(r, x, sizeof(double) * (size_t)n);
+        return;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        r[sr * i] = x[s * i];
+    }
+}
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+/* Is *x* a whole number from 0 to *count* - 1? */
+ALWAYS_INLINE int
+is_index(double x, Py_ssize_t count)
+{
+    return x >= 0.0 && x < (double)count && x == floor(x);
+}
+
+/* A row on a stretch; *room* has place for twice as many numbers as there are arguments. */
+static void
+apply_row(Context *context, int row, int n_arguments, Py_ssize_t n, double *r,
+          const double *const *x, const Py_ssize_t *s, double *room)
+{
+    if (row >= N_KERNELS || kernels[row].variadic.value == NULL || row == WHERE || row == SUM ||
+        row == MEAN) {
+        if (row != ROW_TAKE) {
+            context->vector->rows(row, n_arguments, n, r, x, s);
+            return;
+        }
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        for (int k = 0; k < n_arguments; k++) {
+            room[k] = x[k][s[k] * i];
+        }
+        if (row == ROW_TAKE) {
+            int fits = room[0] >= 0.0 && room[0] < (double)(n_arguments - 1);
+            r[i] = fits ? room[1 + (Py_ssize_t)room[0]] : Py_NAN;
+            if (!fits) {
+                context->bad_count = n_arguments - 1;
+            }
+            continue;
+        }
+        if (row == SOFTMAX || row == SOFTMAX_REST || row == CROSS_ENTROPY) {
+            if (!is_index(room[0], n_arguments - 1)) {
+                context->bad_count = n_arguments - 1;
+                r[i] = Py_NAN;
+                continue;
+            }
+        }
+        r[i] = kernels[row].variadic.value(room, n_arguments, room + n_arguments);
+    }
+}
+
+/* An element-wise step. Operands are brought into stretches where they are not in one. */
+static void
+elements(Context *context, const Step *step)
+{
+    int wide = is_wide(context), n_operands = step->n_operands, n_arguments = n_operands - 1;
+    const Loop *loop = &step->loop[wide];
+    double *few_at[MOST_OPERANDS];
+    Py_ssize_t few[2 * MOST_OPERANDS];
+    double **at = few_at, *room = context->scratch;
+    Py_ssize_t *scale = few, *inner = few + MOST_OPERANDS;
+    if (n_operands > MOST_OPERANDS) {
+        at = (double **)room;
+        scale = (Py_ssize_t *)room + n_operands;
+        inner = scale + n_operands;
+        room += 3 * n_operands;
+    }
+    double *few_room = room;
+    room += 5 * n_operands;
+    int outer = loop->n, last = loop->n - 1, merges = last >= 0;
+    for (int k = 0; k < n_operands; k++) {
+        Place place = step->place[k];
+        scale[k] = place.space == IN_BLOCK ? context->lanes : 1;
+        at[k] = context->space[place.space] + place.offset * scale[k];
+        inner[k] = place.space == IN_BLOCK;
+        merges = merges && loop->stride[k * loop->n + last] == inner[k];
+    }
+    Py_ssize_t n = context->lanes;
+    if (!wide || merges) { /* the last axis with the lanes, or in the place of the one lane */
+        n = last >= 0 ? context->lanes * loop->extent[last] : 1;
+        outer = last >= 0 ? last : 0;
+        for (int k = 0; k < n_operands && !wide; k++) {
+            inner[k] = last >= 0 ? loop->stride[k * loop->n + last] : 1;
+        }
+    }
+    int plain = n == 1 || inner[0] == 1;
+    for (int k = 1; k < n_operands; k++) {
+        plain = plain && (n == 1 || inner[k] == 1 || inner[k] == 0);
+    }
+    if (n == 1) {
+        for (int k = 0; k < n_operands; k++) {
+            inner[k] = 1;
+        }
+    }
+    Py_ssize_t index[MOST_AXES] = {0};
+    do {
+        if (step->code == STEP_copy) {
+            copy_stretch(n, at[0], inner[0], at[1], inner[1]);
+        }
+        else if (step->code == STEP_add) {
+            if (plain) {
+                context->vector->add_to(n, at[0], at[1], inner[1]);
+            }
+            else {
+                for (Py_ssize_t i = 0; i < n; i++) {
+                    at[0][inner[0] * i] += at[1][inner[1] * i];
+                }
+            }
+        }
+        else if (plain) {
+            apply_row(context, step->row, n_arguments, n, at[0],
+                      (const double *const *)(at + 1), inner + 1, few_room);
+        }
+        else {
+            const double **x = (const double **)few_room;
+            Py_ssize_t *s = (Py_ssize_t *)few_room + n_arguments;
+            double *arguments = room + STRETCH;
+            for (Py_ssize_t i = 0; i < n; i += STRETCH) {
+                Py_ssize_t part = n - i < STRETCH ? n - i : STRETCH;
+                for (int k = 0; k < n_arguments; k++) {
+                    Py_ssize_t stride = inner[k + 1];
+                    x[k] = at[k + 1] + stride * i;
+                    s[k] = stride;
+                    if (stride > 1) {
+                        copy_stretch(part, arguments + k * STRETCH, 1, x[k], stride);
+                        x[k] = arguments + k * STRETCH;
+                        s[k] = 1;
+                    }
+                }
+                double *r = inner[0] == 1 ? at[0] + i : room;
+                apply_row(context, step->row, n_arguments, part, r, x, s,
+                          few_room + 2 * n_arguments);
+                if (inner[0] != 1) {
+                    copy_stretch(part, at[0] + inner[0] * i, inner[0], r, 1);
+                }
+            }
+        }
+    } while (advance(loop, outer, index, n_operands, at, scale));
+}
+
+static void
+call(Context *context, const Step *step)
+{
+    int n_arguments = (int)step->n_table - 1;
+    const double **x = (const double **)context->scratch;
+    Py_ssize_t *s = (Py_ssize_t *)context->scratch + n_arguments;
+    Py_ssize_t n = context->lanes;
+    double *place[2] = {context->space[IN_BLOCK], context->space[IN_STILL]};
+    for (int k = 0; k < n_arguments; k++) {
+        int64_t at = step->table[1 + k];
+        s[k] = at >= 0;
+        x[k] = at >= 0 ? place[0] + at * n : place[1] + ~at;
+    }
+    int64_t at = step->table[0];
+    double *r = at >= 0 ? place[0] + at * n : place[1] + ~at;
+    apply_row(context, step->row, n_arguments, at >= 0 ? n : 1, r, x, s,
+              context->scratch + 2 * n_arguments);
+}
+
+/* Flat steps on one lane. */
+static void
+flat_narrow(Context *context, const Step *step)
+{
+    double *block = context->space[IN_BLOCK], *still = context->space[IN_STILL];
+#define AT(address) (*((address) >= 0 ? block + (address) : still + ~(address)))
+#define X AT(flat.argument[0])
+#define Y AT(flat.argument[1])
+#define UNARY_CASE(NAME, name, value, partial) \
+    case NAME:                                 \
+        *r = value(X);                         \
+        break;
+#define BINARY_CASE(NAME, name, value, first, second) \
+    case NAME:                                        \
+        *r = value(X, Y);                             \
+        break;
+    for (Py_ssize_t i = 0; i < step->n_flat; i++) {
+        const Flat flat = step->flat[i];
+        double *r = &AT(flat.result);
+        switch (flat.row) {
+            UNARY_ROWS(UNARY_CASE)
+            BINARY_ROWS(BINARY_CASE)
+        case WHERE:
+            *r = X != 0.0 ? Y : AT(flat.argument[2]);
+            break;
+        case ROW_HYPOT:
+            *r = hypot(X, Y);
+            break;
+        case ROW_ATAN2:
+            *r = atan2(X, Y);
+            break;
+        case ROW_ONE_MINUS:
+            *r = k_sigmoid(-Y);
+            break;
+        case ROW_ONE_MINUS_SQUARE: {
+            const double *x[2] = {&X, &Y};
+            const Py_ssize_t s[2] = {1, 1};
+            context->vector->rows(flat.row, 2, 1, r, x, s);
+            break;
+        }
+        default: {
+            const double *x[2] = {&X, &Y};
+            const Py_ssize_t s[2] = {1, 1};
+            double room[4];
+            apply_row(context, flat.row, 2, 1, r, x, s, room);
+        }
+        }
+    }
+#undef AT
+#undef X
+#undef Y
+#undef UNARY_CASE
+#undef BINARY_CASE
+}
+
+static void
+flat(Context *context, const Step *step)
+{
+    Py_ssize_t n = context->lanes;
+    if (!is_wide(context)) {
+        flat_narrow(context, step);
+        return;
+    }
+    double *block = context->space[IN_BLOCK], *still = context->space[IN_STILL];
+    Py_ssize_t k = 0;
+    while ((k = context->vector->flat(step->flat, k, step->n_flat, n, still, block)) <
+           step->n_flat) { /* a row of any number of arguments */
+        const double *x[2];
+        Py_ssize_t s[2];
+        double room[4];
+        for (int i = 0; i < 2; i++) {
+            int32_t at = step->flat[k].argument[i];
+            s[i] = at >= 0;
+            x[i] = at >= 0 ? block + at * n : still + ~at;
+        }
+        apply_row(context, step->flat[k].row, 2, n, block + step->flat[k].result * n, x, s, room);
+        k++;
+    }
+}
+
+/* --- sums ------------------------------------------------------------------------------------ */
+
+static double
+sum_of_one(const Loop *loop, const double *x)
+{
+    if (loop->n == 0) {
+        return *x;
+    }
+    const Py_ssize_t *stride = loop->stride + loop->n; /* of the second operand */
+    int last = loop->n - 1;
+    double total = 0.0;
+    Py_ssize_t index[MOST_AXES] = {0}, one = 1;
+    Loop outer = {loop->n, loop->extent, (Py_ssize_t *)stride};
+    double *at = (double *)x;
+    int begun = 0;
+    do {
+        for (Py_ssize_t i = 0; i < loop->extent[last]; i++) {
+            total = begun ? total + at[i * stride[last]] : at[i * stride[last]];
+            begun = 1;
+        }
+    } while (advance(&outer, last, index, 1, &at, &one));
+    return total;
+}
+
+static void
+sum(Context *context, const Step *step)
+{
+    Cursor cursor = cursor_at(context, step);
+    const Loop *loop = &step->loop[is_wide(context)], *reduced = &step->reduced[0];
+    Py_ssize_t index[MOST_AXES] = {0}, n = context->lanes;
+    Loop inner = {reduced->n, reduced->extent, reduced->stride + reduced->n};
+    int to_sums = step->place[0].space == IN_SUMS;
+    if (!is_wide(context)) {
+        do {
+            double total = sum_of_one(reduced, cursor.at[1]);
+            *cursor.at[0] = to_sums ? *cursor.at[0] + total : total;
+        } while (advance(loop, loop->n, index, 2, cursor.at, cursor.scale));
+        return;
+    }
+    do {
+        Py_ssize_t inner_index[MOST_AXES] = {0};
+        double *x = cursor.at[1], *r = cursor.at[0];
+        if (to_sums) {
+            do {
+                *r += cursor.lane[1] ? context->vector->total(n, x) : (double)n * *x;
+            } while (advance(&inner, inner.n, inner_index, 1, &x, &cursor.scale[1]));
+            continue;
+        }
+        copy_stretch(n, r, 1, x, cursor.lane[1]);
+        while (advance(&inner, inner.n, inner_index, 1, &x, &cursor.scale[1])) {
+            context->vector->add_to(n, r, x, cursor.lane[1]);
+        }
+    } while (advance(loop, loop->n, index, 2, cursor.at, cursor.scale));
+}
+
+/* --- products -------------------------------------------------------------------------------- */
+
+static void
+product(Context *context, const Step *step)
+{
+    Cursor cursor = cursor_at(context, step);
+    const Loop *loop = &step->product->loop, *sum = &step->product->sum;
+    int to_sums = step->place[0].space == IN_SUMS;
+    Py_ssize_t index[MOST_AXES] = {0};
+    Py_ssize_t n = cursor.lane[0] || to_sums ? context->lanes : 1;
+    Py_ssize_t count = sum->n ? sum->extent[0] : 1;
+    Py_ssize_t sa = sum->n ? sum->stride[1] * cursor.scale[1] : 0;
+    Py_ssize_t sb = sum->n ? sum->stride[2] * cursor.scale[2] : 0;
+    Py_ssize_t la = cursor.lane[1], lb = cursor.lane[2];
+    do {
+        const double *a = cursor.at[1], *b = cursor.at[2];
+        double *r = cursor.at[0];
+        if (to_sums) {
+            double total = 0.0;
+            for (Py_ssize_t k = 0; k < count; k++) {
+                for (Py_ssize_t l = 0; l < n; l++) {
+                    total += a[k * sa + l * la] * b[k * sb + l * lb];
+                }
+            }
+            *r += total;
+            continue;
+        }
+        for (Py_ssize_t l = 0; l < n; l++) {
+            r[l] = 0.0;
+        }
+        for (Py_ssize_t k = 0; k < count; k++) {
+            for (Py_ssize_t l = 0; l < n; l++) {
+                r[l] += a[k * sa + l * la] * b[k * sb + l * lb];
+            }
+        }
+    } while (advance(loop, loop->n, index, 3, cursor.at, cursor.scale));
+}
+
+/* --- lines ----------------------------------------------------------------------------------- */
+
+static void
+load_tile(double *tile, const double *x, Py_ssize_t stride, Py_ssize_t lane, Py_ssize_t n,
+          Py_ssize_t w)
+{
+    if (w == 1) {
+        copy_stretch(n, tile, 1, x, stride);
+        return;
+    }
+    for (Py_ssize_t k = 0; k < n; k++) {
+        copy_stretch(w, tile + k * w, 1, x + k * stride, lane);
+    }
+}
+
+static void
+store_tile(const double *tile, double *r, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t w)
+{
+    if (w == 1) {
+        copy_stretch(n, r, stride, tile, 1);
+        return;
+    }
+    for (Py_ssize_t k = 0; k < n; k++) {
+        memcpy(r + k * stride, tile + k * w, sizeof(double) * (size_t)w);
+    }
+}
+
+/* The careful forms, of the last index, or of its stretches. */
+static void
+lines(Context *context, const Step *step)
+{
+    Cursor cursor = cursor_at(context, step);
+    const Loop *loop = &step->loop[is_wide(context)];
+    int last = step->n_axes - 1;
+    Py_ssize_t index[MOST_AXES] = {0}, stride[3] = {0}, extent = step->extent[last];
+    Py_ssize_t n = cursor.lane[0] ? context->lanes : 1;
+    for (int k = 0; k < step->n_operands; k++) {
+        stride[k] = step->stride[k * step->n_axes + last] * cursor.scale[k];
+    }
+    int to_one = (step->code >= STEP_segment_sum && step->code <= STEP_logsumexp) ||
+                 step->code == STEP_cross_entropy;
+    Py_ssize_t n_stretches = step->table != NULL ? step->n_table : 1;
+    do {
+        for (Py_ssize_t i = 0; i < n_stretches; i++) {
+            Py_ssize_t start = step->table != NULL ? (Py_ssize_t)step->table[i] : 0;
+            Py_ssize_t end = i + 1 < n_stretches ? (Py_ssize_t)step->table[i + 1] : extent;
+            Py_ssize_t length = end - start, most = tile_width(length);
+            double *r = cursor.at[0] + stride[0] * (to_one ? i : start);
+            for (Py_ssize_t l = 0; l < n; l += most) {
+                Py_ssize_t w = n - l < most ? n - l : most;
+                double *z = context->scratch, *y = z + length * w, *room = y + length * w;
+                load_tile(z, cursor.at[1] + start * stride[1] + l * cursor.lane[1], stride[1],
+                          cursor.lane[1], length, w);
+                if (step->n_operands == 3) {
+                    load_tile(y, cursor.at[2] + start * stride[2] + l * cursor.lane[2],
+                              stride[2], cursor.lane[2], length, w);
+                }
+                context->vector->careful(step->code, length, w, z, y, room);
+                store_tile(z, r + l, stride[0], to_one ? 1 : length, w);
+            }
+        }
+    } while (advance(loop, loop->n, index, step->n_operands, cursor.at, cursor.scale));
+}
+
+/* --- places by number ------------------------------------------------------------------------ */
+
+static void
+gather(Context *context, const Step *step)
+{
+    Cursor cursor = cursor_at(context, step);
+    Py_ssize_t n = cursor.lane[0] ? context->lanes : 1;
+    Py_ssize_t sr = step->stride[0] * cursor.scale[0], sx = step->stride[1] * cursor.scale[1];
+    int table_of_result = step->code != STEP_gather;
+    for (Py_ssize_t i = 0; i < step->n_table; i++) {
+        Py_ssize_t at = (Py_ssize_t)step->table[i];
+        double *r = cursor.at[0] + sr * (table_of_result ? at : i);
+        const double *x = cursor.at[1] + sx * (table_of_result ? i : at);
+        if (step->code == STEP_scatter_add) {
+            context->vector->add_to(n, r, x, cursor.lane[1]);
+        }
+        else if (n == 1) {
+            *r = *x;
+        }
+        else {
+            copy_stretch(n, r, 1, x, cursor.lane[1]);
+        }
+    }
+}
+
+static void
+one_hot(Context *context, const Step *step)
+{
+    Cursor cursor = cursor_at(context, step);
+    const Loop *loop = &step->loop[is_wide(context)];
+    int last = step->n_axes - 1;
+    Py_ssize_t index[MOST_AXES] = {0}, n = cursor.lane[0] ? context->lanes : 1;
+    Py_ssize_t sr = step->stride[last] * cursor.scale[0];
+    Py_ssize_t sx = step->stride[step->n_axes + last] * cursor.scale[1];
+    do {
+        for (Py_ssize_t k = 0; k < step->extent[last]; k++) {
+            double *r = cursor.at[0] + k * sr;
+            const double *x = cursor.at[1] + k * sx;
+            for (Py_ssize_t l = 0; l < n; l++) {
+                r[l] = x[l * cursor.lane[1]] == (double)k ? 1.0 : 0.0;
+            }
+        }
+    } while (advance(loop, loop->n, index, 2, cursor.at, cursor.scale));
+}
+
+/* pick and spread: the last index is a column. */
+static void
+rows_by_number(Context *context, const Step *step)
+{
+    Cursor cursor = cursor_at(context, step);
+    const Loop *loop = &step->loop[is_wide(context)];
+    int last = step->n_axes - 1, picks = step->code == STEP_pick;
+    Py_ssize_t index[MOST_AXES] = {0}, stride[3], columns = step->extent[last];
+    for (int k = 0; k < 3; k++) {
+        stride[k] = step->stride[k * step->n_axes + last] * cursor.scale[k];
+    }
+    Py_ssize_t apart = step->step * cursor.scale[picks ? 2 : 0];
+    Py_ssize_t n = step->place[0].space == IN_STILL ? 1 : context->lanes;
+    do {
+        for (Py_ssize_t l = 0; l < n; l++) {
+            double which = cursor.at[1][l * cursor.lane[1]];
+            if (!is_index(which, step->count)) {
+                context->bad_count = step->count;
+                return;
+            }
+            double *r = cursor.at[0] + l * cursor.lane[0];
+            const double *x = cursor.at[2] + l * cursor.lane[2];
+            if (picks) {
+                x += (Py_ssize_t)which * apart;
+                for (Py_ssize_t c = 0; c < columns; c++) {
+                    r[c * stride[0]] = x[c * stride[2]];
+                }
+            }
+            else {
+                r += (Py_ssize_t)which * apart;
+                for (Py_ssize_t c = 0; c < columns; c++) {
+                    r[c * stride[0]] += x[c * stride[2]];
+                }
+            }
+        }
+    } while (advance(loop, loop->n, index, 3, cursor.at, cursor.scale));
+}
+
+static void
+do_step(Context *context, const Step *step)
+{
+    switch (step->code) {
+    case STEP_apply:
+    case STEP_one_minus:
+    case STEP_one_minus_square:
+    case STEP_copy:
+    case STEP_add:
+        elements(context, step);
+        break;
+    case STEP_gather:
+    case STEP_scatter:
+    case STEP_scatter_add:
+        gather(context, step);
+        break;
+    case STEP_product:
+        product(context, step);
+        break;
+    case STEP_sum:
+        sum(context, step);
+        break;
+    case STEP_one_hot:
+        one_hot(context, step);
+        break;
+    case STEP_pick:
+    case STEP_spread:
+        rows_by_number(context, step);
+        break;
+    case STEP_call:
+        call(context, step);
+        break;
+    case STEP_flat:
+        flat(context, step);
+        break;
+    default:
+        lines(context, step);
+    }
+}
