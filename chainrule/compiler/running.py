@@ -39,11 +39,11 @@ class ArrayProgram:
 
     def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
-        return self._forward.run(self.parameters, batch, threads)  # type: ignore[no-any-return]
+        return self._forward.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
 
     def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        return self._gradient.run(self.parameters, batch, threads)  # type: ignore[no-any-return]
+        return self._gradient.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
