@@ -20,6 +20,7 @@ from ..engine.vectors import add_grads
 from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
+from .plan import Plan
 from .program import Program
 
 KEPT = 1000
@@ -34,8 +35,10 @@ class Compiled:
         function: Callable[..., Any] | None,
         root: Any = None,
         wrt: Sequence[Value] | None = None,
+        threads: int = 1,
     ):
         self._function = function
+        self._threads = threads
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
@@ -60,7 +63,7 @@ class Compiled:
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        table = lifted.forward(batch)
+        table = lifted.forward(batch, self._threads)
         found = list(table) if batch else table[:, 0].tolist()
         return found[0] if lifted.result == 0 else mapped(lifted.result, found.__getitem__)
 
@@ -91,7 +94,7 @@ class Compiled:
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        return lifted, *lifted.gradient(batch)
+        return lifted, *lifted.gradient(batch, self._threads)
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -121,6 +124,11 @@ class Compiled:
     def program(self) -> Program:
         """The array program of the latest recording, as plain data."""
         return self._recorded().arrays.program
+
+    @property
+    def plans(self) -> dict[str, Plan]:
+        """The plans of ``forward`` and, of one number, of ``gradient``: what a machine runs."""
+        return self._recorded().arrays.plans()
 
     @property
     def source(self) -> str:
@@ -268,6 +276,7 @@ class Compiled:
 def compile(
     function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
     wrt: Any = None,
+    threads: int = 1,
 ) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
@@ -303,23 +312,30 @@ def compile(
     >>> cr.compile(lambda x: cr.dot(w, x, b), wrt=[b, w[0]]).value_and_grad(X)
     (2.5, array([1., 3.]))
 
+    With *threads*, so many threads share the examples of a large batch; the results are the same
+    to the bit.
+
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with
     ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
     was recorded.
     """
     leaves = None if wrt is None else _leaves_of(wrt)
+    if type(threads) is not int or threads < 1:
+        raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
     if isinstance(function, Compiled):
-        if leaves is not None:
-            raise TypeError("compile: already a compiled function; give wrt with the original one")
+        if leaves is not None or threads != 1:
+            raise TypeError(
+                "compile: already a compiled function; give wrt and threads with the original one"
+            )
         return function
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
-        return Compiled(None, function, leaves)
+        return Compiled(None, function, leaves, threads)
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function, wrt=leaves)
+    return Compiled(function, wrt=leaves, threads=threads)
 
 
 def _leaves_of(wrt: Any) -> tuple[Value, ...]:

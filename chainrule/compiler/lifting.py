@@ -69,7 +69,7 @@ class Lifted:
     tested: Lifted | None = None
     """The program that computes the numbers to which the rules apply."""
 
-    def forward(self, batch: Sequence[Array]) -> Array:
+    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
         if self.replay is not None and self.replay.suits(batch):
             found = self.replay.forward(read_data(self.captured), batch)
@@ -77,14 +77,14 @@ class Lifted:
         if self._arrays is None and self.replay is not None:
             found = self.replay.columns.forward(read_data(self.captured), batch)
             return np.ascontiguousarray(found.T)
-        return self.arrays.forward(batch)
+        return self.arrays.forward(batch, threads)
 
     @functools.cached_property
     def size(self) -> int:
         """The number of numbers in the result."""
         return len(leaves(self.result))
 
-    def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
         if self.replay is not None and self.replay.suits(batch):
             mean, found = self.replay.gradient(read_data(self.captured), batch)
@@ -92,7 +92,7 @@ class Lifted:
         if self._arrays is None and self.replay is not None:
             mean, found = self.replay.columns.gradient(read_data(self.captured), batch)
             return mean, _picked(found, self._from_replay)
-        return self.arrays.gradient(batch)
+        return self.arrays.gradient(batch, threads)
 
     @functools.cached_property
     def _from_replay(self) -> Places | None:
@@ -133,7 +133,8 @@ class Lifted:
         """Return what every pass found, with the program if there is one."""
         parts = [f"{title}\n{text}" for title, text in self.passes]
         if self._arrays is not None:
-            parts.append("7. NumPy\n" + self._arrays.source)
+            parts.append("7. Plan\n" + explanation.plan_report(self._arrays.plans()))
+            parts.append("8. NumPy\n" + self._arrays.source)
         if self.replay is not None:
             parts.append(f"9. Replay\n  {self.stats['replay']}")
         return "\n\n".join(parts)

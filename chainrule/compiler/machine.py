@@ -15,9 +15,11 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.backend import Value
+from ..engine.native import core as native
 from ..engine.table import Primitive, arrays
 from ..engine.vectors import read_data
 from . import forms
+from .accesses import written
 from .plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from .program import AnyArray
 
@@ -27,11 +29,18 @@ _SIZES = 4  # numbers of lanes for which bound steps are kept
 
 Call = Callable[[], Any]
 
-_NARROW = ("segment_sum", "maximum", "minimum", "logsumexp")
-"""The steps whose result has one number for each stretch."""
-
 FORMS: dict[Primitive, Callable[..., Any]] = {primitives.power: forms.power}
 """Rows whose own array form does not have the engine's answer everywhere."""
+
+
+def machine_for(plan: Plan) -> Any:
+    """Return a machine for *plan*: in C if there is a core that has all its rows, else in NumPy."""
+    if native is not None:
+        try:
+            return native.Machine(plan)
+        except LookupError:  # a user's own operation
+            pass
+    return Machine(plan)
 
 
 class Machine:
@@ -126,28 +135,9 @@ def _constants(plan: Plan) -> AnyArray:
     constant[0] = False
     constant[slice(*plan.parameters)] = False
     for step in (*plan.before, *plan.after):
-        if step.code == "flat":
-            addresses = plan.tables[step.detail[0]][:, 1]
-            constant[~addresses[addresses < 0]] = False
-        elif step.code == "call":
-            address = int(plan.tables[step.detail[1]][0])
-            if address < 0:
-                constant[~address] = False
-        elif step.code in ("scatter", "scatter_add"):
-            result, table = step.operands[0], plan.tables[step.detail[0]]
-            constant[result.offset + table * result.strides[0]] = False
-        elif step.code == "spread":
-            (result, *_), (count, stride) = step.operands, step.detail
-            columns = step.extents[-1] * result.strides[-1]
-            constant[result.offset : result.offset + count * stride + columns] = False
-        else:
-            result, extents = step.operands[0], step.extents
-            if step.code in _NARROW and step.detail:
-                extents = (*extents[:-1], len(plan.tables[step.detail[0]]))
-            at: Any = result.offset
-            for extent, stride in zip(extents, result.strides, strict=True):
-                at = np.add.outer(at, np.arange(extent if stride else 1) * stride)
-            constant[at] = False
+        for space, addresses in written(plan, step):
+            if space == STILL:
+                constant[addresses] = False
     return constant
 
 

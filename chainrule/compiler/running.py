@@ -8,23 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.backend import Value
-from ..engine.native import core as native
 from .batches import Array
 from .lowering import lower
-from .machine import Machine
+from .machine import machine_for
 from .plan import Plan
 from .printers.numpy import write
 from .program import Program
-
-
-def machine_for(plan: Plan) -> Any:
-    """Return a machine for *plan*: in C if there is a core that has all its rows, else in NumPy."""
-    if native is not None and hasattr(native, "Machine"):
-        try:
-            return native.Machine(plan)
-        except LookupError:  # a user's own operation
-            pass
-    return Machine(plan)
 
 
 @dataclass
