@@ -1,8 +1,8 @@
 /* Machine, the type: a plan in C that runs. */
 
 #include "plan.h"
-#include "levels.h"
 #include "products.h"
+#include "levels.h"
 #include "steps.h"
 #include "run.h"
 
@@ -74,11 +74,15 @@ machine_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (n == 3 && read_whole(args[2], &threads) < 0) {
         return NULL;
     }
+    if (threads < 1) {
+        PyErr_Format(PyExc_ValueError, "Machine.run: expected one thread at least, not %zd", threads);
+        return NULL;
+    }
     Workspace *workspace = take_workspace(machine);
     if (workspace == NULL) {
         return NULL;
     }
-    PyObject *result = run_on(machine, workspace, args[0], args[1]);
+    PyObject *result = run_on(machine, workspace, args[0], args[1], threads);
     give_workspace(machine, workspace);
     return result;
 }

@@ -18,7 +18,8 @@ enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and cal
 
 /* What runs beside the kernels of the engine: rows that have none there, and the two complements. */
 enum {
-    ROW_HYPOT = N_KERNELS, ROW_ATAN2, ROW_TAKE, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE, N_ROWS,
+    ROW_HYPOT = N_KERNELS, ROW_ATAN2, ROW_TAKE, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE,
+    ROW_END, /* after the last of flat steps */
 };
 
 typedef struct {
@@ -350,11 +351,12 @@ read_flat(const Reading *reading, const Numbers *table, Step *step, int list)
         return unsound("flat steps have five columns, and addresses of 32 bits");
     }
     step->n_flat = table->n / 5;
-    step->flat = machine_room(reading->machine, sizeof(Flat) * (size_t)step->n_flat + 1);
+    step->flat = machine_room(reading->machine, sizeof(Flat) * ((size_t)step->n_flat + 1));
     if (step->flat == NULL) {
         return -1;
     }
     step->work = (double)step->n_flat;
+    step->flat[step->n_flat] = (Flat){ROW_END, 0, {0, 0, 0}};
     for (Py_ssize_t i = 0; i < step->n_flat; i++) {
         const int64_t *item = table->item + 5 * i;
         Flat *flat = &step->flat[i];

@@ -6,7 +6,16 @@ typedef struct {
     size_t size;
 } Bench;
 
-enum { MOST_SHARDS = 16, MOST_THREADS = 64 };
+enum { MOST_SHARDS = 16, MOST_THREADS = MOST_SHARDS };
+
+#if defined(__GNUC__) && !defined(_WIN32) && !defined(__EMSCRIPTEN__)
+#define HAS_THREADS 1
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+#else
+#define HAS_THREADS 0
+#endif
 
 typedef struct Workspace {
     struct Workspace *next;
@@ -113,7 +122,7 @@ most_lanes(const Machine *machine)
 {
     Py_ssize_t rows = machine->size[IN_BLOCK] + 1, lanes = BLOCK_BYTES / 8 / rows;
     lanes = lanes > MOST_LANES ? MOST_LANES : lanes & ~(Py_ssize_t)7;
-    return lanes < 8 ? 8 : lanes;
+    return lanes < 8 ? 8 : lanes > 16 && lanes % 16 == 0 ? lanes - 8 : lanes;
 }
 
 typedef struct {
@@ -156,24 +165,97 @@ typedef struct {
     Py_ssize_t apart; /* from one example to the next */
 } Argument;
 
-typedef struct {
+typedef struct Run {
     const Machine *machine;
     Workspace *workspace;
     const Argument *argument;
     double *output;
     Division division;
+    double work;
+    int n_threads;
+    PyThreadState *thread; /* while the interpreter's lock is released */
+#if HAS_THREADS
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    int n_running;
+#endif
+    int next_shard;
+    int stopped; /* by an exception that is set, or by a bad count */
+    int next_bench;
+    Py_ssize_t bad_count;
 } Run;
 
-static void
-do_steps(Context *context, const Steps *steps)
+enum { WORTH_RELEASING = 200000, WORTH_A_THREAD = 500000, WORTH_ASKING = 10000000 }; /* work */
+
+static int
+add_up(int *number, int n) /* return what it was */
 {
-    for (Py_ssize_t i = 0; i < steps->n && !context->bad_count; i++) {
-        do_step(context, &steps->step[i]);
+#if HAS_THREADS
+    return __atomic_fetch_add(number, n, __ATOMIC_RELAXED);
+#else
+    int was = *number;
+    *number += n;
+    return was;
+#endif
+}
+
+static int
+is_stopped(const Run *run)
+{
+#if HAS_THREADS
+    return __atomic_load_n(&run->stopped, __ATOMIC_RELAXED);
+#else
+    return run->stopped;
+#endif
+}
+
+static void
+stop(Run *run)
+{
+    add_up(&run->stopped, 1);
+}
+
+/* Let Python look for signals; only from the thread that Python knows. */
+static void
+ask_for_signals(Run *run)
+{
+    int released = run->thread != NULL;
+    if (released) {
+        PyEval_RestoreThread(run->thread);
+    }
+    if (PyErr_CheckSignals() < 0) {
+        stop(run);
+    }
+    if (released) {
+        run->thread = PyEval_SaveThread();
     }
 }
 
 static void
-do_block(const Run *run, Context *context, Py_ssize_t block)
+do_steps(Run *run, Context *context, const Steps *steps)
+{
+    double lanes = (double)context->lanes;
+    for (Py_ssize_t i = 0; i < steps->n; i++) {
+        do_step(context, &steps->step[i]);
+        context->work += lanes * steps->step[i].work;
+        if (context->bad_count) {
+            stop(run);
+            return;
+        }
+        if (context->work > WORTH_ASKING) {
+            context->work = 0.0;
+            if (context->asks) {
+                ask_for_signals(run);
+            }
+            if (is_stopped(run)) {
+                return;
+            }
+        }
+    }
+}
+
+static void
+do_block(Run *run, Context *context, Py_ssize_t block)
 {
     const Machine *machine = run->machine;
     Py_ssize_t first = block * run->division.lanes, left = run->division.m - first;
@@ -182,10 +264,12 @@ do_block(const Run *run, Context *context, Py_ssize_t block)
     for (Py_ssize_t i = 0; i < machine->n_inputs; i++) {
         Input input = machine->input[i];
         Argument argument = run->argument[i];
-        context->vector->into_lanes(n, input.size, argument.x + first * argument.apart,
-                                    argument.apart, context->space[IN_BLOCK] + input.row * n);
+        if (input.size) {
+            context->vector->into_lanes(n, input.size, argument.x + first * argument.apart,
+                                        argument.apart, context->space[IN_BLOCK] + input.row * n);
+        }
     }
-    do_steps(context, &machine->list[EACH]);
+    do_steps(run, context, &machine->list[EACH]);
     for (Py_ssize_t i = 0; run->output != NULL && i < machine->n_outputs; i++) {
         Place place = machine->output[i];
         int in_block = place.space == IN_BLOCK;
@@ -195,54 +279,150 @@ do_block(const Run *run, Context *context, Py_ssize_t block)
 }
 
 static Context
-context_on(const Run *run, int thread)
+context_on(const Run *run, int bench)
 {
     const Machine *machine = run->machine;
-    const Bench *bench = &run->workspace->bench[thread];
+    const Bench *place = &run->workspace->bench[bench];
     return (Context){
         .machine = machine,
         .vector = machine->vector,
-        .space = {run->workspace->still, bench->memory, run->workspace->sums[0]},
+        .space = {run->workspace->still, place->memory, run->workspace->sums[0]},
         .lanes = 1,
-        .scratch = bench->memory + bench->size - machine->scratch,
+        .scratch = place->memory + place->size - machine->scratch,
     };
 }
 
+/* Do one shard after another, as long as there are any. On one thread their sums are added to those of
+   the first as they come; on several each has its own, and they are added in the same order later. */
 static void
-add_sums(const Machine *machine, double *total, const double *sums)
-{
-    machine->vector->add_to(machine->size[IN_SUMS], total, sums, 1);
-}
-
-/* Do all of it; 0, or the count of rows where a number was none of them. */
-static Py_ssize_t
-do_run(const Run *run)
+do_shards(Run *run, Context *context)
 {
     const Machine *machine = run->machine;
     Workspace *workspace = run->workspace;
-    size_t sums_size = sizeof(double) * (size_t)machine->size[IN_SUMS];
-    Context context = context_on(run, 0);
-    do_steps(&context, &machine->list[BEFORE]);
-    memset(workspace->sums[0], 0, sums_size);
-    for (int shard = 0; shard < run->division.n_shards && !context.bad_count; shard++) {
-        double *sums = workspace->sums[shard > 0];
-        if (shard > 0) {
-            memset(sums, 0, sums_size);
-        }
-        context.space[IN_SUMS] = sums;
+    size_t n_sums = (size_t)machine->size[IN_SUMS];
+    for (int shard; !is_stopped(run) &&
+                    (shard = add_up(&run->next_shard, 1)) < run->division.n_shards;) {
+        int alone = run->n_threads == 1;
+        double *sums = workspace->sums[alone ? shard > 0 : shard];
+        memset(sums, 0, sizeof(double) * n_sums);
+        context->space[IN_SUMS] = sums;
         Py_ssize_t end = shard_start(&run->division, shard + 1);
         for (Py_ssize_t block = shard_start(&run->division, shard);
-             block < end && !context.bad_count; block++) {
-            do_block(run, &context, block);
+             block < end && !is_stopped(run); block++) {
+            do_block(run, context, block);
         }
-        if (shard > 0) {
-            add_sums(machine, workspace->sums[0], sums);
+        if (alone && shard > 0) {
+            context->vector->add_to((Py_ssize_t)n_sums, workspace->sums[0], sums, 1);
         }
     }
+}
+
+#if HAS_THREADS
+
+static void
+finished_bench(Run *run, const Context *context)
+{
+    pthread_mutex_lock(&run->mutex);
+    run->n_running--;
+    run->bad_count = context->bad_count ? context->bad_count : run->bad_count;
+    pthread_cond_signal(&run->done);
+    pthread_mutex_unlock(&run->mutex);
+}
+
+static void *
+work_along(void *given)
+{
+    Run *run = given;
+    Context context = context_on(run, add_up(&run->next_bench, 1));
+    do_shards(run, &context);
+    finished_bench(run, &context);
+    return NULL;
+}
+
+/* Wait for the others, and for signals meanwhile. */
+static void
+wait_for_others(Run *run)
+{
+    pthread_mutex_lock(&run->mutex);
+    while (run->n_running > 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 50000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&run->done, &run->mutex, &until) != 0 && !is_stopped(run)) {
+            pthread_mutex_unlock(&run->mutex);
+            ask_for_signals(run);
+            pthread_mutex_lock(&run->mutex);
+        }
+    }
+    pthread_mutex_unlock(&run->mutex);
+}
+
+static void
+share_shards(Run *run, Context *context)
+{
+    pthread_t other[MOST_THREADS];
+    sigset_t all, before;
+    int n = 0;
+    pthread_mutex_init(&run->mutex, NULL);
+    pthread_cond_init(&run->done, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for Python's threads */
+    run->n_running = run->n_threads - 1;
+    run->next_bench = 1;
+    while (n < run->n_threads - 1 && pthread_create(&other[n], NULL, work_along, run) == 0) {
+        n++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_lock(&run->mutex);
+    run->n_running -= run->n_threads - 1 - n; /* those that there cannot be */
+    pthread_mutex_unlock(&run->mutex);
+    do_shards(run, context);
+    wait_for_others(run);
+    for (int i = 0; i < n; i++) {
+        pthread_join(other[i], NULL);
+    }
+    pthread_mutex_destroy(&run->mutex);
+    pthread_cond_destroy(&run->done);
+    for (int shard = 1; shard < run->division.n_shards && !is_stopped(run); shard++) {
+        context->vector->add_to(run->machine->size[IN_SUMS], run->workspace->sums[0],
+                                run->workspace->sums[shard], 1);
+    }
+}
+
+#endif
+
+/* Do all of it; whether it was done, and not stopped. */
+static int
+do_run(Run *run)
+{
+    const Machine *machine = run->machine;
+    Context context = context_on(run, 0);
+    context.asks = 1;
+    if (run->work > WORTH_RELEASING) {
+        run->thread = PyEval_SaveThread();
+    }
+    do_steps(run, &context, &machine->list[BEFORE]);
+#if HAS_THREADS
+    if (run->n_threads > 1) {
+        share_shards(run, &context);
+    }
+    else
+#endif
+    {
+        do_shards(run, &context);
+    }
     context.lanes = 1;
-    context.space[IN_SUMS] = workspace->sums[0];
-    do_steps(&context, &machine->list[AFTER]);
-    return context.bad_count;
+    context.space[IN_SUMS] = run->workspace->sums[0];
+    if (!is_stopped(run)) {
+        do_steps(run, &context, &machine->list[AFTER]);
+    }
+    if (run->thread != NULL) {
+        PyEval_RestoreThread(run->thread);
+    }
+    run->bad_count = context.bad_count ? context.bad_count : run->bad_count;
+    return !is_stopped(run);
 }
 
 /* --- what Python gives and gets -------------------------------------------------------------- */
@@ -411,8 +591,42 @@ new_array(const Machine *machine, PyObject *shape, double **numbers)
     return array;
 }
 
+/* How many of so many threads are worth it. */
+static int
+threads_for(const Run *run, Py_ssize_t threads)
+{
+#if HAS_THREADS
+    double most = run->work / WORTH_A_THREAD;
+    threads = threads > run->division.n_shards ? run->division.n_shards : threads;
+    return (double)threads < most ? (int)threads : most < 1.0 ? 1 : (int)most;
+#else
+    (void)run, (void)threads;
+    return 1;
+#endif
+}
+
+/* See that a run has the memory it needs. */
+static int
+has_room(const Run *run)
+{
+    const Machine *machine = run->machine;
+    int has = 1, n_sums = run->division.n_shards;
+    n_sums = run->n_threads == 1 && n_sums > 2 ? 2 : n_sums;
+    for (int i = 0; has && i < n_sums; i++) {
+        has = has_sums(machine, run->workspace, i);
+    }
+    for (int i = 0; has && i < run->n_threads; i++) {
+        has = has_bench(machine, &run->workspace->bench[i], run->division.lanes);
+    }
+    if (!has) {
+        PyErr_NoMemory();
+    }
+    return has;
+}
+
 static PyObject *
-run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *given)
+run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *given,
+       Py_ssize_t threads)
 {
     Arguments arguments;
     arguments.n = 0;
@@ -430,11 +644,17 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
     if (array == NULL) {
         goto done;
     }
-    Run run = {machine, workspace, arguments.argument, differentiates ? NULL : numbers,
-               division_of(machine, m)};
-    if (!has_bench(machine, &workspace->bench[0], run.division.lanes) ||
-        !has_sums(machine, workspace, run.division.n_shards > 1)) {
-        PyErr_NoMemory();
+    Run run = {
+        .machine = machine,
+        .workspace = workspace,
+        .argument = arguments.argument,
+        .output = differentiates ? NULL : numbers,
+        .division = division_of(machine, m),
+        .work = (double)m * machine->list[EACH].work + machine->list[BEFORE].work +
+                machine->list[AFTER].work,
+    };
+    run.n_threads = threads_for(&run, threads);
+    if (!has_room(&run)) {
         goto done;
     }
     if (machine->restored) {
@@ -445,9 +665,11 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
         goto done;
     }
     workspace->still[0] = (double)m;
-    Py_ssize_t bad_count = do_run(&run);
-    if (bad_count) {
-        PyErr_Format(PyExc_IndexError, "take: expected whole numbers from 0 to %zd", bad_count - 1);
+    if (!do_run(&run)) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_IndexError, "take: expected whole numbers from 0 to %zd",
+                         run.bad_count - 1);
+        }
         goto done;
     }
     if (differentiates) {

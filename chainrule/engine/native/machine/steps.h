@@ -6,16 +6,18 @@ typedef struct Context {
     double *space[N_SPACES];
     Py_ssize_t lanes;
     double *scratch;
+    double work; /* done since it was last asked whether to stop */
+    int asks;    /* whether it is this thread that asks Python for signals */
     Py_ssize_t bad_count; /* not 0: a number that is not one of so many rows was met */
 } Context;
 
-enum { STRETCH = 512, TILE = 4096 }; /* numbers that are worked on at a time */
+enum { STRETCH = 512, TILE = 4096, FEW_LANES = 32 }; /* numbers that are worked on at a time */
 
-/* How many columns a tile of lines of *n* has at most. */
+/* How many columns a tile of lines of *n* has at most, a multiple of eight. */
 static Py_ssize_t
 tile_width(Py_ssize_t n)
 {
-    return n >= TILE ? (n <= 1 << 16 ? 8 : 1) : n > TILE / 8 ? 8 : TILE / n & ~(Py_ssize_t)7;
+    return n > TILE / 8 ? 8 : TILE / n & ~(Py_ssize_t)7;
 }
 
 /* How many numbers of room a step needs. */
@@ -30,7 +32,10 @@ scratch_of(const Step *step)
     }
     if (step->code >= STEP_segment_sum && step->code <= STEP_softmax_minus) {
         Py_ssize_t n = step->extent[step->n_axes - 1], w = tile_width(n);
-        return 3 * (n * w) + 4 * w;
+        return 2 * n * w;
+    }
+    if (step->code == STEP_product) {
+        return FEW_LANES * step->product->form[WIDE].n.extent;
     }
     return 4 * STRETCH;
 }
@@ -52,7 +57,7 @@ is_wide(const Context *context)
 static Cursor
 cursor_at(const Context *context, const Step *step)
 {
-    Cursor cursor;
+    Cursor cursor = {{NULL}, {0}, {0}};
     for (int k = 0; k < step->n_operands && k < MOST_OPERANDS; k++) {
         Place place = step->place[k];
         int lanes = place.space == IN_BLOCK;
@@ -147,7 +152,7 @@ elements(Context *context, const Step *step)
     int wide = is_wide(context), n_operands = step->n_operands, n_arguments = n_operands - 1;
     const Loop *loop = &step->loop[wide];
     double *few_at[MOST_OPERANDS];
-    Py_ssize_t few[2 * MOST_OPERANDS];
+    Py_ssize_t few[2 * MOST_OPERANDS] = {0};
     double **at = few_at, *room = context->scratch;
     Py_ssize_t *scale = few, *inner = few + MOST_OPERANDS;
     if (n_operands > MOST_OPERANDS) {
@@ -248,57 +253,80 @@ call(Context *context, const Step *step)
               context->scratch + 2 * n_arguments);
 }
 
-/* Flat steps on one lane. */
+/* Flat steps on one lane. Where the compiler can do it, each step jumps to the next one itself, which
+   processors foresee better than one jump for all. */
 static void
 flat_narrow(Context *context, const Step *step)
 {
-    double *block = context->space[IN_BLOCK], *still = context->space[IN_STILL];
-#define AT(address) (*((address) >= 0 ? block + (address) : still + ~(address)))
-#define X AT(flat.argument[0])
-#define Y AT(flat.argument[1])
+    double *const base[2] = {context->space[IN_BLOCK], context->space[IN_STILL]};
+    const Flat *flat = step->flat;
+#define AT(address) base[(uint32_t)(address) >> 31][(address) ^ ((address) >> 31)]
+#define X AT(flat->argument[0])
+#define Y AT(flat->argument[1])
+#if defined(__GNUC__)
+#define CASE(NAME) label_##NAME
+#define NEXT flat++; goto *label[flat->row]
+#define UNARY_LABEL(NAME, name, value, partial) [NAME] = &&label_##NAME,
+#define BINARY_LABEL(NAME, name, value, first, second) [NAME] = &&label_##NAME,
+#define VARIADIC_LABEL(NAME, name, value, partials, takes) [NAME] = &&label_OTHER,
+    __extension__ static const void *const label[] = {
+        VARIADIC_ROWS(VARIADIC_LABEL) UNARY_ROWS(UNARY_LABEL) BINARY_ROWS(BINARY_LABEL)
+        [ROW_HYPOT] = &&label_ROW_HYPOT, [ROW_ATAN2] = &&label_ROW_ATAN2,
+        [ROW_TAKE] = &&label_OTHER, [ROW_ONE_MINUS] = &&label_ROW_ONE_MINUS,
+        [ROW_ONE_MINUS_SQUARE] = &&label_OTHER, [ROW_END] = &&label_ROW_END,
+    };
+    goto *label[flat->row];
+#else
+#define CASE(NAME) case NAME
+#define NEXT break
+    for (;; flat++)
+    switch (flat->row) {
+#endif
 #define UNARY_CASE(NAME, name, value, partial) \
-    case NAME:                                 \
-        *r = value(X);                         \
-        break;
+    CASE(NAME):                                \
+        AT(flat->result) = value(X);           \
+        NEXT;
 #define BINARY_CASE(NAME, name, value, first, second) \
-    case NAME:                                        \
-        *r = value(X, Y);                             \
-        break;
-    for (Py_ssize_t i = 0; i < step->n_flat; i++) {
-        const Flat flat = step->flat[i];
-        double *r = &AT(flat.result);
-        switch (flat.row) {
-            UNARY_ROWS(UNARY_CASE)
-            BINARY_ROWS(BINARY_CASE)
-        case WHERE:
-            *r = X != 0.0 ? Y : AT(flat.argument[2]);
-            break;
-        case ROW_HYPOT:
-            *r = hypot(X, Y);
-            break;
-        case ROW_ATAN2:
-            *r = atan2(X, Y);
-            break;
-        case ROW_ONE_MINUS:
-            *r = k_sigmoid(-Y);
-            break;
-        case ROW_ONE_MINUS_SQUARE: {
-            const double *x[2] = {&X, &Y};
-            const Py_ssize_t s[2] = {1, 1};
-            context->vector->rows(flat.row, 2, 1, r, x, s);
-            break;
-        }
-        default: {
-            const double *x[2] = {&X, &Y};
-            const Py_ssize_t s[2] = {1, 1};
-            double room[4];
-            apply_row(context, flat.row, 2, 1, r, x, s, room);
-        }
-        }
+    CASE(NAME):                                       \
+        AT(flat->result) = value(X, Y);               \
+        NEXT;
+    UNARY_ROWS(UNARY_CASE)
+    BINARY_ROWS(BINARY_CASE)
+    CASE(ROW_HYPOT):
+        AT(flat->result) = hypot(X, Y);
+        NEXT;
+    CASE(ROW_ATAN2):
+        AT(flat->result) = atan2(X, Y);
+        NEXT;
+    CASE(ROW_ONE_MINUS):
+        AT(flat->result) = k_sigmoid(-Y);
+        NEXT;
+    CASE(ROW_END):
+        return;
+#if defined(__GNUC__)
+    label_OTHER:
+#else
+    default:
+#endif
+    {
+        const double *x[3] = {&X, &Y, &AT(flat->argument[2])};
+        const Py_ssize_t s[3] = {1, 1, 1};
+        double room[4];
+        apply_row(context, flat->row, arity_of(flat->row) ? arity_of(flat->row) : 2, 1,
+                  &AT(flat->result), x, s, room);
+        NEXT;
     }
+#if !defined(__GNUC__)
+    }
+#endif
 #undef AT
 #undef X
 #undef Y
+#undef CASE
+#undef NEXT
+#undef UNARY_LABEL
+#undef BINARY_LABEL
+#undef VARIADIC_LABEL
 #undef UNARY_CASE
 #undef BINARY_CASE
 }
@@ -386,7 +414,7 @@ sum(Context *context, const Step *step)
 /* --- products -------------------------------------------------------------------------------- */
 
 static void
-product(Context *context, const Step *step)
+plain_product(Context *context, const Step *step)
 {
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->product->loop, *sum = &step->product->sum;
@@ -400,65 +428,119 @@ product(Context *context, const Step *step)
     do {
         const double *a = cursor.at[1], *b = cursor.at[2];
         double *r = cursor.at[0];
-        if (to_sums) {
-            double total = 0.0;
-            for (Py_ssize_t k = 0; k < count; k++) {
-                for (Py_ssize_t l = 0; l < n; l++) {
-                    total += a[k * sa + l * la] * b[k * sb + l * lb];
-                }
-            }
-            *r += total;
-            continue;
-        }
+        double total = 0.0;
         for (Py_ssize_t l = 0; l < n; l++) {
-            r[l] = 0.0;
-        }
-        for (Py_ssize_t k = 0; k < count; k++) {
-            for (Py_ssize_t l = 0; l < n; l++) {
-                r[l] += a[k * sa + l * la] * b[k * sb + l * lb];
+            for (Py_ssize_t k = 0; k < count; k++) {
+                total += a[k * sa + l * la] * b[k * sb + l * lb];
             }
+            if (!to_sums) {
+                r[l] = total;
+                total = 0.0;
+            }
+        }
+        if (to_sums) {
+            *r += total;
         }
     } while (advance(loop, loop->n, index, 3, cursor.at, cursor.scale));
 }
 
+static void
+product(Context *context, const Step *step)
+{
+    const Form *form = &step->product->form[is_wide(context)];
+    if (form->kind == PLAIN) {
+        plain_product(context, step);
+        return;
+    }
+    Cursor cursor = cursor_at(context, step);
+    int a = form->swapped ? 2 : 1, b = 3 - a;
+    const Py_ssize_t *scale = cursor.scale;
+    Tiles tiles = {
+        .v = form->v.extent * (form->lanes ? context->lanes : 1),
+        .m = form->m.extent,
+        .n = form->n.extent,
+        .k = form->k.extent,
+        .rm = form->m.stride[0] * scale[0],
+        .am = form->m.stride[a] * scale[a],
+        .rn = form->n.stride[0] * scale[0],
+        .bn = form->n.stride[b] * scale[b],
+        .ak = form->k.stride[a] * scale[a],
+        .bk = form->k.stride[b] * scale[b],
+        .a_vector = form->a_vector,
+        .adds = step->place[0].space == IN_SUMS,
+    };
+    Py_ssize_t index[MOST_AXES] = {0};
+    double *at[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
+    int transposes = form->kind == ALONG_SUM && form->lanes && tiles.v <= FEW_LANES &&
+                     tiles.k == 1 && tiles.rn == 1;
+    Tiles transposed = tiles; /* the sums are short, so vectors run along n */
+    transposed.v = tiles.n;
+    transposed.k = tiles.v;
+    transposed.ak = 1;
+    transposed.bk = tiles.n;
+    for (int axis = 0; axis >= 0;) {
+        if (transposes) {
+            double *turned = context->scratch;
+            context->vector->into_lanes(tiles.n, tiles.v, at[b], tiles.bn, turned);
+            context->vector->along_result(&transposed, at[0], at[a], turned);
+        }
+        else if (form->kind == ALONG_RESULT) {
+            context->vector->along_result(&tiles, at[0], at[a], at[b]);
+        }
+        else {
+            context->vector->along_sum(&tiles, at[0], at[a], at[b]);
+        }
+        for (axis = form->n_outer - 1; axis >= 0; axis--) {
+            const Axis *outer = &form->outer[axis];
+            int ends = ++index[axis] == outer->extent;
+            for (int k = 0; k < 3; k++) {
+                Py_ssize_t step_on = outer->stride[k] * scale[k];
+                at[k] += ends ? -step_on * (outer->extent - 1) : step_on;
+            }
+            if (!ends) {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+}
+
 /* --- lines ----------------------------------------------------------------------------------- */
 
+/* Into a tile of *n* rows of *w* numbers, of which *columns* are there; the rest is 0. */
 static void
-load_tile(double *tile, const double *x, Py_ssize_t stride, Py_ssize_t lane, Py_ssize_t n,
-          Py_ssize_t w)
+load_tile(double *tile, Py_ssize_t n, Py_ssize_t w, Py_ssize_t columns, const double *x,
+          Py_ssize_t stride, Py_ssize_t apart)
 {
-    if (w == 1) {
-        copy_stretch(n, tile, 1, x, stride);
-        return;
-    }
     for (Py_ssize_t k = 0; k < n; k++) {
-        copy_stretch(w, tile + k * w, 1, x + k * stride, lane);
+        double *row = tile + k * w;
+        copy_stretch(columns, row, 1, x + k * stride, apart);
+        for (Py_ssize_t l = columns; l < w; l++) {
+            row[l] = 0.0;
+        }
     }
 }
 
-static void
-store_tile(const double *tile, double *r, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t w)
-{
-    if (w == 1) {
-        copy_stretch(n, r, stride, tile, 1);
-        return;
-    }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        memcpy(r + k * stride, tile + k * w, sizeof(double) * (size_t)w);
-    }
-}
-
-/* The careful forms, of the last index, or of its stretches. */
+/* The careful forms, of the last index, or of its stretches. Lines become columns of a tile: those of
+   the lanes, or on one lane those along the last other axis. */
 static void
 lines(Context *context, const Step *step)
 {
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->loop[is_wide(context)];
-    int last = step->n_axes - 1;
-    Py_ssize_t index[MOST_AXES] = {0}, stride[3] = {0}, extent = step->extent[last];
-    Py_ssize_t n = cursor.lane[0] ? context->lanes : 1;
-    for (int k = 0; k < step->n_operands; k++) {
+    int last = step->n_axes - 1, outer = loop->n, n_operands = step->n_operands;
+    Py_ssize_t index[MOST_AXES] = {0}, stride[3], apart[3], count = 1;
+    int wide = cursor.lane[0] && context->lanes > 1;
+    for (int k = 0; k < n_operands; k++) {
         stride[k] = step->stride[k * step->n_axes + last] * cursor.scale[k];
+        apart[k] = wide      ? cursor.lane[k]
+                   : outer > 0 ? loop->stride[k * outer + outer - 1] * cursor.scale[k] : 1;
+    }
+    if (wide) {
+        count = context->lanes;
+    }
+    else if (outer > 0) {
+        count = loop->extent[--outer];
     }
     int to_one = (step->code >= STEP_segment_sum && step->code <= STEP_logsumexp) ||
                  step->code == STEP_cross_entropy;
@@ -466,23 +548,27 @@ lines(Context *context, const Step *step)
     do {
         for (Py_ssize_t i = 0; i < n_stretches; i++) {
             Py_ssize_t start = step->table != NULL ? (Py_ssize_t)step->table[i] : 0;
-            Py_ssize_t end = i + 1 < n_stretches ? (Py_ssize_t)step->table[i + 1] : extent;
-            Py_ssize_t length = end - start, most = tile_width(length);
-            double *r = cursor.at[0] + stride[0] * (to_one ? i : start);
-            for (Py_ssize_t l = 0; l < n; l += most) {
-                Py_ssize_t w = n - l < most ? n - l : most;
-                double *z = context->scratch, *y = z + length * w, *room = y + length * w;
-                load_tile(z, cursor.at[1] + start * stride[1] + l * cursor.lane[1], stride[1],
-                          cursor.lane[1], length, w);
-                if (step->n_operands == 3) {
-                    load_tile(y, cursor.at[2] + start * stride[2] + l * cursor.lane[2],
-                              stride[2], cursor.lane[2], length, w);
+            Py_ssize_t end = i + 1 < n_stretches ? (Py_ssize_t)step->table[i + 1]
+                                                 : step->extent[last];
+            Py_ssize_t n = end - start, most = tile_width(n), written = to_one ? i : start;
+            for (Py_ssize_t l = 0; l < count; l += most) {
+                Py_ssize_t columns = count - l < most ? count - l : most;
+                Py_ssize_t w = (columns + 7) & ~(Py_ssize_t)7;
+                double *z = context->scratch, *y = z + n * w;
+                load_tile(z, n, w, columns, cursor.at[1] + start * stride[1] + l * apart[1],
+                          stride[1], apart[1]);
+                if (n_operands == 3) {
+                    load_tile(y, n, w, columns, cursor.at[2] + start * stride[2] + l * apart[2],
+                              stride[2], apart[2]);
                 }
-                context->vector->careful(step->code, length, w, z, y, room);
-                store_tile(z, r + l, stride[0], to_one ? 1 : length, w);
+                context->vector->careful(step->code, n, w, z, y);
+                double *r = cursor.at[0] + written * stride[0] + l * apart[0];
+                for (Py_ssize_t k = 0; k < (to_one ? 1 : n); k++) {
+                    copy_stretch(columns, r + k * stride[0], apart[0], z + k * w, 1);
+                }
             }
         }
-    } while (advance(loop, loop->n, index, step->n_operands, cursor.at, cursor.scale));
+    } while (advance(loop, outer, index, n_operands, cursor.at, cursor.scale));
 }
 
 /* --- places by number ------------------------------------------------------------------------ */

@@ -89,6 +89,24 @@ LEVEL(exp)(V x)
     return (SET(1.0) + power.p) * power.first * power.second;
 }
 
+#if FUSED == 2 && WIDTH == 8
+#define SQUARE_ROOT(x) ((V)_mm512_sqrt_pd((__m512d)(x)))
+#elif FUSED == 2
+#define SQUARE_ROOT(x) ((V)_mm256_sqrt_pd((__m256d)(x)))
+#elif FUSED == 1
+#define SQUARE_ROOT(x) ((V)vsqrtq_f64((float64x2_t)(x)))
+#elif WIDTH == 2
+#define SQUARE_ROOT(x) ((V){sqrt((x)[0]), sqrt((x)[1])})
+#else
+#define SQUARE_ROOT(x) sqrt(x)
+#endif
+
+ALWAYS_INLINE V
+LEVEL(sqrt)(V x)
+{
+    return SELECT(x >= SET(0.0), SQUARE_ROOT(x), SET(Py_NAN));
+}
+
 ALWAYS_INLINE V
 LEVEL(absolute)(V x)
 {
@@ -220,10 +238,10 @@ LEVEL(normal_pdf)(V x)
 }
 
 ALWAYS_INLINE V
-LEVEL(one_minus)(V a, V z) /* 1 - sigmoid(z) */
+LEVEL(one_minus)(V a, V z) /* 1 - a for a = sigmoid(z): where a is above 1/2, a times e**-z */
 {
-    (void)a;
-    return LEVEL(sigmoid)(-z);
+    V e = LEVEL(exp)(-LEVEL(absolute)(z));
+    return SELECT(z > SET(0.0), a * e, SET(1.0) - a);
 }
 
 ALWAYS_INLINE V
@@ -237,60 +255,83 @@ LEVEL(one_minus_square)(V a, V z) /* 1 - tanh(z)**2; by way of e**-2|z| where th
 /* --- rows over a stretch --------------------------------------------------------------------- */
 
 /* Operands lie one after another where their stride is 1, and are one number where it is 0. The
-   result may be in the place of an operand. */
+   result may be in the place of an operand. The rows here are those that the compiler makes vectors
+   of; all others are the same at every level. */
 
 #define OVER(expression)                 \
     INDEPENDENT                          \
     for (Py_ssize_t i = 0; i < n; i++) { \
         r[i] = expression;               \
     }                                    \
-    break;
+    return 1;
 
-#define UNARY_OVER(NAME, name, value, partial) \
-    case NAME:                                 \
-        OVER(value(x[i]))
-
-static void
-LEVEL(unary_rows)(int row, Py_ssize_t n, double *r, const double *x)
+static int
+LEVEL(unary_arithmetic)(int row, Py_ssize_t n, double *r, const double *x)
 {
     switch (row) {
-        UNARY_ROWS(UNARY_OVER)
+    case IDENTITY:
+        OVER(x[i])
+    case NEGATIVE:
+        OVER(-x[i])
+    case SQUARE:
+        OVER(x[i] * x[i])
+    case ABSOLUTE:
+        OVER(fabs(x[i]))
+    case ONE_LESS_SQUARE:
+        OVER((1.0 - x[i]) * (1.0 + x[i]))
+    case RELU:
+        OVER(k_relu(x[i]))
     }
+    return 0;
 }
 
-#define BINARY_OVER(NAME, name, value, first, second) \
-    case NAME:                                        \
-        OVER(value(A, B))
-
-#define BINARY_SWITCH         \
-    switch (row) {            \
-        BINARY_ROWS(BINARY_OVER) \
-    case ROW_HYPOT:           \
-        OVER(hypot(A, B))     \
-    case ROW_ATAN2:           \
-        OVER(atan2(A, B))     \
-    }
+#define BINARY_SWITCH                     \
+    switch (row) {                        \
+    case ADD:                             \
+        OVER(A + B)                       \
+    case SUBTRACT:                        \
+        OVER(A - B)                       \
+    case MULTIPLY:                        \
+        OVER(A * B)                       \
+    case DIVIDE:                          \
+        OVER(A / B)                       \
+    case LESS:                            \
+        OVER(A < B ? 1.0 : 0.0)           \
+    case LESS_EQUAL:                      \
+        OVER(A <= B ? 1.0 : 0.0)          \
+    case EQUAL:                           \
+        OVER(A == B ? 1.0 : 0.0)          \
+    case SQUARED_ERROR:                   \
+        OVER((A - B) * (A - B))           \
+    case HALF_SQUARED_ERROR:              \
+        OVER(0.5 * ((A - B) * (A - B)))   \
+    }                                     \
+    return 0;
 
 #define A x[i]
 #define B y[i]
-static void
-LEVEL(binary_rows)(int row, Py_ssize_t n, double *r, const double *x, const double *y)
+static int
+LEVEL(binary_arithmetic)(int row, Py_ssize_t n, double *r, const double *x, const double *y)
 {
     BINARY_SWITCH
 }
 #undef B
 #define B b
-static void
-LEVEL(binary_rows_left)(int row, Py_ssize_t n, double *r, const double *x, double b)
+static int
+LEVEL(binary_arithmetic_left)(int row, Py_ssize_t n, double *r, const double *x, double b)
 {
+    if (row == DIVIDE && is_power_of_two(b)) {
+        row = MULTIPLY; /* by the reciprocal, which is exact */
+        b = 1.0 / b;
+    }
     BINARY_SWITCH
 }
 #undef A
 #undef B
 #define A a
 #define B y[i]
-static void
-LEVEL(binary_rows_right)(int row, Py_ssize_t n, double *r, double a, const double *y)
+static int
+LEVEL(binary_arithmetic_right)(int row, Py_ssize_t n, double *r, double a, const double *y)
 {
     BINARY_SWITCH
 }
@@ -335,6 +376,8 @@ LEVEL(unary_vectors)(int row, Py_ssize_t n, double *r, const double *x)
         UNARY_VECTORS(exp)
     case LOG:
         UNARY_VECTORS(log)
+    case SQRT:
+        UNARY_VECTORS(sqrt)
     case SIGMOID:
         UNARY_VECTORS(sigmoid)
     case TANH:
@@ -416,7 +459,7 @@ static void
 LEVEL(rows)(int row, int n_arguments, Py_ssize_t n, double *r, const double *const *x,
             const Py_ssize_t *s)
 {
-    if (n_arguments == 1 && row < N_KERNELS && kernels[row].unary.value != NULL) {
+    if (n_arguments == 1 && is_of(row, 1)) {
         if (s[0] == 0) { /* the same for all */
             double once;
             LEVEL(rows)(row, 1, 1, &once, x, (const Py_ssize_t[]){1});
@@ -424,30 +467,26 @@ LEVEL(rows)(int row, int n_arguments, Py_ssize_t n, double *r, const double *con
                 r[i] = once;
             }
         }
-        else if (!LEVEL(unary_vectors)(row, n, r, x[0])) {
-            LEVEL(unary_rows)(row, n, r, x[0]);
+        else if (!LEVEL(unary_arithmetic)(row, n, r, x[0]) &&
+                 !LEVEL(unary_vectors)(row, n, r, x[0])) {
+            unary_row(row, n, r, x[0]);
         }
         return;
     }
-    if (n_arguments == 2 && (row > N_KERNELS || row == ROW_HYPOT ||
-                             kernels[row].binary.value != NULL) && row != ROW_TAKE) {
+    if (n_arguments == 2 && is_of(row, 2)) {
         if (s[0] == 0 && s[1] == 0) {
             double once;
             LEVEL(rows)(row, 2, 1, &once, x, (const Py_ssize_t[]){1, 1});
             for (Py_ssize_t i = 0; i < n; i++) {
                 r[i] = once;
             }
+            return;
         }
-        else if (!LEVEL(binary_vectors)(row, n, r, x[0], s[0], x[1], s[1])) {
-            if (s[0] == 0) {
-                LEVEL(binary_rows_right)(row, n, r, x[0][0], x[1]);
-            }
-            else if (s[1] == 0) {
-                LEVEL(binary_rows_left)(row, n, r, x[0], x[1][0]);
-            }
-            else {
-                LEVEL(binary_rows)(row, n, r, x[0], x[1]);
-            }
+        int done = s[0] == 0   ? LEVEL(binary_arithmetic_right)(row, n, r, x[0][0], x[1])
+                   : s[1] == 0 ? LEVEL(binary_arithmetic_left)(row, n, r, x[0], x[1][0])
+                               : LEVEL(binary_arithmetic)(row, n, r, x[0], x[1]);
+        if (!done && !LEVEL(binary_vectors)(row, n, r, x[0], s[0], x[1], s[1])) {
+            binary_row(row, n, r, x[0], s[0], x[1], s[1]);
         }
         return;
     }
@@ -546,14 +585,327 @@ LEVEL(flat)(const Flat *flat, Py_ssize_t first, Py_ssize_t count, Py_ssize_t n, 
     return count;
 }
 
+/* --- products -------------------------------------------------------------------------------- */
+
+#if WIDTH > 1
+
+/* The first *n* of a vector's numbers, fewer than all; the others are 0. */
+#if FUSED == 2 && WIDTH == 8
+#define LOAD_PART(x, n) ((V)_mm512_maskz_loadu_pd((__mmask8)((1 << (n)) - 1), x))
+#define STORE_PART(r, x, n) _mm512_mask_storeu_pd(r, (__mmask8)((1 << (n)) - 1), (__m512d)(x))
+#elif FUSED == 2
+#define MASK(n) _mm256_loadu_si256((const __m256i *)(mask_of_part + 4 - (n)))
+#define LOAD_PART(x, n) ((V)_mm256_maskload_pd(x, MASK(n)))
+#define STORE_PART(r, x, n) _mm256_maskstore_pd(r, MASK(n), (__m256d)(x))
+#else
+#define LOAD_PART(x, n) ((V){(x)[0], 0.0})
+#define STORE_PART(r, x, n) ((void)((r)[0] = (x)[0]))
+#endif
+
+/* A tile of *rows* by *vectors* of the result; *part*, if not 0, is how much of the one vector. */
+ALWAYS_INLINE void
+LEVEL(result_tile)(int rows, int vectors, int a_vector, int adds, Py_ssize_t part, Py_ssize_t k,
+                   const Tiles *t, double *r, const double *a, const double *b)
+{
+    V sum[6][6];
+    const Py_ssize_t am = t->am, rm = t->rm, ak = t->ak, bk = t->bk;
+    for (int i = 0; i < rows; i++) {
+        for (int u = 0; u < vectors; u++) {
+            sum[i][u] = !adds ? SET(0.0)
+                        : part ? LOAD_PART(r + i * rm, part) : LOAD(r + i * rm + u * WIDTH);
+        }
+    }
+    for (; k > 0; k--, a += ak, b += bk) {
+        V y[6];
+        for (int u = 0; u < vectors; u++) {
+            y[u] = part ? LOAD_PART(b, part) : LOAD(b + u * WIDTH);
+        }
+        for (int i = 0; i < rows; i++) {
+            for (int u = 0; u < vectors; u++) {
+                V x = !a_vector ? SET(a[i * am])
+                      : part ? LOAD_PART(a + i * am, part) : LOAD(a + i * am + u * WIDTH);
+                sum[i][u] = FMA(x, y[u], sum[i][u]);
+            }
+        }
+    }
+    for (int i = 0; i < rows; i++) {
+        for (int u = 0; u < vectors; u++) {
+            if (part) {
+                STORE_PART(r + i * rm, sum[i][u], part);
+            }
+            else {
+                STORE(r + i * rm + u * WIDTH, sum[i][u]);
+            }
+        }
+    }
+}
+
+#define RESULT_TILE(rows, vectors, a_vector, part)                                               \
+    (adds ? LEVEL(result_tile)(rows, vectors, a_vector, 1, part, k, t, r + i * t->rm + l,         \
+                               a + i * t->am + (a_vector ? l : 0), b + l)                        \
+          : LEVEL(result_tile)(rows, vectors, a_vector, 0, part, k, t, r + i * t->rm + l,         \
+                               a + i * t->am + (a_vector ? l : 0), b + l))
+
+/* *m* rows of the result and all of its vectors, summed over *k*. */
+static void
+LEVEL(result_rows)(const Tiles *t, Py_ssize_t m, Py_ssize_t k, int adds, double *r,
+                   const double *a, const double *b)
+{
+    Py_ssize_t l = 0, i;
+    if (m == 1 && !t->a_vector) {
+        i = 0;
+        for (; l + 6 * WIDTH <= t->v; l += 6 * WIDTH) {
+            RESULT_TILE(1, 6, 0, 0);
+        }
+    }
+    for (; l + TILE_VECTORS * WIDTH <= t->v; l += TILE_VECTORS * WIDTH) {
+        for (i = 0; t->a_vector && i + 3 <= m; i += 3) {
+            RESULT_TILE(3, TILE_VECTORS, 1, 0);
+        }
+        for (; t->a_vector && i < m; i++) {
+            RESULT_TILE(1, TILE_VECTORS, 1, 0);
+        }
+        for (; i + 6 <= m; i += 6) {
+            RESULT_TILE(6, TILE_VECTORS, 0, 0);
+        }
+        for (; i + 4 <= m; i += 4) {
+            RESULT_TILE(4, TILE_VECTORS, 0, 0);
+        }
+        for (; i + 2 <= m; i += 2) {
+            RESULT_TILE(2, TILE_VECTORS, 0, 0);
+        }
+        for (; i < m; i++) {
+            RESULT_TILE(1, TILE_VECTORS, 0, 0);
+        }
+    }
+    for (; l + WIDTH <= t->v; l += WIDTH) {
+        for (i = 0; t->a_vector && i < m; i++) {
+            RESULT_TILE(1, 1, 1, 0);
+        }
+        for (; i + 6 <= m; i += 6) {
+            RESULT_TILE(6, 1, 0, 0);
+        }
+        for (; i + 2 <= m; i += 2) {
+            RESULT_TILE(2, 1, 0, 0);
+        }
+        for (; i < m; i++) {
+            RESULT_TILE(1, 1, 0, 0);
+        }
+    }
+    Py_ssize_t part = t->v - l;
+    if (part) {
+        for (i = 0; t->a_vector && i < m; i++) {
+            RESULT_TILE(1, 1, 1, part);
+        }
+        for (; i + 4 <= m; i += 4) {
+            RESULT_TILE(4, 1, 0, part);
+        }
+        for (; i < m; i++) {
+            RESULT_TILE(1, 1, 0, part);
+        }
+    }
+}
+
+enum { LEVEL(MOST_SUMMED) = 256, LEVEL(MOST_ROWS) = 48 }; /* of a and b at a time, for the cache */
+
+/* r[i, :] = sum over k of a[i, k] b[k, :], where b has vectors, and perhaps a. */
+static void
+LEVEL(along_result)(const Tiles *t, double *r, const double *a, const double *b)
+{
+    for (Py_ssize_t k = 0; k < t->k; k += LEVEL(MOST_SUMMED)) {
+        Py_ssize_t more = t->k - k < LEVEL(MOST_SUMMED) ? t->k - k : LEVEL(MOST_SUMMED);
+        for (Py_ssize_t i = 0; i < t->m; i += LEVEL(MOST_ROWS)) {
+            Py_ssize_t rows = t->m - i < LEVEL(MOST_ROWS) ? t->m - i : LEVEL(MOST_ROWS);
+            LEVEL(result_rows)(t, rows, more, t->adds || k > 0, r + i * t->rm,
+                               a + i * t->am + k * t->ak, b + k * t->bk);
+        }
+    }
+}
+
+ALWAYS_INLINE double
+LEVEL(across)(V x)
+{
+    double part[WIDTH];
+    STORE(part, x);
+    double total = part[0] + part[WIDTH / 2];
+    for (int i = 1; i < WIDTH / 2; i++) {
+        total += part[i] + part[i + WIDTH / 2];
+    }
+    return total;
+}
+
+/* A tile of *rows* by *columns* sums. */
+ALWAYS_INLINE void
+LEVEL(sum_tile)(int rows, int columns, const Tiles *t, double *r, const double *a, const double *b)
+{
+    V sum[4][4];
+    const Py_ssize_t am = t->am, bn = t->bn, v = t->v;
+    double rest[4][4] = {{0}};
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+            sum[i][j] = SET(0.0);
+        }
+    }
+    for (Py_ssize_t k = 0; k < t->k; k++, a += t->ak, b += t->bk) {
+        Py_ssize_t l = 0;
+        for (; l + WIDTH <= v; l += WIDTH) {
+            V y[4];
+            for (int j = 0; j < columns; j++) {
+                y[j] = LOAD(b + j * bn + l);
+            }
+            for (int i = 0; i < rows; i++) {
+                V x = LOAD(a + i * am + l);
+                for (int j = 0; j < columns; j++) {
+                    sum[i][j] = FMA(x, y[j], sum[i][j]);
+                }
+            }
+        }
+        for (; l < v; l++) {
+            for (int i = 0; i < rows; i++) {
+                for (int j = 0; j < columns; j++) {
+                    rest[i][j] += a[i * am + l] * b[j * bn + l];
+                }
+            }
+        }
+    }
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+            double total = LEVEL(across)(sum[i][j]) + rest[i][j];
+            double *place = r + i * t->rm + j * t->rn;
+            *place = t->adds ? *place + total : total;
+        }
+    }
+}
+
+#define SUM_TILE(rows, columns) \
+    LEVEL(sum_tile)(rows, columns, t, r + i * t->rm + j * t->rn, a + i * t->am, b + j * t->bn)
+
+/* r[i, j] = sum over k and all of a vector of a[i, k, :] b[j, k, :]. */
+static void
+LEVEL(along_sum)(const Tiles *t, double *r, const double *a, const double *b)
+{
+    Py_ssize_t i = 0, j;
+    for (; i + 4 <= t->m; i += 4) {
+        for (j = 0; j + TILE_COLUMNS <= t->n; j += TILE_COLUMNS) {
+            SUM_TILE(4, TILE_COLUMNS);
+        }
+        for (; j < t->n; j++) {
+            SUM_TILE(4, 1);
+        }
+    }
+    for (; i < t->m; i++) {
+        for (j = 0; j + 4 <= t->n; j += 4) {
+            SUM_TILE(1, 4);
+        }
+        for (; j < t->n; j++) {
+            SUM_TILE(1, 1);
+        }
+    }
+}
+
+#else /* plain loops serve */
+
+static void
+LEVEL(along_result)(const Tiles *t, double *r, const double *a, const double *b)
+{
+    for (Py_ssize_t i = 0; i < t->m; i++) {
+        for (Py_ssize_t l = 0; l < t->v && !t->adds; l++) {
+            r[i * t->rm + l] = 0.0;
+        }
+        for (Py_ssize_t k = 0; k < t->k; k++) {
+            const double *x = a + i * t->am + k * t->ak, *y = b + k * t->bk;
+            for (Py_ssize_t l = 0; l < t->v; l++) {
+                r[i * t->rm + l] += x[t->a_vector ? l : 0] * y[l];
+            }
+        }
+    }
+}
+
+static void
+LEVEL(along_sum)(const Tiles *t, double *r, const double *a, const double *b)
+{
+    for (Py_ssize_t i = 0; i < t->m; i++) {
+        for (Py_ssize_t j = 0; j < t->n; j++) {
+            double total = 0.0;
+            for (Py_ssize_t k = 0; k < t->k; k++) {
+                const double *x = a + i * t->am + k * t->ak, *y = b + j * t->bn + k * t->bk;
+                for (Py_ssize_t l = 0; l < t->v; l++) {
+                    total += x[l] * y[l];
+                }
+            }
+            double *place = r + i * t->rm + j * t->rn;
+            *place = t->adds ? *place + total : total;
+        }
+    }
+}
+
+#endif
+
 /* --- into lanes ------------------------------------------------------------------------------ */
+
+#if FUSED == 2
+/* Transpose four rows of four numbers. */
+ALWAYS_INLINE void
+LEVEL(transpose)(const double *x, Py_ssize_t apart, double *r, Py_ssize_t n)
+{
+    __m256d a = _mm256_loadu_pd(x), b = _mm256_loadu_pd(x + apart);
+    __m256d c = _mm256_loadu_pd(x + 2 * apart), d = _mm256_loadu_pd(x + 3 * apart);
+    __m256d ab = _mm256_unpacklo_pd(a, b), cd = _mm256_unpacklo_pd(c, d);
+    __m256d AB = _mm256_unpackhi_pd(a, b), CD = _mm256_unpackhi_pd(c, d);
+    _mm256_storeu_pd(r, _mm256_permute2f128_pd(ab, cd, 0x20));
+    _mm256_storeu_pd(r + n, _mm256_permute2f128_pd(AB, CD, 0x20));
+    _mm256_storeu_pd(r + 2 * n, _mm256_permute2f128_pd(ab, cd, 0x31));
+    _mm256_storeu_pd(r + 3 * n, _mm256_permute2f128_pd(AB, CD, 0x31));
+}
+#else
+ALWAYS_INLINE void
+LEVEL(transpose)(const double *x, Py_ssize_t apart, double *r, Py_ssize_t n)
+{
+    for (int i = 0; i < 4; i++) {
+        for (int l = 0; l < 4; l++) {
+            r[i * n + l] = x[l * apart + i];
+        }
+    }
+}
+#endif
 
 /* Put *n* examples of *size* numbers, *apart* numbers from one to the next, into lanes. */
 static void
 LEVEL(into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apart, double *block)
 {
-    for (Py_ssize_t i = 0; i < size; i++) {
-        for (Py_ssize_t l = 0; l < n; l++) {
+    Py_ssize_t l = 0;
+    if (n == 1) {
+        memcpy(block, x, sizeof(double) * (size_t)size);
+        return;
+    }
+    for (; l + 8 <= n; l += 8) { /* a cache line of each row */
+        Py_ssize_t i = 0;
+        for (; i + 4 <= size; i += 4) {
+            for (int k = 0; k < 8 && i % 8 == 0 && l + 8 < n; k++) {
+                PREFETCH(x + (l + 8 + k) * apart + i);
+            }
+            LEVEL(transpose)(x + l * apart + i, apart, block + i * n + l, n);
+            LEVEL(transpose)(x + (l + 4) * apart + i, apart, block + i * n + l + 4, n);
+        }
+        for (; i < size; i++) {
+            for (int k = 0; k < 8; k++) {
+                block[i * n + l + k] = x[(l + k) * apart + i];
+            }
+        }
+    }
+    for (; l + 4 <= n; l += 4) {
+        Py_ssize_t i = 0;
+        for (; i + 4 <= size; i += 4) {
+            LEVEL(transpose)(x + l * apart + i, apart, block + i * n + l, n);
+        }
+        for (; i < size; i++) {
+            for (int k = 0; k < 4; k++) {
+                block[i * n + l + k] = x[(l + k) * apart + i];
+            }
+        }
+    }
+    for (; l < n; l++) {
+        for (Py_ssize_t i = 0; i < size; i++) {
             block[i * n + l] = x[l * apart + i];
         }
     }
@@ -561,281 +913,250 @@ LEVEL(into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apa
 
 /* --- careful forms --------------------------------------------------------------------------- */
 
-/* On a tile: *n* rows of *w* numbers each, one after another; a column is one line of the form. */
+/* On a column of vectors: *n* of them, *w* numbers apart. The first argument is what is worked on, in
+   place; a form that gives one number leaves it in the first row. */
 
-static void
-LEVEL(tops)(Py_ssize_t n, Py_ssize_t w, const double *z, double *top)
-{
-    memcpy(top, z, sizeof(double) * (size_t)w);
-    for (Py_ssize_t k = 1; k < n; k++) {
-        const double *x = z + k * w;
-        for (Py_ssize_t l = 0; l < w; l++) {
-            double a = top[l], b = x[l];
-            double larger = (b > a) | (b != b) ? b : a;
-            top[l] = (a == b) & (b == 0.0) ? a + b : larger;
-        }
-    }
-}
-
-static void
-LEVEL(sums)(Py_ssize_t n, Py_ssize_t w, const double *x, double *sum)
-{
-    memcpy(sum, x, sizeof(double) * (size_t)w);
-    for (Py_ssize_t k = 1; k < n; k++) {
-        LEVEL(add_to)(w, sum, x + k * w, 1);
-    }
-}
+#define EACH_ROW(k) for (Py_ssize_t k = 0; k < n; k++)
+#define AT(x, k) ((x) + (k) * w)
 
 static int
-LEVEL(all_finite)(Py_ssize_t n, const double *x)
+LEVEL(any)(I mask)
 {
-    int finite = 1;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        finite &= fabs(x[i]) < Py_HUGE_VAL;
+    double part[WIDTH];
+    int found = 0;
+    STORE(part, SELECT(mask, SET(1.0), SET(0.0)));
+    for (int i = 0; i < WIDTH; i++) {
+        found |= part[i] != 0.0;
     }
-    return finite;
+    return found;
 }
 
-/* Put e**(z - top) in the place of z. */
-static void
-LEVEL(weights)(Py_ssize_t n, Py_ssize_t w, double *z, const double *top)
+ALWAYS_INLINE V
+LEVEL(larger)(V a, V b) /* a nan is the largest; -0.0 and 0.0 give 0.0 */
 {
-    int finite = LEVEL(all_finite)(w, top);
-    for (Py_ssize_t k = 0; k < n; k++) {
-        double *x = z + k * w;
-        for (Py_ssize_t l = 0; finite && l < w; l++) {
-            x[l] = x[l] - top[l];
-        }
-        /* An infinite logit takes all; where all are -inf, none is right. */
-        for (Py_ssize_t l = 0; !finite && l < w; l++) {
-            double one = top[l] > -Py_HUGE_VAL ? 0.0 : Py_NAN;
-            x[l] = x[l] == top[l] ? one : x[l] - top[l];
-        }
-    }
-    LEVEL(unary_vectors)(EXP, n * w, z, z);
+    V found = SELECT((I)(b > a) | (I)(b != b), b, a);
+    return SELECT((I)(a == b) & (I)(b == SET(0.0)), a + b, found);
 }
 
-/* Put the softmax in the place of z; *top* and *sum* are room for a row each. */
-static void
-LEVEL(softmax)(Py_ssize_t n, Py_ssize_t w, double *z, double *top, double *sum)
+ALWAYS_INLINE V
+LEVEL(top)(Py_ssize_t n, Py_ssize_t w, const double *z)
 {
-    LEVEL(tops)(n, w, z, top);
-    LEVEL(weights)(n, w, z, top);
-    LEVEL(sums)(n, w, z, sum);
-    for (Py_ssize_t k = 0; k < n; k++) {
-        double *x = z + k * w;
-        for (Py_ssize_t l = 0; l < w; l++) {
-            x[l] = x[l] / sum[l];
-        }
+    V top = LOAD(z);
+    for (Py_ssize_t k = 1; k < n; k++) {
+        top = LEVEL(larger)(top, LOAD(AT(z, k)));
     }
+    return top;
+}
+
+/* x - top; an infinite logit takes all; where all are -inf, none is right. */
+ALWAYS_INLINE V
+LEVEL(below)(V x, V top)
+{
+    V tie = SELECT(top > SET(-Py_HUGE_VAL), SET(0.0), SET(Py_NAN));
+    return SELECT(x == top, tie, x - top);
+}
+
+/* Put the softmax in the place of z; return the largest. */
+ALWAYS_INLINE V
+LEVEL(softmax)(Py_ssize_t n, Py_ssize_t w, double *z)
+{
+    V top = LEVEL(top)(n, w, z), sum = SET(0.0);
+    EACH_ROW(k)
+    {
+        V e = LEVEL(exp)(LEVEL(below)(LOAD(AT(z, k)), top));
+        sum = sum + e;
+        STORE(AT(z, k), e);
+    }
+    EACH_ROW(k)
+    {
+        STORE(AT(z, k), LOAD(AT(z, k)) / sum);
+    }
+    return top;
 }
 
 static void
-LEVEL(logsumexp)(Py_ssize_t n, Py_ssize_t w, double *z, double *top, double *rest, double *skipped)
+LEVEL(softmax_column)(Py_ssize_t n, Py_ssize_t w, double *z)
 {
-    LEVEL(tops)(n, w, z, top);
-    for (Py_ssize_t l = 0; l < w; l++) {
-        skipped[l] = -1.0; /* and one for each that is the largest: how many more there are */
-        rest[l] = 0.0;
-    }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        double *x = z + k * w;
-        for (Py_ssize_t l = 0; l < w; l++) {
-            int is_top = x[l] == top[l];
-            skipped[l] += is_top ? 1.0 : 0.0;
-            x[l] = is_top ? -Py_HUGE_VAL : x[l] - top[l];
-        }
-    }
-    LEVEL(unary_vectors)(EXP, n * w, z, z);
-    for (Py_ssize_t k = 0; k < n; k++) {
-        LEVEL(add_to)(w, rest, z + k * w, 1);
-    }
-    for (Py_ssize_t l = 0; l < w; l++) {
-        double found = top[l] + signed_log1p(rest[l] + skipped[l]);
-        top[l] = fabs(top[l]) < Py_HUGE_VAL ? found : top[l];
-    }
+    LEVEL(softmax)(n, w, z);
 }
 
-/* Put minus the logarithms of the softmax in the place of z; *e* is room for a tile. */
 static void
-LEVEL(surprisals)(Py_ssize_t n, Py_ssize_t w, double *z, double *e, double *top, double *rest,
-                  double *skipped)
+LEVEL(slopes_column)(Py_ssize_t n, Py_ssize_t w, double *z)
 {
-    LEVEL(tops)(n, w, z, top);
-    for (Py_ssize_t l = 0; l < w; l++) {
-        skipped[l] = -1.0;
-        rest[l] = 0.0;
-    }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        double *x = z + k * w;
-        for (Py_ssize_t l = 0; l < w; l++) {
-            double tie = top[l] > -Py_HUGE_VAL ? 0.0 : Py_NAN;
-            double below = x[l] == top[l] ? tie : top[l] - x[l];
-            x[l] = below;
-            skipped[l] += below == 0.0 ? 1.0 : 0.0;
-            e[k * w + l] = below == 0.0 ? -Py_HUGE_VAL : -below;
-        }
-    }
-    LEVEL(unary_vectors)(EXP, n * w, e, e);
-    for (Py_ssize_t k = 0; k < n; k++) {
-        LEVEL(add_to)(w, rest, e + k * w, 1);
-    }
-    for (Py_ssize_t l = 0; l < w; l++) {
-        rest[l] = signed_log1p(rest[l] + skipped[l]);
-    }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        LEVEL(add_to)(w, z + k * w, rest, 1);
+    V top = LEVEL(softmax)(n, w, z);
+    EACH_ROW(k)
+    {
+        STORE(AT(z, k), SELECT(top == SET(-Py_HUGE_VAL), SET(0.0), LOAD(AT(z, k))));
     }
 }
 
-/* Put softmax(z) - y in the place of z, with all digits also where both are almost 1. */
-static void
-LEVEL(softmax_minus)(Py_ssize_t n, Py_ssize_t w, double *z, const double *y, double *top,
-                     double *rest, double *total)
+/* log of the sum of e**(x - top), the largest x not counted among them but as the 1 of log1p. */
+ALWAYS_INLINE V
+LEVEL(surprisal_of_top)(Py_ssize_t n, Py_ssize_t w, const double *z, V top)
 {
-    LEVEL(softmax)(n, w, z, top, rest);
-    LEVEL(sums)(n, w, y, total);
-    for (Py_ssize_t l = 0; l < w; l++) {
-        rest[l] = 0.0;
+    V rest = SET(0.0), ties = SET(-1.0);
+    EACH_ROW(k)
+    {
+        V below = LEVEL(below)(LOAD(AT(z, k)), top);
+        I is_top = (I)(below == SET(0.0));
+        ties = ties + SELECT(is_top, SET(1.0), SET(0.0));
+        rest = rest + SELECT(is_top, SET(0.0), LEVEL(exp)(below));
     }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        for (Py_ssize_t l = 0; l < w; l++) {
-            double p = z[k * w + l];
-            rest[l] += p > 0.9 ? 0.0 : p;
-        }
-    }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        for (Py_ssize_t l = 0; l < w; l++) {
-            double p = z[k * w + l], t = y[k * w + l];
-            double sure = (total[l] - t) * p - t * rest[l], plain = p * total[l] - t;
-            z[k * w + l] = p > 0.9 ? sure : plain;
-        }
+    return LEVEL(log1p_of_positive)(rest + ties);
+}
+
+static void
+LEVEL(logsumexp_column)(Py_ssize_t n, Py_ssize_t w, double *z)
+{
+    V top = LEVEL(top)(n, w, z), found = top + LEVEL(surprisal_of_top)(n, w, z, top);
+    STORE(z, SELECT(LEVEL(absolute)(top) < SET(Py_HUGE_VAL), found, top));
+}
+
+static void
+LEVEL(surprisals_column)(Py_ssize_t n, Py_ssize_t w, double *z)
+{
+    V top = LEVEL(top)(n, w, z), of_top = LEVEL(surprisal_of_top)(n, w, z, top);
+    EACH_ROW(k)
+    {
+        STORE(AT(z, k), of_top - LEVEL(below)(LOAD(AT(z, k)), top));
     }
 }
 
-/* Put p (g - sum of g p) in the place of p, with all digits. */
 static void
-LEVEL(softmax_pullback)(Py_ssize_t n, Py_ssize_t w, double *p, const double *g, double *sum,
-                        double *rest, double *small)
+LEVEL(cross_entropy_column)(Py_ssize_t n, Py_ssize_t w, double *z, const double *y)
 {
-    int careful = 0;
-    for (Py_ssize_t l = 0; l < w; l++) {
-        sum[l] = rest[l] = small[l] = 0.0;
+    V top = LEVEL(top)(n, w, z), of_top = LEVEL(surprisal_of_top)(n, w, z, top);
+    V total = SET(0.0);
+    EACH_ROW(k)
+    {
+        V surprisal = of_top - LEVEL(below)(LOAD(AT(z, k)), top);
+        total = total + LEVEL(damped)(surprisal, LOAD(AT(y, k)));
     }
-    for (Py_ssize_t k = 0; k < n; k++) {
-        for (Py_ssize_t l = 0; l < w; l++) {
-            double share = p[k * w + l];
-            sum[l] += share * g[k * w + l];
-            careful |= share > 0.999;
-        }
+    STORE(z, total);
+}
+
+/* softmax(z) - y, with all digits also where both are almost 1. */
+static void
+LEVEL(softmax_minus_column)(Py_ssize_t n, Py_ssize_t w, double *z, const double *y)
+{
+    V rest = SET(0.0), total = SET(0.0);
+    LEVEL(softmax)(n, w, z);
+    EACH_ROW(k)
+    {
+        V p = LOAD(AT(z, k));
+        rest = rest + SELECT(p > SET(0.9), SET(0.0), p);
+        total = total + LOAD(AT(y, k));
     }
-    if (!careful) {
-        for (Py_ssize_t k = 0; k < n; k++) {
-            for (Py_ssize_t l = 0; l < w; l++) {
-                p[k * w + l] = p[k * w + l] * (g[k * w + l] - sum[l]);
-            }
+    EACH_ROW(k)
+    {
+        V p = LOAD(AT(z, k)), share = LOAD(AT(y, k));
+        V sure = (total - share) * p - share * rest;
+        STORE(AT(z, k), SELECT(p > SET(0.9), sure, p * total - share));
+    }
+}
+
+/* p (g - sum of g p), with all digits. */
+static void
+LEVEL(softmax_pullback_column)(Py_ssize_t n, Py_ssize_t w, double *p, const double *g)
+{
+    V sum = SET(0.0), most = SET(0.0);
+    EACH_ROW(k)
+    {
+        V share = LOAD(AT(p, k));
+        sum = sum + share * LOAD(AT(g, k));
+        most = SELECT(share > most, share, most);
+    }
+    if (!LEVEL(any)((I)(most > SET(0.999)))) {
+        EACH_ROW(k)
+        {
+            STORE(AT(p, k), LOAD(AT(p, k)) * (LOAD(AT(g, k)) - sum));
         }
         return;
     }
-    /* The same without subtracting from a p near 1, of which a line has one at most:
-       p_j (g_j (1 - p_j) - sum of the other g_k p_k). */
-    for (Py_ssize_t k = 0; k < n; k++) {
-        for (Py_ssize_t l = 0; l < w; l++) {
-            double share = p[k * w + l], part = share * g[k * w + l];
-            rest[l] += share > 0.5 ? 0.0 : share;
-            small[l] += share > 0.5 ? 0.0 : part;
-        }
+    /* The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k). */
+    V rest = SET(0.0), small = SET(0.0), large = SET(0.0);
+    EACH_ROW(k)
+    {
+        V share = LOAD(AT(p, k)), part = share * LOAD(AT(g, k));
+        I sure = (I)(share > SET(0.5));
+        rest = rest + SELECT(sure, SET(0.0), share);
+        small = small + SELECT(sure, SET(0.0), part);
+        large = large + SELECT(sure, part, SET(0.0));
     }
-    for (Py_ssize_t l = 0; l < w; l++) {
-        double large = -1.0, its = 0.0;
-        for (Py_ssize_t k = 0; k < n; k++) {
-            if (p[k * w + l] > 0.5) {
-                large = p[k * w + l];
-                its = large * g[k * w + l];
-            }
-        }
-        int needs_care = large > 0.999 && rest[l] > 0.0;
-        for (Py_ssize_t k = 0; k < n; k++) {
-            double share = p[k * w + l], slope = g[k * w + l];
-            if (!needs_care) {
-                p[k * w + l] = share * (slope - sum[l]);
-            }
-            else if (share > 0.5) {
-                p[k * w + l] = share * (slope * rest[l] - small[l]);
-            }
-            else {
-                double others = small[l] + its - share * slope;
-                p[k * w + l] = share * (slope * (1.0 - share) - others);
-            }
-        }
+    I careful = (I)(most > SET(0.999)) & (I)(rest > SET(0.0));
+    EACH_ROW(k)
+    {
+        V share = LOAD(AT(p, k)), slope = LOAD(AT(g, k)), plain = share * (slope - sum);
+        V sure = share * (slope * rest - small);
+        V other = share * (slope * (SET(1.0) - share) - (small + large - share * slope));
+        V found = SELECT(share > SET(0.5), sure, other);
+        STORE(AT(p, k), SELECT(careful, found, plain));
     }
 }
 
-/* Put the result of a form in the place of *z*: its tile, or its one row. *y* is the second operand;
-   room for a tile and three rows follows at *room*. */
 static void
-LEVEL(careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, double *y, double *room)
+LEVEL(sum_column)(Py_ssize_t n, Py_ssize_t w, double *z)
 {
-    double *a = room, *b = room + w, *c = room + 2 * w, *tile = room + 3 * w;
+    V sum = LOAD(z);
+    for (Py_ssize_t k = 1; k < n; k++) {
+        sum = sum + LOAD(AT(z, k));
+    }
+    STORE(z, sum);
+}
+
+static void
+LEVEL(maximum_column)(Py_ssize_t n, Py_ssize_t w, double *z)
+{
+    STORE(z, LEVEL(top)(n, w, z));
+}
+
+static void
+LEVEL(minimum_column)(Py_ssize_t n, Py_ssize_t w, double *z)
+{
+    V top = -LOAD(z);
+    for (Py_ssize_t k = 1; k < n; k++) {
+        top = LEVEL(larger)(top, -LOAD(AT(z, k)));
+    }
+    STORE(z, -top);
+}
+
+#define EACH_COLUMN(form)                               \
+    for (Py_ssize_t l = 0; l < w; l += WIDTH) {         \
+        form;                                           \
+    }                                                   \
+    break;
+
+/* A form on a tile of *n* rows of *w* numbers, a multiple of eight; *y* is the second operand. */
+static void
+LEVEL(careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, const double *y)
+{
     switch (code) {
     case STEP_segment_sum:
-        LEVEL(sums)(n, w, z, a);
-        memcpy(z, a, sizeof(double) * (size_t)w);
-        break;
+        EACH_COLUMN(LEVEL(sum_column)(n, w, z + l))
     case STEP_maximum:
-        LEVEL(tops)(n, w, z, a);
-        memcpy(z, a, sizeof(double) * (size_t)w);
-        break;
+        EACH_COLUMN(LEVEL(maximum_column)(n, w, z + l))
     case STEP_minimum:
-        for (Py_ssize_t i = 0; i < n * w; i++) {
-            z[i] = -z[i];
-        }
-        LEVEL(tops)(n, w, z, a);
-        for (Py_ssize_t l = 0; l < w; l++) {
-            z[l] = -a[l];
-        }
-        break;
+        EACH_COLUMN(LEVEL(minimum_column)(n, w, z + l))
     case STEP_logsumexp:
-        LEVEL(logsumexp)(n, w, z, a, b, c);
-        memcpy(z, a, sizeof(double) * (size_t)w);
-        break;
+        EACH_COLUMN(LEVEL(logsumexp_column)(n, w, z + l))
     case STEP_softmax:
-        LEVEL(softmax)(n, w, z, a, b);
-        break;
+        EACH_COLUMN(LEVEL(softmax_column)(n, w, z + l))
     case STEP_logsumexp_slopes:
-        LEVEL(softmax)(n, w, z, a, b);
-        for (Py_ssize_t i = 0; i < n * w; i++) {
-            z[i] = a[i % w] == -Py_HUGE_VAL ? 0.0 : z[i];
-        }
-        break;
+        EACH_COLUMN(LEVEL(slopes_column)(n, w, z + l))
     case STEP_softmax_pullback:
-        LEVEL(softmax_pullback)(n, w, z, y, a, b, c);
-        break;
+        EACH_COLUMN(LEVEL(softmax_pullback_column)(n, w, z + l, y + l))
     case STEP_surprisals:
-        LEVEL(surprisals)(n, w, z, tile, a, b, c);
-        break;
+        EACH_COLUMN(LEVEL(surprisals_column)(n, w, z + l))
     case STEP_cross_entropy:
-        LEVEL(surprisals)(n, w, z, tile, a, b, c);
-        for (Py_ssize_t l = 0; l < w; l++) {
-            a[l] = 0.0;
-        }
-        for (Py_ssize_t k = 0; k < n; k++) {
-            for (Py_ssize_t l = 0; l < w; l++) {
-                double share = y[k * w + l];
-                a[l] += share == 0.0 ? 0.0 : share * z[k * w + l];
-            }
-        }
-        memcpy(z, a, sizeof(double) * (size_t)w);
-        break;
+        EACH_COLUMN(LEVEL(cross_entropy_column)(n, w, z + l, y + l))
     case STEP_softmax_minus:
-        LEVEL(softmax_minus)(n, w, z, y, a, b, c);
-        break;
+        EACH_COLUMN(LEVEL(softmax_minus_column)(n, w, z + l, y + l))
     }
 }
 
 static const struct Vector LEVEL(functions) = {
     LEVEL_NAME, LEVEL(rows), LEVEL(add_to), LEVEL(total), LEVEL(flat), LEVEL(into_lanes),
-    LEVEL(careful),
+    LEVEL(along_result), LEVEL(along_sum), LEVEL(careful),
 };
 
 #undef V
@@ -850,9 +1171,16 @@ static const struct Vector LEVEL(functions) = {
 #undef LOGICAL_SHIFT
 #undef FMA
 #undef OVER
-#undef UNARY_OVER
-#undef BINARY_OVER
 #undef BINARY_SWITCH
 #undef UNARY_VECTORS
 #undef BINARY_VECTORS
 #undef FLAT_BINARY
+#undef RESULT_TILE
+#undef EACH_ROW
+#undef EACH_COLUMN
+#undef AT
+#undef SQUARE_ROOT
+#undef LOAD_PART
+#undef STORE_PART
+#undef MASK
+#undef SUM_TILE
