@@ -23,6 +23,8 @@ from .lifting import Lifted, Shapes, lift
 from .plan import Plan
 from .program import Program
 
+_FLOAT = np.dtype(np.float64)
+
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
 
@@ -85,7 +87,7 @@ class Compiled:
         add_grads(lifted.parameters, gradient)
         return cost
 
-    def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
+    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
         if lifted.size != 1:
@@ -160,29 +162,31 @@ class Compiled:
             )
         return self._latest
 
-    def _prepared(self, arrays: Sequence[Any]) -> tuple[Lifted, list[Array]]:
+    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Lifted, Sequence[Array]]:
         """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
         if () in self._lifted:
             if arrays:
                 raise TypeError(
                     "a compiled graph takes no arguments: write to the data of its leaves instead"
                 )
-            return self._lifted[()], []
+            return self._lifted[()], ()
         batch = self._batch(arrays)
-        shapes = tuple(x.shape[1:] for x in batch)
+        shapes = tuple([x.shape[1:] for x in batch])
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._record(batch, shapes)
             if self._function is not None:
                 self._captured[shapes] = Captured(self._function, lifted.captured)
-        elif shapes in self._captured:
-            self._captured[shapes].check(self._name)
+        elif captured := self._captured.get(shapes):
+            captured.check(self._name)
         if lifted is not self._latest and self._function is not None:
             self._remember(shapes, lifted)
         self._latest = lifted
-        rows = [x if x.ndim > 1 else x[:, None] for x in batch]
-        lifted.test(rows)
-        return lifted, rows
+        if () in shapes:
+            batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
+        if lifted.tested is not None:
+            lifted.test(batch)
+        return lifted, batch
 
     def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
@@ -192,16 +196,23 @@ class Compiled:
             self._lifted.pop(oldest, None)
             self._captured.pop(oldest, None)
 
-    def _batch(self, arrays: Sequence[Any]) -> list[Array]:
+    def _batch(self, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return *arrays* as arrays of float, all with the same number of examples."""
         if len(arrays) != self._count:
             self._check_count(arrays)
             self._count = len(arrays)
+        for x in arrays:
+            if type(x) is not np.ndarray or x.dtype is not _FLOAT or not x.ndim:
+                return self._converted(arrays)
+            if len(x) != len(arrays[0]):
+                return self._converted(arrays)  # which says so
+        return arrays
+
+    def _converted(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
+        """Return *arrays*, lists or anything else, as arrays of float."""
         names = self._argument_names(len(arrays))
         batch = [
-            given
-            if type(given) is np.ndarray and given.dtype == float and given.ndim
-            else floats(given, f"{self._name}: argument {name}")
+            floats(given, f"{self._name}: argument {name}")
             for name, given in zip(names, arrays, strict=True)
         ]
         for name, array in zip(names, batch, strict=True):
@@ -210,7 +221,7 @@ class Compiled:
                     f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
                     f"{array.shape}; expected the same number of examples, along the first axis"
                 )
-        return batch
+        return tuple(batch)
 
     def _check_count(self, arrays: Sequence[Any]) -> None:
         """Raise TypeError unless the function can be called with that many arguments."""
@@ -232,7 +243,7 @@ class Compiled:
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: list[Array], shapes: Shapes) -> Lifted:
+    def _record(self, batch: Sequence[Array], shapes: Shapes) -> Lifted:
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -259,7 +270,7 @@ class Compiled:
         names = [_capital(name) for name in self._argument_names(len(batch))]
         return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
 
-    def _told(self, batch: list[Array]) -> str:
+    def _told(self, batch: Sequence[Array]) -> str:
         """Return a description of the example that the function is recorded on."""
         names = self._argument_names(len(batch))
         told = [
