@@ -65,9 +65,15 @@ class Compiled:
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        table = lifted.forward(batch, self._threads)
-        found = list(table) if batch else table[:, 0].tolist()
-        return found[0] if lifted.result == 0 else mapped(lifted.result, found.__getitem__)
+        table, result = lifted.forward(batch, self._threads), lifted.result
+        if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
+            return (
+                table.reshape(*result.shape, *table.shape[1:])
+                if batch
+                else table.reshape(result.shape)
+            )
+        rows = table if batch else table[:, 0].tolist()
+        return rows[0] if type(result) is int else mapped(result, rows.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.
