@@ -478,20 +478,21 @@ def _letters(indices: Sequence[int]) -> str:
 
 def _applied(row: Primitive, result: AnyArray, args: Sequence[Any]) -> Call:
     """Return a call that writes *row* of *args* into *result*."""
+    if row is primitives.power and type(args[1]) is float:
+        if args[1] == 0.5:
+            return _into(forms.root, result, args[:1])
+        return functools.partial(np.power, *args, result)
+    if row in FORMS:
+        return _into(FORMS[row], result, args)
     form = row.array
-    if row is primitives.power and args[1].__class__ is float:
-        form = forms.root if args[1] == 0.5 else np.power
-        args = args[:1] if args[1] == 0.5 else args
-    elif row in FORMS:
-        form = FORMS[row]
-    elif isinstance(form, np.ufunc) and form.nin == len(args) and form.nout == 1:
-        if any(t.endswith("->d") for t in form.types):
-            return functools.partial(form, *args, result)
-    else:
-        if _takes_out(form):
-            return _into(form, result, args)
-        form = row.on_arrays
-    return lambda: np.copyto(result, form(*args))
+    if _is_numpys(form) and form.nin == len(args):
+        return functools.partial(form, *args, result)
+    return _into(form if _takes_out(form) else row.on_arrays, result, args)
+
+
+def _is_numpys(form: Callable[..., Any]) -> bool:
+    """Return whether *form* is a ufunc that maps floats to one float."""
+    return isinstance(form, np.ufunc) and form.nout == 1 and f"{'d' * form.nin}->d" in form.types
 
 
 def _into(form: Callable[..., Any], result: AnyArray, args: Sequence[Any]) -> Call:
