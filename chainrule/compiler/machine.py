@@ -177,7 +177,7 @@ class Binder:
         elif self.with_lanes:
             shape.append(1)
             steps.append(0)
-        return np.ndarray(shape, float, base, unit * x.offset, steps)
+        return _array(shape, base, unit * x.offset, steps)
 
     def args(self, step: Step) -> list[Any]:
         """Return the operands but the first, as arrays or, where they are constants, numbers."""
@@ -245,7 +245,7 @@ class Binder:
         """Return the rows and columns of a table."""
         (count, stride), columns = step.detail, step.extents[-1]
         steps = [8 * stride, 8 * x.strides[-1]]
-        return np.ndarray((count, columns), float, self.bases[x.space], 8 * x.offset, steps)
+        return _array((count, columns), self.bases[x.space], 8 * x.offset, steps)
 
     def _index(self, x: Operand, step: Step) -> AnyArray:
         return self.view(x, step.extents[:-1], x.strides[:-1])
@@ -286,7 +286,7 @@ class Binder:
         room = np.empty_like(result)
 
         def run() -> None:
-            np.add.reduce(source, axes, None, room)
+            np.add.reduce(source, axes, out=room)
             np.add(result, room, result)
 
         return run
@@ -390,7 +390,8 @@ class Binder:
 
     def _at(self, address: int) -> AnyArray:
         if address >= 0:
-            return self.block[address]
+            row: AnyArray = self.block[address]
+            return row
         return self.bases[STILL][~address : ~address + 1]
 
     def _given(self, address: int) -> Any:
@@ -463,13 +464,18 @@ class _Loops:
         """Return an operand with the indices in *order* as axes."""
         x, strides = self.operands[which], self.strides[which]
         idle = set() if which == 0 else {i for i in self.kept if i not in self.of(which)}
-        return np.ndarray(
+        return _array(
             [1 if i < 0 or i in idle else self.extents[i] for i in order],
-            float,
             self.binder.bases[x.space],
             8 * self._unit(x) * x.offset,
             [0 if i < 0 else strides[i] for i in order],
         )
+
+
+def _array(shape: Sequence[int], base: AnyArray, offset: int, strides: Sequence[int]) -> AnyArray:
+    """Return a part of *base*, which is in one piece; *offset* and *strides* are in bytes."""
+    found: AnyArray = np.ndarray(shape, float, base, offset, strides)
+    return found
 
 
 def _letters(indices: Sequence[int]) -> str:
@@ -484,13 +490,13 @@ def _applied(row: Primitive, result: AnyArray, args: Sequence[Any]) -> Call:
         return functools.partial(np.power, *args, result)
     if row in FORMS:
         return _into(FORMS[row], result, args)
-    form = row.array
+    form: Any = row.array
     if _is_numpys(form) and form.nin == len(args):
         return functools.partial(form, *args, result)
     return _into(form if _takes_out(form) else row.on_arrays, result, args)
 
 
-def _is_numpys(form: Callable[..., Any]) -> bool:
+def _is_numpys(form: Any) -> bool:
     """Return whether *form* is a ufunc that maps floats to one float."""
     return isinstance(form, np.ufunc) and form.nout == 1 and f"{'d' * form.nin}->d" in form.types
 
