@@ -840,7 +840,8 @@ read_sizes(Machine *machine, PyObject *plan)
 static int
 read_inputs(Machine *machine, PyObject *plan)
 {
-    PyObject *inputs = sequence_of(plan, "inputs"), *outputs = sequence_of(plan, "outputs");
+    PyObject *inputs = sequence_of(plan, "inputs");
+    PyObject *outputs = inputs ? sequence_of(plan, "outputs") : NULL;
     int failed = inputs == NULL || outputs == NULL;
     if (!failed) {
         machine->n_inputs = PyTuple_GET_SIZE(inputs);
@@ -889,7 +890,8 @@ read_plan(Machine *machine, PyObject *plan)
     if (read_sizes(machine, plan) < 0 || read_inputs(machine, plan) < 0) {
         return -1;
     }
-    PyObject *rows = sequence_of(plan, "rows"), *tables = sequence_of(plan, "tables");
+    PyObject *rows = sequence_of(plan, "rows");
+    PyObject *tables = rows ? sequence_of(plan, "tables") : NULL;
     Reading reading = {.machine = machine, .rows = rows};
     int failed = rows == NULL || tables == NULL;
     if (!failed) {

@@ -47,9 +47,10 @@ typedef int64_t I;
 
 /* --- exp and log ----------------------------------------------------------------------------- */
 
-/* What e**x is: (1 + p) * first * second, p in about -0.3 to 0.42, the others powers of two. */
+/* What e**x is: (1 + r + more) * first * second, with r from about -0.35 to 0.35, *more* smaller, and
+   the others powers of two. */
 typedef struct {
-    V p, first, second;
+    V r, more, first, second;
 } LEVEL(Power);
 
 ALWAYS_INLINE LEVEL(Power)
@@ -75,18 +76,19 @@ LEVEL(power_of)(V x)
     q = FMA(q, r, SET(1.0 / 24.0));
     q = FMA(q, r, SET(1.0 / 6.0));
     q = FMA(q, r, SET(0.5));
-    V p = r + FMA(r * r, q, rest);
     V half = n * SET(0.5) + magic; /* two factors, so that a subnormal is rounded once */
     V other = (n - (half - magic)) + magic;
     I bias = WHOLE(1023);
-    return (LEVEL(Power)){p, FLOATS((BITS(half) + bias) << 52), FLOATS((BITS(other) + bias) << 52)};
+    return (LEVEL(Power)){r, FMA(r * r, q, rest), FLOATS((BITS(half) + bias) << 52),
+                          FLOATS((BITS(other) + bias) << 52)};
 }
 
 ALWAYS_INLINE V
 LEVEL(exp)(V x)
 {
     LEVEL(Power) power = LEVEL(power_of)(x);
-    return (SET(1.0) + power.p) * power.first * power.second;
+    V sum = SET(1.0) + power.r, lost = (SET(1.0) - sum) + power.r;
+    return (sum + (lost + power.more)) * power.first * power.second;
 }
 
 #if FUSED == 2 && WIDTH == 8
@@ -113,7 +115,8 @@ LEVEL(absolute)(V x)
     return FLOATS(BITS(x) & WHOLE(INT64_MAX));
 }
 
-/* log(x) + more, for x > 0; *more* is small beside it. The formula of FreeBSD's e_log.c. */
+/* log(x) + more, for x > 0; *more* is small beside it. The formula of FreeBSD's e_log.c,
+   but for what the first sum loses. */
 ALWAYS_INLINE V
 LEVEL(log_of_positive)(V x, V more)
 {
@@ -135,8 +138,9 @@ LEVEL(log_of_positive)(V x, V more)
     series = FMA(series, z, SET(6.666666666666735130e-01));
     V square = SET(0.5) * f * f;
     V low = FMA(k, SET(1.90821492927058770002e-10), more);
-    return k * SET(6.93147180369123816490e-01) -
-           ((square - FMA(s, FMA(series, z, square), low)) - f);
+    V whole = k * SET(6.93147180369123816490e-01); /* exact, and 0 or larger than f */
+    V sum = whole + f, lost = f - (sum - whole);
+    return sum + (lost - (square - FMA(s, FMA(series, z, square), low)));
 }
 
 ALWAYS_INLINE V
@@ -199,7 +203,7 @@ LEVEL(tanh)(V x)
     V twice = SELECT(size > SET(20.0), SET(40.0), size + size);
     LEVEL(Power) power = LEVEL(power_of)(twice);
     V scale = power.first * power.second;
-    V less = FMA(power.p, scale, scale - SET(1.0));
+    V less = FMA(power.r + power.more, scale, scale - SET(1.0));
     V found = less / (less + SET(2.0));
     found = SELECT(size < SET(1e-9), size, found);
     return FLOATS(BITS(found) | (BITS(x) & WHOLE(INT64_MIN)));
