@@ -20,7 +20,10 @@ from ..engine.vectors import add_grads
 from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
+from .plan import Plan
 from .program import Program
+
+_FLOAT = np.dtype(np.float64)
 
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
@@ -34,8 +37,10 @@ class Compiled:
         function: Callable[..., Any] | None,
         root: Any = None,
         wrt: Sequence[Value] | None = None,
+        threads: int = 1,
     ):
         self._function = function
+        self._threads = threads
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
@@ -60,9 +65,15 @@ class Compiled:
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        table = lifted.forward(batch)
-        found = list(np.ascontiguousarray(table.T)) if batch else table.tolist()
-        return mapped(lifted.result, lambda number: found[number])
+        table, result = lifted.forward(batch, self._threads), lifted.result
+        if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
+            return (
+                table.reshape(*result.shape, *table.shape[1:])
+                if batch
+                else table.reshape(result.shape)
+            )
+        rows = table if batch else table[:, 0].tolist()
+        return rows[0] if type(result) is int else mapped(result, rows.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.
@@ -82,7 +93,7 @@ class Compiled:
         add_grads(lifted.parameters, gradient)
         return cost
 
-    def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
+    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
         if lifted.size != 1:
@@ -91,7 +102,7 @@ class Compiled:
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        return lifted, *lifted.gradient(batch)
+        return lifted, *lifted.gradient(batch, self._threads)
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -123,6 +134,11 @@ class Compiled:
         return self._recorded().arrays.program
 
     @property
+    def plans(self) -> dict[str, Plan]:
+        """The plans of ``forward`` and, of one number, of ``gradient``: what a machine runs."""
+        return self._recorded().arrays.plans()
+
+    @property
     def source(self) -> str:
         """The program as the text of a NumPy module, which runs anywhere."""
         return self._recorded().arrays.source
@@ -152,29 +168,31 @@ class Compiled:
             )
         return self._latest
 
-    def _prepared(self, arrays: Sequence[Any]) -> tuple[Lifted, list[Array]]:
+    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Lifted, Sequence[Array]]:
         """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
         if () in self._lifted:
             if arrays:
                 raise TypeError(
                     "a compiled graph takes no arguments: write to the data of its leaves instead"
                 )
-            return self._lifted[()], []
+            return self._lifted[()], ()
         batch = self._batch(arrays)
-        shapes = tuple(x.shape[1:] for x in batch)
+        shapes = tuple([x.shape[1:] for x in batch])
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._record(batch, shapes)
             if self._function is not None:
                 self._captured[shapes] = Captured(self._function, lifted.captured)
-        elif shapes in self._captured:
-            self._captured[shapes].check(self._name)
+        elif captured := self._captured.get(shapes):
+            captured.check(self._name)
         if lifted is not self._latest and self._function is not None:
             self._remember(shapes, lifted)
         self._latest = lifted
-        rows = [x if x.ndim > 1 else x[:, None] for x in batch]
-        lifted.test(rows)
-        return lifted, rows
+        if () in shapes:
+            batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
+        if lifted.tested is not None:
+            lifted.test(batch)
+        return lifted, batch
 
     def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
@@ -184,16 +202,23 @@ class Compiled:
             self._lifted.pop(oldest, None)
             self._captured.pop(oldest, None)
 
-    def _batch(self, arrays: Sequence[Any]) -> list[Array]:
+    def _batch(self, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return *arrays* as arrays of float, all with the same number of examples."""
         if len(arrays) != self._count:
             self._check_count(arrays)
             self._count = len(arrays)
+        for x in arrays:
+            if type(x) is not np.ndarray or x.dtype is not _FLOAT or not x.ndim:
+                return self._converted(arrays)
+            if len(x) != len(arrays[0]):
+                return self._converted(arrays)  # which says so
+        return arrays
+
+    def _converted(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
+        """Return *arrays*, lists or anything else, as arrays of float."""
         names = self._argument_names(len(arrays))
         batch = [
-            given
-            if type(given) is np.ndarray and given.dtype == float and given.ndim
-            else floats(given, f"{self._name}: argument {name}")
+            floats(given, f"{self._name}: argument {name}")
             for name, given in zip(names, arrays, strict=True)
         ]
         for name, array in zip(names, batch, strict=True):
@@ -202,7 +227,7 @@ class Compiled:
                     f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
                     f"{array.shape}; expected the same number of examples, along the first axis"
                 )
-        return batch
+        return tuple(batch)
 
     def _check_count(self, arrays: Sequence[Any]) -> None:
         """Raise TypeError unless the function can be called with that many arguments."""
@@ -224,7 +249,7 @@ class Compiled:
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: list[Array], shapes: Shapes) -> Lifted:
+    def _record(self, batch: Sequence[Array], shapes: Shapes) -> Lifted:
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -251,7 +276,7 @@ class Compiled:
         names = [_capital(name) for name in self._argument_names(len(batch))]
         return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
 
-    def _told(self, batch: list[Array]) -> str:
+    def _told(self, batch: Sequence[Array]) -> str:
         """Return a description of the example that the function is recorded on."""
         names = self._argument_names(len(batch))
         told = [
@@ -268,6 +293,7 @@ class Compiled:
 def compile(
     function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
     wrt: Any = None,
+    threads: int = 1,
 ) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
@@ -303,23 +329,30 @@ def compile(
     >>> cr.compile(lambda x: cr.dot(w, x, b), wrt=[b, w[0]]).value_and_grad(X)
     (2.5, array([1., 3.]))
 
+    With *threads*, so many threads share the examples of a large batch; the results are the same
+    to the bit.
+
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with
     ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
     was recorded.
     """
     leaves = None if wrt is None else _leaves_of(wrt)
+    if type(threads) is not int or threads < 1:
+        raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
     if isinstance(function, Compiled):
-        if leaves is not None:
-            raise TypeError("compile: already a compiled function; give wrt with the original one")
+        if leaves is not None or threads != 1:
+            raise TypeError(
+                "compile: already a compiled function; give wrt and threads with the original one"
+            )
         return function
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
-        return Compiled(None, function, leaves)
+        return Compiled(None, function, leaves, threads)
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function, wrt=leaves)
+    return Compiled(function, wrt=leaves, threads=threads)
 
 
 def _leaves_of(wrt: Any) -> tuple[Value, ...]:

@@ -27,11 +27,9 @@ def sigmoid_pair(z: Any, out: Any = (None, None)) -> Any:
 def one_minus(a: Any, z: Any, out: Any = None) -> Any:
     # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1
     rest = np.subtract(1.0, a, out=out)
-    if not np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.25:
-        e = np.exp(np.negative(z, out=rest), out=rest)
-        rest = np.multiply(a, e, out=rest)
-        if not np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:  # where e is inf
-            np.copyto(rest, 1.0, where=z <= -708.0)
+    if not np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.01:
+        sure = rest < 0.01
+        rest[sure] = a[sure] * np.exp(-z[sure])
     return rest
 
 

@@ -21,15 +21,16 @@ from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.structures import leaves
 from ..engine.vectors import read_data
-from . import explanation, numpy_source
+from . import explanation
 from .adjoint import differentiate
 from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
-from .program import Symbol
+from .printers.numpy import free_names
+from .program import Program, Symbol
 from .replay import LARGEST, LUMP, Replay, largest_batch, least_groups, narrow
+from .running import ArrayProgram
 from .tape import Ids, Tape, fix, flatten, normalise
-from .workspace import ArrayProgram
 
 Shapes = tuple[tuple[int, ...], ...]
 Passes = list[tuple[str, str]]
@@ -68,20 +69,22 @@ class Lifted:
     tested: Lifted | None = None
     """The program that computes the numbers to which the rules apply."""
 
-    def forward(self, batch: Sequence[Array]) -> Array:
-        """Return the outputs, one row per example; a compiled graph has one row."""
+    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+        """Return the outputs, a row each, with a column for each example, or one of a graph."""
         if self.replay is not None and self.replay.suits(batch):
-            return self.replay.forward(read_data(self.captured), batch)
+            found = self.replay.forward(read_data(self.captured), batch)
+            return np.ascontiguousarray(found.reshape(-1, self.size).T)
         if self._arrays is None and self.replay is not None:
-            return self.replay.columns.forward(read_data(self.captured), batch)
-        return self.arrays.forward(batch, self.size)
+            found = self.replay.columns.forward(read_data(self.captured), batch)
+            return np.ascontiguousarray(found.T)
+        return self.arrays.forward(batch, threads)
 
     @functools.cached_property
     def size(self) -> int:
         """The number of numbers in the result."""
         return len(leaves(self.result))
 
-    def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
         if self.replay is not None and self.replay.suits(batch):
             mean, found = self.replay.gradient(read_data(self.captured), batch)
@@ -89,16 +92,11 @@ class Lifted:
         if self._arrays is None and self.replay is not None:
             mean, found = self.replay.columns.gradient(read_data(self.captured), batch)
             return mean, _picked(found, self._from_replay)
-        mean, found = self.arrays.gradient(batch)
-        return mean, _picked(found, self._from_arrays)
+        return self.arrays.gradient(batch, threads)
 
     @functools.cached_property
     def _from_replay(self) -> Places | None:
         return _places(self.parameters, self.captured)
-
-    @functools.cached_property
-    def _from_arrays(self) -> Places | None:
-        return _places(self.parameters, self.arrays.parameters)
 
     def test(self, batch: Sequence[Array]) -> None:
         """Raise the error of the first rule that an example of *batch* breaks."""
@@ -107,10 +105,10 @@ class Lifted:
         table = self.tested.forward(batch)
         with np.errstate(invalid="ignore"):
             for rule, at in self.rules:
-                numbers = table[:, at].T
+                numbers = table[at]
                 kept = rule.holds(numbers)
                 if not kept.all():
-                    first = int(np.reshape(kept, (-1, len(table))).all(axis=0).argmin())
+                    first = int(np.reshape(kept, (-1, table.shape[1])).all(axis=0).argmin())
                     error = rule.error(numbers[:, first].tolist())
                     raise type(error)(f"example {first}: {error}")
 
@@ -123,7 +121,9 @@ class Lifted:
             assert replay is not None
             grouping = group(tape, self.recording.members)
             order = _order(self.recording)
-            self._arrays, stats, self.passes = _arrays(self.recording, grouping, order)
+            self._arrays, stats, self.passes = _arrays(
+                self.recording, grouping, self.parameters, order
+            )
             replay.largest = largest_batch(tape.recorded, _operations(stats))
             self.stats = {**stats, "replay": explanation.replayed_up_to(replay.largest)}
             self.recording = None
@@ -133,7 +133,8 @@ class Lifted:
         """Return what every pass found, with the program if there is one."""
         parts = [f"{title}\n{text}" for title, text in self.passes]
         if self._arrays is not None:
-            parts.append("7. NumPy\n" + self._arrays.source)
+            parts.append("7. Plan\n" + explanation.plan_report(self._arrays.plans()))
+            parts.append("8. NumPy\n" + self._arrays.source)
         if self.replay is not None:
             parts.append(f"9. Replay\n  {self.stats['replay']}")
         return "\n\n".join(parts)
@@ -207,7 +208,7 @@ def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> L
     grouping = group(tape, recording.members)
     if found := narrowed(sum(LUMP if part.lump else 1 for part in grouping.groups)):
         return found
-    arrays, stats, passes = _arrays(recording, grouping)
+    arrays, stats, passes = _arrays(recording, grouping, parameters)
     most, replay = largest_batch(tape.recorded, _operations(stats)), None
     if most:
         replay = Replay.of(tape, recording.members, numbers, most)
@@ -247,19 +248,26 @@ def _order(recording: Recording) -> list[int]:
 
 
 def _arrays(
-    recording: Recording, grouping: Grouping, order: Sequence[int] = ()
+    recording: Recording,
+    grouping: Grouping,
+    wrt: Sequence[Value],
+    order: Sequence[int] = (),
 ) -> tuple[ArrayProgram, dict[str, Any], Passes]:
-    """Return *recording* as an array program, with an *order* of the leaves if one is given."""
+    """Return *recording* as an array program that is differentiated with respect to *wrt*.
+
+    If an *order* of the leaves is given, they are kept in it.
+    """
     tape, members, names, shapes = recording
     layout = lay_out(tape, grouping, members, shapes, order)
     program = layout.program
-    program.inputs = numpy_source.free_names(names)
+    program.inputs = free_names(names)
     program.outputs = [_operand(layout.outputs)]
     if len(tape.outputs) == 1:
         _add_gradient(layout, bool(members))
-    parameters = tuple(tape.leaves[n] for n in layout.parameters)
-    source, text = (numpy_source.write(program, to_run) for to_run in (False, True))
-    arrays = ArrayProgram(program, source, parameters, text)
+    _note_arguments(program)
+    parameters = tuple([tape.leaves[n] for n in layout.parameters])
+    place = {leaf: i for i, leaf in enumerate(parameters)}
+    arrays = ArrayProgram(program, parameters, [place.get(leaf, -1) for leaf in wrt])
     return arrays, explanation.stats(tape, program), explanation.passes(tape, grouping, layout)
 
 
@@ -267,6 +275,16 @@ def _operations(stats: dict[str, Any]) -> int:
     """Return the number of array operations in a run."""
     number: int = stats.get("gradient", stats["forward"])
     return number
+
+
+def _note_arguments(program: Program) -> None:
+    """Note which parameters each function of the program takes."""
+    results = {"forward": program.outputs}
+    if program.cost is not None:
+        results["gradient"] = [program.cost, *(x for _, x in program.gradients)]
+    for name, wanted in results.items():
+        needed = sorted(program.needed(wanted))
+        program.arguments[name] = [n for n in needed if program.operations[n].kind == "parameter"]
 
 
 def _add_gradient(layout: Any, batched: bool) -> None:

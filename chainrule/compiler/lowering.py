@@ -69,6 +69,7 @@ class _Lowering:
         self._rows: dict[Primitive, int] = {}
         self._tables: dict[bytes, int] = {}
         self._numbers: dict[bytes, Spot] = {}
+        self._constants: dict[int, Spot] = {}
         self._still: list[AnyArray] = []
         self._taken = 0
         self._sums = 0
@@ -89,6 +90,7 @@ class _Lowering:
             self.entry[at[at >= 0]] = np.flatnonzero(at >= 0)
         self.wanted = sorted(program.needed(results))
         self.uses = self._uses(results)
+        self.summing: set[int] = set()  # the sums over the examples
         self.stages = self._stages()
         self.buffers = self._targets()
         self.dest = self._destinations()
@@ -140,8 +142,9 @@ class _Lowering:
                 stage = max((stages[x] for x in operation.args if type(x) is int), default=BEFORE)
                 if operation.kind == "input":
                     stage = EACH
-                elif stage == EACH and self._adds_up(operation):
+                elif stage == EACH and _adds_up(operation):
                     stage = AFTER
+                    self.summing.add(n)
                 if operation.kind in _WRITES:
                     target = int(operation.args[0])
                     raised |= stages[target] < stage
@@ -151,16 +154,9 @@ class _Lowering:
                 stages[n] = stage
         return stages
 
-    def _adds_up(self, operation: Operation) -> bool:
-        """Return whether the result is a sum over the examples."""
-        return operation.kind in ("sum_batch", "spread") or (
-            operation.kind == "matmul" and operation.detail == (True, False, False)
-        )
-
     def _space(self, n: int) -> int:
         """Return the space in which operation *n* computes its result."""
-        operation = self.operations[n]
-        if self._adds_up(operation) and self.stages[n] == AFTER:
+        if n in self.summing:
             return SUMS
         return BLOCK if self.stages[n] == EACH else STILL
 
@@ -405,11 +401,10 @@ class _Lowering:
         return Spot(self.theta.buffer, start, _strides(operation.shape))
 
     def _constant(self, n: int, operation: Operation) -> Spot:
-        values = self.program.constants[operation.detail]
-        key = struct.pack("q", operation.detail)
-        if key not in self._numbers:
-            self._numbers[key] = self._keep(values)
-        return self._numbers[key]._replace(strides=_strides(operation.shape))
+        number = operation.detail
+        if number not in self._constants:
+            self._constants[number] = self._keep(self.program.constants[number])
+        return self._constants[number]._replace(strides=_strides(operation.shape))
 
     def _count(self, n: int, operation: Operation) -> Spot:
         x = operation.args[0]
@@ -523,7 +518,7 @@ class _Lowering:
         left = spots[0]._replace(strides=(spots[0].strides[-1], 0, u))
         right = spots[1]._replace(strides=(0, spots[1].strides[-1], v))
         result, indices = self.made(n, operation), (width, height, length)
-        repeated = self.stages[n] != AFTER and any(self.operations[x].batched for x in (a, b))
+        repeated = n not in self.summing and any(self.operations[x].batched for x in (a, b))
         product = self._room(STILL, operation.shape) if repeated else result
         self._product(n, indices, (product._replace(strides=(*product.strides, 0)), left, right))
         if repeated:
@@ -561,7 +556,7 @@ class _Lowering:
         shape, result = self.shape(x), self.made(n, operation)
         axes = range(-len(shape), 0) if shape != operation.shape else ()
         spot = self.spots[x]
-        if self.stages[n] == AFTER:
+        if n in self.summing:
             self._add_up(n, shape, axes, result, spot)
             return result
         if axes:
@@ -625,7 +620,7 @@ class _Lowering:
         which, x = (int(a) for a in operation.args)
         result, shape = self.made(n, operation), self.shape(x)
         count, _ = operation.shape
-        repeated = self.stages[n] != AFTER and any(self.operations[a].batched for a in (which, x))
+        repeated = n not in self.summing and any(self.operations[a].batched for a in (which, x))
         into = self._room(STILL, operation.shape) if repeated else result
         if into.buffer.space == STILL:
             self.each(
@@ -737,6 +732,13 @@ class _Lowering:
     def _input_size(self, i: int) -> int:
         shapes = (o.shape for o in self.operations if o.kind == "input" and o.detail == i)
         return math.prod(next(shapes))
+
+
+def _adds_up(operation: Operation) -> bool:
+    """Return whether the result is a sum over the examples, if the operands differ for them."""
+    return operation.kind in ("sum_batch", "spread") or (
+        operation.kind == "matmul" and operation.detail == (True, False, False)
+    )
 
 
 def _strides(shape: Shape) -> tuple[int, ...]:

@@ -15,9 +15,11 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.backend import Value
+from ..engine.native import core as native
 from ..engine.table import Primitive, arrays
 from ..engine.vectors import read_data
 from . import forms
+from .accesses import written
 from .plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from .program import AnyArray
 
@@ -29,6 +31,16 @@ Call = Callable[[], Any]
 
 FORMS: dict[Primitive, Callable[..., Any]] = {primitives.power: forms.power}
 """Rows whose own array form does not have the engine's answer everywhere."""
+
+
+def machine_for(plan: Plan) -> Any:
+    """Return a machine for *plan*: in C if there is a core that has all its rows, else in NumPy."""
+    if native is not None:
+        try:
+            return native.Machine(plan)
+        except LookupError:  # a user's own operation
+            pass
+    return Machine(plan)
 
 
 class Machine:
@@ -123,26 +135,9 @@ def _constants(plan: Plan) -> AnyArray:
     constant[0] = False
     constant[slice(*plan.parameters)] = False
     for step in (*plan.before, *plan.after):
-        if step.code == "flat":
-            addresses = plan.tables[step.detail[0]][:, 1]
-            constant[~addresses[addresses < 0]] = False
-        elif step.code == "call":
-            address = int(plan.tables[step.detail[1]][0])
-            if address < 0:
-                constant[~address] = False
-        elif step.code in ("scatter", "scatter_add"):
-            result, table = step.operands[0], plan.tables[step.detail[0]]
-            constant[result.offset + table * result.strides[0]] = False
-        elif step.code == "spread":
-            (result, *_), (count, stride) = step.operands, step.detail
-            columns = step.extents[-1] * result.strides[-1]
-            constant[result.offset : result.offset + count * stride + columns] = False
-        else:
-            result = step.operands[0]
-            at: Any = result.offset
-            for extent, stride in zip(step.extents, result.strides, strict=True):
-                at = np.add.outer(at, np.arange(extent if stride else 1) * stride)
-            constant[at] = False
+        for space, addresses in written(plan, step):
+            if space == STILL:
+                constant[addresses] = False
     return constant
 
 
@@ -182,7 +177,7 @@ class Binder:
         elif self.with_lanes:
             shape.append(1)
             steps.append(0)
-        return np.ndarray(shape, float, base, unit * x.offset, steps)
+        return _array(shape, base, unit * x.offset, steps)
 
     def args(self, step: Step) -> list[Any]:
         """Return the operands but the first, as arrays or, where they are constants, numbers."""
@@ -250,7 +245,7 @@ class Binder:
         """Return the rows and columns of a table."""
         (count, stride), columns = step.detail, step.extents[-1]
         steps = [8 * stride, 8 * x.strides[-1]]
-        return np.ndarray((count, columns), float, self.bases[x.space], 8 * x.offset, steps)
+        return _array((count, columns), self.bases[x.space], 8 * x.offset, steps)
 
     def _index(self, x: Operand, step: Step) -> AnyArray:
         return self.view(x, step.extents[:-1], x.strides[:-1])
@@ -291,7 +286,7 @@ class Binder:
         room = np.empty_like(result)
 
         def run() -> None:
-            np.add.reduce(source, axes, None, room)
+            np.add.reduce(source, axes, out=room)
             np.add(result, room, result)
 
         return run
@@ -395,7 +390,8 @@ class Binder:
 
     def _at(self, address: int) -> AnyArray:
         if address >= 0:
-            return self.block[address]
+            row: AnyArray = self.block[address]
+            return row
         return self.bases[STILL][~address : ~address + 1]
 
     def _given(self, address: int) -> Any:
@@ -468,13 +464,18 @@ class _Loops:
         """Return an operand with the indices in *order* as axes."""
         x, strides = self.operands[which], self.strides[which]
         idle = set() if which == 0 else {i for i in self.kept if i not in self.of(which)}
-        return np.ndarray(
+        return _array(
             [1 if i < 0 or i in idle else self.extents[i] for i in order],
-            float,
             self.binder.bases[x.space],
             8 * self._unit(x) * x.offset,
             [0 if i < 0 else strides[i] for i in order],
         )
+
+
+def _array(shape: Sequence[int], base: AnyArray, offset: int, strides: Sequence[int]) -> AnyArray:
+    """Return a part of *base*, which is in one piece; *offset* and *strides* are in bytes."""
+    found: AnyArray = np.ndarray(shape, float, base, offset, strides)
+    return found
 
 
 def _letters(indices: Sequence[int]) -> str:
@@ -483,20 +484,21 @@ def _letters(indices: Sequence[int]) -> str:
 
 def _applied(row: Primitive, result: AnyArray, args: Sequence[Any]) -> Call:
     """Return a call that writes *row* of *args* into *result*."""
-    form = row.array
-    if row is primitives.power and args[1].__class__ is float:
-        form = forms.root if args[1] == 0.5 else np.power
-        args = args[:1] if args[1] == 0.5 else args
-    elif row in FORMS:
-        form = FORMS[row]
-    elif isinstance(form, np.ufunc) and form.nin == len(args) and form.nout == 1:
-        if any(t.endswith("->d") for t in form.types):
-            return functools.partial(form, *args, result)
-    else:
-        if _takes_out(form):
-            return _into(form, result, args)
-        form = row.on_arrays
-    return lambda: np.copyto(result, form(*args))
+    if row is primitives.power and type(args[1]) is float:
+        if args[1] == 0.5:
+            return _into(forms.root, result, args[:1])
+        return functools.partial(np.power, *args, result)
+    if row in FORMS:
+        return _into(FORMS[row], result, args)
+    form: Any = row.array
+    if _is_numpys(form) and form.nin == len(args):
+        return functools.partial(form, *args, result)
+    return _into(form if _takes_out(form) else row.on_arrays, result, args)
+
+
+def _is_numpys(form: Any) -> bool:
+    """Return whether *form* is a ufunc that maps floats to one float."""
+    return isinstance(form, np.ufunc) and form.nout == 1 and f"{'d' * form.nin}->d" in form.types
 
 
 def _into(form: Callable[..., Any], result: AnyArray, args: Sequence[Any]) -> Call:

@@ -1,8 +1,8 @@
 """Where the arrays of a program are kept: places are used again when nothing needs them any more.
 
-A lowered program is a list of drafts, steps whose operands lie in *buffers*.  A buffer is alive from
-the first draft that touches it to the last one.  Going through the drafts in order, each buffer
-gets the first gap that is large enough, and gives its places back after its last draft.  An
+A lowered program is a list of drafts, steps whose operands lie in *buffers*.  A buffer is alive
+from the first draft that touches it to the last one.  Going through the drafts in order, each
+buffer gets the first gap that is large enough, and gives its places back after its last draft.  An
 element-wise draft that is the last to read an operand may write its result over it.
 """
 

@@ -315,5 +315,5 @@ def test_what_is_no_leaf_cannot_be_asked_for():
         cr.compile(lambda x: u * x, wrt=[u * u])
     with pytest.raises(ValueError, match="wrt holds a leaf twice"):
         cr.compile(lambda x: u * x, wrt=[u, u])
-    with pytest.raises(TypeError, match="already a compiled function; give wrt with the original"):
+    with pytest.raises(TypeError, match="already a compiled function; give wrt and threads"):
         cr.compile(cr.compile(lambda x: u * x), wrt=[u])
