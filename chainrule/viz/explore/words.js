@@ -8,7 +8,7 @@
 
 /**
  * A number to four significant digits, as in the pictures: trailing zeros mean that something was
- * rounded away.
+ * left out, other than those of rounding errors.
  *
  * @param {number} x
  */
@@ -20,7 +20,8 @@ export function short(x) {
   const near = Number(`${mantissa}e${exponent}`);
   const far = exponent < -4 || exponent >= 4;
   const text = far ? mantissa : near.toFixed(Math.max(0, 3 - exponent));
-  const tidy = near === x && text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  const exact = Math.abs(near - x) <= 1e-12 * Math.max(Math.abs(near), Math.abs(x));
+  const tidy = exact && text.includes(".") ? text.replace(/\.?0+$/, "") : text;
   return far ? `${tidy}e${exponent}` : tidy;
 }
 

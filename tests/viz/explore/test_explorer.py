@@ -58,7 +58,7 @@ def test_a_step_is_told_with_its_numbers(tmp_path):
     said = [frame["said"] for frame in first[::2]]
     assert said[0] == ""
     assert said[1].startswith("w*x = (-3) × 2 = -6")
-    assert said[3].startswith("y = tanh(w*x + 6.88) = tanh(0.8800) = 0.7064")
+    assert said[3].startswith("y = tanh(w*x + 6.88) = tanh(0.88) = 0.7064")
     assert said[4].startswith("y.grad = 1")
     assert said[7].startswith("w.grad += 2 × 0.5010 = 1.002")
     assert "since d (a*b) / d a = b" in said[7]
