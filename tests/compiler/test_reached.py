@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine.table import TABLE
 
 V = cr.Value
 inf, nan = math.inf, math.nan
@@ -26,6 +27,7 @@ BATCHES = [slice(0, 5), slice(1, 2), slice(2, 3), slice(0, 1), slice(0, 5, 2)]
 larger = cr.primitive(
     "larger of two", lambda a, b: a if a > b else b, (1.0, 1.0), selects=lambda a, b: int(a <= b)
 )
+del TABLE["larger of two"]  # other tests go through the whole table
 
 
 def chosen(z):
