@@ -298,7 +298,8 @@ class Pullback:
         self, row: primitives.Primitive, args: list[Any], wanted: list[int], adjoint: Operand
     ) -> list[tuple[int, Operand, Mask]]:
         """Return adjoint and mask of each *wanted* argument of a row that copies one argument."""
-        where, choice = primitives.where, args[0]
+        where: Any = primitives.where
+        choice = args[0]
         data = 1 if row is where or row is primitives.take_entry else 0  # what chooses comes first
         wanted = [i for i in wanted if i >= data]
         if row is not where:
@@ -312,7 +313,7 @@ class Pullback:
                 mask = self.masks.other_branch(choice, self.mask)
                 found.append((i, where(choice, 0.0, adjoint), mask))
             else:
-                here = choice if row is where else primitives.equal(choice, float(i))
+                here: Any = choice if row is where else primitives.equal(choice, float(i))
                 mask = self.masks.branch(here, self.mask, choice, i, len(args) - data)
                 found.append((i, where(here, adjoint, 0.0), mask))
         return found
@@ -530,7 +531,7 @@ class Pullback:
             count = builder.emit(
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
-        share = primitives.divide(adjoint, count)
+        share: Operand = primitives.divide(adjoint, count)
         if isinstance(self.mask, Symbol):  # nothing equals a nan maximum, and 0 / 0 ties is nan
             share = primitives.where(self.mask, share, 0.0)
         depends = self._depends[x.number]

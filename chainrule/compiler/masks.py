@@ -38,10 +38,9 @@ class Masks:
 
     def branch(self, condition: Symbol, mask: Mask, choice: Symbol, position: int, of: int) -> Mask:
         """Return where *mask* and *condition* hold: operand *position* of *of* is chosen there."""
+        found: Mask = condition
         if isinstance(mask, Symbol) or condition.row not in _COMPARISONS:
             found = primitives.where(condition, mask, 0.0)
-        else:
-            found = condition
         return self._noted(found, mask, choice, position, of)
 
     def other_branch(self, condition: Symbol, mask: Mask) -> Mask:

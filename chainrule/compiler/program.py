@@ -449,10 +449,10 @@ class Builder:
         """
         (ta, tb) = transposed
         if ta:  # rows against rows: (..., U) and (..., K) to (U, K)
-            shape, batched = (a.shape[-1], b.shape[-1]), False
-        else:
-            shape, batched = (*a.shape[:-1], b.shape[-2] if tb else b.shape[-1]), a.batched
-        return self._product(a, b, mask, shape, batched, (ta, tb, False))
+            shape = (a.shape[-1], b.shape[-1])
+            return self._product(a, b, mask, shape, False, (True, False, False))
+        columns = b.shape[-2] if tb else b.shape[-1]
+        return self._product(a, b, mask, (*a.shape[:-1], columns), a.batched, (False, tb, False))
 
     def stack(
         self, a: Symbol, b: Symbol, transposed: tuple[bool, bool], mask: Operand = 1.0

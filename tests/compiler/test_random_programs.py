@@ -4,6 +4,7 @@ import ast
 import math
 import os
 
+import numpy as np
 import pytest
 
 import chainrule as cr
@@ -183,6 +184,16 @@ def test_fifty_digits_decide_what_is_left_of_terms_that_cancel(name):
     assert outcome.undecided == 0
 
 
+def test_equal_nodes_are_one_where_infinities_of_both_signs_meet():
+    text = (
+        "w = [cr.Value(-1.0), cr.Value(0.0)]\n"
+        "def f(x):\n    h = 1.0 - w[0]\n    return cr.softplus(h * x) - h * x\n"
+        "def g(x): return cr.sqrt(w[1]) * x\n"
+    )
+    calls = Call("f", ([-math.inf, 1.0],)), Call("g", ([1.0, -3.0],))
+    assert verdict.check(Program(text, calls)).failure is None
+
+
 # --- what is written of ------------------------------------------------------------------------
 
 
@@ -252,6 +263,18 @@ def test_wrong_numbers_are_seen(monkeypatch, wrong):
     text = "w = [cr.Value(0.5)]\ndef f(x): return cr.tanh(w[0] * x)\n"
     failure = checked(text, CALL, CALL, CALL).failure
     assert failure.kind == {"value": "result"}.get(wrong, "gradient")
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -math.inf, 0.0])
+def test_a_wrong_infinity_is_seen(monkeypatch, wrong):
+    class Wrong(cr.compiler.Compiled):
+        def value_and_grad(self, *batch):
+            cost, gradient = super().value_and_grad(*batch)
+            return cost, np.where(np.isinf(gradient), wrong, gradient)
+
+    monkeypatch.setattr(cr, "compile", Wrong)
+    text = "w = [cr.Value(0.0)]\ndef f(x): return cr.where(cr.less(0.0, x), cr.sqrt(w[0]) * x, x)\n"
+    assert checked(text).failure.kind == "gradient, not finite"
 
 
 def test_a_failure_is_made_small(monkeypatch):
