@@ -51,8 +51,8 @@ class Captured:
         for path, holder, key, before in self._objects:
             x = _get(holder, key)
             if x is not before:
-                now, old = set(_deep(x)), self._wanted.intersection(_deep(before))
-                if now and not now >= old:
+                held, old = set(_deep(x)), self._wanted.intersection(_deep(before))
+                if held and not held >= old:
                     raise _other_values(name, path)
         for entry in self._numbers:
             path, holder, key, before = entry
