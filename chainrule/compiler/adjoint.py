@@ -461,7 +461,8 @@ class Pullback:
                 product = builder.matmul(delta, a, (True, False), self.mask)
                 axes = range(-len(operation.shape), -1)
                 mask = self.masks.any_example(self.masks.any_along(self.mask, axes))
-                mask = self._as_rows(mask)
+                if isinstance(mask, Symbol):
+                    mask = builder.reshape(mask, (mask.shape[-1], 1))
                 self._give(b.number, product, False, mask=mask)
             return
         if self.active[a.number]:
@@ -469,15 +470,10 @@ class Pullback:
             self._give(a.number, product, operation.batched, mask=to_left)
         if self.active[b.number]:
             product = builder.stack(delta, a, (True, False), self.mask)
-            mask = self._as_rows(self.masks.any_along(self.mask, (-2,)))
+            mask = self.masks.any_along(self.mask, (-2,))
+            if isinstance(mask, Symbol):
+                mask = builder.reshape(mask, (*mask.shape[:-2], mask.shape[-1], 1))
             self._give(b.number, product, operation.batched, mask=mask)
-
-    def _as_rows(self, mask: Mask) -> Mask:
-        """Return a *mask* of columns as one of rows."""
-        if not isinstance(mask, Symbol):
-            return mask
-        lead = mask.shape[:-2] if len(mask.shape) > 2 else ()
-        return self.builder.reshape(mask, (*lead, mask.shape[-1], 1))
 
     def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol, mask: Mask) -> None:
         """Give the left factor its adjoint, except to a column of ones."""

@@ -56,6 +56,14 @@ def stacked(x, y):
     return cr.sum([chosen(cr.dot(a, b)) for a in left for b in right])
 
 
+def computed(*rows):
+    """Two layers whose weights are computed from the parameters, on every row."""
+    first = [[cr.sqrt(w * w) for w in row] for row in W]
+    second = [[cr.sqrt(cr.sin(w) * w) for w in [*row, p]] for row in W]
+    h = [[cr.tanh(cr.dot(k, row)) for k in first] for row in rows]
+    return cr.sum([chosen(cr.dot(k, row)) for row in h for k in second])
+
+
 def by(choose):
     return lambda x: choose(*layer(x))
 
@@ -90,8 +98,9 @@ SHARED = {
     "an entry": lambda x, i: cr.take(layer(x), i) * p,
     "a row of attention": lambda x, i: cr.take(attention(x), i),
     "a stack": stacked,
+    "computed weights": computed,
 }
-SECOND = {"an entry": INDEX, "a row of attention": INDEX, "a stack": Y}
+SECOND = {"an entry": INDEX, "a row of attention": INDEX, "a stack": Y, "computed weights": Y}
 
 
 def by_the_engine(function, batch):
