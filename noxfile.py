@@ -92,7 +92,20 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/build.py", "--check")
     session.run("python", "tools/stubs.py", "--check")
     session.run("python", "tools/kernels.py", "--check")
+    session.run("python", "tools/javascript.py", "--check")
     session.run("python", "-m", "pytest", "tests/docs", "docs", "README.md")
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The pages in a real browser, the chromium on the PATH; with npm, also what axe finds."""
+    session.install("-e", ".[test]", *group("browser"))
+    env = {"CHAINRULE_SEQUENCES": "200"}
+    if shutil.which("npm"):
+        folder = session.create_tmp()
+        session.run("npm", "install", "--prefix", folder, "axe-core@4", external=True)
+        env["CHAINRULE_AXE"] = str(Path(folder, "node_modules", "axe-core", "axe.min.js").resolve())
+    session.run("python", "-m", "pytest", "tests/viz/explore", *session.posargs, env=env)
 
 
 @nox.session(default=False)
