@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import operator
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterator
@@ -34,6 +35,12 @@ class Captured:
         self._objects: list[tuple[str, Any, Any, Any]] = []
         self._wanted = set(parameters)
         self._walk(function, self._wanted)
+        places = [(holder, key, x) for _, holder, key, x, *_ in (*self._places, *self._objects)]
+        self._cells = [place for place in places if isinstance(place[0], types.CellType)]
+        indexed = [place for place in places if not isinstance(place[0], types.CellType)]
+        self._holders = [holder for holder, _, _ in indexed]
+        self._keys = [key for _, key, _ in indexed]
+        self._held = [x for _, _, x in indexed]
 
     def check(self, name: str) -> None:
         """Raise TraceError if a Value was replaced by another; warn if a number changed."""
@@ -44,16 +51,8 @@ class Captured:
             if now != before:
                 for i, (x, old) in enumerate(zip(now, before, strict=False)):
                     _compare(name, f"{path}[{i}]", x, [old])
-        for path, holder, key, before, values in self._places:
-            x = _get(holder, key)
-            if x is not before:
-                _compare(name, path, x, values)
-        for path, holder, key, before in self._objects:
-            x = _get(holder, key)
-            if x is not before:
-                held, old = set(_deep(x)), self._wanted.intersection(_deep(before))
-                if held and not held >= old:
-                    raise _other_values(name, path)
+        if not self._same():
+            self._look_closer(name)
         for entry in self._numbers:
             path, holder, key, before = entry
             x = _get(holder, key)
@@ -66,6 +65,28 @@ class Captured:
                     RuntimeWarning,
                     stacklevel=5,
                 )
+
+    def _same(self) -> bool:
+        """Return whether every place holds the very object that it held."""
+        try:
+            now = map(operator.getitem, self._holders, self._keys)
+            return all(map(operator.is_, now, self._held)) and all(
+                _get(cell, None) is before for cell, _, before in self._cells
+            )
+        except (KeyError, IndexError):
+            return False
+
+    def _look_closer(self, name: str) -> None:
+        for path, holder, key, before, values in self._places:
+            x = _get(holder, key)
+            if x is not before:
+                _compare(name, path, x, values)
+        for path, holder, key, before in self._objects:
+            x = _get(holder, key)
+            if x is not before:
+                held, old = set(_deep(x)), self._wanted.intersection(_deep(before))
+                if held and not held >= old:
+                    raise _other_values(name, path)
 
     def _walk(self, function: Any, wanted: set[Value]) -> None:
         seen: set[int] = set()
