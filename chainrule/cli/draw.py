@@ -25,7 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the values of the names",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write the drawing there (- for standard output)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the drawing there: .svg, .png, .pdf or .dot (- for an SVG on standard output)",
+    )
+    parser.add_argument(
+        "--theme",
+        choices=("light", "dark", "auto"),
+        default="light",
+        help="the colours of the drawing; auto follows the system of whoever looks at it",
     )
 
 
@@ -53,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise RequestError(f"{text} = {root} has no names, so it has no derivatives")
     root.backward()
     if arguments.output is not None:
-        _save(root, arguments.output, text)
+        _save(root, arguments.output, text, arguments.theme)
 
     # If the drawing goes to standard output, nothing else does, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
@@ -64,11 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"drawn in {arguments.output}")
 
 
-def _save(root: Any, output: str, title: str) -> None:
+def _save(root: Any, output: str, title: str, theme: Any) -> None:
     from .. import viz
 
     try:
-        drawing = viz.draw(root, title=title)
+        drawing = viz.draw(root, title=title, theme=theme)
         if output == "-":
             sys.stdout.buffer.write(drawing.svg.encode())
         else:
@@ -78,8 +87,8 @@ def _save(root: Any, output: str, title: str) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
-    except viz.GraphvizError as error:
-        raise FailureError(str(error)) from None
+    except (viz.GraphvizError, ImportError) as error:  # what a format needs is not installed
+        raise FailureError(str(error).removeprefix("Drawing.save: ")) from None
 
 
 def _values(given: Sequence[str]) -> dict[str, float]:
