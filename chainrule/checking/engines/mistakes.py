@@ -798,7 +798,7 @@ def as_markdown() -> str:
         "# The mistakes of engines that the checker knows",
         "",
         "Made by `python docs/build.py` from the rows in `chainrule/checking/engines/mistakes.py`.",
-        "The code is stable. A row for an operation is tried in every operation that an engine has;",
+        "The code is stable. A row for an operation is tried in every operation of an engine;",
         "see [checking an engine](engines.md).",
     ]
     put = {"method": "the operation", "operand": "the operand", "zero": "`zero_grad`"}
