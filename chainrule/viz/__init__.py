@@ -20,6 +20,7 @@ from typing import Any
 from ..engine.backend import Value
 from .circuit import Circuit, circuit_of
 from .drawing import Drawing
+from .explore import Page, explore
 from .formulas import derivative_table, latex, latex_partials
 from .layout import GraphvizError
 from .network import Network, network_of
@@ -30,9 +31,11 @@ __all__ = [
     "Drawing",
     "GraphvizError",
     "Network",
+    "Page",
     "derivative_table",
     "draw",
     "draw_network",
+    "explore",
     "latex",
     "latex_partials",
 ]
