@@ -647,7 +647,7 @@ def test_a_number_that_is_none_of_the_rows_is_refused(bad, threads):
         x = np.ones((10000, plan.inputs[0][1]))
         x[at, 1] = bad
         for _ in range(3):
-            with pytest.raises(IndexError, match="^take: expected whole numbers from 0 to 2$"):
+            with pytest.raises(IndexError, match=r"^take: expected whole numbers from 0 to 2$"):
                 machine.run(np.zeros(6), (x,), threads)
         machine.run(np.zeros(6), (np.ones_like(x),), threads)
 
