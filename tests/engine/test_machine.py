@@ -815,15 +815,6 @@ def test_without_arguments_there_is_one_example():
         assert machine.run(np.array([x]), ()).tolist() == [[3 * x], [3 * x]]
 
 
-def test_what_a_run_adds_to_is_what_the_plan_says_again():
-    plan = Plan(
-        still=np.array([0.0, 0.0, 10.0]), parameters=(1, 2), outputs=[Operand(STILL, 2)],
-        before=[Step("add", (1,), (Operand(STILL, 2, (0,)), Operand(STILL, 1, (0,))))],
-    )  # fmt: skip
-    machine = core.Machine(plan)
-    assert [machine.run(np.array([x]), ()).item() for x in (1.0, 2.0)] == [11.0, 12.0]
-
-
 SLOW = """
 import signal, time
 import numpy as np
