@@ -815,15 +815,6 @@ def test_without_arguments_there_is_one_example():
         assert machine.run(np.array([x]), ()).tolist() == [[3 * x], [3 * x]]
 
 
-def test_what_a_run_adds_to_is_what_the_plan_says_again():
-    plan = Plan(
-        still=np.array([0.0, 0.0, 10.0]), parameters=(1, 2), outputs=[Operand(STILL, 2)],
-        before=[Step("add", (1,), (Operand(STILL, 2, (0,)), Operand(STILL, 1, (0,))))],
-    )  # fmt: skip
-    machine = core.Machine(plan)
-    assert [machine.run(np.array([x]), ()).item() for x in (1.0, 2.0)] == [11.0, 12.0]
-
-
 SLOW = """
 import signal, time
 import numpy as np
@@ -933,8 +924,12 @@ def one(code, extents=(2,), *operands, detail=(), where="each"):
     return {where: [Step(code, extents, tuple(Operand(*x) for x in operands), detail)]}
 
 
+def test_a_code_that_c_does_not_know_is_a_lookup_error():
+    with pytest.raises(LookupError, match="there is no code 'frobnicate' in C"):
+        core.Machine(sound(**one("frobnicate", (2,), (B, 2, (1,)), (B, 0, (1,)))))
+
+
 UNSOUND = {
-    "a code": one("frobnicate", (2,), (B, 2, (1,)), (B, 0, (1,))),
     "beyond": one("copy", (2,), (B, 3, (1,)), (B, 0, (1,))),
     "beyond by a stride": one("copy", (2,), (B, 2, (1,)), (B, 0, (4,))),
     "beyond by far": one("copy", (2,), (B, 2, (1,)), (B, 0, (2**62,))),

@@ -98,7 +98,6 @@ typedef struct {
     Place *output;
     Py_ssize_t cost;        /* or -1 */
     Py_ssize_t gradient[2]; /* from which place of STILL to which */
-    int restored;              /* whether a run finds in STILL what the one before it left */
     Steps list[N_LISTS];
     Py_ssize_t lanes;   /* as many as a block may have */
     Py_ssize_t scratch; /* numbers of room that a step needs at most */
@@ -719,15 +718,6 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
     return make_loops(machine, step);
 }
 
-/* Does a step add to what is in STILL? */
-static int
-adds_to_still(const Step *step)
-{
-    return (step->code == STEP_add || step->code == STEP_scatter_add ||
-            step->code == STEP_spread || step->code == STEP_scatter) &&
-           step->place[0].space == IN_STILL;
-}
-
 static int
 read_steps(const Reading *reading, PyObject *plan, const char *name, int list)
 {
@@ -748,7 +738,6 @@ read_steps(const Reading *reading, PyObject *plan, const char *name, int list)
         if (!failed) {
             found->n++;
             found->work += found->step[i].work;
-            machine->restored |= adds_to_still(&found->step[i]);
         }
         else if (!PyErr_Occurred()) {
             unsound("a list of steps changed");
