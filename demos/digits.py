@@ -23,7 +23,7 @@ import numpy as np
 import chainrule as cr
 from chainrule import backprop, nn, viz
 from chainrule.checking.gradients.differences import slopes
-from chainrule.demos._figures import BLUE, GREY, RED, check_matplotlib, figure
+from chainrule.demos._figures import COLOURS, Colours, Theme, check_matplotlib, figure
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,11 @@ SAMPLED = 20
 
 
 def main(
-    out: Path = Path("chainrule-demo"), epochs: int = 6, seed: int = 0, quiet: bool = False
+    out: Path = Path("chainrule-demo"),
+    epochs: int = 6,
+    seed: int = 0,
+    quiet: bool = False,
+    theme: Theme = "light",
 ) -> None:
     """Train, compare the gradients, draw, and report the results."""
     check_matplotlib()
@@ -56,7 +60,7 @@ def main(
         print(f"accuracy on held-out digits: {1 - wrong / HELD_OUT:.1%}", end="")
         print(f" ({wrong} of {HELD_OUT} wrong)")
         compare(model, held_out[:COMPARED], rng)
-        for path, shows in draw(out, model, history, held_out, read):
+        for path, shows in draw(out, model, history, held_out, read, theme):
             written.append(path)
             print(f"wrote {path}: {shows}")
     except KeyboardInterrupt:
@@ -268,13 +272,21 @@ def compare(model: nn.MLP, batch: Digits, rng: np.random.Generator) -> None:
 
 
 def draw(
-    out: Path, model: nn.MLP, history: History, held_out: Digits, read: Array
+    out: Path,
+    model: nn.MLP,
+    history: History,
+    held_out: Digits,
+    read: Array,
+    theme: Theme = "light",
 ) -> Iterator[tuple[Path, str]]:
     """Write the pictures into *out*; yield the path of each, and what it shows."""
     drawings = {
-        "neuron.svg": (one_neuron(), "the graph of one neuron"),
-        "graph.svg": (small_loss(), "the graph of a 2-2-1 network's loss"),
-        "network.svg": (one_reading(model, held_out), "this network reading a held-out digit"),
+        "neuron.svg": (one_neuron(theme), "the graph of one neuron"),
+        "graph.svg": (small_loss(theme), "the graph of a 2-2-1 network's loss"),
+        "network.svg": (
+            one_reading(model, held_out, theme),
+            "this network reading a held-out digit",
+        ),
     }
     for name, (drawing, shows) in drawings.items():
         try:
@@ -283,74 +295,81 @@ def draw(
             print(f"not drawn, {name}: {error}")
         else:
             yield out / name, shows
-    draw_history(out / "loss.svg", history)
+    draw_history(out / "loss.svg", history, COLOURS[theme])
     yield out / "loss.svg", "the loss and the accuracy during training"
-    draw_sheet(out / "digits.png", held_out, read)
+    draw_sheet(out / "digits.png", held_out, read, COLOURS[theme])
     yield out / "digits.png", "every held-out digit, with the wrong readings marked"
 
 
-def one_neuron() -> viz.Drawing:
+def one_neuron(theme: Theme = "light") -> viz.Drawing:
     """Draw tanh(w1 x1 + w2 x2 + b), built from plain arithmetic."""
     x1, x2 = cr.Value(2.0, "x1"), cr.Value(0.0, "x2")
     w1, w2, b = cr.Value(-3.0, "w1"), cr.Value(1.0, "w2"), cr.Value(6.88, "b")
     out = cr.tanh(w1 * x1 + w2 * x2 + b)
     out.backward()
-    return viz.draw(out, title="One neuron: tanh(w1 x1 + w2 x2 + b)")
+    return viz.draw(out, title="One neuron: tanh(w1 x1 + w2 x2 + b)", theme=theme)
 
 
-def small_loss() -> viz.Drawing:
+def small_loss(theme: Theme = "light") -> viz.Drawing:
     """Draw the loss of a small network; each neuron is one ``dot`` node."""
     model = nn.MLP(2, [2, 1], activation=ACTIVATION, output_activation="sigmoid", seed=1)
     loss = cr.square(model.trace([0.5, -1.0]).output - 1.0) / 2.0
     loss.label = "loss"
     loss.backward()
-    return viz.draw(loss, title="Half the squared error of a 2-2-1 network on one example")
+    title = "Half the squared error of a 2-2-1 network on one example"
+    return viz.draw(loss, title=title, theme=theme)
 
 
-def one_reading(model: nn.MLP, digits: Digits) -> viz.Drawing:
+def one_reading(model: nn.MLP, digits: Digits, theme: Theme = "light") -> viz.Drawing:
     """Draw the network with the first digit's activations, and the deltas of its loss."""
     trace = model.trace(digits.X[0])
     nn.losses.cross_entropy(trace.output, int(digits.labels[0])).backward()
-    return viz.draw_network(model, trace, title=f"Reading a {digits.labels[0]}")
+    return viz.draw_network(model, trace, title=f"Reading a {digits.labels[0]}", theme=theme)
 
 
-def draw_history(path: Path, history: History) -> None:
+def draw_history(path: Path, history: History, colours: Colours = COLOURS["light"]) -> None:
     """Draw the loss of the mini-batches, with its running mean, and the accuracy by epoch."""
     losses, epochs = np.array(history.losses), len(history.accuracies)
     by_batch = epochs * (1 + np.arange(len(losses))) / len(losses)
     width = max(1, len(losses) // epochs // 4)
     smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
-    with figure(path, 9, 3.4) as drawn:
+    with figure(path, 9, 3.4, colours) as drawn:
         left, right = drawn.subplots(1, 2)
-        left.semilogy(by_batch, losses, color=BLUE, alpha=0.25, linewidth=0.8, label="mini-batch")
-        left.semilogy(by_batch[width - 1 :], smooth, color=BLUE, label=f"mean of {width}")
+        left.semilogy(
+            by_batch, losses, color=colours.blue, alpha=0.25, linewidth=0.8, label="mini-batch"
+        )
+        left.semilogy(by_batch[width - 1 :], smooth, color=colours.blue, label=f"mean of {width}")
         left.set(title="Cross-entropy", xlabel="epoch")
         left.legend(frameon=False)
-        right.plot(range(1, epochs + 1), np.multiply(history.accuracies, 100), "o-", color=BLUE)
+        right.plot(
+            range(1, epochs + 1), np.multiply(history.accuracies, 100), "o-", color=colours.blue
+        )
         right.set(title="Accuracy on held-out digits, %", xlabel="epoch", ylim=(None, 100))
         right.xaxis.get_major_locator().set_params(integer=True)
 
 
-def draw_sheet(path: Path, digits: Digits, read: Array) -> None:
+def draw_sheet(
+    path: Path, digits: Digits, read: Array, colours: Colours = COLOURS["light"]
+) -> None:
     """Draw every digit with its reading below; a wrong reading is framed and written in full."""
     columns, width, height = 24, 14, 13  # of a cell, in pixels; a digit has 8 by 8 of them
     rows = -(-len(digits) // columns)
     paper = np.zeros((rows * height, columns * width))
     wrong = read != digits.labels
-    with figure(path, columns * width / 32, rows * height / 32 + 0.4) as drawn:
+    with figure(path, columns * width / 32, rows * height / 32 + 0.4, colours) as drawn:
         axes = drawn.subplots()
         for i, (x, label) in enumerate(zip(digits.X, digits.labels, strict=True)):
             top, left = i // columns * height, i % columns * width
             paper[top + 1 : top + 9, left + 3 : left + 11] = x.reshape(8, 8)
             caption = {"x": left + 6.5, "y": top + 10.3, "ha": "center", "va": "center"}
             if wrong[i]:
-                axes.text(s=f"{read[i]}, not {label}", color=RED, fontsize=6.5, **caption)
+                axes.text(s=f"{read[i]}, not {label}", color=colours.red, fontsize=6.5, **caption)
                 right, bottom = left + 13, top + 12
                 frame = [left, right, right, left, left], [top, top, bottom, bottom, top]
-                axes.plot(*frame, color=RED, linewidth=1.2)
+                axes.plot(*frame, color=colours.red, linewidth=1.2)
             else:
-                axes.text(s=str(read[i]), color=GREY, fontsize=6.5, **caption)
-        axes.imshow(paper, cmap="gray_r", interpolation="nearest")
+                axes.text(s=str(read[i]), color=colours.grey, fontsize=6.5, **caption)
+        axes.imshow(paper, cmap=colours.ramp, interpolation="nearest")
         axes.set(xlim=(-1, columns * width), ylim=(rows * height, -1))
         axes.set_title(f"{len(digits)} held-out digits and what was read: {wrong.sum()} wrong")
         axes.axis("off")

@@ -12,7 +12,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import backprop, nn
-from chainrule.demos._figures import BLUE, RED, check_matplotlib, figure
+from chainrule.demos._figures import COLOURS, check_matplotlib, figure
 
 BATCH = 10
 
@@ -61,7 +61,7 @@ def draw(path: Path, model: nn.MLP, X: Any, y: Any) -> None:
         axes = drawn.subplots()
         shades = axes.contourf(x1, x2, p, levels=np.linspace(0, 1, 21), cmap="coolwarm", alpha=0.6)
         axes.contour(x1, x2, p, levels=[0.5], colors="black", linewidths=1.2)
-        for label, colour in ((0, BLUE), (1, RED)):
+        for label, colour in ((0, COLOURS["light"].blue), (1, COLOURS["light"].red)):
             axes.scatter(*X[y == label].T, color=colour, edgecolor="white", s=36)
         drawn.colorbar(shades, label="probability of the red moon", ticks=[0, 0.25, 0.5, 0.75, 1])
         axes.set(title="Decision boundary of a 2-16-16-1 network", xlabel="$x_1$", ylabel="$x_2$")

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quiet", action="store_true", default=None, help="print results, not progress"
     )
+    parser.add_argument("--theme", choices=("light", "dark"), help="the colours of the pictures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
 
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     demo: Callable[..., None] = _module(name).main
     given = {
         option: value
-        for option in ("out", "epochs", "seed", "quiet", "markdown")
+        for option in ("out", "epochs", "seed", "quiet", "theme", "markdown")
         if (value := getattr(arguments, option)) is not None
     }
     for option in given.keys() - inspect.signature(demo).parameters:

@@ -16,6 +16,23 @@ DESCRIPTION = "Evaluate an expression, print its gradients, and draw its graph."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule draw``."""
+    add_expression(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the drawing there: .svg, .png, .pdf or .dot (- for an SVG on standard output)",
+    )
+    parser.add_argument(
+        "--theme",
+        choices=("light", "dark", "auto"),
+        default="light",
+        help="the colours of the drawing; auto follows the system of whoever looks at it",
+    )
+
+
+def add_expression(parser: argparse.ArgumentParser) -> None:
+    """Add an expression and the values of its names."""
     parser.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
     parser.add_argument(
         "--at",
@@ -23,9 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=NUMBER,...",
         help="the values of the names",
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write the drawing there (- for standard output)"
     )
 
 
@@ -38,8 +52,8 @@ def with_minus(given: Sequence[str]) -> list[str]:
     return [f" {text}" if text[:1] == "-" and not option.match(text) else text for text in given]
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Evaluate and draw the expression."""
+def evaluated(arguments: argparse.Namespace) -> tuple[str, Any, dict[str, Any]]:
+    """Return the text of the expression, its root and its leaves by name."""
     from ..engine.backend import Value
     from .expressions import ExpressionError, evaluate
 
@@ -51,9 +65,15 @@ def run(arguments: argparse.Namespace) -> None:
         raise RequestError(str(error)) from None
     if not isinstance(root, Value):
         raise RequestError(f"{text} = {root} has no names, so it has no derivatives")
+    return text, root, leaves
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate and draw the expression."""
+    text, root, leaves = evaluated(arguments)
     root.backward()
     if arguments.output is not None:
-        _save(root, arguments.output, text)
+        _save(root, arguments.output, text, arguments.theme)
 
     # If the drawing goes to standard output, nothing else does, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
@@ -64,11 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"drawn in {arguments.output}")
 
 
-def _save(root: Any, output: str, title: str) -> None:
+def _save(root: Any, output: str, title: str, theme: Any) -> None:
     from .. import viz
 
     try:
-        drawing = viz.draw(root, title=title)
+        drawing = viz.draw(root, title=title, theme=theme)
         if output == "-":
             sys.stdout.buffer.write(drawing.svg.encode())
         else:
@@ -78,8 +98,8 @@ def _save(root: Any, output: str, title: str) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
-    except viz.GraphvizError as error:
-        raise FailureError(str(error)) from None
+    except (viz.GraphvizError, ImportError) as error:  # what a format needs is not installed
+        raise FailureError(str(error).removeprefix("Drawing.save: ")) from None
 
 
 def _values(given: Sequence[str]) -> dict[str, float]:

@@ -127,6 +127,19 @@ def softmax_pullback(p: Any, g: Any, starts: Any = None, owner: Any = None, out:
     return np.multiply(p, g * rest - others, out=gp)
 
 
+def linked_product(a: Any, b: Any, mask: Any, out: Any = None) -> Any:
+    # a @ b; where the mask of a is 0 there is no term, even if b is infinite or nan there
+    product = np.matmul(a, b, out=out)
+    if not np.isfinite(product).all():
+        mask = np.broadcast_to(mask, a.shape)
+        total = np.zeros(product.shape)
+        for j in range(a.shape[-1]):
+            term = a[..., :, j, None] * b[..., j, None, :]
+            total += np.where(mask[..., :, j, None], term, 0.0)
+        product[...] = total
+    return product
+
+
 def one_hot(which: Any, count: Any) -> Any:
     return (which == np.arange(count)).astype(float)
 

@@ -310,15 +310,18 @@ class _Lowering:
 
     def contiguous(self, n: int) -> Spot:
         """Return the result of operation *n* in one piece: itself, or a copy."""
-        shape = self.operations[n].shape
-        spot = self.spots[n]
+        if n not in self.flat:
+            spot, shape = self.spots[n], self.operations[n].shape
+            self.flat[n] = self._packed(self.stages[n], spot, shape)
+        return self.flat[n]
+
+    def _packed(self, stage: int, spot: Spot, shape: Shape) -> Spot:
+        """Return an array in one piece: where it is, or a copy."""
         if spot.strides == _strides(shape):
             return spot
-        if n not in self.flat:
-            copied = self._room(BLOCK if spot.buffer.space == BLOCK else STILL, shape)
-            self.each("copy", self.stages[n], shape, (copied, spot))
-            self.flat[n] = copied
-        return self.flat[n]
+        copied = self._room(BLOCK if spot.buffer.space == BLOCK else STILL, shape)
+        self.each("copy", stage, shape, (copied, spot))
+        return copied
 
     # --- steps -----------------------------------------------------------------------------------
 
@@ -476,57 +479,56 @@ class _Lowering:
         first, second, stacked = operation.detail
         if first and not stacked:
             return self._outer(n, operation)
-        a, b = (int(x) for x in operation.args)
-        shape = operation.shape
+        a, b, *masks = (int(x) for x in operation.args)
+        shape, lefts = operation.shape, [self.spot(x, self.shape(a)) for x in (a, *masks)]
         lead = shape[:-2] if stacked else shape[:-1]
-        width = shape[-1]
-        a_strides, b_strides = self.spots[a].strides, self.spots[b].strides
-        length = self.shape(b)[-1 if second else -2]
-        b_row, b_column = b_strides[-2:][::-1] if second else b_strides[-2:]
+        right = self.spots[b].strides
+        length, (row, column) = self.shape(b)[-1 if second else -2], right[-2:]
+        if second:
+            row, column = column, row
         if stacked:
-            a_row, a_column = a_strides[-2:][::-1] if first else a_strides[-2:]
-            a_lead = _broadcast(self.spots[a], self.shape(a), (*lead, 1, 1)).strides[:-2]
-            b_lead = _broadcast(self.spots[b], self.shape(b), (*lead, 1, 1)).strides[:-2]
-            indices: Shape = (*lead, shape[-2], width, length)
-            left = (*a_lead, a_row, 0, a_column)
-            right = (*b_lead, 0, b_column, b_row)
+            indices: Shape = (*lead, shape[-2], shape[-1], length)
+            strides = [_stacked(spot, self.shape(a), lead, first) for spot in lefts]
+            beside = _broadcast(self.spots[b], self.shape(b), (*lead, 1, 1)).strides[:-2]
+            right = (*beside, 0, column, row)
         else:
-            indices = (*lead, width, length)
-            left = (*a_strides[:-1], 0, a_strides[-1])
-            right = (*(0 for _ in lead), b_column, b_row)
+            indices = (*lead, shape[-1], length)
+            strides = [(*spot.strides[:-1], 0, spot.strides[-1]) for spot in lefts]
+            right = (*(0 for _ in lead), column, row)
         result = self.made(n, operation)
-        spots = (
-            result._replace(strides=(*result.strides, 0)),
-            self.spots[a]._replace(strides=left),
-            self.spots[b]._replace(strides=right),
-        )
-        self.each("product", self.stages[n], indices, spots, inner=1)
+        left, *linked = [x._replace(strides=s) for x, s in zip(lefts, strides, strict=True)]
+        into = result._replace(strides=(*result.strides, 0))
+        self._product(n, indices, (into, left, self.spots[b]._replace(strides=right), *linked))
         return result
+
+    _linked_matmul = _matmul
 
     def _outer(self, n: int, operation: Operation) -> Spot:
         """Append the product of rows with rows, summed over all of them and the examples."""
-        a, b = (int(x) for x in operation.args)
-        rows = self.shape(a)[:-1]
-        spots = [self.spots[a], self.spots[b]]
+        a, b, *masks = (int(x) for x in operation.args)
+        shapes = [self.shape(a), self.shape(b), *(self.shape(a) for _ in masks)]
+        spots = [self.spot(x, shape) for x, shape in zip((a, b, *masks), shapes, strict=True)]
+        rows = shapes[0][:-1]
         extents, columns = merged(rows, [s.strides[:-1] for s in spots])
         if len(extents) > 1:
-            spots = [self.contiguous(a), self.contiguous(b)]
+            spots = [self._packed(self.stages[n], s, x) for s, x in zip(spots, shapes, strict=True)]
             extents, columns = merged(rows, [s.strides[:-1] for s in spots])
-        (length,) = extents or [1]
-        (u,), (v,) = columns if extents else ([0], [0])
-        width, height = operation.shape
-        left = spots[0]._replace(strides=(spots[0].strides[-1], 0, u))
-        right = spots[1]._replace(strides=(0, spots[1].strides[-1], v))
-        result, indices = self.made(n, operation), (width, height, length)
+        (length,), along = extents or [1], [x[0] for x in columns] if extents else [0] * len(spots)
+        placed = [
+            spot._replace(strides=(0, spot.strides[-1], k) if i == 1 else (spot.strides[-1], 0, k))
+            for i, (spot, k) in enumerate(zip(spots, along, strict=True))
+        ]
+        result, indices = self.made(n, operation), (*operation.shape, length)
         repeated = n not in self.summing and any(self.operations[x].batched for x in (a, b))
         product = self._room(STILL, operation.shape) if repeated else result
-        self._product(n, indices, (product._replace(strides=(*product.strides, 0)), left, right))
+        self._product(n, indices, (product._replace(strides=(*product.strides, 0)), *placed))
         if repeated:
             self._times_count(n, product, operation.shape, result)
         return result
 
     def _product(self, n: int, indices: Shape, spots: Sequence[Spot]) -> None:
-        self.each("product", self.stages[n], indices, spots, inner=1)
+        code = "product" if len(spots) == 3 else "linked_product"
+        self.each(code, self.stages[n], indices, spots, inner=1)
 
     def _sum(self, n: int, operation: Operation) -> Spot:
         x = int(operation.args[0])
@@ -737,7 +739,7 @@ class _Lowering:
 def _adds_up(operation: Operation) -> bool:
     """Return whether the result is a sum over the examples, if the operands differ for them."""
     return operation.kind in ("sum_batch", "spread") or (
-        operation.kind == "matmul" and operation.detail == (True, False, False)
+        operation.kind in ("matmul", "linked_matmul") and operation.detail == (True, False, False)
     )
 
 
@@ -760,6 +762,12 @@ def _broadcast(spot: Spot, shape: Shape, target: Shape) -> Spot:
     """Return where the elements of an array of *shape* are if it is broadcast to *target*."""
     lead = (0,) * (len(target) - len(shape))
     return spot._replace(strides=(*lead, *spot.strides))
+
+
+def _stacked(spot: Spot, shape: Shape, lead: Shape, transposed: bool) -> tuple[int, ...]:
+    """Return the strides of the left factor of a stack of products, for all their indices."""
+    row, column = spot.strides[-2:][::-1] if transposed else spot.strides[-2:]
+    return (*_broadcast(spot, shape, (*lead, 1, 1)).strides[:-2], row, 0, column)
 
 
 def merged(

@@ -323,6 +323,30 @@ class Binder:
 
         return run
 
+    def _linked_product(self, step: Step) -> Call:
+        """Bind a product that has no terms where a mask is 0, whatever the factors are there."""
+        into, *factors = step.operands
+        plain = self._product(step._replace(operands=step.operands[:3]))
+        a, b, mask = (self.view(x, step.extents, full=False) for x in factors)
+        result = self.view(into, step.extents[:-1], into.strides[:-1])
+        axes: tuple[int, ...] = (len(step.extents) - 1,)
+        if into.space == SUMS:
+            result, axes = result[..., 0], (*axes, len(step.extents))
+        whole = [*step.extents, *([self.lanes] if self.with_lanes else [])]
+
+        def run() -> None:
+            if np.isfinite(a).all() and np.isfinite(b).all():
+                plain()
+                return
+            terms = np.where(np.broadcast_to(mask, whole) == 0.0, 0.0, a * b)
+            found = np.add.reduce(terms, axes)
+            if into.space == SUMS:
+                np.add(result, found, result)
+            else:
+                np.copyto(result, found)
+
+        return run
+
     # --- along the last index --------------------------------------------------------------------
 
     def _starts(self, step: Step) -> tuple[Any, Any]:

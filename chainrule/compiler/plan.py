@@ -20,17 +20,18 @@ there, over all lanes, in the order of the examples.
 
 What holds for every step: it has one extent at least, and none is 0, but *call* and *flat*, which
 have no extents; strides are not negative.  The steps *before* are on STILL alone.  A step for
-*each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product* or *spread*; then one
-of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write STILL.  The result of
-*apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place of an operand with the
-same strides; otherwise a result shares no place with an operand, but that of *add*, *scatter_add*
-and *spread*, which are added to.  A *product* or *sum* in STILL or BLOCK replaces what was there.
+*each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product* or
+*spread*; then one of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write
+STILL.  The result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place
+of an operand with the same strides; otherwise a result shares no place with an operand, but that of
+*add*, *scatter_add* and *spread*, which are added to.  A *product* or *sum* in STILL or BLOCK
+replaces what was there.
 
 **A run** of a machine takes the parameters, the arguments (for each, an array of float with a row
 per example), and a number of threads.  Of a plan with a *cost* it returns that, and the gradient as
 a new vector; of another, a new array with a row for each of the *outputs* and a column for each
-example.  Without arguments there is one example.  A machine that lacks a kernel for one of *rows*
-raises LookupError when it is made.
+example.  Without arguments there is one example.  A machine that lacks a kernel for one of *rows*,
+or a code, raises LookupError when it is made.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ CODES = (
     "scatter",  # one extent: result[table i] = x[i]
     "scatter_add",  # one extent: result[table i] += x[i]; an element may occur twice
     "product",  # (result, a, b): over the last index, sum of a * b
+    "linked_product",  # (result, a, b, mask): likewise, but no term where mask is 0, even if a or b
+    # is infinite or nan there
     "sum",  # (result, x): sum over the last detail[0] indices, which may be none of them, and in
     # SUMS over the lanes; the result's strides are 0 there, as they are for a product
     # Of the last index in one piece, or, if detail is not empty, in the stretches that start where

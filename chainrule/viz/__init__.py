@@ -1,9 +1,9 @@
 """Pictures and formulas of graphs: ``draw``, ``draw_network``, ``latex``.
 
 A graph of Values or a model becomes plain data (:class:`Circuit`, :class:`Network`), the data
-becomes DOT text, and the text becomes an SVG.  Only the last step, and only for a graph, needs
-Graphviz, which most platforms install along with this package; nothing of it is imported until you
-ask for a drawing.
+becomes DOT text, the text becomes an SVG, and that a PNG or a PDF on request.  Only the SVG of a
+graph needs Graphviz, which most platforms install along with this package; nothing of it is
+imported until you ask for a drawing.
 
 >>> import chainrule as cr
 >>> from chainrule import viz
@@ -20,18 +20,22 @@ from typing import Any
 from ..engine.backend import Value
 from .circuit import Circuit, circuit_of
 from .drawing import Drawing
+from .explore import Page, explore
 from .formulas import derivative_table, latex, latex_partials
 from .layout import GraphvizError
 from .network import Network, network_of
+from .theme import Theme
 
 __all__ = [
     "Circuit",
     "Drawing",
     "GraphvizError",
     "Network",
+    "Page",
     "derivative_table",
     "draw",
     "draw_network",
+    "explore",
     "latex",
     "latex_partials",
 ]
@@ -44,12 +48,14 @@ def draw(
     fold_weights: bool = True,
     limit: int = 200,
     title: str | None = None,
+    theme: Theme = "light",
 ) -> Drawing:
     """Return a drawing of the graph that computed *root*.
 
     Each node shows its operation or its label, its value (green, above) and the gradient that the
     last backward pass left in it (red, below; ``–`` if there was none); each edge shows the local
-    derivative.  Numbers have four significant digits; the tooltips show all of them.
+    derivative.  Numbers have four significant digits; the tooltips show all of them.  What rounding
+    left of a sum that cancels is marked as such: ``5.551e-17 ≈ 0``.
 
     >>> import chainrule as cr
     >>> x, y, z = cr.Value(-2.0, "x"), cr.Value(5.0, "y"), cr.Value(-4.0, "z")
@@ -60,15 +66,17 @@ def draw(
 
     *depth* limits the drawing to that many steps back from *root*.  Weights and biases of ``dot``
     nodes are drawn inside them, unless they are used elsewhere too or *fold_weights* is False.
-    ValueError for more than *limit* nodes.  The drawing is a snapshot: draw again after
-    ``backward``.
+    ValueError for more than *limit* nodes.  *theme* is ``"light"``, ``"dark"``, or ``"auto"`` for
+    pictures on web pages that follow the reader's system.  The drawing is a snapshot: draw again
+    after ``backward``.
     """
-    return Drawing(
-        circuit_of(root, depth=depth, fold_weights=fold_weights, limit=limit, title=title)
-    )
+    circuit = circuit_of(root, depth=depth, fold_weights=fold_weights, limit=limit, title=title)
+    return Drawing(circuit, theme)
 
 
-def draw_network(model: Any, trace: Any = None, *, title: str | None = None) -> Drawing:
+def draw_network(
+    model: Any, trace: Any = None, *, title: str | None = None, theme: Theme = "light"
+) -> Drawing:
     """Return a drawing of *model* as course notes draw networks: layers, units and weights.
 
     An edge has the colour of its weight's sign, and is thicker for a larger weight.  With the
@@ -86,4 +94,4 @@ def draw_network(model: Any, trace: Any = None, *, title: str | None = None) -> 
     This does not need Graphviz.  Units are counted from 1, as in the notes; tooltips say how the
     code counts them.
     """
-    return Drawing(network_of(model, trace, title=title))
+    return Drawing(network_of(model, trace, title=title), theme)

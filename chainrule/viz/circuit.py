@@ -9,14 +9,14 @@ write it down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from ..engine.backend import Value
 from ..engine.sweeps import topological_order
-from ..engine.table import dot_product
-from .text import NOT_COMPUTED, checked_title, short, visible
+from ..engine.table import add, add_up, dot_product, subtract
+from .text import NOT_COMPUTED, checked_title, short, visible, with_dust
 
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _TOOLTIP = 200  # characters of a label in a tooltip
@@ -106,10 +106,11 @@ def circuit_of(
     if len(drawn) > limit:
         raise ValueError(_too_large(len(drawn), limit, depth))
     ids = {node: f"n{i}" for i, node in enumerate(drawn)}
+    grads = _grads(members)
     nodes: list[Node] = []
     edges: list[Edge] = []
     for node in drawn:
-        terms = _terms(node, folded)
+        terms = _terms(node, folded, grads)
         present = [parent in ids for parent in node.parents]
         pins = terms.pins if terms else list(range(len(node.parents)))
         nodes.append(
@@ -117,8 +118,8 @@ def circuit_of(
                 id=ids[node],
                 op=_op_text(node, folded=terms is not None),
                 label=visible(node.label),
-                data=short(node.data),
-                grad=_grad(node),
+                data=_data(node),
+                grad=grads[node],
                 pins=len(terms.rows) if terms else len(pins) if any(present) else 0,
                 rows=terms.rows if terms else (),
                 cut=not all(parent in ids or parent in folded for parent in node.parents),
@@ -189,8 +190,30 @@ def _name(node: Value) -> str:
     return visible(node.label) or visible(node.op) or "a leaf"
 
 
-def _grad(node: Value) -> str:
-    return short(node.grad) if node.has_grad else NOT_COMPUTED
+def _data(node: Value) -> str:
+    """Return the value of *node*; of a sum whose terms cancel, marked if only rounding is left."""
+    operands = [x.data if isinstance(x, Value) else x for x in node.operands]
+    if node.primitive in (add, subtract, add_up):
+        return with_dust(node.data, max(map(abs, operands)))
+    if node.primitive is dot_product:
+        n = len(operands) // 2
+        terms = [w * x for w, x in zip(operands[:n], operands[n:-1], strict=True)]
+        return with_dust(node.data, max(map(abs, [*terms, operands[-1]])))
+    return short(node.data)
+
+
+def _grads(members: Sequence[Value]) -> dict[Value, str]:
+    """Return the gradient of each of *members*, marked if only rounding is left of its sum."""
+    largest: dict[Value, float] = dict.fromkeys(members, 0.0)
+    for node in members:
+        if node.has_grad:
+            for parent, partial in zip(node.parents, node.partials, strict=True):
+                if parent in largest:
+                    largest[parent] = max(largest[parent], abs(partial * node.grad))
+    return {
+        node: with_dust(node.grad, most) if node.has_grad else NOT_COMPUTED
+        for node, most in largest.items()
+    }
 
 
 def _hint(node: Value) -> str:
@@ -234,31 +257,35 @@ class _Terms:
     """For each parent of the node, the row where its edge arrives, whether drawn or not."""
 
 
-def _terms(node: Value, folded: Set[Value]) -> _Terms | None:
+def _terms(node: Value, folded: Set[Value], grads: Mapping[Value, str]) -> _Terms | None:
     """Return the rows of a ``dot`` node that has weights to fold into it; None for others."""
     if node.primitive is not dot_product or folded.isdisjoint(node.parents):
         return None
     operands = node.operands
     n = len(operands) // 2
     weights, inputs, bias = operands[:n], operands[n:-1], operands[-1]
-    rows = [_term(w, x, folded) for w, x in zip(weights, inputs, strict=True)]
+    rows = [_term(w, x, folded, grads) for w, x in zip(weights, inputs, strict=True)]
     positions = [*range(n), *range(n), n]
     if isinstance(bias, Value) or bias != 0.0:
-        rows.append(_factor("+", bias, folded))
+        rows.append(_factor("+", bias, folded, grads))
     pins = [p for p, x in zip(positions, operands, strict=True) if isinstance(x, Value)]
     return _shortened(rows, pins)
 
 
-def _term(weight: Value | float, x: Value | float, folded: Set[Value]) -> Row:
-    return _factor("×" if isinstance(x, Value) else f"{short(x)} ×", weight, folded)
+def _term(
+    weight: Value | float, x: Value | float, folded: Set[Value], grads: Mapping[Value, str]
+) -> Row:
+    return _factor("×" if isinstance(x, Value) else f"{short(x)} ×", weight, folded, grads)
 
 
-def _factor(sign: str, weight: Value | float, folded: Set[Value]) -> Row:
+def _factor(
+    sign: str, weight: Value | float, folded: Set[Value], grads: Mapping[Value, str]
+) -> Row:
     if not isinstance(weight, Value):
         return Row(sign, short(weight))
     if weight not in folded:
         return Row(f"{sign} ·")
-    return Row(f"{sign} {visible(weight.label, 12)}".rstrip(), short(weight.data), _grad(weight))
+    return Row(f"{sign} {visible(weight.label, 12)}".rstrip(), short(weight.data), grads[weight])
 
 
 def _shortened(rows: Sequence[Row], pins: list[int]) -> _Terms:

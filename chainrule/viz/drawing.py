@@ -1,20 +1,24 @@
-"""``Drawing``: the result of ``viz.draw`` and ``viz.draw_network``; makes DOT and SVG on demand."""
+"""``Drawing``: the result of ``viz.draw`` and ``viz.draw_network``; makes files on demand."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..nn.files import write_whole
 from .circuit import Circuit
 from .network import Network
+from .theme import Theme, checked_theme
 
 
 class Drawing:
     """A picture that you can show in a notebook, save, or take as text.
 
-    ``diagram`` is what it shows, as plain data, fixed when the drawing was made.
+    ``diagram`` is what it shows, as plain data, fixed when the drawing was made; ``theme`` is
+    ``"light"``, ``"dark"`` or ``"auto"``.
 
     >>> from chainrule import Value, viz
     >>> x = Value(3.0, "x")
@@ -27,12 +31,13 @@ class Drawing:
 
     __module__ = "chainrule.viz"
 
-    def __init__(self, diagram: Circuit | Network) -> None:
+    def __init__(self, diagram: Circuit | Network, theme: Theme = "light") -> None:
         self.diagram = diagram
+        self.theme = checked_theme(theme)
 
     @cached_property
     def dot(self) -> str:
-        """The picture in Graphviz's DOT language, complete with colours and labels."""
+        """The picture in Graphviz's DOT language: labels, and the colours of the light theme."""
         from . import dot
 
         if isinstance(self.diagram, Network):
@@ -41,29 +46,61 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str:
-        """The picture as an SVG document, for light and dark backgrounds.
+        """The picture as an SVG document, in the drawing's theme.
 
         Graphviz lays out the graph of a Value: :class:`GraphvizError` if it is missing.
         """
+        return self._svg(self.theme)
+
+    def _svg(self, theme: Theme) -> str:
         from . import layout, svg
 
         if isinstance(self.diagram, Network):
-            return svg.network_svg(self.diagram)
-        return svg.circuit_svg(self.diagram, layout.lay_out(self.dot))
+            return svg.network_svg(self.diagram, theme)
+        return svg.circuit_svg(self.diagram, layout.lay_out(self.dot), theme)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the drawing to a file, as SVG or DOT according to the suffix of *path*.
+        """Write the drawing to a file: as SVG, PNG, PDF or DOT, according to the suffix of *path*.
 
-        ValueError for any other suffix.  Nothing is written if the drawing cannot be made.
+        PNG and PDF need what ``python3 -m pip install 'chainrule[export]'`` installs, and no other
+        program: ImportError without it.  A PNG has two pixels for each unit of length of the SVG; a
+        PDF is made of curves and text, not of pixels.  Neither can follow a reader's system, so
+        ``theme="auto"`` is light in them.
+
+        ValueError for any other suffix.  The file is written whole or not at all: nothing is left
+        behind if the drawing cannot be made.
         """
         target = Path(path)
-        if target.suffix.lower() not in (".svg", ".dot"):
+        makers: dict[str, Callable[[], bytes]] = {
+            ".svg": lambda: self.svg.encode(),
+            ".png": self._png,
+            ".pdf": self._pdf,
+            ".dot": lambda: self.dot.encode(),
+        }
+        maker = makers.get(target.suffix.lower())
+        if maker is None:
             raise ValueError(
                 f"Drawing.save({str(path)!r}): the suffix {target.suffix!r} is not known; expected "
-                "a path that ends in .svg or .dot"
+                "a path that ends in .svg, .png, .pdf or .dot"
             )
-        text = self.svg if target.suffix.lower() == ".svg" else self.dot
-        target.write_text(text, encoding="utf-8", newline="\n")
+        contents = maker()
+        if target.exists() and not target.is_file():  # a device such as /dev/stdout
+            target.write_bytes(contents)
+        else:
+            write_whole(target, contents, "Drawing.save")
+
+    def _fixed(self) -> str:
+        return self._svg("light") if self.theme == "auto" else self.svg
+
+    def _png(self) -> bytes:
+        from . import export
+
+        return export.png(self._fixed())
+
+    def _pdf(self) -> bytes:
+        from . import export
+
+        return export.pdf(self._fixed())
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -1,4 +1,4 @@
-"""SVG: a document that knows the themes, and the pictures of circuits and networks.
+"""SVG: a document in one of the themes, and the pictures of circuits and networks.
 
 Elements are built as a tree and serialised at the end, so no text can break out of its element.
 """
@@ -15,11 +15,12 @@ from .circuit import Circuit, Edge, Node
 from .labels import HALF_HEIGHT
 from .layout import Layout, Place, Spline
 from .network import MOST_WEIGHTS, Link, Network, Unit, seen_part
-from .text import NOT_COMPUTED, advance
+from .text import DUST, NOT_COMPUTED, advance
 
 MARGIN = 18.0
 _HEADING_SIZE, _LEGEND_SIZE = 15.0, 12.0
 _HEADING, _LEGEND = 34.0, 34.0  # the heights of the lines above and below the picture
+_SCRIPT = 0.8  # the size of sub- and superscripts, relative to their line
 
 Span = tuple[str, str]
 """A piece of a line of text and its classes."""
@@ -36,7 +37,14 @@ class Document:
     Coordinates start at the corner of the picture proper, below the heading.
     """
 
-    def __init__(self, title: str, width: float, height: float, legend: Sequence[Span]) -> None:
+    def __init__(
+        self,
+        title: str,
+        width: float,
+        height: float,
+        legend: Sequence[Span],
+        colours: theme.Theme = "light",
+    ) -> None:
         texts = advance(title, _HEADING_SIZE), advance("".join(s for s, _ in legend), _LEGEND_SIZE)
         full_width = max(width, *texts) + 2 * MARGIN
         full_height = height + 2 * MARGIN + _HEADING + _LEGEND
@@ -52,7 +60,7 @@ class Document:
             },
         )
         ET.SubElement(self._root, "title").text = title
-        ET.SubElement(self._root, "style").text = theme.css()
+        ET.SubElement(self._root, "style").text = theme.css(colours)
         self.draw(self._root, "rect", "paper", width="100%", height="100%")
         self.text(self._root, MARGIN, 30, title, "ink bold", _HEADING_SIZE, "start")
         self.spans(self._root, MARGIN, full_height - 16, legend, _LEGEND_SIZE, "start")
@@ -107,6 +115,8 @@ class Document:
                 "y": number(y),
                 "font-size": number(size),
                 "text-anchor": anchor,
+                # What white-space:pre says to browsers, for converters that do not know it.
+                "{http://www.w3.org/XML/1998/namespace}space": "preserve",
             },
         )
         level = 0.0
@@ -115,7 +125,7 @@ class Document:
             span.text = text
             wanted = 0.28 if "sub" in classes else -0.38 if "sup" in classes else 0.0
             if wanted:
-                span.set("font-size", number(0.7 * size))
+                span.set("font-size", number(_SCRIPT * size))
             if wanted != level:
                 span.set("dy", number((wanted - level) * size))
                 level = wanted
@@ -131,9 +141,9 @@ def _prefixed(classes: str) -> str:
 # --- circuits ----------------------------------------------------------------------------------
 
 
-def circuit_svg(circuit: Circuit, layout: Layout) -> str:
+def circuit_svg(circuit: Circuit, layout: Layout, colours: theme.Theme = "light") -> str:
     """Return the picture of *circuit*, with everything where *layout* puts it."""
-    document = Document(circuit.title, layout.width, layout.height, _legend(circuit))
+    document = Document(circuit.title, layout.width, layout.height, _legend(circuit), colours)
     for edge, spline in zip(circuit.edges, layout.edges, strict=True):
         _draw_edge(document, edge, spline)
     for edge, spline in zip(circuit.edges, layout.edges, strict=True):
@@ -144,14 +154,15 @@ def circuit_svg(circuit: Circuit, layout: Layout) -> str:
 
 
 def _legend(circuit: Circuit) -> list[Span]:
-    root = circuit.nodes[-1]
-    of = f"d {root.label or 'root'} / d node"
+    of = f"d {circuit.nodes[-1].label or 'result'} / d node"
     spans = [("value", "data bold"), (" above,  ", "muted"), ("gradient", "grad bold")]
-    spans += [(f" below ({of})", "muted")]
+    spans += [(f" = {of} below", "muted")]
     if any(node.grad == NOT_COMPUTED for node in circuit.nodes):
         spans += [(",  ", "muted"), (NOT_COMPUTED, "grad bold"), (" not yet computed", "muted")]
     if circuit.edges:
         spans += [(",  ", "muted"), ("local derivative", "local bold"), (" on each edge", "muted")]
+    if any(text.endswith(DUST) for node in circuit.nodes for text in (node.data, node.grad)):
+        spans += [(",  ≈ 0: left by rounding", "muted")]
     if any(node.cut for node in circuit.nodes):
         spans += [(",  dashed: some parents are not drawn", "muted")]
     return spans
@@ -232,11 +243,10 @@ def _draw_rows(
 _CAPTIONS = 40.0  # the height of the captions above the columns
 
 
-def network_svg(network: Network) -> str:
+def network_svg(network: Network, colours: theme.Theme = "light") -> str:
     """Return the picture of *network*."""
-    document = Document(
-        network.title, network.width, network.height + _CAPTIONS, _network_legend(network)
-    )
+    height = network.height + _CAPTIONS
+    document = Document(network.title, network.width, height, _network_legend(network), colours)
     for caption in network.captions:
         spans = [(caption.first, "ink bold"), (caption.superscript, "ink sup")]
         document.spans(document.body, caption.x, 10, spans, TEXT_SIZE)

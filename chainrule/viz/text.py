@@ -16,7 +16,11 @@ from ..characters import JOINERS, stand_in
 
 NOT_COMPUTED = "–"
 """Shown in place of a gradient until a backward pass has reached the node."""
+DUST = " ≈ 0"
+"""Shown behind a number that is nothing but the rounding of a sum whose terms cancel."""
 
+_ROUNDING = 1e-12  # relative: what a few thousand operations may leave behind an exact result
+_DUST = 16 * 2.0**-53  # relative to the largest term: a few roundings of a sum that should be 0
 _MOST_MARKS = 3  # on one character; the scripts that need such marks need no more
 
 
@@ -26,16 +30,26 @@ def short(x: float) -> str:
     >>> [short(x) for x in (2.0, 0.5, 1e-5, -1/3, 67000.0, 1e300, -0.0, float("-inf"))]
     ['2', '0.5', '1e-5', '-0.3333', '6.7e4', '1e300', '-0', '-inf']
 
-    Trailing zeros mean that something was rounded away:
+    Trailing zeros mean that digits were left out, other than those of rounding errors:
 
-    >>> short(1.0), short(0.99999)
-    ('1', '1.000')
+    >>> short(0.3), short(0.1 + 0.2), short(0.99999)
+    ('0.3', '0.3', '1.000')
     """
     text = f"{x:.4g}"
-    if math.isfinite(x) and float(text) != x:
+    if math.isfinite(x) and not math.isclose(float(text), x, rel_tol=_ROUNDING):
         text = f"{x:#.4g}"
     mantissa, _, exponent = text.partition("e")
     return mantissa.rstrip(".") + (f"e{int(exponent)}" if exponent else "")
+
+
+def with_dust(x: float, largest: float) -> str:
+    """Return *x*, a sum whose largest term is *largest*, marked if it is only their rounding.
+
+    >>> with_dust(0.1 + 0.2 - 0.3, 0.3), with_dust(0.1 + 0.2 - 0.2, 0.2)
+    ('5.551e-17 ≈ 0', '0.1')
+    """
+    dust = 0.0 < abs(x) <= _DUST * abs(largest) < math.inf
+    return f"{short(x)}{DUST}" if dust else short(x)
 
 
 def visible(text: str, limit: int = 24) -> str:

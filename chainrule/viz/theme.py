@@ -1,4 +1,8 @@
-"""The colours of all drawings, light and dark, by role.
+"""The colours of all drawings, light and dark, by role; and which of them a drawing uses.
+
+A drawing is ``light`` unless it is asked to be ``dark``, or ``auto``: then it follows the reader's
+system, in programs that know how to ask.  Some that do not (LibreOffice among them) take the dark
+colours of such a file and put them on white paper, so ``auto`` is not the default.
 
 Values and gradients have the green and red of the CS231n circuit diagrams.  The two colours of
 weights can be told apart by colour-blind readers too.  All text has a contrast of at least 4.5 : 1
@@ -7,7 +11,9 @@ to its background.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+Theme = Literal["light", "dark", "auto"]
 
 
 class Tone(NamedTuple):
@@ -56,7 +62,20 @@ STROKES = {
 }
 
 
-def css() -> str:
+def checked_theme(theme: Any) -> Theme:
+    """Return *theme*, or raise ValueError for what is not one.
+
+    >>> checked_theme("night")
+    Traceback (most recent call last):
+        ...
+    ValueError: theme is 'night'; expected 'light', 'dark' or 'auto'
+    """
+    if theme not in get_args(Theme):
+        raise ValueError(f"theme is {theme!r:.80}; expected 'light', 'dark' or 'auto'")
+    return theme  # type: ignore[no-any-return]
+
+
+def css(theme: Theme = "light") -> str:
     """Return the style sheet.
 
     Class names are prefixed, because a notebook puts all its drawings into one page; presentation
@@ -71,13 +90,13 @@ def css() -> str:
             ".cr-line,.cr-hairline,.cr-strong,.cr-plus,.cr-minus{fill:none}",
             ".cr-italic{font-style:italic}.cr-bold{font-weight:bold}",
             ".cr-dashed{stroke-dasharray:4 3}",
-            _rules(0),
-            f"@media (prefers-color-scheme:dark){{{_rules(1)}}}",
+            _rules(1 if theme == "dark" else 0),
+            f"@media (prefers-color-scheme:dark){{{_rules(1)}}}" if theme == "auto" else "",
         )
     )
 
 
-def _rules(theme: int) -> str:
-    fills = (f".cr-{role}{{fill:{tone[theme]}}}" for role, tone in FILLS.items())
-    strokes = (f".cr-{role}{{stroke:{tone[theme]}}}" for role, tone in STROKES.items())
+def _rules(tone: int) -> str:
+    fills = (f".cr-{role}{{fill:{tones[tone]}}}" for role, tones in FILLS.items())
+    strokes = (f".cr-{role}{{stroke:{tones[tone]}}}" for role, tones in STROKES.items())
     return "".join((*fills, *strokes))

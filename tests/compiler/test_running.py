@@ -34,7 +34,7 @@ def test_a_table_that_is_added_up_starts_from_nothing_at_every_run():
         assert_agrees(function, np.arange(m) % 5.0, np.arange(m)[::-1] % 4.0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 60))
 def test_random_functions_run_alike_on_both_machines(seed, size):
     leaves = families.values(random.Random(seed), 3)

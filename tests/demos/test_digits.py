@@ -212,13 +212,24 @@ def test_an_interrupted_run_says_what_was_finished(few, capsys, tmp_path, monkey
 
 
 def test_an_interrupted_drawing_names_what_was_written(few, capsys, tmp_path, monkeypatch):
-    def interrupted(path, history):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(digits, "draw_history", interrupted)
     assert cli.main(["demo", "--out", str(tmp_path), "--epochs", "1", "--quiet"]) == 130
     written = capsys.readouterr().err.strip().split("; written: ")[1].split(", ")
     assert written == [str(tmp_path / name) for name in PICTURES[:3]]
+
+
+@pytest.mark.parametrize(("theme", "paper"), [("light", "#ffffff"), ("dark", "#0d1117")])
+def test_every_picture_of_the_demo_obeys_the_theme(few, capsys, tmp_path, theme, paper):
+    command = ["demo", "--out", str(tmp_path), "--epochs", "1", "--quiet", "--theme", theme]
+    assert cli.main(command) == 0
+    other = {"#ffffff": "#0d1117", "#0d1117": "#ffffff"}[paper]
+    for name in PICTURES[:4]:
+        svg = (tmp_path / name).read_text(encoding="utf-8")
+        assert f"fill:{paper}" in svg.replace("fill: ", "fill:")
+        assert f"fill:{other}" not in svg.replace("fill: ", "fill:")
 
 
 def test_without_graphviz_the_rest_is_still_drawn(few, capsys, tmp_path, monkeypatch):

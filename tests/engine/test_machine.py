@@ -957,8 +957,12 @@ def one(code, extents=(2,), *operands, detail=(), where="each"):
     return {where: [Step(code, extents, tuple(Operand(*x) for x in operands), detail)]}
 
 
+def test_a_code_that_c_does_not_know_is_a_lookup_error():
+    with pytest.raises(LookupError, match="there is no code 'frobnicate' in C"):
+        core.Machine(sound(**one("frobnicate", (2,), (B, 2, (1,)), (B, 0, (1,)))))
+
+
 UNSOUND = {
-    "a code": one("frobnicate", (2,), (B, 2, (1,)), (B, 0, (1,))),
     "beyond": one("copy", (2,), (B, 3, (1,)), (B, 0, (1,))),
     "beyond by a stride": one("copy", (2,), (B, 2, (1,)), (B, 0, (4,))),
     "beyond by far": one("copy", (2,), (B, 2, (1,)), (B, 0, (2**62,))),

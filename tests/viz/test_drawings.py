@@ -109,6 +109,42 @@ def test_numbers_have_four_significant_digits(x, written):
 
 
 @settings(deadline=None)
+@given(st.integers(-99_999, 99_999), st.integers(0, 4), st.integers(-8, 8))
+def test_a_number_is_written_alike_with_and_without_the_rounding_of_its_last_bits(n, digits, ulps):
+    x = (n // 10) / 10**digits  # up to four significant digits
+    near = x
+    for _ in range(abs(ulps)):
+        near = math.nextafter(near, math.copysign(math.inf, ulps))
+    assert x == 0.0 or short(near) == short(x)
+
+
+def test_what_rounding_left_of_a_sum_is_shown_as_what_it_is():
+    a, b, c = Value(0.1, "a"), Value(0.2, "b"), Value(0.3, "c")
+    for sum_ in (a + b - c, cr.sum([a, b, -c]), cr.dot([a, b, c], [1.0, 1.0, -1.0])):
+        assert sum_.data != 0.0
+        assert circuit_of(sum_).nodes[-1].data == f"{short(sum_.data)} ≈ 0"
+    x = Value(2.0, "x")
+    (0.1 * x + 0.2 * x - 0.3 * x).backward()
+    assert x.grad != 0.0
+    assert circuit_of(x * 1.0).nodes[0].grad == short(x.grad)  # this graph does not know of what
+    y = 0.1 * x + 0.2 * x - 0.3 * x
+    x.grad = 0.0
+    y.backward()
+    circuit = circuit_of(y)
+    assert circuit.nodes[0].grad == f"{short(x.grad)} ≈ 0"
+    assert "left by rounding" in svg_of(y)
+    assert "left by rounding" not in svg_of(a + b)
+
+
+@pytest.mark.parametrize(
+    "pieces", [(1e-17,), (1.0, 1e-15), (1.0, -1.0), (math.inf, 1.0), (1e-300, 1e-310)]
+)
+def test_a_small_number_that_is_not_what_rounding_left_is_not_marked(pieces):
+    sum_ = cr.sum([Value(piece) for piece in pieces])
+    assert "≈" not in circuit_of(sum_).nodes[-1].data
+
+
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False).filter(bool))
 def test_a_number_that_is_not_zero_is_never_written_as_zero(x):
     written = short(x)
@@ -156,7 +192,7 @@ def test_nodes_stand_in_topological_order_and_are_named_after_it():
         ("n1", "n3", 1, "-3"),
         ("n3", "n4", 0, "1"),
         ("n2", "n4", 1, "1"),
-        ("n4", "n5", 0, "0.5000"),
+        ("n4", "n5", 0, "0.5"),
     ]
 
 
@@ -167,7 +203,7 @@ def test_gradients_are_marked_as_not_computed_until_they_are():
     after = viz.draw(out)
     assert {node.grad for node in before.diagram.nodes} == {"–"}
     assert [node.grad for node in after.diagram.nodes] == [
-        "1.000", "-1.500", "0.5000", "0.5000", "0.5000", "1",
+        "1", "-1.5", "0.5", "0.5", "0.5", "1",
     ]  # fmt: skip
     assert "not yet computed" in svg_of(neuron())
     assert "not yet computed" not in svg_of(out)
@@ -444,8 +480,8 @@ def test_the_svg_of_a_neuron_shows_values_gradients_and_local_derivatives():
     assert len(root.get("viewBox").split()) == 4
     assert root.find(f"{SVG}rect").get("class") == "cr-paper"
     assert texts(svg, "data") == ["-3", "2", "6.881", "-6", "0.8814", "0.7071"]
-    assert texts(svg, "grad") == ["1.000", "-1.500", "0.5000", "0.5000", "0.5000", "1"]
-    assert texts(svg, "local") == ["2", "-3", "1", "1", "0.5000"]
+    assert texts(svg, "grad") == ["1", "-1.5", "0.5", "0.5", "0.5", "1"]
+    assert texts(svg, "local") == ["2", "-3", "1", "1", "0.5"]
     assert svg == viz.draw(out).svg
 
 
@@ -498,12 +534,36 @@ def test_text_has_enough_contrast_in_both_themes(scheme):
     assert contrast(theme.INK[scheme], theme.BIAS[scheme]) >= 4.5
 
 
-def test_the_svg_carries_both_themes_and_nothing_that_runs():
-    root = ET.fromstring(svg_of(neuron()))
-    style = root.find(f"{SVG}style").text
-    assert f".cr-data{{fill:{theme.DATA.light}}}" in style
-    assert style.index("prefers-color-scheme:dark") < style.index(theme.DATA.dark)
-    assert "url(" not in style
+def style_of(drawing):
+    return ET.fromstring(drawing.svg).find(f"{SVG}style").text
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda **options: viz.draw(neuron(), **options),
+        lambda **options: viz.draw_network(MLP(1, [1]), **options),
+    ],
+)
+def test_a_drawing_has_the_colours_of_its_theme_and_nothing_that_runs(draw):
+    light, dark, auto = (style_of(draw(theme=name)) for name in ("light", "dark", "auto"))
+    for style in (light, auto):
+        assert f".cr-data{{fill:{theme.DATA.light}}}" in style
+    assert auto.index("prefers-color-scheme:dark") < auto.index(theme.DATA.dark)
+    # A program that applies a dark media query to white paper would make the titles invisible.
+    assert "prefers-color-scheme" not in light + dark
+    assert theme.DATA.dark not in light
+    assert theme.DATA.light not in dark
+    assert f".cr-paper{{fill:{theme.PAPER.dark}}}" in dark
+    assert "url(" not in light + dark + auto
+    assert style_of(draw()) == light
+
+
+def test_a_theme_that_is_not_one_is_refused():
+    with pytest.raises(ValueError, match="theme is 'night'; expected 'light', 'dark' or 'auto'"):
+        viz.draw(neuron(), theme="night")
+    with pytest.raises(ValueError, match="theme is None"):
+        viz.draw_network(MLP(1, [1]), theme=None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -529,8 +589,8 @@ def test_the_suffix_decides_what_is_saved(tmp_path):
     drawing.save(str(tmp_path / "GRAPH.DOT"))
     assert (tmp_path / "graph.svg").read_bytes() == drawing.svg.encode()
     assert (tmp_path / "GRAPH.DOT").read_bytes() == drawing.dot.encode()
-    for wrong in ("graph.png", "graph", "svg"):
-        with pytest.raises(ValueError, match=r"\.svg or \.dot"):
+    for wrong in ("graph.jpg", "graph", "svg"):
+        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf or \.dot"):
             drawing.save(tmp_path / wrong)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         drawing.save(tmp_path / "nowhere" / "graph.dot")

@@ -639,7 +639,7 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
         code++;
     }
     if (code == N_STEP_CODES) {
-        PyErr_Format(PyExc_ValueError, "Machine: the plan is not sound: there is no code %R",
+        PyErr_Format(PyExc_LookupError, "Machine: there is no code %R in C",
                      PyTuple_GET_ITEM(given, 0));
         return -1;
     }
