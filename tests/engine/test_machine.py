@@ -580,6 +580,39 @@ def test_complements_keep_their_digits(level, m):
             assert y == pytest.approx(e, rel=2e-15, abs=5e-324)
 
 
+@pytest.mark.parametrize("m", [1, 2, 70])
+@pytest.mark.parametrize("between", ["nothing", "reads", "writes z", "writes a", "writes rest"])
+@pytest.mark.parametrize("rest", [2, 6, 7])
+def test_a_complement_computed_with_its_sigmoid_is_the_same(level, rest, between, m):
+    def rows(first, *strides):
+        return Operand(BLOCK, first, strides or (1,))
+
+    meddling = {
+        "nothing": [],
+        "reads": [Step("copy", (2,), (rows(10), rows(rest)))],
+        "writes z": [Step("copy", (1,), (rows(3, 0), rows(0, 0)))],
+        "writes a": [Step("copy", (1,), (rows(5, 0), rows(0, 0)))],
+        "writes rest": [Step("copy", (1,), (rows(rest, 0), rows(0, 0)))],
+    }[between]
+    plan = Plan(
+        rows=[table.sigmoid], block=12, inputs=[(0, 4)],
+        outputs=[Operand(BLOCK, i) for i in range(12)],
+        each=[
+            Step("copy", (8,), (rows(4), rows(0, 0))),
+            Step("apply", (2,), (rows(4), rows(2)), (0,)),
+            *meddling,
+            Step("one_minus", (2,), (rows(rest), rows(4), rows(2))),
+        ],
+    )  # fmt: skip
+    x = numbers((m, 4), m, 9.0)
+    found, expected = core.Machine(plan).run((), (x,)), read(plan, (), (x,))
+    if between in ("writes a", "writes z") or (between == "writes rest" and rest == 2):
+        # The two operands do not belong together then, so only that a was not 1 - ... is asked.
+        kept = [i for i in range(12) if not rest <= i < rest + 2]
+        found, expected = found[kept], expected[kept]
+    agree(found, expected, 1e-15)
+
+
 def test_flat_steps_of_many_kinds(level):
     rng = np.random.default_rng(2)
     rows = [

@@ -190,7 +190,10 @@ elements(Context *context, const Step *step)
     }
     Py_ssize_t index[MOST_AXES] = {0};
     do {
-        if (step->code == STEP_copy) {
+        if (step->code == STEP_sigmoids) {
+            context->vector->sigmoids(n, at[0], at[1], at[2]);
+        }
+        else if (step->code == STEP_copy) {
             copy_stretch(n, at[0], inner[0], at[1], inner[1]);
         }
         else if (step->code == STEP_add) {
@@ -793,6 +796,7 @@ do_step(Context *context, const Step *step)
     case STEP_one_minus_square:
     case STEP_copy:
     case STEP_add:
+    case STEP_sigmoids:
         elements(context, step);
         break;
     case STEP_gather:
