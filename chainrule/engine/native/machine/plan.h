@@ -2,7 +2,8 @@
 
 #define STEP_CODES(CODE)                                                                   \
     CODE(apply) CODE(one_minus) CODE(one_minus_square) CODE(copy) CODE(add) CODE(gather)   \
-    CODE(scatter) CODE(scatter_add) CODE(product) CODE(sum) CODE(segment_sum)              \
+    CODE(scatter) CODE(scatter_add) CODE(product) CODE(linked_product) CODE(sum)           \
+    CODE(segment_sum)                                                                      \
     CODE(maximum) CODE(minimum) CODE(logsumexp) CODE(softmax) CODE(logsumexp_slopes)       \
     CODE(softmax_pullback) CODE(surprisals) CODE(cross_entropy) CODE(softmax_minus)        \
     CODE(one_hot) CODE(pick) CODE(spread) CODE(call) CODE(flat)
@@ -323,7 +324,8 @@ may_write(int list, int code, int space)
         return list == EACH;
     default:
         return list == EACH &&
-               (code == STEP_sum || code == STEP_product || code == STEP_spread);
+               (code == STEP_sum || code == STEP_product || code == STEP_linked_product ||
+                code == STEP_spread);
     }
 }
 
@@ -481,6 +483,8 @@ n_operands_of(int code) /* 0: any number, but more than one */
     case STEP_surprisals:
     case STEP_one_hot:
         return 2;
+    case STEP_linked_product:
+        return 4;
     default:
         return 3;
     }
@@ -597,6 +601,7 @@ make_loops(Machine *machine, Step *step)
     case STEP_scatter_add:
         return 0;
     case STEP_product:
+    case STEP_linked_product:
         return make_product(machine, step);
     case STEP_apply:
     case STEP_one_minus:
@@ -711,7 +716,8 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
     }
     step->row = code == STEP_one_minus ? ROW_ONE_MINUS
                 : code == STEP_one_minus_square ? ROW_ONE_MINUS_SQUARE : step->row;
-    if (check_reach(machine, step) < 0 || (code == STEP_product && check_zeros(step, 1) < 0) ||
+    int multiplies = code == STEP_product || code == STEP_linked_product;
+    if (check_reach(machine, step) < 0 || (multiplies && check_zeros(step, 1) < 0) ||
         (code == STEP_sum && check_zeros(step, (int)step->count) < 0)) {
         return -1;
     }
