@@ -110,12 +110,14 @@ class Reading:
                     x = self.get(rest[0], (i,))
                     x = x + self.get(result, (k,)) if code == "scatter_add" else x
                     self.put(result, (k,), x)
-        elif code in ("product", "sum"):
-            n = 1 if code == "product" else detail[0]
+        elif code in ("product", "linked_product", "sum"):
+            n = detail[0] if code == "sum" else 1
             terms = {}
             for index in indices:
                 xs = [self.get(x, index) for x in rest]
-                terms.setdefault(index[: len(index) - n], []).append(math.prod(xs))
+                found = terms.setdefault(index[: len(index) - n], [])
+                if code != "linked_product" or xs.pop() != 0.0:
+                    found.append(math.prod(xs))
             for index, xs in terms.items():
                 self.put(result, (*index, *[0] * n), total(xs))
         elif code in ("pick", "spread"):
@@ -351,6 +353,37 @@ def test_products(level, name, m):
     agree(found, expected, 1e-13, 1e-13)
 
 
+@pytest.mark.parametrize("m", [1, 2, 9, 41])
+@pytest.mark.parametrize("space", [BLOCK, SUMS])
+@pytest.mark.parametrize("hostile", [False, True])
+def test_linked_products(level, hostile, space, m):
+    rng = np.random.default_rng(m)
+    a, mask = rng.normal(size=(m, 6)), rng.integers(0, 2, (m, 6)).astype(float)
+    b = rng.normal(size=(m, 12))
+    a *= mask
+    if hostile:
+        b[rng.random(b.shape) < 0.1] = rng.choice([inf, -inf, nan])
+        a[mask == 0.0] = nan
+    x = np.hstack([a, mask, b])
+    strides = [(3, 0, 1), (3, 0, 1), (0, 1, 4)]
+    operands = [Operand(BLOCK, at, s) for at, s in zip((0, 6, 12), strides, strict=True)]
+    step = Step(
+        "linked_product", (2, 4, 3),
+        (Operand(space, 24 * (space == BLOCK), (4, 1, 0)), *(operands[i] for i in (0, 2, 1))),
+    )  # fmt: skip
+    if space == BLOCK:
+        found, expected = through(step, 24, 8, m, x)
+    else:
+        plan = Plan(
+            still=np.zeros(10), block=24, inputs=[(0, 24)], sums=8, each=[step], cost=9,
+            gradient=(1, 9),
+            after=[Step("copy", (8,), (Operand(STILL, 1, (1,)), Operand(SUMS, 0, (1,))))],
+        )  # fmt: skip
+        (_, found), (_, expected) = core.Machine(plan).run((), (x,)), read(plan, (), (x,))
+    agree(found, expected, 1e-13, 1e-13)
+    assert hostile or np.isfinite(expected).all()
+
+
 LEVELS_OF_LINES = [
     pytest.param(code, detail, id=f"{code}{'-of-stretches' * bool(detail)}")
     for code, detail in itertools.product(LINES, [(), (0,)])
@@ -578,6 +611,39 @@ def test_complements_keep_their_digits(level, m):
             e = float(exact(mpmath.mpf(t)))
             assert x == pytest.approx(e, rel=2e-15, abs=5e-324)
             assert y == pytest.approx(e, rel=2e-15, abs=5e-324)
+
+
+@pytest.mark.parametrize("m", [1, 2, 70])
+@pytest.mark.parametrize("between", ["nothing", "reads", "writes z", "writes a", "writes rest"])
+@pytest.mark.parametrize("rest", [2, 6, 7])
+def test_a_complement_computed_with_its_sigmoid_is_the_same(level, rest, between, m):
+    def rows(first, *strides):
+        return Operand(BLOCK, first, strides or (1,))
+
+    meddling = {
+        "nothing": [],
+        "reads": [Step("copy", (2,), (rows(10), rows(rest)))],
+        "writes z": [Step("copy", (1,), (rows(3, 0), rows(0, 0)))],
+        "writes a": [Step("copy", (1,), (rows(5, 0), rows(0, 0)))],
+        "writes rest": [Step("copy", (1,), (rows(rest, 0), rows(0, 0)))],
+    }[between]
+    plan = Plan(
+        rows=[table.sigmoid], block=12, inputs=[(0, 4)],
+        outputs=[Operand(BLOCK, i) for i in range(12)],
+        each=[
+            Step("copy", (8,), (rows(4), rows(0, 0))),
+            Step("apply", (2,), (rows(4), rows(2)), (0,)),
+            *meddling,
+            Step("one_minus", (2,), (rows(rest), rows(4), rows(2))),
+        ],
+    )  # fmt: skip
+    x = numbers((m, 4), m, 9.0)
+    found, expected = core.Machine(plan).run((), (x,)), read(plan, (), (x,))
+    if between in ("writes a", "writes z") or (between == "writes rest" and rest == 2):
+        # The two operands do not belong together then, so only that a was not 1 - ... is asked.
+        kept = [i for i in range(12) if not rest <= i < rest + 2]
+        found, expected = found[kept], expected[kept]
+    agree(found, expected, 1e-15)
 
 
 def test_flat_steps_of_many_kinds(level):
