@@ -1,9 +1,8 @@
 """Pictures and formulas of graphs: ``draw``, ``draw_network``, ``latex``.
 
 A graph of Values or a model becomes plain data (:class:`Circuit`, :class:`Network`), the data
-becomes DOT text, the text becomes an SVG, and that a PNG or a PDF on request.  Only the SVG of a
-graph needs Graphviz, which most platforms install along with this package; nothing of it is
-imported until you ask for a drawing.
+is laid out and becomes an SVG, and that a PNG or a PDF on request; or it becomes DOT text for other
+programs.  Nothing heavy is imported until you ask for it.
 
 >>> import chainrule as cr
 >>> from chainrule import viz
@@ -18,9 +17,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.backend import Value
-from .circuit import Circuit, circuit_of
+from .circuit import Circuit
 from .drawing import Drawing
+from .fitting import Unfold, fitted
 from .formulas import derivative_table, latex, latex_partials
+from .layered import Direction
 from .layout import GraphvizError
 from .network import Network, network_of
 from .theme import Theme
@@ -46,6 +47,8 @@ def draw(
     limit: int = 200,
     title: str | None = None,
     theme: Theme = "light",
+    direction: Direction = "right",
+    unfold: Unfold = False,
 ) -> Drawing:
     """Return a drawing of the graph that computed *root*.
 
@@ -61,14 +64,39 @@ def draw(
     >>> [(n.op or n.label, n.data, n.grad) for n in draw(f).diagram.nodes]
     [('x', '-2', '-4'), ('y', '5', '-4'), ('z', '-4', '3'), ('+', '3', '-4'), ('*', '-12', '1')]
 
+    A drawing can be read on a slide: fitted into 1280 by 640 pixels, no text is smaller than 11
+    pixels.  A long chain goes on in a second row, with the names of leaves where their lines would
+    be long; what is still too much is folded into boxes: blocks in a ``cr.scope``, steps of a loop,
+    terms of a batch, layers, or parts that have one output.  A line below says what is folded.
+    ``unfold=True`` draws every node, however small, and ``unfold="step 3"``, or a list of such
+    names, opens these boxes.  The derivative on an edge into a box is that of the whole box.
+
+    >>> x = Value(1.0, "x")
+    >>> for _ in range(8):
+    ...     x = x - (x * x - 2.0) / (2.0 * x)
+    >>> [node.op for node in draw(x).diagram.nodes if node.folded]
+    ['step 2', 'step 3', 'step 4', 'step 5', 'step 6', 'step 7', 'step 8']
+    >>> len(draw(x, unfold=True).diagram.nodes)
+    41
+
+    *direction* is ``"right"`` or ``"down"``.
+
     *depth* limits the drawing to that many steps back from *root*.  Weights and biases of ``dot``
     nodes are drawn inside them, unless they are used elsewhere too or *fold_weights* is False.
     ValueError for more than *limit* nodes.  *theme* is ``"light"``, ``"dark"``, or ``"auto"`` for
     pictures on web pages that follow the reader's system.  The drawing is a snapshot: draw again
     after ``backward``.
     """
-    circuit = circuit_of(root, depth=depth, fold_weights=fold_weights, limit=limit, title=title)
-    return Drawing(circuit, theme)
+    circuit, layout = fitted(
+        root,
+        unfold=unfold,
+        direction=direction,
+        depth=depth,
+        fold_weights=fold_weights,
+        limit=limit,
+        title=title,
+    )
+    return Drawing(circuit, theme, layout)
 
 
 def draw_network(

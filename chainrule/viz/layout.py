@@ -48,6 +48,16 @@ class Spline:
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """The name of a node, where it stands in place of a long edge from that node."""
+
+    node: str
+    middle: Point
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Positions in points, y downwards: nodes by name, edges in order."""
 
@@ -55,6 +65,7 @@ class Layout:
     height: float
     nodes: dict[str, Place]
     edges: tuple[Spline, ...]
+    tags: tuple[Tag, ...] = ()
 
 
 def lay_out(dot: str) -> Layout:
@@ -112,7 +123,7 @@ def _parsed(answer: dict[str, Any]) -> Layout:
     for edge in sorted(answer.get("edges", []), key=lambda edge: int(edge["id"][1:])):
         tip, *points = map(_point, edge["pos"].removeprefix("e,").split())
         edges.append(Spline(tuple(points), tip, _nearest(points, _point(edge["lp"]))))
-    return _cropped(nodes, edges)
+    return cropped(nodes, edges)
 
 
 def _point(text: str) -> Point:
@@ -135,13 +146,14 @@ def _nearest(points: Sequence[Point], target: Point) -> Point:
     return min(candidates, key=lambda point: math.dist(point, target))
 
 
-def _cropped(nodes: dict[str, Place], edges: Sequence[Spline]) -> Layout:
-    """Return the layout moved to the origin, just large enough for its nodes and edges."""
-    curves = [point for edge in edges for point in edge.points]
-    left = min([x - w / 2 for x, _, w, _ in nodes.values()] + [x for x, _ in curves])
-    right = max([x + w / 2 for x, _, w, _ in nodes.values()] + [x for x, _ in curves])
-    top = min([y - h / 2 for _, y, _, h in nodes.values()] + [y for _, y in curves])
-    bottom = max([y + h / 2 for _, y, _, h in nodes.values()] + [y for _, y in curves])
+def cropped(nodes: dict[str, Place], edges: Sequence[Spline], tags: Sequence[Tag] = ()) -> Layout:
+    """Return the layout moved to the origin, just large enough for its nodes, tags and edges."""
+    curves = [point for edge in edges for point in (*edge.points, edge.tip)]
+    places = [*nodes.values(), *((*tag.middle, tag.width, tag.height) for tag in tags)]
+    left = min([x - w / 2 for x, _, w, _ in places] + [x for x, _ in curves])
+    right = max([x + w / 2 for x, _, w, _ in places] + [x for x, _ in curves])
+    top = min([y - h / 2 for _, y, _, h in places] + [y for _, y in curves])
+    bottom = max([y + h / 2 for _, y, _, h in places] + [y for _, y in curves])
 
     def moved(point: Point) -> Point:
         return point[0] - left, point[1] - top
@@ -154,4 +166,5 @@ def _cropped(nodes: dict[str, Place], edges: Sequence[Spline]) -> Layout:
             Spline(tuple(map(moved, edge.points)), moved(edge.tip), moved(edge.label))
             for edge in edges
         ),
+        tuple(Tag(tag.node, moved(tag.middle), tag.width, tag.height) for tag in tags),
     )
