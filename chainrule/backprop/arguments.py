@@ -23,7 +23,7 @@ def real_array(name: str, value: ArrayLike) -> Array:
         given = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} is ragged: expected rows of equal length") from None
-    if np.ma.is_masked(value):
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} has masked entries: expected a number for each")
     if given.dtype.kind not in "fiub":
         raise TypeError(

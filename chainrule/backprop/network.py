@@ -60,7 +60,9 @@ def with_bias(a: ArrayLike) -> Array:
     [[1.0, 7.0, 8.0]]
     """
     units = matrix("a", a)
-    return np.hstack([np.ones((len(units), 1)), units])
+    with_unit = np.ones((len(units), 1 + units.shape[1]))
+    with_unit[:, 1:] = units
+    return with_unit
 
 
 @np.errstate(all="ignore")

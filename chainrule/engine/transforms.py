@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from numbers import Integral
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, SupportsFloat, TypeVar, overload
+from typing import Any, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,12 @@ from .value import watch_adjoints, watch_tangents
 Function = Callable[..., Any]
 Array = NDArray[Any]  # of floats, or of Values
 S = TypeVar("S")
+# A plain number: unlike SupportsFloat it leaves out arrays, whose derivatives are arrays.
+Number: TypeAlias = float | np.floating[Any] | np.integer[Any]
+Scalar: TypeAlias = Value | float
+ScalarFunction = Callable[..., Scalar]
+Numbers: TypeAlias = Sequence[Number] | Sequence[Sequence[Number]]
+Point: TypeAlias = Array | Sequence[Scalar | Number] | Sequence[Sequence[Scalar | Number] | Array]
 
 
 class Derivative(Protocol):
@@ -69,6 +75,33 @@ class ValueAndDerivative(Protocol):
     ) -> tuple[float, list[float]]: ...
     @overload
     def __call__(self, x: S, /, *others: Any, **named: Any) -> tuple[Any, S]: ...
+
+
+class Jacobian(Protocol):
+    """The first derivatives of a function, at one sequence of numbers, or at that many arguments.
+
+    Any: at a single number they have the shape of the result, which may be one number or many.
+    """
+
+    @overload
+    def __call__(self, x: Scalar | Number, /) -> Any: ...
+    @overload
+    def __call__(self, x: Point, /) -> Array: ...
+    @overload
+    def __call__(self, x: Scalar | Number, y: Scalar | Number, /, *more: Any) -> Array: ...
+
+
+class Hessian(Protocol):
+    """The second derivatives of a function whose result is one number."""
+
+    @overload
+    def __call__(self, x: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x: Number, /) -> float: ...
+    @overload
+    def __call__(self, x: Point, /) -> Array: ...
+    @overload
+    def __call__(self, x: Scalar | Number, y: Scalar | Number, /, *more: Any) -> Array: ...
 
 
 class _Scope:
@@ -394,6 +427,18 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
     return [x if isinstance(x, Value) else Value(x) for x in found]
 
 
+@overload
+def jvp(function: ScalarFunction, primals: Numbers, tangents: Numbers) -> tuple[float, float]: ...
+@overload
+def jvp(
+    function: ScalarFunction, primals: Sequence[Value], tangents: Sequence[Scalar | Number]
+) -> tuple[Value, Value]: ...
+@overload
+def jvp(
+    function: Callable[..., list[Value]], primals: Numbers, tangents: Numbers
+) -> tuple[list[float], list[float]]: ...
+@overload
+def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]: ...
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """Return the value of *function* at *primals* and its derivative in the direction *tangents*.
 
@@ -409,6 +454,20 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     return run.value(), like(run.result, iter(moved))
 
 
+@overload
+def vjp(
+    function: ScalarFunction, *primals: Number
+) -> tuple[float, Callable[[Number], tuple[float, ...]]]: ...
+@overload
+def vjp(
+    function: ScalarFunction, *primals: Value
+) -> tuple[Value, Callable[[Scalar | Number], tuple[Value, ...]]]: ...
+@overload
+def vjp(
+    function: Callable[..., list[Value]], *primals: Number
+) -> tuple[list[float], Callable[[Sequence[Number]], tuple[float, ...]]]: ...
+@overload
+def vjp(function: Function, *primals: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]: ...
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     """Return the value of *function* at *primals*, and its pullback.
 
@@ -429,7 +488,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     return run.value(), pull
 
 
-def jacobian(function: Function) -> Function:
+def jacobian(function: Function) -> Jacobian:
     """Return a function that computes the matrix of the first derivatives of *function*.
 
     The matrix has the shape of the result followed by the shape of the point.  The point is one
@@ -458,7 +517,7 @@ def jacobian(function: Function) -> Function:
     return matrix
 
 
-def hessian(function: Function) -> Function:
+def hessian(function: ScalarFunction) -> Hessian:
     """Return a function that computes the matrix of second derivatives of a scalar *function*.
 
     >>> import chainrule as cr
@@ -486,7 +545,19 @@ def hessian(function: Function) -> Function:
     return matrix
 
 
-def hvp(function: Function, primals: Sequence[Any], vector: Sequence[Any]) -> tuple[Any, ...]:
+@overload
+def hvp(
+    function: ScalarFunction, primals: Sequence[Number], vector: Sequence[Number]
+) -> tuple[float, ...]: ...
+@overload
+def hvp(
+    function: ScalarFunction, primals: Sequence[Value], vector: Sequence[Scalar | Number]
+) -> tuple[Value, ...]: ...
+@overload
+def hvp(
+    function: ScalarFunction, primals: Sequence[Any], vector: Sequence[Any]
+) -> tuple[Any, ...]: ...
+def hvp(function: ScalarFunction, primals: Sequence[Any], vector: Sequence[Any]) -> tuple[Any, ...]:
     """Return the Hessian of *function* at *primals* times *vector*, without forming the Hessian.
 
     *primals* and *vector* are sequences with one entry per argument, and so is the result.

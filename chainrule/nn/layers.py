@@ -15,7 +15,7 @@ import functools
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,11 +27,13 @@ from . import arguments
 from .activations import ELEMENTWISE, activate, check_activation, initial_weights
 from .arguments import Array
 from .module import Module, ParameterArray
-from .trace import ByLayer, Trace
+from .trace import ByLayer, Output, Trace
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+Inputs: TypeAlias = Value | SupportsFloat | Sequence[Value | SupportsFloat]
+"""One example: numbers or Values in a list, a tuple or an array; a single one may come as it is."""
 
 MOST_PARAMETERS = 10_000_000
 """More are refused: each is a Python object of some 250 bytes."""
@@ -158,7 +160,7 @@ class Neuron(Module):
         yield ParameterArray("w", tuple(weights), (len(weights),), tuple(weights))
         yield ParameterArray("b", (bias,), (), ())
 
-    def __call__(self, x: Any) -> Value:
+    def __call__(self, x: Inputs) -> Value:
         """Return the activation a for the inputs *x*: numbers or Values, as many as weights."""
         z = dot(self._w, _inputs(x, len(self._w), self), self._b)
         return activate(self._activation, [z])[0]
@@ -289,7 +291,7 @@ class Layer(Module):
     def _a(self, z: list[Value]) -> list[Value]:
         return activate(self.activation, z)
 
-    def __call__(self, x: Any) -> list[Value]:
+    def __call__(self, x: Inputs) -> list[Value]:
         """Return the activations for the inputs *x*: numbers or Values, as many as ``n_inputs``."""
         return self._a(self._z(x))
 
@@ -408,16 +410,18 @@ class MLP(Module):
         for name, layer in zip(names, self._stack(), strict=True):
             yield layer._array(name)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Inputs) -> Output:
         """Return the output for one example *x*: a Value, or a list if there are several outputs.
 
         *x* holds as many numbers or Values as there are inputs: a list, a tuple, a row of an array.
         """
-        for layer in self._stack():
-            x = layer(x)
-        return _unwrapped(x)
+        first, *others = self._stack()
+        outputs = first(x)
+        for layer in others:
+            outputs = layer(outputs)
+        return _unwrapped(outputs)
 
-    def trace(self, x: Any) -> Trace:
+    def trace(self, x: Inputs) -> Trace:
         """Compute the output for *x* and return it together with every z and a on the way.
 
         >>> model = MLP(2, [3, 1], activation="sigmoid", output_activation="sigmoid", seed=0)
@@ -535,8 +539,9 @@ def _labelled(units: Sequence[Value | float], name: str) -> tuple[Value, ...]:
     return values
 
 
-def _unwrapped(outputs: list[Value]) -> Any:
-    return outputs[0] if len(outputs) == 1 else outputs
+def _unwrapped(outputs: list[Value]) -> Output:
+    found: Any = outputs[0] if len(outputs) == 1 else outputs
+    return found  # type: ignore[no-any-return]  # see Output
 
 
 def _frozen(array: Array) -> Array:

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..engine.backend import Value
 from ..engine.vectors import read_grads
 from .arguments import Array
 
 T = TypeVar("T")
+
+# What a network gives: a Value, or a list of them where it has several outputs.  How many it has is
+# not in its type, so for a type checker the output is both, and neither use needs a cast.
+if TYPE_CHECKING:
+
+    class Output(Value, list[Value]):  # type: ignore[misc]  # the operators are those of Value
+        """A Value or a list of Values."""
+
+else:
+    Output = Value | list[Value]
 
 
 class ByLayer(dict[int, T]):
@@ -42,7 +52,7 @@ class Trace:
 
     z: ByLayer[tuple[Value, ...]]
     a: ByLayer[tuple[Value, ...]]
-    output: Any
+    output: Output
     """What ``model(x)`` returns: ``a[L]`` as a list, or its only entry."""
 
     def delta(self, l: int) -> Array:  # noqa: E741 (the notes' letter)

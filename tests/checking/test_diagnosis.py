@@ -284,7 +284,7 @@ def test_pairs_are_both_named_or_the_first_wrong_layer_is():
     pairs = [pair for pair in itertools.combinations(bugs, 2) if code(pair[0]) != code(pair[1])]
     alone = {bug: made(bug) for bug in bugs}
     tried = both = 0
-    for pair in pairs[::47]:
+    for pair in pairs[::94]:
         gradients = made(*pair)
         if any(_same(gradients, other) for other in (*(alone[b] for b in pair), PROBE.truth.D)):
             continue  # one hides the other
@@ -294,7 +294,7 @@ def test_pairs_are_both_named_or_the_first_wrong_layer_is():
         assert report.first_wrong_layer == wrong[-1], pair
         tried += 1
         both += set(report.codes) == {code(bug) for bug in pair}
-    assert tried > 70
+    assert tried > 35
     assert both >= 0.9 * tried
 
 
@@ -339,7 +339,7 @@ def test_gradients_in_float32_are_diagnosed_too():
 
 def test_nothing_is_found_on_right_programs_of_every_kind():
     rng = np.random.default_rng(2024)
-    for _ in range(200):
+    for _ in range(120):
         problem = correct.random_problem(rng)
         function, style = correct.implementation(rng, problem)
         outcome = Outcome(tidy(function(problem.thetas, problem.X, problem.Y, problem.lam)))

@@ -133,7 +133,7 @@ def atan2(b, a):
 
 
 def total(xs):
-    return sum(xs, Jet({0: mpf(0)}))
+    return sum(xs, Jet({(): mpf(0)}))
 
 
 def logsumexp(*xs):
@@ -194,7 +194,7 @@ def soft_cross_entropy(*args):
 
 def power_case(p, **kw):
     return Case(
-        "**", lambda x: exact.power(x, Jet({0: mpf(p)})), call=lambda row, x: row(x, p),
+        "**", lambda x: exact.power(x, Jet({(): mpf(p)})), call=lambda row, x: row(x, p),
         domain=((-3.0, 3.0) if p == int(p) else (0.01, 3.0),), special=(1.0, 2.0),
         valid=lambda x: x > 0 or (p == int(p) and (x < 0 or p > 0)), name=f"x**{p}",
         reach=relative_reach, **kw,
@@ -216,7 +216,7 @@ CASES = [
     *map(power_case, (0.0, 1.0, 2.0, 3.0, -1.0, -2.0)),
     power_case(0.5), power_case(-0.5, slack=lambda x: power_slack(x, 0)),
     power_case(2.7, slack=lambda x: power_slack(x, 0)),
-    Case("**", lambda p: exact.power(Jet({0: mpf(2.5)}), p), (0.0, 1.0, -2.0),
+    Case("**", lambda p: exact.power(Jet({(): mpf(2.5)}), p), (0.0, 1.0, -2.0),
          call=lambda row, p: row(2.5, p), domain=((-3.0, 3.0),), name="2.5**x"),
     Case("square", lambda x: x * x),
     Case("abs", lambda x: x if x.real > 0 else -x, valid=bool),
@@ -264,17 +264,17 @@ CASES = [
     Case("softplus", softplus, (0.0, 1.0, 40.0, -40.0, 700.0, -700.0)),
     Case("logsigmoid", lambda x: -softplus(-x), (0.0, 1.0, 40.0, -40.0, 700.0, -700.0)),
     Case("silu", lambda x: x * sigmoid(x), (0.0, 1.0, -1.2784645427610738, 40.0, -40.0, -700.0)),
-    Case("normal_pdf", lambda x: exact.exp(-x * x / 2) / exact.sqrt(Jet({0: 2 * mp.pi})),
+    Case("normal_pdf", lambda x: exact.exp(-x * x / 2) / exact.sqrt(Jet({(): 2 * mp.pi})),
          (0.0, 1.0, -6.0, 6.0, -37.0), slack=exponential_slack, extremes=GAUSSIAN_EXTREMES),
     Case("normal_cdf", exact.normal_cdf, (0.0, 1.0, -6.0, 6.0, -37.0),
          slack=exponential_slack, extremes=GAUSSIAN_EXTREMES),
     Case("gelu", lambda x: x * exact.normal_cdf(x), (0.0, 1.0, -0.7517915246935645, -6.0, -37.0),
          slack=exponential_slack, extremes=GAUSSIAN_EXTREMES),
-    Case("equal", lambda a, b: Jet({0: mpf(a.real == b.real)}), [(1.0, 1.0), (0.0, -0.0)]),
-    Case("less", lambda a, b: Jet({0: mpf(a.real < b.real)}), [(1.0, 1.0), (0.0, -0.0)]),
-    Case("less_equal", lambda a, b: Jet({0: mpf(a.real <= b.real)}), [(1.0, 1.0), (0.0, -0.0)]),
-    Case("step", lambda x: Jet({0: mpf(x.real > 0)})),
-    Case("sign", lambda x: Jet({0: mpf((x.real > 0) - (x.real < 0))})),
+    Case("equal", lambda a, b: Jet({(): mpf(a.real == b.real)}), [(1.0, 1.0), (0.0, -0.0)]),
+    Case("less", lambda a, b: Jet({(): mpf(a.real < b.real)}), [(1.0, 1.0), (0.0, -0.0)]),
+    Case("less_equal", lambda a, b: Jet({(): mpf(a.real <= b.real)}), [(1.0, 1.0), (0.0, -0.0)]),
+    Case("step", lambda x: Jet({(): mpf(x.real > 0)})),
+    Case("sign", lambda x: Jet({(): mpf((x.real > 0) - (x.real < 0))})),
     Case("where", lambda a, b: a, PLANE, call=lambda row, a, b: row(1.0, a, b), name="where true",
          domain=((-3.0, 3.0),) * 2),
     Case("where", lambda a, b: b, PLANE, call=lambda row, a, b: row(0.0, a, b), name="where false",
@@ -378,12 +378,16 @@ def is_close(got, exactly, units, nearby=0.0):
 
 def derivative_nearby(case, point, indices):
     """Return the largest size of a derivative within ``reach`` of *point*."""
-    reach = case.reach(*point)
+    n, reach = len(point), case.reach(*point)
+    directions = list(itertools.product((-1, 0, 1), repeat=n))
+    if n > 3:  # along the axes alone: there would be hundreds
+        directions = [signs for signs in directions if n - signs.count(0) < 2]
     sizes = [mpf(0)]
-    for signs in itertools.product((-1, 0, 1), repeat=len(point)):
+    for signs in directions:
         near = [x + s * r for x, s, r in zip(point, signs, reach, strict=True)]
         if case.valid(*near):
-            sizes.append(abs(exact.derivatives(case.truth, near, indices)[tuple(indices)]))
+            found = exact.derivatives(case.truth, near, len(indices))
+            sizes.append(abs(found[tuple(sorted(indices))]))
     return max(sizes)
 
 
@@ -396,9 +400,7 @@ def discrepancies(case, row, points, order=3):
     problems = []
     for point in points:
         n = len(point)
-        exactly = {}
-        for indices in itertools.combinations_with_replacement(range(n), order):
-            exactly |= exact.derivatives(case.truth, point, indices)
+        exactly = exact.derivatives(case.truth, point, order)
         slack = case.slack(*point)
         faces = [("plain", {(): function(*point)}), ("backward", backward(function, point))]
         faces.append(("reverse", reverse(function, point, order)))
@@ -562,10 +564,10 @@ def test_the_analytic_face_gives_the_derivative_by_complex_step(case):
     """Im f(x + ih)/h: no difference is taken, so it is exact to rounding even at h = 1e-100."""
     row = primitives.TABLE[case.row]
     for point in case.sampled_points()[:20]:
+        exactly = exact.derivatives(case.truth, point, 1)
         for i in range(len(point)):
             stepped = [complex(x, 1e-100 * (j == i)) for j, x in enumerate(point)]
             got = case.apply(row.analytic, *stepped)
-            exactly = exact.derivatives(case.truth, point, [i])
             units = 64 * case.slack(*point)
             # There is no complex log1p: a small softplus is exact to 1e-16, not relatively.
             assert is_close(got.real, exactly[()], units, nearby=1.0)
@@ -658,13 +660,8 @@ def test_the_exact_derivatives_are_those_of_mpmath_by_differences(case):
     def function(*args):
         return case.truth(*map(exact.jet, args)).real
 
-    n = len(point)
-    for indices in itertools.combinations_with_replacement(range(n), 3):
-        found = exact.derivatives(case.truth, point, indices)
-        for chosen, value in found.items():
-            counts = tuple(chosen.count(i) for i in range(n))
-            with mpmath.workdps(40):
-                theirs = mpmath.diff(function, tuple(map(mpf, point)), counts)
-                assert mpmath.almosteq(
-                    value, theirs, rel_eps=mpf(10) ** -12, abs_eps=mpf(10) ** -12
-                )
+    for indices, value in exact.derivatives(case.truth, point, exact.HIGHEST).items():
+        counts = tuple(indices.count(i) for i in range(len(point)))
+        with mpmath.workdps(40):
+            theirs = mpmath.diff(function, tuple(map(mpf, point)), counts)
+            assert mpmath.almosteq(value, theirs, rel_eps=mpf(10) ** -12, abs_eps=mpf(10) ** -12)

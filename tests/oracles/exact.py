@@ -1,43 +1,51 @@
 """Exact derivatives, from mpmath: what the tests of the table compare the engine with.
 
-A :class:`Jet` is a number with infinitesimals e0, e1, e2 added, each of square zero.  Evaluating a
-function once at (x + e0 + e1, y + e2) leaves the mixed derivative f_xxy as the coefficient of
-e0*e1*e2.  Nothing is subtracted and no step is chosen, so this works at 1e-300 as well as at 1.
-The functions are the textbook ones, in mpmath's arithmetic, with as many digits as the point needs:
-slow, and unlike the engine's in every line.
+A :class:`Jet` is a Taylor polynomial: a number with infinitesimals e0, e1, ... added, one for each
+argument, in which all products of more than ``order`` of them are zero.  Evaluating a function once
+at (x + e0, y + e1) leaves the derivative f_xxy, over 2! 1!, as the coefficient of e0*e0*e1.  No
+difference is taken and no step is chosen, so this works at 1e-300 as well as at 1.  The functions
+are the textbook ones, in mpmath's arithmetic, with as many digits as the point needs: slow, and
+unlike the engine's in every line.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import Counter
+from itertools import combinations_with_replacement
 
 import mpmath
 from mpmath import mp, mpf
 
 EPS = 2.0**-52
 SMALLEST = 5e-324
+HIGHEST = 3
+"""The highest order that the functions below have derivatives for."""
 
 
 class Jet:
-    """A number with nilpotent parts: {set of infinitesimals, as a bit mask: coefficient}."""
+    """A polynomial in infinitesimals: {the indices in a product, ascending: its coefficient}."""
 
-    def __init__(self, parts):
+    def __init__(self, parts, order=HIGHEST):
         self.parts = parts
+        self.order = order
 
     @property
     def real(self):
-        return self.parts[0]
+        return self.parts[()]
 
     def __add__(self, other):
+        other = jet(other)
         parts = dict(self.parts)
-        for mask, c in jet(other).parts.items():
-            parts[mask] = parts.get(mask, 0) + c
-        return Jet(parts)
+        for indices, c in other.parts.items():
+            parts[indices] = parts.get(indices, 0) + c
+        return Jet(parts, min(self.order, other.order))
 
     __radd__ = __add__
 
     def __neg__(self):
-        return Jet({mask: -c for mask, c in self.parts.items()})
+        return Jet({indices: -c for indices, c in self.parts.items()}, self.order)
 
     def __sub__(self, other):
         return self + -jet(other)
@@ -46,12 +54,15 @@ class Jet:
         return jet(other) + -self
 
     def __mul__(self, other):
-        parts = {}
+        other = jet(other)
+        order = min(self.order, other.order)
+        parts = {(): self.real * other.real}
         for m, a in self.parts.items():
-            for n, b in jet(other).parts.items():
-                if not m & n:
-                    parts[m | n] = parts.get(m | n, 0) + a * b
-        return Jet(parts)
+            for n, b in other.parts.items():
+                if 0 < len(m) + len(n) <= order:
+                    indices = tuple(sorted(m + n))
+                    parts[indices] = parts.get(indices, 0) + a * b
+        return Jet(parts, order)
 
     __rmul__ = __mul__
 
@@ -63,14 +74,14 @@ class Jet:
 
 
 def jet(x):
-    return x if isinstance(x, Jet) else Jet({0: mpf(x)})
+    return x if isinstance(x, Jet) else Jet({(): mpf(x)})
 
 
 def taylor(x, *derivatives):
-    """f(a) + f'(a) n + f''(a) n^2/2 + f'''(a) n^3/6 for x = a + n, with n^4 = 0."""
-    nilpotent = Jet({mask: c for mask, c in x.parts.items() if mask})
-    result, power = jet(derivatives[0]), jet(1)
-    for k, derivative in enumerate(derivatives[1:], 1):
+    """f(a) + f'(a) n + f''(a) n^2/2 + f'''(a) n^3/6 for x = a + n, as far as the order of x."""
+    nilpotent = Jet(x.parts | {(): mpf(0)}, x.order)
+    result, power = Jet({(): derivatives[0]}, x.order), jet(1)
+    for k, derivative in enumerate(derivatives[1 : x.order + 1], 1):
         power = power * nilpotent
         result = result + power * (derivative / math.factorial(k))
     return result
@@ -149,7 +160,7 @@ def normal_cdf(x):
 
 
 def power(x, p):
-    if all(not c for mask, c in p.parts.items() if mask) and mp.isint(p.real):
+    if not any(c for indices, c in p.parts.items() if indices) and mp.isint(p.real):
         a, n = x.real, int(p.real)
         falling = [1, n, n * (n - 1), n * (n - 1) * (n - 2)]
         return taylor(x, *(f * a ** (n - k) if f else mpf(0) for k, f in enumerate(falling)))
@@ -163,15 +174,19 @@ def digits(point):
     return int(60 + 4 * span + 1.2 * min(size, 750.0))
 
 
-def derivatives(function, point, indices=()):
-    """Return {(): f, (i,): df/dx_i, (i, j): ...} at *point* for every subset of *indices*."""
+def derivatives(function, point, order=0):
+    """Return {(): f, (i,): df/dx_i, (i, j): ...} at *point*, i <= j, up to that *order*."""
+    return _derivatives(function, tuple(point), order)
+
+
+@functools.lru_cache(maxsize=20_000)  # several questions are asked about each point
+def _derivatives(function, point, order):
     with mpmath.workdps(digits(point)):
-        parts = [{0: mpf(x)} for x in point]
-        for bit, index in enumerate(indices):
-            parts[index][1 << bit] = mpf(1)
-        result = jet(function(*map(Jet, parts))).parts
-    found = {}
-    for mask in range(1 << len(indices)):
-        chosen = tuple(sorted(i for bit, i in enumerate(indices) if mask >> bit & 1))
-        found[chosen] = result.get(mask, mpf(0))
+        parts = [{(): mpf(x)} | ({(i,): mpf(1)} if order else {}) for i, x in enumerate(point)]
+        result = jet(function(*(Jet(part, order) for part in parts))).parts
+        found = {}
+        for size in range(order + 1):
+            for indices in combinations_with_replacement(range(len(point)), size):
+                repeated = math.prod(map(math.factorial, Counter(indices).values()))
+                found[indices] = result.get(indices, mpf(0)) * repeated
     return found

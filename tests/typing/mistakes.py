@@ -15,6 +15,10 @@ def cost(a: Value, b: Value) -> Value:
     return a * b
 
 
+def pair(a: Value, b: Value) -> list[Value]:
+    return [a, b]
+
+
 Value("2.0")  # wrong
 Value(1j)  # wrong
 Value(2.0, 3.0)  # wrong
@@ -57,6 +61,26 @@ nn.losses.logistic("text", 1.0)  # wrong
 nn.losses.squared_error(x, None)  # wrong
 nn.losses.half_squared_error(x, 1.0).dat  # wrong
 nn.losses.cross_entropy([x, w], "first")  # wrong
+model("text")  # wrong
+model([None, 2.0])  # wrong
+model([1.0, 2.0]).dat  # wrong
+model([1.0, 2.0]).backwards()  # wrong
+model([1.0, 2.0])["first"]  # wrong
+nn.Layer(2, 3)(["a", "b"])  # wrong
+nn.Neuron(2)([1.0, 2.0])[0]  # wrong
+cr.jvp(cost, 1.0, 1.0)  # wrong
+cr.jvp(cost, (1.0, 2.0), (1.0, 0.0))[1].backward()  # wrong
+cr.vjp(3, 1.0)  # wrong
+cr.vjp(cost, 1.0, 2.0)[0].backward()  # wrong
+cr.vjp(cost, 1.0, 2.0)[1]()  # wrong
+cr.jacobian(x * w)  # wrong
+cr.jacobian(cost)(1.0, 2.0).backward()  # wrong
+cr.hessian(pair)  # wrong
+cr.hessian(cost)("text")  # wrong
+cr.hessian(cost)(1.0, 2.0).dat  # wrong
+cr.hvp(pair, (1.0, 2.0), (1.0, 0.0))  # wrong
+cr.hvp(cost, (1.0, 2.0))  # wrong
+cr.hvp(cost, (1.0, 2.0), (1.0, 0.0))[0].backward()  # wrong
 model.load_state_dict(model.parameters())  # wrong
 model.trace([1.0, 2.0]).z[2][0].dat  # wrong
 viz.draw(3)  # wrong

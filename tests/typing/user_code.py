@@ -102,10 +102,42 @@ assert_type(by_both, tuple[Any, ...])
 assert_type(cr.gradients(z, [w, x]), list[float])
 (linked,) = cr.gradients(w**3, [w], create_graph=True)
 assert_type(linked, Value)
-value, tangent = cr.jvp(potential, (0.3,), (1.0,))
+
+
+def polar(r: Value, angle: Value) -> list[Value]:
+    return [r * cr.cos(angle), r * cr.sin(angle)]
+
+
+def energy_of(r: Value, angle: Value) -> Value:
+    return r**2 + cr.sin(angle)
+
+
+assert_type(cr.jvp(potential, (0.3,), (1.0,)), tuple[float, float])
+assert_type(cr.jvp(potential, (x,), (1.0,)), tuple[Value, Value])
+assert_type(cr.jvp(rosenbrock, ([1.0, 2.0],), ([0.0, 1.0],)), tuple[float, float])
+assert_type(cr.jvp(polar, (1.0, 2), [1.0, 0.0]), tuple[list[float], list[float]])
+moved, along = cr.jvp(lambda u, v: (u * v, u + v), (1.0, 2.0), (1.0, 0.0))
 value, pull = cr.vjp(potential, 0.3)
-curvature = cr.hessian(rosenbrock)([1.0, 2.0])
-jacobian = cr.jacobian(lambda u, v: [u * v, u + v])(1.0, 2.0)
+assert_type(value, float)
+assert_type(pull(1.0), tuple[float, ...])
+both, pull_both = cr.vjp(polar, 1.0, 2.0)
+assert_type(both, list[float])
+assert_type(pull_both([1.0, 0.0]), tuple[float, ...])
+linked_value, linked_pull = cr.vjp(energy_of, x, w)
+assert_type(linked_pull(1.0)[0] * linked_value, Value)
+summed, pull_array = cr.vjp(lambda v: cr.sum(v * v), numbers)
+array_slopes: NDArray[np.float64] = pull_array(1.0)[0]
+assert_type(cr.hessian(rosenbrock)([1.0, 2.0]), NDArray[Any])
+assert_type(cr.hessian(rosenbrock)(np.array([1.0, 2.0])), NDArray[Any])
+assert_type(cr.hessian(energy_of)(1.0, 2.0), NDArray[Any])
+assert_type(cr.hessian(potential)(0.3), float)
+assert_type(cr.hessian(potential)(x), Value)
+assert_type(cr.jacobian(polar)(1.0, 2.0), NDArray[Any])
+assert_type(cr.jacobian(energy_of)(1.0, np.float64(2.0)), NDArray[Any])
+jacobian: NDArray[np.float64] = cr.jacobian(lambda u, v: [u * v, u + v])(1.0, 2.0)
+eigenvalues = np.linalg.eigvalsh(cr.hessian(lambda u, v: u * v)(1.0, 2.0))
+assert_type(cr.hvp(energy_of, (1.0, 2.0), (1.0, 0.0)), tuple[float, ...])
+assert_type(cr.hvp(energy_of, [x, w], [1.0, 0.0]), tuple[Value, ...])
 product = cr.hvp(lambda u, v: u * v, (1.0, 2.0), (1.0, 0.0))
 
 # --- a row of one's own -------------------------------------------------------------------------
@@ -132,6 +164,15 @@ assert_type(nn.Neuron(2)([1.0, 2.0]), Value)
 theta: NDArray[np.float64] = model.thetas[0]
 trace = model.trace([1.0, 0.0])
 assert_type(trace.z[2][0], Value)
+single: Value = model(X[0])
+assert_type(model([x, 0.5]) * 2 - 1.0, Value)
+assert_type(model((0, 1)).sigmoid(), Value)
+activated: Value = cr.tanh(trace.output)
+classifier = nn.MLP(2, [4, 3], output_activation="softmax", seed=1)
+several: list[Value] = classifier([1.0, w])
+assert_type(classifier([1.0, w])[0], Value)
+assert_type([p.data for p in classifier(X[1])], list[float])
+chosen = nn.losses.cross_entropy(classifier(X[0]), 2)
 state = model.state_dict()
 model.load_state_dict(state)
 

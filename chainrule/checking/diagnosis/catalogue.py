@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import combinations, permutations
-from typing import Any
+from itertools import combinations, pairwise, permutations
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -61,6 +61,9 @@ MOST_FOR_PAIRS = 200_000
 """Up to which size of a problem pairs, thousands of them, and choices of layers are replayed."""
 MOST_FOR_CHOICES = 4
 """Up to how many Thetas every choice of them is tried."""
+
+_Affine: TypeAlias = tuple[Explanation, Array, Array]
+"""An explanation with a learning rate: what it gives at rate 0, and by how much more at rate 1."""
 
 
 @lru_cache(maxsize=16)
@@ -206,10 +209,7 @@ class Catalogue:
     def pairs(self) -> tuple[list[Explanation], Array]:
         """Two mistakes at once, both orders where it matters, unless one hides the other."""
         singles = dict(zip(*self.singles, strict=True))
-        pairs = []
-        if self.problem.size <= MOST_FOR_PAIRS:
-            pairs = list(self._orders([one[0] for one in singles]))
-        explanations, vectors = self._stack(pairs)
+        explanations, vectors = self._stack(list(self._orders(self._small, 2)))
         genuine = [
             not any(_equal(vector, singles[made,]) for made in one)
             for one, vector in zip(explanations, vectors, strict=True)
@@ -219,13 +219,54 @@ class Catalogue:
         ]
 
     @staticmethod
-    def _orders(ways: Sequence[Made]) -> Iterator[Explanation]:
-        for one, two in combinations(ways, 2):
-            if one.mistake.code == two.mistake.code:
-                continue
-            yield one, two
-            if not set(one.changes).isdisjoint(two.changes):
-                yield two, one
+    def _orders(ways: Sequence[Made], size: int) -> Iterator[Explanation]:
+        """Yield that many different mistakes at once, in each order that makes a difference.
+
+        Two that change different steps make none, so neighbours stand as they do in *ways*.
+        """
+        for chosen in permutations(range(len(ways)), size):
+            made = [ways[i] for i in chosen]
+            if len({one.mistake.code for one in made}) == size and all(
+                i < j or not set(one.changes).isdisjoint(two.changes)
+                for (i, one), (j, two) in pairwise(zip(chosen, made, strict=True))
+            ):
+                yield tuple(made)
+
+    @cached_property
+    def _with_rate_alone(self) -> list[_Affine]:
+        return self._by_rate([(made,) for made in self._with_rate])
+
+    @cached_property
+    def _with_rate_and_another(self) -> list[_Affine]:
+        return self._by_rate(
+            [
+                pair
+                for made in self._with_rate
+                for other in self._small
+                for pair in ((made, other), (other, made))
+            ]
+        )
+
+    @cached_property
+    def _steps_alone(self) -> list[_Affine]:
+        return self._by_rate([(made,) for made in self._steps])
+
+    @cached_property
+    def _steps_after_another(self) -> list[_Affine]:
+        return self._by_rate([(other, made) for made in self._steps for other in self._small])
+
+    @property
+    def _small(self) -> list[Made]:
+        """The single mistakes that are tried with another; none in a large problem."""
+        return [one[0] for one in self.singles[0] if self.problem.size <= MOST_FOR_PAIRS]
+
+    def _by_rate(self, explanations: Sequence[Explanation]) -> list[_Affine]:
+        """Replay them with the learning rates 0 and 1."""
+        found = []
+        for explanation in explanations:
+            start = self.replay(explanation, 0.0)
+            found.append((explanation, start, self.replay(explanation, 1.0) - start))
+        return found
 
     @cached_property
     def unseen(self) -> list[str]:
@@ -241,34 +282,21 @@ class Catalogue:
         """Return the single mistakes that give *gradients*, in all layers or else in some."""
         wanted = self.vector(gradients)
         matches = self._matches(*self.singles, wanted, tolerance)
-        matches += self._solved([(made,) for made in self._with_rate], wanted, tolerance)
+        matches += self._solved(self._with_rate_alone, wanted, tolerance)
         return matches or self._matches(*self.in_some_layers, wanted, tolerance)
 
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the pairs of mistakes that give *gradients*."""
         wanted = self.vector(gradients)
-        others = [one[0] for one in self.singles[0] if self.problem.size <= MOST_FOR_PAIRS]
-        candidates = [
-            pair
-            for made in self._with_rate
-            for other in others
-            for pair in ((made, other), (other, made))
-        ]
         matches = self._matches(*self.pairs, wanted, tolerance)
-        return matches or self._solved(candidates, wanted, tolerance)
+        return matches or self._solved(self._with_rate_and_another, wanted, tolerance)
 
     def step(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return what a step of gradient descent made of the gradient, or of one mistake's."""
         wanted = self.vector(gradients)
-        alone: list[Explanation] = [(made,) for made in self._steps]
-        ones = self.singles[0] if self.problem.size <= MOST_FOR_PAIRS else []
-        others = [(*one, made) for made in self._steps for one in ones]
-        for explanations in (alone, others):
+        for affine in (self._steps_alone, self._steps_after_another):
             found = []
-            for explanation in explanations:
-                # What comes back is affine in the rate.
-                start = self.replay(explanation, 0.0)
-                move = self.replay(explanation, 1.0) - start
+            for explanation, start, move in affine:
                 length = float(move @ move)
                 if not 0.0 < length < np.inf:
                     continue
@@ -290,7 +318,7 @@ class Catalogue:
         }
         triples = [
             triple
-            for triple in permutations(one_way.values(), 3)
+            for triple in self._orders(list(one_way.values()), 3)
             # Of two wrong counts at once one is enough to tell.
             if sum(made.mistake.category == "mean" for made in triple) < 2
         ]
@@ -335,7 +363,7 @@ class Catalogue:
         return _one_for_each_code(found)
 
     def _solved(
-        self, explanations: Sequence[Explanation], wanted: Array, tolerance: float
+        self, explanations: Sequence[_Affine], wanted: Array, tolerance: float
     ) -> list[Match]:
         """Find the learning rate that explains *wanted*.
 
@@ -347,12 +375,11 @@ class Catalogue:
         *below, start = (0, *self._stops[:-1])
         top = slice(below[-1], start)
         found = []
-        for explanation in explanations:
-            at_0 = self.replay(explanation, 0.0)
+        for explanation, at_0, move in explanations:
             off = np.abs(at_0[start:] - wanted[start:]).max()
             if off > tolerance * max(1.0, float(np.abs(at_0).max())):
                 continue
-            direction = self.replay(explanation, 1.0)[top] - at_0[top]
+            direction = move[top]
             length = float(direction @ direction)
             if not 0.0 < length < np.inf:
                 continue
