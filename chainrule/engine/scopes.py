@@ -82,7 +82,7 @@ class scope(contextlib.ContextDecorator):  # noqa: N801 (used like a function, a
     """
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not name.strip():  # type: ignore[redundant-expr]
             raise TypeError(f"scope({name!r:.80}): expected a name, such as scope('encoder')")
         self._name = name
         self._counting: dict[Block, contextlib.AbstractContextManager[None]] = {}

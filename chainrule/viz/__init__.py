@@ -23,14 +23,17 @@ from .fitting import Unfold, fitted
 from .formulas import derivative_table, latex, latex_partials
 from .layered import Direction
 from .layout import GraphvizError
-from .network import Network, network_of
+from .matrices import Matrices, matrices_of
+from .network import MOST_UNITS, Network, checked_model, network_of
 from .theme import Theme
 
 __all__ = [
     "Circuit",
     "Drawing",
     "GraphvizError",
+    "Matrices",
     "Network",
+    "Theme",
     "derivative_table",
     "draw",
     "draw_network",
@@ -100,14 +103,24 @@ def draw(
 
 
 def draw_network(
-    model: Any, trace: Any = None, *, title: str | None = None, theme: Theme = "light"
+    model: Any,
+    trace: Any = None,
+    *,
+    target: Any = None,
+    title: str | None = None,
+    theme: Theme = "light",
 ) -> Drawing:
     """Return a drawing of *model* as course notes draw networks: layers, units and weights.
 
     An edge has the colour of its weight's sign, and is thicker for a larger weight.  With the
     *trace* that ``model.trace(x)`` returned, each unit shows its activation a_j^(l) and, after a
-    backward pass, its delta_j^(l) = d loss / d z_j^(l).  Layers of more than ten units are
-    shortened.
+    backward pass, its delta_j^(l) = d loss / d z_j^(l).  The largest output is marked as the
+    prediction.  *target* is a class or the outputs that were wanted; after a backward pass of a
+    cross-entropy or logistic loss it is known from the deltas, p - y, and so are the probabilities
+    p.
+
+    A network with a layer of more than nine units, or ten without a trace, is drawn as its
+    matrices: a cell for each weight, activation and delta.
 
     >>> from chainrule.nn import MLP
     >>> model = MLP(3, [4, 2], activation="tanh", seed=0)
@@ -119,4 +132,7 @@ def draw_network(
     This does not need Graphviz.  Units are counted from 1, as in the notes; tooltips say how the
     code counts them.
     """
-    return Drawing(network_of(model, trace, title=title), theme)
+    _, sizes = checked_model(model, trace)
+    if max(sizes) > MOST_UNITS[trace is not None]:
+        return Drawing(matrices_of(model, trace, target=target, title=title), theme)
+    return Drawing(network_of(model, trace, target=target, title=title), theme)

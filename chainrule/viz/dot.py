@@ -7,11 +7,13 @@ only the positions from it.
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from . import theme
 from .boxes import FLAT, HALF, HEADER, OP_SIZE, ROW, SMALL_SIZE, TEXT_SIZE, Box, box
 from .circuit import Circuit, Node, Row
+from .matrices import Matrices
 from .network import Network, Unit
 
 if TYPE_CHECKING:
@@ -152,8 +154,8 @@ def network_dot(network: Network) -> str:
         graph.node(
             unit.id,
             f"<{_unit_label(unit)}>",
-            shape="none" if unit.index < 0 else "circle",
-            style="filled" if unit.index >= 0 else "",
+            shape="circle",
+            style="filled",
             color=theme.LINE.light,
             fillcolor=_unit_fill(unit).light,
             fixedsize="true",
@@ -173,13 +175,22 @@ def network_dot(network: Network) -> str:
     return str(graph.source)
 
 
+def matrices_dot(drawn: Matrices) -> str:
+    """Return the layers of *drawn* as DOT text: DOT has no cells."""
+    graph = digraph(drawn.title, rankdir="LR")
+    for layer, size in enumerate(drawn.sizes, start=1):
+        graph.node(f"layer{layer}", f"layer {layer}: {size} units", shape="box")
+    for layer, (size, after) in enumerate(pairwise(drawn.sizes), start=1):
+        label = f"Θ({layer}), {after} × {size + 1}"
+        graph.edge(f"layer{layer}", f"layer{layer + 1}", label)
+    return str(graph.source)
+
+
 def _unit_fill(unit: Unit) -> theme.Tone:
     return theme.BIAS if unit.index == 0 else theme.LEAF if unit.layer == 1 else theme.GATE
 
 
 def _unit_label(unit: Unit) -> str:
-    if unit.index == -1:
-        return "⋮"
     if unit.index == 0:
         return "+1"
     lines = [

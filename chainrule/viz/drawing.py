@@ -11,6 +11,7 @@ from typing import Any
 from ..nn.files import write_whole
 from .circuit import Circuit
 from .layout import Layout
+from .matrices import Matrices
 from .network import Network
 from .theme import Theme, checked_theme
 
@@ -33,7 +34,10 @@ class Drawing:
     __module__ = "chainrule.viz"
 
     def __init__(
-        self, diagram: Circuit | Network, theme: Theme = "light", layout: Layout | None = None
+        self,
+        diagram: Circuit | Network | Matrices,
+        theme: Theme = "light",
+        layout: Layout | None = None,
     ) -> None:
         self.diagram = diagram
         self._layout = layout
@@ -46,6 +50,8 @@ class Drawing:
 
         if isinstance(self.diagram, Network):
             return dot.network_dot(self.diagram)
+        if isinstance(self.diagram, Matrices):
+            return dot.matrices_dot(self.diagram)
         return dot.circuit_dot(self.diagram)
 
     @cached_property
@@ -54,10 +60,12 @@ class Drawing:
         return self._svg(self.theme)
 
     def _svg(self, theme: Theme) -> str:
-        from . import layered, svg
+        from . import cells, layered, svg
 
         if isinstance(self.diagram, Network):
             return svg.network_svg(self.diagram, theme)
+        if isinstance(self.diagram, Matrices):
+            return cells.matrices_svg(self.diagram, theme)
         return svg.circuit_svg(self.diagram, self._layout or layered.lay_out(self.diagram), theme)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -32,6 +32,8 @@ _LANE = 8.0  # between lines that go on in another row
 _TURN = 8.0  # the radius of their corners
 _SWEEPS = 12
 _MOST_ROWS = 6
+_CELL = 8.0  # of the grid in which labels look for edges below them
+_FAR = 250.0  # no label is as large
 _STRETCH, _STRETCHES = 25.0, 4  # what moves columns apart whose edges' labels overlap
 
 
@@ -467,31 +469,30 @@ class _Page:
 
         And whether no two of them overlap.
         """
-        sizes = {
-            e: (self.graph.labels[e], _LABEL_HEIGHT)[:: -1 if self.graph.down else 1] for e in edges
-        }
+        sizes = {e: self._turned((self.graph.labels[e], _LABEL_HEIGHT)) for e in edges}
         lines = {e: self._visible(self.paths[e]) for e in edges}
+        passing: dict[tuple[int, int], set[int]] = {}
+        for e, line in lines.items():
+            for along, across in line:
+                passing.setdefault((int(along // _CELL), int(across // _CELL)), set()).add(e)
+        wanted = (between[0] + between[1]) / 2
         places: dict[int, Point] = {}
         costs: dict[int, float] = {}
+
+        def cost(e: int, point: Point) -> float:
+            met = sum(
+                abs(point[1] - there[1]) < _FAR and _meets(point, sizes[e], there, sizes[other])
+                for other, there in places.items()
+                if other != e
+            )
+            under = set[int]().union(*(passing.get(cell, ()) for cell in _cells(point, sizes[e])))
+            return abs(point[0] - wanted) / 100.0 + 100.0 * met + 2.0 * len(under - {e})
+
         for e in [*edges, *edges]:  # once more, when all have a place
             half = sizes[e][0] / 2
             inside = [p for p in lines[e] if between[0] + half <= p[0] <= between[1] - half]
             candidates = inside or [lines[e][len(lines[e]) // 2]]
-            wanted = (between[0] + between[1]) / 2
-
-            def cost(point: Point, e: int = e, wanted: float = wanted) -> float:
-                total = abs(point[0] - wanted) / 100.0
-                for other, there in places.items():
-                    total += 100.0 * (other != e) * _meets(point, sizes[e], there, sizes[other])
-                for other, line in lines.items():
-                    if other != e:
-                        total += 2.0 * any(
-                            _meets(point, sizes[e], p, (0.0, 0.0)) for p in line[::2]
-                        )
-                return total
-
-            places[e] = min(candidates, key=cost)
-            costs[e] = cost(places[e])
+            costs[e], places[e] = min((cost(e, point), point) for point in candidates)
         return places, all(cost < 100.0 for cost in costs.values())
 
     def _visible(self, path: Sequence[Point]) -> list[Point]:
@@ -533,6 +534,15 @@ class _Page:
 
     def _turned(self, point: Point) -> Point:
         return (point[1], point[0]) if self.graph.down else point
+
+
+def _cells(middle: Point, size: Point) -> Iterator[tuple[int, int]]:
+    """Yield the cells of a grid that a rectangle covers."""
+    first, last = ([int((m + sign * s / 2) // _CELL) for m, s in zip(middle, size, strict=True)]
+                   for sign in (-1, 1))  # fmt: skip
+    for along in range(first[0], last[0] + 1):
+        for across in range(first[1], last[1] + 1):
+            yield along, across
 
 
 def _meets(one: Point, size: Point, other: Point, other_size: Point) -> bool:

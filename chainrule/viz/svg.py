@@ -138,7 +138,7 @@ class Document:
             span.text = text
             wanted = 0.28 if "sub" in classes else -0.38 if "sup" in classes else 0.0
             if wanted:
-                span.set("font-size", number(_SCRIPT * size))
+                span.set("font-size", number(max(_SCRIPT * size, SMALL_SIZE)))
             if wanted != level:
                 span.set("dy", number((wanted - level) * size))
                 level = wanted
@@ -316,12 +316,7 @@ def network_svg(network: Network, colours: theme.Theme = "light") -> str:
 
 
 def _network_legend(network: Network) -> list[Span]:
-    spans = [
-        ("positive", "positive bold"),
-        (" and ", "muted"),
-        ("negative", "negative bold"),
-        (" weights, thicker where larger", "muted"),
-    ]
+    spans = signs("weights, thicker where larger")
     if not any(link.label for link in network.links):
         spans += [("; their numbers are in the tooltips", "muted")]
     if any(unit.value for unit in network.units):
@@ -329,7 +324,13 @@ def _network_legend(network: Network) -> list[Span]:
         spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
     if any(unit.delta == NOT_COMPUTED for unit in network.units):
         spans += [(",  ", "muted"), (NOT_COMPUTED, "grad bold"), (" not yet computed", "muted")]
-    return spans
+    return spans + [(f",  {remark}", "muted") for remark in network.remarks]
+
+
+def signs(what: str) -> list[Span]:
+    """Return the piece of a legend that says which colour is which sign."""
+    colours = [("positive", "positive bold"), (" and ", "muted"), ("negative", "negative bold")]
+    return [*colours, (f" {what}", "muted")]
 
 
 def _draw_link(document: Document, link: Link, tail: Unit, head: Unit, count: int) -> None:
@@ -359,22 +360,27 @@ def _draw_weight(document: Document, link: Link, tail: Unit, head: Unit) -> None
 
 def _draw_unit(document: Document, unit: Unit) -> None:
     x, y = unit.x, unit.y + _CAPTIONS
-    if unit.index < 0:
-        document.text(document.body, x, y + 2, "⋮", "ink bold", 22)
-        document.text(document.body, x, y + 20, unit.value, "muted", SMALL_SIZE)
-        return
     group = document.group(unit.hint)
-    circle = {"cx": x, "cy": y, "r": unit.radius}
     fill = "bias" if unit.index == 0 else "leaf" if unit.layer == 1 else "gate"
-    document.draw(group, "circle", fill, **circle)
-    document.draw(group, "circle", "line", stroke_width=1.4, **circle)
+    frame = {
+        "x": x - unit.wide - unit.radius,
+        "y": y - unit.radius,
+        "width": 2 * (unit.wide + unit.radius),
+        "height": 2 * unit.radius,
+        "rx": unit.radius,
+    }
+    document.draw(group, "rect", fill, **frame)
+    document.draw(group, "rect", "line", stroke_width=1.4, **frame)
     if unit.index == 0:
         document.text(group, x, y + 5, "+1", "ink", TEXT_SIZE)
         return
     name = [("a", "ink italic"), (str(unit.index), "ink sub"), (f"({unit.layer})", "ink sup")]
-    document.spans(group, x, y + 5, name, OP_SIZE)
-    room = 1.45 * unit.radius
-    for text, role, dy in ((unit.value, "data", -15.0), (unit.delta, "grad", 24.0)):
-        size = min(SMALL_SIZE, SMALL_SIZE * room / max(advance(text, SMALL_SIZE), 1.0))
-        if text:
-            document.text(group, x, y + dy, text, role, size)
+    numbers = [(unit.value, "data")] * bool(unit.value) + [(unit.delta, "grad")] * bool(unit.delta)
+    document.spans(group, x, y + (5 if len(numbers) != 1 else 12), name, OP_SIZE)
+    above, below = (15.0 - unit.radius, unit.radius - 6.0) if len(numbers) > 1 else (-6.0, 0.0)
+    for (text, role), dy in zip(numbers, (above, below), strict=False):
+        document.text(group, x, y + dy, text, role, SMALL_SIZE)
+    for i, note in enumerate(unit.notes):
+        classes = "data" if note.startswith("p =") else "ink bold"
+        beside = x + unit.wide + unit.radius + 10, y + 5 + 15 * (i - (len(unit.notes) - 1) / 2)
+        document.text(document.body, *beside, note, classes, SMALL_SIZE, "start")
