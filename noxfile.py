@@ -66,12 +66,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def python_only(session: nox.Session) -> None:
-    """Tests and doctests without the C core, and with the plainest loops of NumPy."""
+    """Tests and doctests without the C core, and with the plainest loops of NumPy.
+
+    Those that judge what NumPy computes say the same with the core: they are left out.
+    """
     off = {"CHAINRULE_NO_EXTENSIONS": "1"}
     session.install("-e", ".[test]", env=off)
     off["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "500")
     off |= without_vectors(session)
-    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs, env=off)
+    chosen = session.posargs or ["-m", "not numpy_alone"]
+    session.run("python", "-m", "pytest", "-n", "auto", *chosen, env=off)
 
 
 @nox.session(python=PYTHONS, default=False)
@@ -88,7 +92,20 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/build.py", "--check")
     session.run("python", "tools/stubs.py", "--check")
     session.run("python", "tools/kernels.py", "--check")
+    session.run("python", "tools/javascript.py", "--check")
     session.run("python", "-m", "pytest", "tests/docs", "docs", "README.md")
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The pages in a real browser, the chromium on the PATH; with npm, also what axe finds."""
+    session.install("-e", ".[test]", *group("browser"))
+    env = {"CHAINRULE_SEQUENCES": "200"}
+    if shutil.which("npm"):
+        folder = session.create_tmp()
+        session.run("npm", "install", "--prefix", folder, "axe-core@4", external=True)
+        env["CHAINRULE_AXE"] = str(Path(folder, "node_modules", "axe-core", "axe.min.js").resolve())
+    session.run("python", "-m", "pytest", "tests/viz/explore", *session.posargs, env=env)
 
 
 @nox.session(default=False)

@@ -16,14 +16,7 @@ DESCRIPTION = "Evaluate an expression, print its gradients, and draw its graph."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule draw``."""
-    parser.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
-    parser.add_argument(
-        "--at",
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER,...",
-        help="the values of the names",
-    )
+    add_expression(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -38,6 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_expression(parser: argparse.ArgumentParser) -> None:
+    """Add an expression and the values of its names."""
+    parser.add_argument("expression", metavar="EXPRESSION", help='such as "tanh(w*x + b)"')
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER,...",
+        help="the values of the names",
+    )
+
+
 def with_minus(given: Sequence[str]) -> list[str]:
     """Let the expression begin with a minus sign, which argparse takes for an option.
 
@@ -47,8 +52,8 @@ def with_minus(given: Sequence[str]) -> list[str]:
     return [f" {text}" if text[:1] == "-" and not option.match(text) else text for text in given]
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Evaluate and draw the expression."""
+def evaluated(arguments: argparse.Namespace) -> tuple[str, Any, dict[str, Any]]:
+    """Return the text of the expression, its root and its leaves by name."""
     from ..engine.backend import Value
     from .expressions import ExpressionError, evaluate
 
@@ -60,6 +65,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise RequestError(str(error)) from None
     if not isinstance(root, Value):
         raise RequestError(f"{text} = {root} has no names, so it has no derivatives")
+    return text, root, leaves
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate and draw the expression."""
+    text, root, leaves = evaluated(arguments)
     root.backward()
     if arguments.output is not None:
         _save(root, arguments.output, text, arguments.theme)
@@ -87,7 +98,7 @@ def _save(root: Any, output: str, title: str, theme: Any) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
-    except (viz.GraphvizError, ImportError) as error:  # what a format needs is not installed
+    except ImportError as error:  # what a format needs is not installed
         raise FailureError(str(error).removeprefix("Drawing.save: ")) from None
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo``, ``draw``, ``check`` and ``bench``.
+"""The command line: ``chainrule demo``, ``draw``, ``explore``, ``check`` and ``bench``.
 
 Each command is a file, and imports what it needs when it runs.  Exit status 0 means success, 1 a
 failure while running, 2 a request that cannot be understood or carried out, with one line that says
@@ -18,10 +18,10 @@ from typing import Any, NoReturn
 
 from .. import __version__, backend
 from ..characters import plain
-from . import bench, check, demo, draw
+from . import bench, check, demo, draw, explore
 from .requests import FailureError, RequestError
 
-_COMMANDS = {"demo": demo, "draw": draw, "check": check, "bench": bench}
+_COMMANDS = {"demo": demo, "draw": draw, "explore": explore, "check": check, "bench": bench}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def _carried_out(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="replace")  # a ? where a terminal has no Greek
     try:
         given = sys.argv[1:] if argv is None else list(argv)
-        if given[:1] == ["draw"]:
+        if given[:1] in (["draw"], ["explore"]):
             given = draw.with_minus(given)
         arguments = _parser(given).parse_args(given)
         status = arguments.run(arguments)

@@ -4,22 +4,36 @@ It is the engine's pullback on whole arrays: in reverse order, each operation pa
 times its partials, to its arguments.  What was read through a view is added into the same view;
 what was gathered is added up where it came from.  The result is the derivative of the sum over the
 examples; the caller divides.
+
+The engine gives nothing to a number that has no part in the result: the branch that ``where`` does
+not choose, or what only serves a condition.  In an array such a number may stand beside others that
+have a part.  Its adjoint is 0, and 0 times an infinite partial would be nan.  So, in a program that
+chooses, a *mask* goes the way of every adjoint and says which numbers are reached.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine import table as primitives
 from .dependence import dependence
+from .masks import Mask, Masks
 from .partials import partial_values
 from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol, addresses_of
 
 _WHOLE = None
+
+
+class Flow(NamedTuple):
+    """What an array has received: an adjoint, and its mask, at addresses *where* of the array."""
+
+    where: AnyArray | None
+    adjoint: Operand
+    mask: Mask
 
 
 def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]]:
@@ -35,10 +49,25 @@ class Pullback:
         self.program = builder.program
         self.forward = len(self.program.operations)
         self.active = self._active()
-        # For every operation, the adjoints that it has received: where in its array, and what.
-        self.arrived: dict[int, list[tuple[AnyArray | None, Operand]]] = {}
-        self.pools: dict[int, Symbol] = {}  # adjoints of arrays that are read while they are filled
-        self.shaded: set[int] = set()  # below a branch that where() may not have chosen
+        self.arrived: dict[int, list[Flow]] = {}
+        # The adjoints of arrays that are read while they are filled, and their masks: a symbol, and
+        # the addresses that are reached for every example.
+        self.pools: dict[int, Symbol] = {}
+        self.pool_masks: dict[int, Symbol] = {}
+        self.pools_sure: dict[int, AnyArray] = {}
+        self.masks = Masks(builder)
+        self.chooses = self._chooses()
+        self.mask: Mask = 1.0  # of the operation whose rule is at work
+
+    def _chooses(self) -> bool:
+        """Return whether a number may depend on a parameter and have no part in the derivative."""
+        for operation in self.program.operations:
+            row = self.program.row(operation)
+            if operation.kind in ("pick", "one_hot") or (
+                row is not None and (row.selects is not None or None in row.partials)
+            ):
+                return True
+        return False
 
     def _active(self) -> list[bool]:
         """Return, for every operation, whether it depends on a parameter."""
@@ -54,7 +83,7 @@ class Pullback:
 
     def run(self, output: Operand) -> list[tuple[int, Operand]]:
         if isinstance(output, Symbol):
-            self.arrived[output.number] = [(_WHOLE, 1.0)]
+            self.arrived[output.number] = [Flow(_WHOLE, 1.0, 1.0)]
         found: list[tuple[int, Operand]] = []
         for number in range(self.forward - 1, -1, -1):
             if not self.active[number]:
@@ -65,7 +94,7 @@ class Pullback:
                 continue
             if number not in self.arrived or operation.kind == "new":
                 continue
-            adjoint = self._total(number)
+            adjoint, self.mask = self._total(number)
             if operation.kind == "parameter":
                 found.append((number, adjoint))
             else:
@@ -76,42 +105,96 @@ class Pullback:
     # --- collecting --------------------------------------------------------------------------
 
     def _give(
-        self, number: int | float, adjoint: Operand, batched: bool, where: AnyArray | None = _WHOLE
+        self,
+        number: int | float,
+        adjoint: Operand,
+        batched: bool,
+        where: AnyArray | None = _WHOLE,
+        mask: Mask | None = None,
     ) -> None:
         """Add *adjoint* to the adjoint of operation *number*, at addresses *where* of its array.
 
-        *batched* says whether there is one adjoint per example.
+        *batched* says whether there is one adjoint per example.  The *mask* is that of the
+        operation which gives, unless another is named.
         """
         if type(number) is int and self.active[number]:
+            mask = self.mask if mask is None else mask
             if batched and not self.program.operations[number].batched:
                 adjoint = self.builder.total_batch(adjoint)
+                mask = self.masks.any_example(mask)
             if number in self.program.pools:
-                self._pool(number, adjoint, where)
+                self._pool(number, adjoint, where, mask)
             else:
-                self.arrived.setdefault(number, []).append((where, adjoint))
+                self.arrived.setdefault(number, []).append(Flow(where, adjoint, mask))
 
-    def _pool(self, number: int, adjoint: Operand, where: AnyArray | None) -> None:
-        operation = self.program.operations[number]
+    def _pool(self, number: int, adjoint: Operand, where: AnyArray | None, mask: Mask) -> None:
+        operation, builder = self.program.operations[number], self.builder
         if number not in self.pools:
-            self.pools[number] = self.builder.new(operation.shape, operation.batched, 0.0)
+            self.pools[number] = builder.new(operation.shape, operation.batched, 0.0)
+            self.pools_sure[number] = np.zeros(operation.shape[0], dtype=bool)
         if where is _WHOLE:
             where = np.arange(operation.shape[0])
-        self.builder.accumulate(
-            self.pools[number], *self._unique(where, adjoint, operation.batched)
-        )
+        builder.accumulate(self.pools[number], *self._unique(where, adjoint, operation.batched))
+        if not isinstance(mask, Symbol):
+            self.pools_sure[number][where] = True
+        else:
+            if number not in self.pool_masks:
+                self.pool_masks[number] = builder.new(operation.shape, operation.batched, 0.0)
+            unique = self._unique(where, mask, operation.batched)
+            builder.accumulate(self.pool_masks[number], *unique)
 
-    def _total(self, number: int) -> Operand:
-        """Return the adjoint of operation *number*: the sum of all it has received."""
+    def _pool_mask(self, number: int, where: AnyArray) -> Mask:
+        """Return the mask of a pool at addresses *where*."""
+        if not self.chooses:
+            return 1.0
+        sure = self.pools_sure[number][where]
+        if (sure | ~self._depends[number][where]).all():
+            return 1.0
+        if number not in self.pool_masks:
+            return self.masks.fixed(sure)
+        found = self.builder.at(self.pool_masks[number], where)
+        return primitives.add(found, self.masks.fixed(sure)) if sure.any() else found
+
+    def _total(self, number: int) -> tuple[Operand, Mask]:
+        """Return the adjoint of operation *number*, the sum of what arrived, and its mask."""
         operation = self.program.operations[number]
         arrived = self.arrived.pop(number)
-        whole = [x for where, x in arrived if where is _WHOLE]
-        parts = [(where, x) for where, x in arrived if where is not _WHOLE]
+        whole = [x for where, x, _ in arrived if where is _WHOLE]
+        parts = [(where, x) for where, x, _ in arrived if where is not _WHOLE]
         total: Operand | None = None
         for x in whole:
             total = x if total is None else primitives.add(total, x)
-        if not parts:
+        if parts:
+            total = self._gathered(operation, total, parts)
+        assert total is not None
+        return total, self._reached(number, arrived)
+
+    def _reached(self, number: int, arrived: list[Flow]) -> Mask:
+        """Return the mask of operation *number*."""
+        operation = self.program.operations[number]
+        if not self.chooses or operation.kind == "parameter":  # nothing is below a parameter
+            return 1.0
+        whole = [mask for where, _, mask in arrived if where is _WHOLE]
+        total = self.masks.either(whole) if whole else None
+        if total is not None and not isinstance(total, Symbol):
+            return 1.0
+        places: dict[Any, tuple[AnyArray, list[Mask]]] = {}
+        for where, _, mask in arrived:
+            if where is not _WHOLE:
+                key = where.shape, where.tobytes()
+                places.setdefault(key, (where, []))[1].append(mask)
+        if not places:
             assert total is not None
             return total
+        parts = [(where, self.masks.either(masks)) for where, masks in places.values()]
+        sure = np.zeros(math.prod(operation.shape), dtype=bool)
+        for where, mask in parts:
+            if not isinstance(mask, Symbol):
+                sure[where] = True
+        if (sure | ~self._depends[number].ravel()).all():
+            return 1.0
+        if total is None and not any(isinstance(mask, Symbol) for _, mask in parts):
+            return self.masks.fixed(sure.reshape(operation.shape))
         return self._gathered(operation, total, parts)
 
     def _gathered(
@@ -186,13 +269,12 @@ class Pullback:
         linked = [i for i, a in enumerate(args) if isinstance(a, Symbol) and self._varies(a)]
         wanted = [i for i in linked if self.active[args[i].number]]  # type: ignore[union-attr]
         if row.selects is not None:
-            for i, term in self._chosen(row, args, wanted, adjoint):
-                self._return(args[i], term, operation, shaded=True)
+            for i, term, mask in self._chosen(row, args, wanted, adjoint):
+                self._return(args[i], term, operation, mask)
             return
         if row.variadic is None:
             linked = list(row.linked(args, wanted))
         y = builder.symbol(number)
-        shaded = number in self.shaded
         if row is primitives.maximum or row is primitives.minimum:
             linked = wanted
             partials: Any = self._tie_shares(row, args, y, wanted)
@@ -203,23 +285,38 @@ class Pullback:
         for i, partial in zip(linked, partials, strict=True):
             if i not in wanted:
                 continue
-            # 0 times infinity would be nan: in a branch not chosen the adjoint wins
-            if shaded and not (isinstance(partial, float) and math.isfinite(partial)):
-                term = primitives.damped(partial, adjoint)
-            else:
-                term = primitives.multiply(adjoint, partial)
-            self._return(args[i], term, operation, shaded)
+            self._return(args[i], self._times(partial, adjoint, self.mask), operation, self.mask)
+
+    def _times(self, partial: Operand, adjoint: Operand, mask: Mask) -> Operand:
+        """Return *adjoint* times *partial*, and 0 where nothing arrived."""
+        term = primitives.multiply(adjoint, partial)
+        if not isinstance(mask, Symbol) or (isinstance(partial, float) and math.isfinite(partial)):
+            return term
+        return primitives.where(mask, term, 0.0)
 
     def _chosen(
         self, row: primitives.Primitive, args: list[Any], wanted: list[int], adjoint: Operand
-    ) -> list[tuple[int, Operand]]:
-        """Return the adjoint of each *wanted* argument of a row that copies one argument."""
-        where = primitives.where
-        if row is where:
-            branches = {1: (adjoint, 0.0), 2: (0.0, adjoint)}
-            return [(i, where(args[0], *branches[i])) for i in wanted if i in branches]
-        position = primitives.position_of(row)(*args)
-        return [(i, where(primitives.equal(position, float(i)), adjoint, 0.0)) for i in wanted]
+    ) -> list[tuple[int, Operand, Mask]]:
+        """Return adjoint and mask of each *wanted* argument of a row that copies one argument."""
+        where: Any = primitives.where
+        choice = args[0]
+        data = 1 if row is where or row is primitives.take_entry else 0  # what chooses comes first
+        wanted = [i for i in wanted if i >= data]
+        if row is not where:
+            choice = primitives.position_of(row)(*args)
+        if not isinstance(choice, Symbol):
+            chosen = int(choice) if row is not where else 1 if choice else 2
+            return [(i, adjoint, self.mask) for i in wanted if i == chosen]
+        found: list[tuple[int, Operand, Mask]] = []
+        for i in wanted:
+            if row is where and i == 2:
+                mask = self.masks.other_branch(choice, self.mask)
+                found.append((i, where(choice, 0.0, adjoint), mask))
+            else:
+                here: Any = choice if row is where else primitives.equal(choice, float(i))
+                mask = self.masks.branch(here, self.mask, choice, i, len(args) - data)
+                found.append((i, where(here, adjoint, 0.0), mask))
+        return found
 
     @functools.cached_property
     def _depends(self) -> list[AnyArray]:
@@ -250,7 +347,7 @@ class Pullback:
     def _varies(self, x: Symbol) -> bool:
         return x.operation.kind != "constant"
 
-    def _return(self, arg: Any, term: Operand, operation: Operation, shaded: bool) -> None:
+    def _return(self, arg: Any, term: Operand, operation: Operation, mask: Mask) -> None:
         """Give *term* to an argument that an elementwise operation may have broadcast."""
         axes = [
             -1 - i
@@ -258,19 +355,12 @@ class Pullback:
             if arg.shape[-1 - i] == 1 and operation.shape[-1 - i] != 1
         ]
         term = self.builder.total(term, axes, operation.shape)
-        if shaded:
-            self.shaded.add(arg.number)
-        self._give(arg.number, term, operation.batched)
+        self._give(arg.number, term, operation.batched, mask=self.masks.any_along(mask, axes))
 
-    def _moved(self, operation: Operation, adjoint: Operand, where: AnyArray) -> None:
-        self._give(operation.args[0], adjoint, operation.batched, where)
-
-    def _shade(self, number: int, operation: Operation) -> None:
-        if number in self.shaded:
-            self.shaded.update(a for a in operation.args if type(a) is int)
+    def _moved(self, operation: Operation, adjoint: Operand, where: AnyArray, mask: Mask) -> None:
+        self._give(operation.args[0], adjoint, operation.batched, where, mask)
 
     def _view(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         where = addresses_of(operation.detail)
         axes = [
             i - len(operation.shape)
@@ -280,29 +370,32 @@ class Pullback:
         adjoint = self.builder.total(adjoint, axes, operation.shape)
         for axis in axes:
             where = np.take(where, [0], axis=axis)
-        self._moved(operation, adjoint, where)
+        self._moved(operation, adjoint, where, self.masks.any_along(self.mask, axes))
 
     def _take(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
-        self._moved(operation, adjoint, self.program.constants[operation.detail])
+        self._moved(operation, adjoint, self.program.constants[operation.detail], self.mask)
 
     def _pick(self, number: int, operation: Operation, adjoint: Operand) -> None:
         index, table = (self.builder.symbol(int(n)) for n in operation.args)
         delta = self.builder.array_of(adjoint, operation.shape, operation.batched)
-        spread = self.builder.emit("spread", (index, delta), table.shape, False, table.shape[0])
-        self._give(table.number, spread, False)
+        detail = table.shape[0]
+        spread = self.builder.emit("spread", (index, delta), table.shape, False, detail)
+        mask: Mask = 1.0
+        if table.operation.kind != "parameter":  # only rows that some example picks are reached
+            picked = self.builder.array_of(self.mask, operation.shape, operation.batched)
+            mask = self.builder.emit("spread", (index, picked), table.shape, False, detail)
+        self._give(table.number, spread, False, mask=mask)
 
     def _reshape(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         source = self.program.operations[operation.args[0]]  # type: ignore[index]
         if isinstance(adjoint, Symbol):
             adjoint = self.builder.reshape(self._filled(adjoint, operation.shape), source.shape)
-        self._give(operation.args[0], adjoint, operation.batched)
+        mask = self._mask_shaped(self.mask, operation.shape, source)
+        self._give(operation.args[0], adjoint, operation.batched, mask=mask)
 
     def _broadcast(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         if type(operation.args[0]) is int:
-            self._return(self.builder.symbol(operation.args[0]), adjoint, operation, False)
+            self._return(self.builder.symbol(operation.args[0]), adjoint, operation, self.mask)
 
     def _store(self, operation: Operation) -> None:
         """Take the adjoint of a value from where the value was written into a larger array."""
@@ -311,25 +404,38 @@ class Pullback:
             return
         how, detail = operation.detail
         where = addresses_of(detail) if how == "view" else self.program.constants[detail]
-        if target in self.shaded:
-            self.shaded.add(value)
+        source = self.program.operations[value]
         if target in self.pools:
             x = self.builder.at(self.pools[target], where)
-            source = self.program.operations[value]
-            self._give(value, self._shaped(x, where.shape, source), operation.batched)
+            x, mask = self._shaped(x, where.shape, source), self._pool_mask(target, where)
+            mask = self._mask_shaped(mask, where.shape, source)
+            self._give(value, x, operation.batched, mask=mask)
         if target not in self.arrived:
             return
         arrived = self.arrived[target]
-        source = self.program.operations[value]
-        if all(w is not _WHOLE and np.array_equal(w.ravel(), where.ravel()) for w, _ in arrived):
-            for w, x in self.arrived.pop(target):
-                self._give(value, self._shaped(x, w.shape, source), operation.batched)  # type: ignore[union-attr]
+        if all(
+            flow.where is not _WHOLE and np.array_equal(flow.where.ravel(), where.ravel())
+            for flow in arrived
+        ):
+            for w, x, mask in self.arrived.pop(target):
+                x = self._shaped(x, w.shape, source)  # type: ignore[union-attr]
+                mask = self._mask_shaped(mask, w.shape, source)  # type: ignore[union-attr]
+                self._give(value, x, operation.batched, mask=mask)
             return
-        whole = self._total(target)
-        self.arrived[target] = [(_WHOLE, whole)]
+        whole, mask = self._total(target)
+        self.arrived[target] = [Flow(_WHOLE, whole, mask)]
         if isinstance(whole, Symbol):
             whole = self.builder.at(self._filled(whole, operation.shape), where)
-        self._give(value, self._shaped(whole, where.shape, source), operation.batched)
+        mask = self._mask_shaped(self.masks.at(mask, operation, where), where.shape, source)
+        self._give(value, self._shaped(whole, where.shape, source), operation.batched, mask=mask)
+
+    def _mask_shaped(self, mask: Mask, shape: Shape, source: Operation) -> Mask:
+        """Return *mask*, which is broadcast to *shape*, as one that is broadcast to *source*."""
+        if not isinstance(mask, Symbol) or shape == source.shape:
+            return mask
+        if math.prod(mask.shape) > 1:
+            mask = self.masks.filled(mask, shape)
+        return self.masks.shaped(mask, source.shape)
 
     def _shaped(self, x: Operand, shape: Shape, source: Operation) -> Operand:
         """Return *x*, an adjoint that is broadcast to *shape*, in the shape of *source*."""
@@ -341,76 +447,62 @@ class Pullback:
         """Give the adjoint of 1 - a, where a = sigmoid(z), to z: its slope is minus that of a."""
         a, z = (self.builder.symbol(int(n)) for n in operation.args)
         slope = primitives.multiply(a, self.builder.symbol(number))
-        shaded = number in self.shaded
-        product = primitives.damped if shaded else primitives.multiply
-        self._return(z, -product(slope, adjoint), operation, shaded)
-
-    def _where_used(self, x: Symbol, adjoint: Symbol, axis: int, detail: Any = None) -> Symbol:
-        """Return *x*, with 0 where *adjoint* is 0 all along *axis*, as in a branch not chosen.
-
-        The rows of *x* match those of *adjoint* or, for axis -2, its columns; *detail* describes
-        the stretches of the axis, if it has any.
-        """
-        builder = self.builder
-        size = primitives.absolute(adjoint)
-        if detail is None:
-            used = builder.total(size, (axis,), adjoint.shape)
-            if axis == -2:
-                used = builder.reshape(used, (*adjoint.shape[:-2], adjoint.shape[-1], 1))
-        else:
-            starts, owners = detail
-            count = len(self.program.constants[starts])
-            shape = (*adjoint.shape[:-1], count)
-            used = builder.emit("segment_sum", (size,), shape, adjoint.batched, starts)
-            rows = np.arange(math.prod(shape)).reshape(shape)
-            used = builder.at(used, rows[..., self.program.constants[owners]])
-        found = primitives.where(primitives.equal(used, 0.0), 0.0, x)
-        assert isinstance(found, Symbol)
-        return found
+        self._return(z, -self._times(slope, adjoint, self.mask), operation, self.mask)
 
     def _matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         builder = self.builder
         a, b = (builder.symbol(int(n)) for n in operation.args)
         delta = builder.array_of(adjoint, operation.shape, operation.batched)
-        left, right = a, b  # the factors; in a branch not chosen they may be infinite or nan
-        if number in self.shaded:
-            left = self._where_used(a, delta, -1)
-            if operation.detail[2]:
-                right = self._where_used(b, delta, -2)
+        to_left = self.masks.any_along(self.mask, (-1,))
         if not operation.detail[2]:
             if self.active[a.number]:
-                self._matmul_left(a, b, delta)
+                self._matmul_left(a, b, delta, to_left)
             if self.active[b.number]:
-                self._give(b.number, builder.matmul(delta, left, (True, False)), False)
+                product = builder.matmul(delta, a, (True, False), self.mask)
+                axes = range(-len(operation.shape), -1)
+                mask = self.masks.any_example(self.masks.any_along(self.mask, axes))
+                if isinstance(mask, Symbol):
+                    mask = builder.reshape(mask, (mask.shape[-1], 1))
+                self._give(b.number, product, False, mask=mask)
             return
         if self.active[a.number]:
-            self._give(a.number, builder.stack(delta, right, (False, False)), operation.batched)
+            product = builder.stack(delta, b, (False, False), self.mask)
+            self._give(a.number, product, operation.batched, mask=to_left)
         if self.active[b.number]:
-            self._give(b.number, builder.stack(delta, left, (True, False)), operation.batched)
+            product = builder.stack(delta, a, (True, False), self.mask)
+            mask = self.masks.any_along(self.mask, (-2,))
+            if isinstance(mask, Symbol):
+                mask = builder.reshape(mask, (*mask.shape[:-2], mask.shape[-1], 1))
+            self._give(b.number, product, operation.batched, mask=mask)
 
-    def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol) -> None:
+    def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol, mask: Mask) -> None:
         """Give the left factor its adjoint, except to a column of ones."""
         builder = self.builder
+        where = _WHOLE
         if a.operation.kind == "new" and a.operation.detail == 1.0:
             columns = a.shape[-1] - 1
             inner = np.arange(math.prod(b.shape)).reshape(b.shape)[:, 1:]
             weights = builder.at(b, inner)
             assert isinstance(weights, Symbol)
-            adjoint = builder.matmul(delta, weights, (False, False))
+            b = weights
             where = np.arange(math.prod(a.shape)).reshape(a.shape)[..., 1:]
             assert where.shape[-1] == columns
-            self._give(a.number, adjoint, a.batched, where)
-        else:
-            self._give(a.number, builder.matmul(delta, b, (False, False)), a.batched)
+        adjoint = builder.matmul(delta, b, (False, False), self.mask)
+        self._give(a.number, adjoint, a.batched, where, mask)
 
     def _sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         self._give(operation.args[0], adjoint, operation.batched)  # it is broadcast where used
 
     def _segment_sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
-        self._give(operation.args[0], self._repeated(operation, adjoint), operation.batched)
+        mask = self._repeated_mask(operation)
+        self._give(
+            operation.args[0], self._repeated(operation, adjoint), operation.batched, mask=mask
+        )
+
+    def _repeated_mask(self, operation: Operation) -> Mask:
+        if isinstance(self.mask, Symbol) and self.mask.shape[-1] == 1:
+            return self.mask
+        return self._repeated(operation, self.mask)
 
     def _repeated(self, operation: Operation, x: Operand) -> Operand:
         """Return *x*, one number per stretch, repeated for every member of its stretch."""
@@ -426,7 +518,6 @@ class Pullback:
 
     def _maximum(self, number: int, operation: Operation, adjoint: Operand) -> None:
         """Divide the adjoint among tied arguments, as the row does."""
-        self._shade(number, operation)
         builder = self.builder
         x = builder.symbol(int(operation.args[0]))
         ties = primitives.equal(x, self._repeated(operation, builder.symbol(number)))
@@ -436,10 +527,9 @@ class Pullback:
             count = builder.emit(
                 "segment_sum", (ties,), operation.shape, x.batched, operation.detail
             )
-        if number in self.shaded:  # nothing equals a nan maximum, and 0 divided by 0 ties is nan
-            share: Operand = primitives.damped(primitives.divide(1.0, count), adjoint)
-        else:
-            share = primitives.divide(adjoint, count)
+        share: Operand = primitives.divide(adjoint, count)
+        if isinstance(self.mask, Symbol):  # nothing equals a nan maximum, and 0 / 0 ties is nan
+            share = primitives.where(self.mask, share, 0.0)
         depends = self._depends[x.number]
         if not depends.all():  # on a tie with a constant, no argument gets a share
             constant = primitives.multiply(ties, builder.constant(~depends))
@@ -451,24 +541,20 @@ class Pullback:
                 )
             share = primitives.multiply(share, primitives.equal(found, 0.0))
         share = self._repeated(operation, share)
-        self._give(x.number, primitives.multiply(ties, share), operation.batched)
+        mask = self._repeated_mask(operation)
+        self._give(x.number, primitives.multiply(ties, share), operation.batched, mask=mask)
 
     _minimum = _maximum
 
     def _logsumexp(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         builder = self.builder
         x = builder.symbol(int(operation.args[0]))
         shares = builder.emit("logsumexp_slopes", (x,), x.shape, x.batched, operation.detail)
-        adjoint = self._repeated(operation, adjoint)
-        if number in self.shaded:
-            term = primitives.damped(shares, adjoint)
-        else:
-            term = primitives.multiply(adjoint, shares)
-        self._give(x.number, term, operation.batched)
+        mask = self._repeated_mask(operation)
+        term = self._times(shares, self._repeated(operation, adjoint), mask)
+        self._give(x.number, term, operation.batched, mask=mask)
 
     def _cross_entropy(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         builder = self.builder
         z, y = (builder.symbol(int(n)) for n in operation.args)
         slopes = builder.emit("softmax_minus", (z, y), z.shape, z.batched)
@@ -478,29 +564,35 @@ class Pullback:
             unlikely = primitives.multiply(primitives.equal(y, 0.0), primitives.equal(s, math.inf))
             partials.append((y, primitives.where(unlikely, 0.0, s)))
         for x, partial in partials:
-            if number in self.shaded:
-                term = primitives.damped(partial, adjoint)
-            else:
-                term = primitives.multiply(adjoint, partial)
-            self._give(x.number, term, operation.batched)
+            self._give(x.number, self._times(partial, adjoint, self.mask), operation.batched)
 
     def _one_hot(self, number: int, operation: Operation, adjoint: Operand) -> None:
         """Give nothing on: a class has no derivative."""
 
     def _softmax_rest(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         p, y = (self.builder.symbol(int(n)) for n in operation.args)
-        self._give(p.number, primitives.multiply(adjoint, -y), operation.batched)
+        self._give(p.number, self._times(-y, adjoint, self.mask), operation.batched)
 
     def _softmax(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._shade(number, operation)
         builder = self.builder
         y = builder.symbol(number)
         if not isinstance(adjoint, Symbol):
             adjoint = builder.broadcast(adjoint, y.shape, False)
-        if number in self.shaded:
-            y = self._where_used(y, adjoint, -1, operation.detail)
+        mask = self._any_of_stretch(operation)
+        if isinstance(mask, Symbol):
+            y = primitives.where(mask, y, 0.0)  # type: ignore[assignment]
         pulled = builder.emit(
             "softmax_pullback", (y, adjoint), y.shape, y.batched, operation.detail
         )
-        self._give(operation.args[0], pulled, operation.batched)
+        self._give(operation.args[0], pulled, operation.batched, mask=mask)
+
+    def _any_of_stretch(self, operation: Operation) -> Mask:
+        """Return where anything of the last axis, or of the same stretch of it, is reached."""
+        mask, builder = self.mask, self.builder
+        if operation.detail is None or not isinstance(mask, Symbol) or mask.shape[-1] == 1:
+            return self.masks.any_along(mask, (-1,))
+        starts, owners = operation.detail
+        shape = (*mask.shape[:-1], len(self.program.constants[starts]))
+        found = builder.emit("segment_sum", (mask,), shape, mask.batched, starts)
+        rows = np.arange(math.prod(shape)).reshape(shape)
+        return builder.at(found, rows[..., self.program.constants[owners]])

@@ -38,7 +38,7 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
     for name, wanted in results.items():
         kinds = Counter(operations[n].kind for n in program.needed(wanted))
         found[name] = sum(count for kind, count in kinds.items() if kind not in FREE)
-        found[f"{name} products"] = kinds["matmul"]
+        found[f"{name} products"] = kinds["matmul"] + kinds["linked_matmul"]
         found[f"{name} gathers"] = kinds["take"]
     found["why gathers"] = _reasons(program)
     found["replay"] = ""

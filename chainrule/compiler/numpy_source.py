@@ -137,6 +137,19 @@ def softmax_pullback(p, g, starts=None, owner=None, out=None):
     others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
     return np.multiply(p, g * rest - others, out=gp)
 """,
+    "linked_product": """
+def linked_product(a, b, mask, out=None):
+    # a @ b; where the mask of a is 0 there is no term, even if b is infinite or nan there
+    product = np.matmul(a, b, out=out)
+    if not np.isfinite(product).all():
+        mask = np.broadcast_to(mask, a.shape)
+        total = np.zeros(product.shape)
+        for j in range(a.shape[-1]):
+            term = a[..., :, j, None] * b[..., j, None, :]
+            total += np.where(mask[..., :, j, None], term, 0.0)
+        product[...] = total
+    return product
+""",
     "one_hot": """
 def one_hot(which, count):
     return (which == np.arange(count)).astype(float)
@@ -610,27 +623,32 @@ class Emitter:
     def _matmul(self, operation: Operation) -> tuple[str, int]:
         a = self.program.operations[int(operation.args[0])]
         ta, tb, stacked = operation.detail
-        left, right = (self.operand(x, _PRODUCT)[0] for x in operation.args)
-        right = self.operand(operation.args[1], _PRODUCT + 1)[0]
-        if stacked:
-            if ta:
-                left = f"{self.operand(operation.args[0], _ATOM)[0]}.swapaxes(-1, -2)"
-            if tb:
-                right = f"{self.operand(operation.args[1], _ATOM)[0]}.swapaxes(-1, -2)"
-            return f"{left} @ {right}", _PRODUCT
-        if ta:
-            left = f"{self._rows(operation.args[0])}.T"
+        masked = operation.kind == "linked_matmul"
+        loose = 0 if masked else _PRODUCT  # arguments of a function need no parentheses
+        right = self.operand(operation.args[1], loose and loose + 1)[0]
+        lefts = [self.operand(x, loose)[0] for x in operation.args[0:3:2]]
+        flat = not stacked and not ta and len(a.shape) + a.batched > 2
+        if ta and stacked:
+            lefts = [f"{self.operand(x, _ATOM)[0]}.swapaxes(-1, -2)" for x in operation.args[0:3:2]]
+        elif ta:
+            lefts = [f"{self._rows(x)}.T" for x in operation.args[0:3:2]]
             right = self._rows(operation.args[1])
-            return f"{left} @ {right}", _PRODUCT
+        elif flat:
+            lefts = [self._rows(x) for x in operation.args[0:3:2]]
         if tb:
-            right = f"{self.operand(operation.args[1], _ATOM)[0]}.T"
-        if len(a.shape) + a.batched > 2:
-            rows = self._rows(operation.args[0])
-            return (
-                f"({rows} @ {right}).reshape({self._shape(operation.shape, operation.batched)})",
-                _ATOM,
-            )
-        return f"{left} @ {right}", _PRODUCT
+            end = ".swapaxes(-1, -2)" if stacked else ".T"
+            right = self.operand(operation.args[1], _ATOM)[0] + end
+        if masked:
+            self.helper("linked_product")
+            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", _ATOM
+        else:
+            text = f"{lefts[0]} @ {right}", _PRODUCT
+        if flat:
+            shape = self._shape(operation.shape, operation.batched)
+            return f"{text[0] if masked else f'({text[0]})'}.reshape({shape})", _ATOM
+        return text
+
+    _linked_matmul = _matmul
 
     def _rows(self, n: int | float) -> str:
         """Return operand *n* with all axes but the last merged into one."""

@@ -41,6 +41,8 @@ KINDS = {
     "broadcast": "copies along axes of extent 1",
     "matmul": "matrix product, each argument's last two axes exchanged first if *detail* says so; "
     "all axes but the last are rows, unless *detail[2]* calls for a stack of products",
+    "linked_matmul": "likewise, without the terms for which the third argument, the mask of the "
+    "first, is 0: whatever the second is there, they count as 0",
     "sum": "sum over the axes *detail*, counted from the last, which keep extent 1",
     "sum_batch": "sum over the examples; over all else too if the result has fewer elements",
     "segment_sum": "sums of the stretches that start where constant number *detail* says",
@@ -438,23 +440,47 @@ class Builder:
             return self.emit("sum_batch", (self.symbol(int(inner.args[0])),), (1,), False)
         return self.emit("sum_batch", (x,), x.shape, False)
 
-    def matmul(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
-        """Return the matrix product of *a* and *b*, where *b* is one matrix for all examples."""
+    def matmul(
+        self, a: Symbol, b: Symbol, transposed: tuple[bool, bool], mask: Operand = 1.0
+    ) -> Symbol:
+        """Return the matrix product of *a* and *b*, where *b* is one matrix for all examples.
+
+        Terms are left out where the *mask* of *a* is 0.
+        """
         (ta, tb) = transposed
         if ta:  # rows against rows: (..., U) and (..., K) to (U, K)
-            return self.emit(
-                "matmul", (a, b), (a.shape[-1], b.shape[-1]), False, (True, False, False)
-            )
+            shape = (a.shape[-1], b.shape[-1])
+            return self._product(a, b, mask, shape, False, (True, False, False))
         columns = b.shape[-2] if tb else b.shape[-1]
-        return self.emit("matmul", (a, b), (*a.shape[:-1], columns), a.batched, (False, tb, False))
+        return self._product(a, b, mask, (*a.shape[:-1], columns), a.batched, (False, tb, False))
 
-    def stack(self, a: Symbol, b: Symbol, transposed: tuple[bool, bool]) -> Symbol:
-        """Return the products of two stacks of matrices, for each example."""
+    def stack(
+        self, a: Symbol, b: Symbol, transposed: tuple[bool, bool], mask: Operand = 1.0
+    ) -> Symbol:
+        """Return the products of two stacks of matrices, for each example.
+
+        Terms are left out where the *mask* of *a* is 0.
+        """
         rows = a.shape[-1 if transposed[0] else -2]
         columns = b.shape[-2 if transposed[1] else -1]
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         shape = (*lead, rows, columns)
-        return self.emit("matmul", (a, b), shape, a.batched or b.batched, (*transposed, True))
+        return self._product(a, b, mask, shape, a.batched or b.batched, (*transposed, True))
+
+    def _product(
+        self,
+        a: Symbol,
+        b: Symbol,
+        mask: Operand,
+        shape: Shape,
+        batched: bool,
+        detail: tuple[bool, bool, bool],
+    ) -> Symbol:
+        if not isinstance(mask, Symbol):
+            return self.emit("matmul", (a, b), shape, batched, detail)
+        if mask.shape[:-1] != a.shape[:-1] or mask.batched != a.batched:
+            mask = self.broadcast(mask, a.shape, a.batched)
+        return self.emit("linked_matmul", (a, b, mask), shape, batched, detail)
 
     # --- changing ----------------------------------------------------------------------------
 

@@ -298,6 +298,11 @@ def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str
             f'cr.primitive("{name}", lambda {arguments}: float({module.replace("numpy", "np")}'
             f"{name}({arguments})), [{slopes}]), with the partial derivative for each ..."
         )
+    if "v.data" in advice and modes.current().tracing:
+        advice = (
+            "in a compiled function v.data would be that of one example for all; add the operation "
+            "with cr.primitive, or give its result as an argument"
+        )
     return f"{module}{name} does not work on a Value: {advice}"
 
 

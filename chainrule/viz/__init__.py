@@ -19,10 +19,10 @@ from typing import Any
 from ..engine.backend import Value
 from .circuit import Circuit
 from .drawing import Drawing
+from .explore import Page, explore
 from .fitting import Unfold, fitted
 from .formulas import derivative_table, latex, latex_partials
 from .layered import Direction
-from .layout import GraphvizError
 from .matrices import Matrices, matrices_of
 from .network import MOST_UNITS, Network, checked_model, network_of
 from .theme import Theme
@@ -30,13 +30,14 @@ from .theme import Theme
 __all__ = [
     "Circuit",
     "Drawing",
-    "GraphvizError",
     "Matrices",
     "Network",
+    "Page",
     "Theme",
     "derivative_table",
     "draw",
     "draw_network",
+    "explore",
     "latex",
     "latex_partials",
 ]
@@ -129,7 +130,7 @@ def draw_network(
     >>> draw_network(model, trace)
     <Drawing: Network of 3 - 4 - 2 units>
 
-    This does not need Graphviz.  Units are counted from 1, as in the notes; tooltips say how the
+    Units are counted from 1, as in the notes; tooltips say how the
     code counts them.
     """
     _, sizes = checked_model(model, trace)

@@ -21,7 +21,7 @@ PAD = 9.0
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The smallest size of a node: Graphviz, which measures text in its own way, may widen it."""
+    """The size of a node; Graphviz, if it draws the DOT text, may widen it."""
 
     gate: float
     wire: float

@@ -98,6 +98,7 @@ def test_a_result_of_too_many_arrays_is_refused(submit):
     assert "call.no-numbers" in out
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize("how", ["claims", "expands"])
 def test_a_saved_gradient_is_as_long_as_its_file(tmp_path, capsys, suffix, how):
@@ -121,6 +122,7 @@ def test_a_saved_gradient_is_as_long_as_its_file(tmp_path, capsys, suffix, how):
     assert "expected" in err
 
 
+@pytest.mark.numpy_alone
 @posix
 @pytest.mark.parametrize("argument", ["target", "arrays", "network"])
 @pytest.mark.parametrize("what", ["pipe", "zeros"])
@@ -247,6 +249,7 @@ def test_only_what_was_written_to_has_changed():
     assert call(writes, given).changed == ("Y",)
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize("limit", [9_000_000_000_000, 2**64, 10**30])
 def test_a_limit_beyond_what_can_be_counted_is_none(submit, limit):
     assert submit("", "--memory-limit", limit, function="backprop")[0] == 0
@@ -273,6 +276,7 @@ def test_masked_entries_are_not_there():
 HOSTILE = "\x1b[2J\x1b]0;title\x07 right \u202egnorw\u2066 \ud800 \x9b31m \x00 \u200f"
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize("form", ["text", "markdown", "html", "json", "gradescope"])
 def test_what_a_submission_says_is_shown_as_plain_text(submit, tmp_path, form):
     status, out, err = submit(
@@ -326,6 +330,7 @@ def test_a_report_may_go_to_what_is_not_a_file(submit):
 # --- forging a pass -------------------------------------------------------------------------------
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize(
     "text",
     [

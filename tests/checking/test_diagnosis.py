@@ -17,7 +17,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-import chainrule as cr
 from chainrule import backprop
 from chainrule.checking import diagnose, diagnose_step, probe
 from chainrule.checking.diagnosis.algorithm import Run
@@ -92,6 +91,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize(("bug", "loss", "activation"), PLANTED)
 def test_a_planted_mistake_is_named_alone_and_first(bug, loss, activation):
     problem = probe(loss, activation)
@@ -110,6 +110,7 @@ def test_a_planted_mistake_is_named_alone_and_first(bug, loss, activation):
     assert report.first_wrong_layer == wrong[-1]
 
 
+@pytest.mark.numpy_alone
 def test_on_the_probe_only_mistakes_that_are_one_program_are_alternatives():
     found = {}
     for bug in planted.EVERY:
@@ -120,6 +121,7 @@ def test_on_the_probe_only_mistakes_that_are_one_program_are_alternatives():
     assert found == {}
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize("loss", backprop.LOSSES)
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_no_two_mistakes_make_the_same_gradient_of_the_probe(loss, activation):
@@ -218,6 +220,7 @@ def test_a_wrong_slope_in_one_hidden_layer_is_named_with_it(bug):
     assert report_on(both, problem).findings[0].layer is None
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize("rate", [1e-3, 0.1, 2.5])
 def test_a_step_of_gradient_descent_is_named_with_its_rate(rate):
     stepped = [theta - rate * D for theta, D in zip(PROBE.thetas, PROBE.truth.D, strict=True)]
@@ -232,9 +235,6 @@ def test_a_step_of_gradient_descent_is_named_with_its_rate(rate):
 def test_weights_that_come_back_as_they_were_are_no_gradient():
     report = report_on(list(PROBE.thetas))
     assert report.codes == ("update.weights-returned",)
-    values = [np.array([[cr.Value(w) for w in row] for row in theta]) for theta in PROBE.thetas]
-    report = report_on(values)
-    assert report.codes == ("update.weights-returned",)
     assert ".grad" in report.findings[0].fix
 
 
@@ -244,6 +244,7 @@ def test_a_mistake_is_named_behind_a_step_of_gradient_descent():
     assert set(report_on(stepped).codes) == {"update.weights-returned", "penalty.on-bias"}
 
 
+@pytest.mark.numpy_alone
 def test_with_one_output_and_one_example_a_factor_is_no_learning_rate():
     # There any mistake in the only delta is a factor of everything.
     problem = build((3, 2, 1), 1, 0.0)
@@ -279,12 +280,13 @@ def test_the_learning_rate_of_weights_updated_too_soon_is_solved_for():
         assert f"The learning rate of the update was {rate:.6g}." in report.findings[0].evidence
 
 
+@pytest.mark.numpy_alone
 def test_pairs_are_both_named_or_the_first_wrong_layer_is():
     bugs = [bug for bug in planted.EVERY if planted.possible(bug, "logistic", "sigmoid")]
     pairs = [pair for pair in itertools.combinations(bugs, 2) if code(pair[0]) != code(pair[1])]
     alone = {bug: made(bug) for bug in bugs}
     tried = both = 0
-    for pair in pairs[::94]:
+    for pair in pairs[::47]:
         gradients = made(*pair)
         if any(_same(gradients, other) for other in (*(alone[b] for b in pair), PROBE.truth.D)):
             continue  # one hides the other
@@ -294,7 +296,7 @@ def test_pairs_are_both_named_or_the_first_wrong_layer_is():
         assert report.first_wrong_layer == wrong[-1], pair
         tried += 1
         both += set(report.codes) == {code(bug) for bug in pair}
-    assert tried > 35
+    assert tried > 70
     assert both >= 0.9 * tried
 
 
@@ -302,11 +304,13 @@ def _same(one, two):
     return all(np.allclose(a, b, rtol=1e-10, atol=1e-13) for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.numpy_alone
 def test_three_wrong_factors_are_named_by_least_squares():
     report = report_on(made("sign.error", "penalty.on-bias", "penalty.not-divided"))
     assert set(report.codes) == {"sign.error", "penalty.on-bias", "penalty.not-divided"}
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize(
     "bugs",
     [
@@ -318,6 +322,7 @@ def test_three_mistakes_are_named_if_the_output_layer_shows_two(bugs):
     assert set(report_on(made(*bugs)).codes) == set(bugs)
 
 
+@pytest.mark.numpy_alone
 def test_a_factor_of_no_known_mistake_is_shown_as_a_number():
     gradients = [
         3.7 * D + 0.2 * theta for D, theta in zip(PROBE.truth.D, PROBE.thetas, strict=True)
@@ -337,6 +342,7 @@ def test_gradients_in_float32_are_diagnosed_too():
 # ---------------------------------------------------------------- right programs
 
 
+@pytest.mark.numpy_alone
 def test_nothing_is_found_on_right_programs_of_every_kind():
     rng = np.random.default_rng(2024)
     for _ in range(120):
@@ -369,11 +375,6 @@ def test_what_a_dictionary_has_beside_gradients_is_left_alone():
     given["dW3"] = -given["dW3"]
     given["db3"] = -given["db3"]
     assert report_on(given).first_wrong_layer == 3
-
-
-def test_arrays_of_values_are_read_as_their_data():
-    values = [np.array([[cr.Value(d) for d in row] for row in D]) for D in PROBE.truth.D]
-    assert report_on(values).ok
 
 
 @pytest.mark.parametrize("layout", correct.LAYOUTS)
@@ -491,6 +492,7 @@ def test_with_one_example_a_sum_and_a_mean_are_one():
 # ---------------------------------------------------------------- when nothing matches
 
 
+@pytest.mark.numpy_alone
 def test_an_unknown_mistake_shows_the_first_wrong_delta_and_the_chain_to_it():
     def strange(thetas, X, Y, lam):
         right = backprop.gradients(thetas, X, Y, lam)
@@ -621,6 +623,7 @@ def test_an_unknown_mistake_is_told_in_a_sentence(hints):
         assert "There is a mistake that is not in the list of mistakes." in report.text(hints)
 
 
+@pytest.mark.numpy_alone
 def test_the_letters_of_the_evidence_are_explained():
     report = report_on([0.9 * theta - 0.1 * D for theta, D in
                         zip(PROBE.thetas, PROBE.truth.D, strict=True)])  # fmt: skip
@@ -779,6 +782,7 @@ def test_the_wrong_network_raises_and_is_no_finding():
         diagnose(PROBE.truth.D, PROBE.thetas[:2], PROBE.X, PROBE.Y, 1.3)
 
 
+@pytest.mark.numpy_alone
 def test_a_network_of_ordinary_size_takes_little_time():
     problem = build((64, 50, 10), 200, 1.0, loss="cross_entropy")
     for bug in ("mean.missing", "hidden.slope-missing"):
@@ -952,6 +956,7 @@ def test_assert_gradients_close_names_the_mistake():
 # ---------------------------------------------------------------- anything at all
 
 
+@pytest.mark.numpy_alone
 def test_whatever_is_handed_in_gets_a_report():
     rng = np.random.default_rng(7)
     problems = [build((2, 1), 1, 0.0), build((1, 1, 1), 1, 1.0), build((2, 2, 2), 3, 1.0)]

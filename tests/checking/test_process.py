@@ -179,6 +179,7 @@ def test_what_a_function_does_becomes_a_finding(student, function, expected, evi
         assert evidence in report.findings[0].evidence
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize("function", ["hangs", "sleeps", "prints_without_end"])
 def test_a_function_that_does_not_end_is_stopped(student, function):
     start = time.monotonic()
@@ -187,6 +188,7 @@ def test_a_function_that_does_not_end_is_stopped(student, function):
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.numpy_alone
 @linux
 def test_memory_is_limited(student):
     report = report_on(student, "eats_memory", memory_limit=900, time_limit=20)
@@ -202,6 +204,7 @@ def test_children_do_not_outlive_the_check(student):
     assert str(student) not in running
 
 
+@pytest.mark.numpy_alone
 @pytest.mark.parametrize(
     ("text", "evidence"),
     [

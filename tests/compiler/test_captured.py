@@ -47,6 +47,39 @@ def test_values_that_replaced_parameters_are_told():
         compiled(X)
 
 
+def test_an_object_that_was_replaced_by_one_with_other_values_is_told():
+    class Held:
+        def __init__(self, part):
+            self.part, self.losses = part, []
+
+    def compiled_part(held):
+        return cr.compile(lambda x: held["model"].part([x]))
+
+    def replaced_layer(held):
+        held["model"].part.layers[0] = nn.MLP(1, [3], seed=5).layers[0]
+
+    def replaced_model(held):
+        held["model"].part = nn.MLP(1, [3, 1], seed=5)
+
+    def replaced_holder(held):
+        held["model"] = Held(nn.MLP(1, [3, 1], seed=5))
+
+    for replace in (replaced_layer, replaced_model, replaced_holder):
+        held = {"model": Held(nn.MLP(1, [3, 1], seed=0))}
+        compiled = compiled_part(held)
+        compiled(X)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            held["model"].losses.append(V(2.0))
+            held["model"] = Held(held["model"].part)  # another object with the same parameters
+            compiled(X)
+        compiled = compiled_part(held)
+        compiled(X)
+        replace(held)
+        with pytest.raises(cr.TraceError, match="holds other Values than when the function"):
+            compiled(X)
+
+
 def test_what_is_written_into_is_nothing_new():
     model = nn.MLP(1, [3, 1], seed=0)
     compiled = cr.compile(lambda x: model([x]))

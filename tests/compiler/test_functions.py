@@ -32,7 +32,7 @@ def values_of(numbers):
     return [v if isinstance(v, cr.Value) else cr.Value(v) for v in numbers]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 15))
 def test_random_functions_with_a_selection_in_the_middle(seed, size):
     leaves = families.values(random.Random(seed), 3)

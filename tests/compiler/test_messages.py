@@ -315,3 +315,11 @@ def test_after_a_refusal_nothing_is_recorded_and_values_compare_again(w):
     assert cr.Value(1.0) != 2.0
     with pytest.raises(RuntimeError, match="not recorded yet"):
         _ = f.source
+
+
+@pytest.mark.parametrize("function", [np.floor, np.rint, np.isnan, np.logical_not])
+def test_nobody_is_told_to_take_the_number_of_one_example(function):
+    with pytest.raises(TypeError, match=r"v\.data"):
+        function(cr.Value(0.5))
+    with pytest.raises(TypeError, match=r"one example for all; add the operation with cr\.prim"):
+        cr.compile(lambda x: x * function(x))([0.5, 1.5])

@@ -113,7 +113,7 @@ def test_one_minus_a_sigmoid_keeps_its_digits_in_the_tail():
 
 def test_every_operation_of_a_forward_program_has_a_rule_backwards():
     backward = {"sum_batch", "spread", "one_minus_square", "logsumexp_slopes", "softmax_pullback"}
-    backward |= {"softmax_minus", "surprisals"}
+    backward |= {"softmax_minus", "surprisals", "linked_matmul"}
     without = backward | {"input", "constant", "parameter", "count", "new", "accumulate"}
     for kind in programs.KINDS.keys() - without:
         assert hasattr(Pullback, f"_{kind}"), kind

@@ -4,6 +4,7 @@ import ast
 import math
 import os
 
+import numpy as np
 import pytest
 
 import chainrule as cr
@@ -125,6 +126,12 @@ FAILED = {  # the text, the batch, the results per example, the gradient of thei
         "w = [cr.Value(0.5)]\ndef f(x): return cr.where(0.0, cr.log(0.0) * cr.tanh(w[0]), x)",
         [1.0, 2.0], [1.0, 2.0], [0.0],
     ),
+    "a product whose other row serves a condition": (
+        "C = [[1.0, 1.0], [cr.Value(1.0), cr.Value(1.0)], [cr.Value(1.0), cr.Value(1.0)]]\n"
+        "def f(u):\n    h = [u[1] * r[0] + u[1] * r[1] for r in C]\n"
+        "    return cr.where(cr.less(h[1], 1.0), 0, h[2])",
+        [[1.0, math.nan], [1.0, 2.0]], [math.nan, 4.0], [0.0, 0.0, math.nan, math.nan],
+    ),
     "a derivative of sigmoid": (
         "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
         [1.0, 2.0], [0.25, 0.25], [0.0],
@@ -140,12 +147,51 @@ def test_programs_that_failed_once(name):
     world = worlds.library(text)
     compiled = cr.compile(world.function("f"))
     for _ in range(3):
-        assert compiled(batch).tolist() == pytest.approx(results, rel=1e-15)
+        assert compiled(batch).tolist() == pytest.approx(results, rel=1e-15, nan_ok=True)
         slopes = dict(
             zip(map(id, compiled.parameters), compiled.value_and_grad(batch)[1], strict=True)
         )
         found = [slopes.get(id(leaf), 0.0) for leaf in world.parameters.values()]
-        assert found == pytest.approx(gradient, rel=1e-15)
+        assert found == pytest.approx(gradient, rel=1e-15, nan_ok=True)
+
+
+JUDGED = {  # what only fifty digits can decide: the text, the batch
+    "gradients through the result of another transform": (
+        "w = [cr.Value(-0.93), cr.Value(1.58)]\nb = cr.Value(-0.17)\n"
+        "def f(x):\n"
+        "    n = w[1] * cr.abs(b)\n"
+        "    slope = cr.vjp(lambda s, t: (cr.where(cr.less_equal(t, 0.3), n, w[0]),\n"
+        "        cr.where(cr.less(0.0, b), cr.log(b) * 0.1, 0.1)), w[1], -1.0)[1]((w[1], b))[1]\n"
+        "    y = n * (slope - cr.where(cr.less(0.1, abs(n)), 1.0 / n, n))\n"
+        "    g = cr.gradients(y, [n, w[1]], create_graph=True)\n"
+        "    return cr.softmax([-0.7, 1.5, g[0]])[2] + x",
+        [1.068, -0.0, 2.0],
+    ),
+    "an infinite input that nothing depends on": (
+        "A = [cr.Value(0.5), cr.Value(-1.37)]\n"
+        "def f(x):\n    a = cr.logsigmoid(A[1])\n    return cr.softmax([a, a, a])[1]",
+        [-2.0, -math.inf, math.nan],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_fifty_digits_decide_what_is_left_of_terms_that_cancel(name):
+    text, batch = JUDGED[name]
+    outcome = verdict.check(Program(text + "\n", (Call("f", (batch,)),)), precise=True)
+    assert outcome.failure is None
+    assert outcome.precise > 0
+    assert outcome.undecided == 0
+
+
+def test_equal_nodes_are_one_where_infinities_of_both_signs_meet():
+    text = (
+        "w = [cr.Value(-1.0), cr.Value(0.0)]\n"
+        "def f(x):\n    h = 1.0 - w[0]\n    return cr.softplus(h * x) - h * x\n"
+        "def g(x): return cr.sqrt(w[1]) * x\n"
+    )
+    calls = Call("f", ([-math.inf, 1.0],)), Call("g", ([1.0, -3.0],))
+    assert verdict.check(Program(text, calls)).failure is None
 
 
 # --- what is written of ------------------------------------------------------------------------
@@ -219,6 +265,18 @@ def test_wrong_numbers_are_seen(monkeypatch, wrong):
     assert failure.kind == {"value": "result"}.get(wrong, "gradient")
 
 
+@pytest.mark.parametrize("wrong", [math.nan, -math.inf, 0.0])
+def test_a_wrong_infinity_is_seen(monkeypatch, wrong):
+    class Wrong(cr.compiler.Compiled):
+        def value_and_grad(self, *batch):
+            cost, gradient = super().value_and_grad(*batch)
+            return cost, np.where(np.isinf(gradient), wrong, gradient)
+
+    monkeypatch.setattr(cr, "compile", Wrong)
+    text = "w = [cr.Value(0.0)]\ndef f(x): return cr.where(cr.less(0.0, x), cr.sqrt(w[0]) * x, x)\n"
+    assert checked(text).failure.kind == "gradient, not finite"
+
+
 def test_a_failure_is_made_small(monkeypatch):
     tanh = fifty_digits.tanh
     monkeypatch.setattr(fifty_digits, "tanh", lambda x: tanh(x) * (1 + 1e-9))
@@ -257,6 +315,21 @@ def test_towers_are_right_where_the_answer_is_known():
         assert float(d.real(slope).value) == pytest.approx(
             math.sin(0.5) + 0.5 * math.cos(0.5), rel=1e-15
         )
+
+
+def test_gradients_go_through_the_result_of_another_transform():
+    with fifty_digits.rounding(None):
+        d = fifty_digits
+        x, k, one = d.number(2.0), d.number(5.0), d.number(1.0)
+        slope = d.grad(lambda t: k * t**3)(x)
+        found = d.gradients(slope * x, [x, k, slope])
+        assert [float(d.real(g).value) for g in found] == [180.0, 24.0, 2.0]
+        ((_, tangent),) = [d.jvp(lambda t: t, (x,), (k,))]
+        found = d.gradients(tangent * k, [tangent, k])
+        assert [float(d.real(g).value) for g in found] == [5.0, 10.0]
+        chosen = d.where(one, x, k)
+        found = d.gradients(chosen * x, [chosen, x])
+        assert [float(d.real(g).value) for g in found] == [2.0, 4.0]
 
 
 def test_a_tie_is_a_convention_and_a_rounded_tie_is_nobodys():

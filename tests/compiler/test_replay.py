@@ -114,7 +114,7 @@ def test_a_thousand_nodes_or_ten_thousand_cost_the_same_each():
 # --- values and gradients ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [1, 5, 100])
+@pytest.mark.parametrize("count", [1, 30])
 def test_a_replayed_function_agrees_with_the_engine(function, count):
     points = np.linspace(-1.0, 1.5, count)
     compiled = cr.compile(function).record(points)
@@ -169,32 +169,10 @@ def replayed(root, arguments=()):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**31), st.integers(1, 60))
-def test_random_functions_agree_with_the_engine(seed, size):
+@given(st.integers(0, 2**31), st.integers(1, 60), st.sampled_from(["nodes", "columns"]))
+def test_random_functions_agree_with_the_engine(seed, size, how):
     leaves = families.values(random.Random(seed), 3)
-    points = np.random.default_rng(seed).normal(size=(4, 2))
-
-    def function(x):
-        return families.random_graph(seed, size, leaves, x)
-
-    example = [cr.Value(x) for x in points[0].tolist()]
-    replay, parameters = replayed(function(example), [example])
-    for p in parameters:
-        p.grad = 0.0
-    results = [function([cr.Value(v) for v in row]) for row in points.tolist()]
-    cr.mean(results).backward()
-    theta = np.array([p.data for p in parameters])
-    close(replay.forward(theta, [points])[:, 0], [r.data for r in results])
-    value, gradient = replay.gradient(theta, [points])
-    assert value == pytest.approx(np.mean([r.data for r in results]), rel=1e-12)
-    close(gradient, np.array([p.grad for p in parameters]))
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**31), st.integers(1, 60))
-def test_columns_agree_with_the_engine(seed, size):
-    leaves = families.values(random.Random(seed), 3)
-    points = np.random.default_rng(seed).normal(size=(70, 2))
+    points = np.random.default_rng(seed).normal(size=({"nodes": 4, "columns": 70}[how], 2))
 
     def function(x):
         return families.random_graph(seed, size, leaves, x)
@@ -207,9 +185,10 @@ def test_columns_agree_with_the_engine(seed, size):
     total = cr.mean(results)
     total.backward()
     theta = np.array([p.data for p in parameters])
+    asked = replay if how == "nodes" else replay.columns
     for _ in range(2):
-        close(replay.columns.forward(theta, [points])[:, 0], [r.data for r in results])
-        value, gradient = replay.columns.gradient(theta, [points])
+        close(asked.forward(theta, [points])[:, 0], [r.data for r in results])
+        value, gradient = asked.gradient(theta, [points])
         assert value == pytest.approx(total.data, rel=1e-12)
         close(gradient, np.array([p.grad for p in parameters]))
 

@@ -95,7 +95,7 @@ def test_a_table_that_is_added_up_starts_from_nothing_at_every_run():
     assert_runs_as_printed(compiled, *batches)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 60))
 def test_random_functions_run_as_printed(seed, size):
     leaves = families.values(random.Random(seed), 3)

@@ -590,6 +590,19 @@ def test_a_failed_pass_leaves_nothing_behind(no_collector):
     assert ref() is None
 
 
+@pytest.mark.parametrize("make", [lambda: Value(1.0), lambda: Value(1.0) * Value(2.0)])
+def test_a_chain_through_a_weak_key_dictionary_is_freed_to_its_end(no_collector, make):
+    table = weakref.WeakKeyDictionary()
+    first = key = make()
+    for _ in range(20_000):
+        value = table[key] = make()
+        key = value
+    del key, value
+    assert len(table) == 20_000
+    del first  # each entry that goes releases the key of the next one, inside a callback
+    assert len(table) == 0
+
+
 # ---------------------------------------------------------------- what other classes allow
 
 

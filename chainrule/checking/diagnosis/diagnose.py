@@ -20,8 +20,9 @@ both apply they agree, as the numbers of the one are evidence for the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -75,16 +76,8 @@ def diagnose(
     any of them. The report mentions it under ``conventions``. Of a stated loss every factor counts:
     twice the gradient of the half squared error is a mistake.
     """
-    problems = problems_for(
-        thetas,
-        X,
-        Y,
-        lam,
-        loss=loss,
-        activation=activation,
-        output_activation=output_activation,
-        reduction=reduction,
-    )
+    stated = Stated(loss, activation, output_activation, reduction)
+    problems = problems_for(thetas, X, Y, lam, stated)
     return _diagnosed(theirs, problems, name)
 
 
@@ -119,20 +112,42 @@ def assert_gradients_close(theirs: Any, problem: Problem | None = None, hints: s
         raise AssertionError(report.text(hints))
 
 
+@dataclass(frozen=True)
+class Stated:
+    """What is stated of the cost, as in :func:`diagnose`: None is to be found out."""
+
+    loss: str | None = None
+    activation: str | Iterable[str] | None = "sigmoid"
+    output_activation: str | None = None
+    reduction: str | None = "mean"
+
+    def choices(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each loss that it may be, with the other options of a problem."""
+        losses = list(backprop.LOSSES) if self.loss is None else [self.loss]
+        every = list(backprop.ACTIVATIONS)
+        activations = every if self.activation is None else [self.activation]
+        reductions = ["mean", "sum"] if self.reduction is None else [self.reduction]
+        for loss, activation, reduction in product(losses, activations, reductions):
+            yield (
+                loss,
+                {
+                    "activation": activation,
+                    "output_activation": self.output_activation,
+                    "reduction": reduction,
+                },
+            )
+
+
 def problems_for(
     thetas: Iterable[Any] | None = None,
     X: Any = None,
     Y: Any = None,
     lam: float | None = None,
-    *,
-    loss: str | None = None,
-    activation: str | Iterable[str] | None = "sigmoid",
-    output_activation: str | None = None,
-    reduction: str | None = "mean",
+    stated: Stated = Stated(),
 ) -> list[Problem]:
     """Return the problem for each choice of what was not stated; the stated one alone if all was.
 
-    Arguments and errors are those of :func:`diagnose`.
+    The arrays and the errors are those of :func:`diagnose`.
 
     >>> [problem.loss for problem in problems_for()]
     ['logistic', 'cross_entropy', 'half_squared_error', 'squared_error']
@@ -143,38 +158,23 @@ def problems_for(
         if X is None or Y is None:
             raise TypeError("diagnose: thetas without X or Y: give all of thetas, X and Y, or none")
         thetas = [np.asanyarray(theta) for theta in thetas]
-    losses = list(backprop.LOSSES) if loss is None else [loss]
-    activations: list[Any] = list(backprop.ACTIVATIONS) if activation is None else [activation]
-    reductions = ["mean", "sum"] if reduction is None else [reduction]
+    else:
+        # Targets that suit every loss, if the loss is to be found out.
+        base = probe(stated.loss or "cross_entropy")
     found: list[Problem] = []
     errors: list[Exception] = []
-    for one_loss in losses:
-        for one_activation in activations:
-            for one_reduction in reductions:
-                options: dict[str, Any] = {
-                    "activation": one_activation,
-                    "output_activation": output_activation,
-                    "reduction": one_reduction,
-                }
-                try:
-                    if thetas is None:
-                        # Targets that suit every loss, if the loss is to be found out.
-                        base = probe(loss or "cross_entropy")
-                        given = Problem.read(
-                            base.thetas,
-                            base.X,
-                            base.Y,
-                            base.lam if lam is None else lam,
-                            loss=one_loss,
-                            name=base.name,
-                            **options,
-                        )
-                    else:
-                        given = Problem.read(thetas, X, Y, lam or 0.0, loss=one_loss, **options)
-                except (TypeError, ValueError) as error:
-                    errors.append(error)
-                else:
-                    found.append(given)
+    for loss, options in stated.choices():
+        try:
+            if thetas is None:
+                strength = base.lam if lam is None else lam
+                arrays = base.thetas, base.X, base.Y, strength
+                given = Problem.read(*arrays, loss=loss, name=base.name, **options)
+            else:
+                given = Problem.read(thetas, X, Y, lam or 0.0, loss=loss, **options)
+        except (TypeError, ValueError) as error:
+            errors.append(error)
+        else:
+            found.append(given)
     if not found:
         raise errors[0]
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..problem import drawn
 from ..saved import check_is_file, read_arrays, read_problem
-from .diagnose import diagnose, diagnose_calls, problems_for
+from .diagnose import Stated, diagnose, diagnose_calls, problems_for
 from .reporting import Report
 from .running.process import caller_of_file
 
@@ -53,7 +53,8 @@ def diagnose_file(
         call = caller_of_file(
             Path(path), function, time_limit, memory_limit, allow_chainrule=allow_chainrule
         )
-        problems = problems_for(**arrays, **stated)
+        cost = {name: what for name, what in stated.items() if name != "lam"}
+        problems = problems_for(**arrays, lam=stated.get("lam"), stated=Stated(**cost))
         report = diagnose_calls(call, problems, Path(path).name)
         if not report.ok:
             return report

@@ -130,11 +130,12 @@ class Operators:
 class Real(Operators):
     """A number; *rounded* if a float in its place may not be this very number."""
 
-    __slots__ = ("made", "rounded", "summed", "value")
+    __slots__ = ("made", "origin", "rounded", "summed", "value")
     level = 0
 
-    def __init__(self, value, rounded=False, summed=False):
+    def __init__(self, value, rounded=False, summed=False, origin=None):
         self.value, self.rounded, self.summed, self.made = value, rounded, summed, None
+        self.origin = origin or self  # the number that this one is a copy of, to the last digit
 
 
 class Dual(Operators):
@@ -180,7 +181,7 @@ def real(x):
 def compared(a, b):
     """Return -1, 0 or 1 as *a* is less than, equal to or greater than *b*."""
     a, b = real(a), real(b)
-    if a is b:
+    if a.origin is b.origin:
         return 0
     if mp.isnan(a.value) or mp.isnan(b.value):
         raise ConventionError("outside of a domain, or on its edge")
@@ -193,7 +194,7 @@ def compared(a, b):
 def kinked(x, above, below):
     """Return *above* or *below* as *x* is; at 0 the derivative is 0 by convention."""
     order = compared(x, 0.0)
-    return 0.0 * number(x) if order == 0 else number(above if order > 0 else below)
+    return 0.0 * number(x) if order == 0 else same(above if order > 0 else below)
 
 
 # --- rules ---------------------------------------------------------------------------------------
@@ -210,7 +211,8 @@ class Rule:
     def __call__(self, *args):
         args = [number(x) for x in args]
         result = self.apply(args)
-        result.made = (self, args)
+        if result.made is None:
+            result.made = (self, args)
         return result
 
     def apply(self, args):
@@ -218,7 +220,7 @@ class Rule:
         if not level:
             return self.compute(args)
         primals = [x.primal if x.level == level else x for x in args]
-        y = self.apply(primals)
+        y = self(*primals)
         tangent = None
         for x, partial in zip(args, self.partials, strict=True):
             if x.level == level and x.tangent is not None:
@@ -229,14 +231,14 @@ class Rule:
         return y if tangent is None else Dual(y, tangent, level)
 
     def compute(self, args):
-        """Return the result as a Real; nan outside of the domain and on its edge."""
+        """Return the result as a Real; nan of infinities, outside of the domain and on its edge."""
+        if not all(mp.isfinite(x.value) for x in args):
+            return Real(NAN, True)
         try:
             value = self.base(*[x.value for x in args])
         except ZeroDivisionError:
             value = NAN
-        if type(value) is not mpf or not all(
-            mp.isfinite(x) for x in (value, *(x.value for x in args))
-        ):
+        if type(value) is not mpf or not mp.isfinite(value):
             return Real(NAN, True)
         rounded = any(x.rounded for x in args) or value != float(value)
         size = value if rounded else 0
@@ -252,6 +254,7 @@ ADD = Rule(lambda a, b: a + b, (lambda a, b, y: 1, lambda a, b, y: 1), True)
 SUBTRACT = Rule(lambda a, b: a - b, (lambda a, b, y: 1, lambda a, b, y: -1), True)
 MULTIPLY = Rule(lambda a, b: a * b, (lambda a, b, y: b, lambda a, b, y: a))
 DIVIDE = Rule(lambda a, b: a / b, (lambda a, b, y: 1 / b, lambda a, b, y: -y / b))
+SAME = Rule(lambda a: a, (lambda a, y: 1,))
 NEGATE = Rule(lambda a: -a, (lambda a, y: -1,))
 exp = Rule(mp.exp, (lambda x, y: y,))
 log = Rule(mp.log, (lambda x, y: 1 / x,))
@@ -288,6 +291,17 @@ _integer_power = {}
 
 def _refuse(what):
     raise UnsupportedError(what)
+
+
+def same(x):
+    """Return a number of its own that is *x*, as the result of a choice or a transform is one."""
+    x = number(x)
+    if x.level:
+        copy = Dual(same(x.primal), x.tangent, x.level)
+    else:
+        copy = Real(x.value, x.rounded, x.summed, x.origin)
+    copy.made = (SAME, [x])
+    return copy
 
 
 def power(x, p):
@@ -348,7 +362,7 @@ def relu(x):
 
 
 def leaky_relu(x, slope=0.01):
-    return number(x) if compared(x, 0.0) > 0 else slope * number(x)
+    return same(x) if compared(x, 0.0) > 0 else slope * number(x)
 
 
 def logaddexp(a, b):
@@ -371,7 +385,7 @@ def equal(a, b):
 
 
 def where(condition, a, b):
-    return number(a if real(condition).value else b)
+    return same(a if real(condition).value else b)
 
 
 def maximum(*xs):
@@ -380,7 +394,7 @@ def maximum(*xs):
         best = x if compared(x, best) > 0 else best
     if sum_of(compared(x, best) == 0 for x in xs) > 1:
         raise TieError("two are the largest")
-    return number(best)
+    return same(best)
 
 
 def minimum(*xs):
@@ -388,7 +402,7 @@ def minimum(*xs):
 
 
 def take(table, index):
-    return table[int(real(index).value)]
+    return _mapped(same, table[int(real(index).value)])
 
 
 # --- many numbers --------------------------------------------------------------------------------
@@ -443,13 +457,13 @@ def tangent(structure, level):
     def one(x):
         x = number(x)
         found = x.tangent if x.level == level else None
-        return number(0.0) if found is None else found
+        return number(0.0) if found is None else same(found)
 
     return _mapped(one, structure)
 
 
 def _primal(structure, level):
-    return _mapped(lambda x: number(x).primal if number(x).level == level else x, structure)
+    return _mapped(lambda x: same(number(x).primal if number(x).level == level else x), structure)
 
 
 def _count(structure):

@@ -167,6 +167,44 @@ def answered(world: World, function: str, example: list[Any], wrt: list[Any]) ->
     return result, numbers, gradient
 
 
+class Merged:
+    """The engine's graphs, made again so that equal nodes are one, as in a compiled program.
+
+    A derivative that is finite is the same.  Where infinities of both signs meet in the sum over
+    the users of two equal nodes, it makes a difference: a common factor stands before the sum.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: dict[Any, Any] = {}
+        self._kept: list[Any] = []
+
+    def of(self, output: Any) -> Any:
+        """Return the graph of *output* again; equal nodes of graphs seen before are used again."""
+        nodes = {output}
+        waiting = [output]
+        while waiting:
+            for x in waiting.pop().operands:
+                if isinstance(x, cr.Value) and x not in nodes:
+                    nodes.add(x)
+                    waiting.append(x)
+        self._kept += nodes
+        made: dict[Any, Any] = {}
+        for node in sorted(nodes, key=lambda v: v.serial):
+            row = node.primitive
+            if row is None:
+                made[node] = node
+                continue
+            operands = [made.get(x, x) for x in node.operands]
+            keys = [id(x) if isinstance(x, cr.Value) else repr(x) for x in operands]
+            if row.name in ("+", "*"):
+                keys.sort(key=str)
+            key = row, tuple(keys)
+            if key not in self._nodes:
+                self._nodes[key] = row(*operands)
+            made[node] = self._nodes[key]
+        return made[output]
+
+
 def _copied(structure: Any) -> Any:
     return [_copied(x) for x in structure] if isinstance(structure, list) else structure
 
@@ -175,8 +213,6 @@ class Exact:
     """A text in fifty digits: the numbers of a result, and their derivatives."""
 
     def __init__(self, text: str):
-        if "cr.gradients(" in text and any(f"cr.{name}(" in text for name in TRANSFORMS):
-            raise exact.UnsupportedError("gradients through the result of another transform")
         with exact.rounding(None):
             names = {
                 "cr": exact,

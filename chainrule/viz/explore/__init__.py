@@ -1,0 +1,51 @@
+"""Pages to play with: ``explore`` shows a graph whose numbers can be changed.
+
+``data`` collects the graph as plain data and its places, ``page`` writes one HTML
+file, and the JavaScript beside them calculates and shows it: ``rows.js`` is printed from the table,
+``graph.js`` runs the sweeps, ``explorer.js`` is the state, ``words.js`` and ``quiz.js`` say what
+happens, and ``picture.js`` and ``graph-page.js`` are all that touches the page.
+"""
+
+from __future__ import annotations
+
+from ...engine.backend import Value
+from ..circuit import circuit_of
+from ..drawing import Drawing
+from .data import graph_data, members_of, picture_data
+from .page import Page
+
+__all__ = ["Page", "explore"]
+
+_HEIGHT = 1150  # of the frame in a notebook, in pixels: the picture and the first panels
+
+
+def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
+    """Return a page on which the graph of *root* can be played with.
+
+    The page is one HTML file.  On it you step forward through the values and backward through the
+    gradients, change a leaf and see everything else follow, nudge a leaf and compare the change
+    with its gradient, point at a node and see the paths that make up its gradient, take steps of
+    gradient descent, let tangents flow instead, and answer questions.
+
+    >>> import chainrule as cr
+    >>> w, x, b = cr.Value(-3.0, "w"), cr.Value(2.0, "x"), cr.Value(6.88, "b")
+    >>> page = explore(cr.tanh(w * x + b))
+    >>> page.save("neuron.html")            # doctest: +SKIP
+
+    In a notebook it is shown in a frame.  It needs no server and makes no request.  Its numbers are
+    the engine's, up to the last places of functions such as exp.  A leaf on which an operation of
+    your own depends cannot be changed, since the page has no formula for it.
+
+    TypeError if *root* is not a Value; ValueError for more than *limit* nodes.
+    """
+    drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
+    members = members_of(root)
+    if len(members) > limit:
+        raise ValueError(
+            f"explore: {len(members):,} nodes, more than the limit of {limit:,}, would make an "
+            f"unreadable page: explore one node inside with viz.explore(node), or all of them with "
+            f"viz.explore(root, limit={len(members)})"
+        )
+    data = {**graph_data(root), "picture": picture_data(root, drawn.title)}
+    still = circuit_of(root, title=title, limit=len(members))
+    return Page(drawn.title, "graph", data, height=_HEIGHT, picture=Drawing(still))

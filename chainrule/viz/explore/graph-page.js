@@ -1,0 +1,455 @@
+/** The page of a graph: controls and panels around an Explorer. */
+
+import {address, fillSelect, get, keys, make, theme, typed} from "./elements.js";
+import {Explorer} from "./explorer.js";
+import {pathsToRoot, readGraph} from "./graph.js";
+import {Picture, lossCurve, write} from "./picture.js";
+import {judge, makeQuestion} from "./quiz.js";
+import {formula, reason, ruleOf, sentence, short} from "./words.js";
+
+/** @typedef {import('./graph.js').Pass} Pass */
+
+/** @param {any} data */
+export function start(data) {
+  const graph = readGraph(data);
+  const page = new GraphPage(graph, data);
+  page.update();
+  return page;
+}
+
+class GraphPage {
+  /** @param {import('./graph.js').Graph} graph @param {any} data */
+  constructor(graph, data) {
+    this.graph = graph;
+    this.explorer = new Explorer(graph);
+    this.picture = new Picture(graph, data.picture);
+    /** @type {number | null} the node under the pointer or with the focus */
+    this.pointed = null;
+    /** @type {number | undefined} */
+    this.timer = undefined;
+    /** @type {import('./quiz.js').Question | null} */
+    this.question = null;
+    this.hints = 0;
+    this.score = {right: 0, asked: 0};
+    write(get("title"), data.title);
+    get("picture").append(this.picture.svg);
+    theme();
+    this.#choices();
+    this.#stepping();
+    this.#boxes();
+    this.#descent();
+    this.#quiz();
+    this.leafRows = graph.leaves.map((k) => this.#leafRow(k));
+    this.allRows = graph.nodes.map((_, k) => this.#nodeRow(k));
+    this.save = address(() => this.explorer.encode(), (fragment) => {
+      this.explorer.decode(fragment);
+      this.update();
+    });
+  }
+
+  /** @param {number} k */
+  name(k) {
+    return this.graph.nodes[k].name;
+  }
+
+  /** Do something to the state, and show it. @param {() => void} action */
+  change(action) {
+    action();
+    this.update();
+    this.save();
+  }
+
+  // --- controls ----------------------------------------------------------------------------------
+
+  #choices() {
+    const {graph, explorer} = this;
+    const all = graph.nodes.map((node, k) => /** @type {[number, string]} */ ([k, node.name]));
+    const leaves = all.filter(([k]) => explorer.place(k) >= 0);
+    fillSelect(get("node"), [["", "none"], ...all]);
+    fillSelect(get("seed"), leaves);
+    fillSelect(get("nudged"), leaves.filter(([k]) => explorer.canChange(k)));
+    get("node").addEventListener("change", () => this.change(() => {
+      explorer.selected = get("node").value === "" ? null : Number(get("node").value);
+    }));
+    get("jump").addEventListener("click", () => this.change(() => {
+      if (explorer.selected !== null) explorer.jump(explorer.selected);
+    }));
+    get("mode").addEventListener("change", () =>
+      this.change(() => explorer.setMode(get("mode").value)));
+    get("seed").addEventListener("change", () =>
+      this.change(() => explorer.setSeed(Number(get("seed").value))));
+    for (const id of ["nudged", "h"]) get(id).addEventListener("input", () => this.update());
+    get("undo").addEventListener("click", () => this.change(() => explorer.undo()));
+    get("reset").addEventListener("click", () => this.change(() => explorer.reset()));
+    get("all").addEventListener("toggle", () => this.update());
+  }
+
+  #stepping() {
+    const {explorer} = this;
+    const go = (/** @type {() => number} */ where) => () => {
+      this.pause();
+      this.change(() => explorer.go(where()));
+      this.reveal();
+    };
+    const first = go(() => 0);
+    const back = go(() => explorer.position - 1);
+    const forth = go(() => explorer.position + 1);
+    const last = go(() => explorer.steps.length);
+    for (const [id, action] of Object.entries({first, back, forth, last})) {
+      get(id).addEventListener("click", action);
+    }
+    get("scrub").addEventListener("input", go(() => Number(get("scrub").value)));
+    get("play").addEventListener("click", () => this.play());
+    get("speed").addEventListener("change", () => {
+      if (this.timer !== undefined) this.run();
+    });
+    keys({ArrowRight: forth, ArrowLeft: back, Home: first, End: last, Space: () => this.play()});
+  }
+
+  play() {
+    if (this.timer !== undefined) return this.pause();
+    const {explorer} = this;
+    if (explorer.position === explorer.steps.length) this.change(() => explorer.go(0));
+    this.run();
+  }
+
+  run() {
+    const {explorer} = this;
+    window.clearInterval(this.timer);
+    this.timer = window.setInterval(() => {
+      this.change(() => explorer.go(explorer.position + 1));
+      this.reveal();
+      if (explorer.position === explorer.steps.length) this.pause();
+    }, Number(get("speed").value));
+    write(get("play"), "Pause");
+    get("play").setAttribute("aria-pressed", "true");
+  }
+
+  pause() {
+    window.clearInterval(this.timer);
+    this.timer = undefined;
+    write(get("play"), "Play");
+    get("play").setAttribute("aria-pressed", "false");
+  }
+
+  reveal() {
+    const step = this.explorer.steps[this.explorer.position - 1];
+    if (step) this.picture.reveal(step.node, get("picture"));
+  }
+
+  #boxes() {
+    this.picture.boxes.forEach(({group}, k) => {
+      const point = (/** @type {number | null} */ at) => () => {
+        this.pointed = at;
+        this.update();
+      };
+      const select = () => this.change(() => {
+        this.explorer.selected = this.explorer.selected === k ? null : k;
+      });
+      group.addEventListener("pointerenter", point(k));
+      group.addEventListener("pointerleave", point(null));
+      group.addEventListener("focus", point(k));
+      group.addEventListener("blur", point(null));
+      group.addEventListener("click", select);
+      group.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        event.stopPropagation();
+        select();
+      });
+    });
+  }
+
+  // --- leaves ------------------------------------------------------------------------------------
+
+  /** @param {number} k */
+  #leafRow(k) {
+    const {explorer} = this;
+    const name = this.name(k);
+    const start = this.graph.nodes[k].data;
+    const span = Number.isFinite(start) ? Math.max(1, 2 * Math.abs(start)) : 1;
+    const middle = Number.isFinite(start) ? start : 0;
+    const input = make("input", {type: "text", inputmode: "decimal", "aria-label": `number of ${name}`,
+      autocomplete: "off", spellcheck: "false"});
+    const slider = make("input", {type: "range", min: middle - span, max: middle + span,
+      step: span / 200, "aria-label": `drag ${name}`});
+    const [was, slope] = [make("td", {class: "number"}), make("td", {class: "flow number"})];
+    if (!explorer.canChange(k)) {
+      for (const control of [input, slider]) {
+        control.disabled = true;
+        control.title = "An operation of your own depends on it; the page cannot compute that anew.";
+      }
+    }
+    let dragging = false;
+    slider.addEventListener("input", () => {
+      this.change(() =>
+        explorer.setLeaf(k, Number(Number(slider.value).toPrecision(6)), !dragging));
+      dragging = true;
+    });
+    slider.addEventListener("change", () => (dragging = false));
+    input.addEventListener("change", () => {
+      const x = typed(input.value);
+      const wrong = Number.isNaN(x) && input.value.trim() !== "nan";
+      input.setAttribute("aria-invalid", String(wrong));
+      if (!wrong) this.change(() => explorer.setLeaf(k, x));
+      else input.title = "Expected a number, such as -0.5 or 1e-3.";
+    });
+    const row = make("tr", {}, make("th", {scope: "row"}, name), make("td", {}, input),
+      make("td", {}, slider), was, slope);
+    get("leaves").append(row);
+    return {row, input, slider, was, slope};
+  }
+
+  /** @param {boolean} asking */
+  #showLeaves(asking) {
+    const {explorer, graph} = this;
+    const before = explorer.previous;
+    const slopes = explorer.slopes();
+    graph.leaves.forEach((k, i) => {
+      const {row, input, slider, was, slope} = this.leafRows[i];
+      const x = explorer.leaves[i];
+      const old = before?.values[k];
+      if (document.activeElement !== input) input.value = String(x);
+      if (Number(slider.value) !== x) slider.value = String(x);
+      const changed = old !== undefined && !Object.is(old, x);
+      row.classList.toggle("changed", changed);
+      write(was, changed ? short(/** @type {number} */ (old)) : "");
+      const found = slopes[k];
+      write(slope, asking && this.question?.node === k ? "?" : found === null ? "–" : short(found));
+    });
+    const root = graph.root;
+    write(get("root-name"), `result ${this.name(root)}`);
+    write(get("root-value"), String(explorer.pass.values[root]));
+    const old = before?.values[root];
+    write(get("root-before"), old === undefined ? "" : `was ${short(old)}`);
+  }
+
+  // --- one node ----------------------------------------------------------------------------------
+
+  /** @param {number} k */
+  #nodeRow(k) {
+    const cells = [make("td", {class: "value number"}), make("td", {class: "flow number"})];
+    const node = this.graph.nodes[k];
+    const text = node.row === null ? "leaf" : node.expression;
+    get("rows").append(
+      make("tr", {}, make("th", {scope: "row"}, node.name), make("td", {}, text), ...cells));
+    return cells;
+  }
+
+  /** @param {number} k @param {{paths: import('./graph.js').Path[], count: number}} found */
+  #about(k, found) {
+    const {graph, explorer} = this;
+    const {pass} = explorer;
+    const node = graph.nodes[k];
+    const root = this.name(graph.root);
+    const parts = [];
+    const value = short(pass.values[k]);
+    parts.push(make("p", {class: "number"}, node.row === null || node.partials
+      ? `${node.name} = ${value}`
+      : `${node.name}${node.name === node.expression ? "" : ` = ${node.expression}`} = `
+        + `${formula(graph, pass, k)} = ${value}`));
+    for (const link of pass.links[k]) {
+      const rule = ruleOf(graph, k, link.slot);
+      parts.push(make("p", {class: "number"},
+        `local derivative d ${node.term} / d ${graph.nodes[link.from].term} = ${short(link.partial)}`
+        + (rule ? `   (${rule})` : "")));
+    }
+    const slope = explorer.gradient(k);
+    if (slope === null) {
+      parts.push(make("p", {}, `${root} does not depend on ${node.name} with these numbers.`));
+    } else {
+      const many = found.count > found.paths.length;
+      parts.push(make("p", {class: "number"}, found.count === 1
+        ? `One path leads to ${root}; the gradient is the product along it.`
+        : `${found.count} paths lead to ${root}${many ? `; the first ${found.paths.length}` : ""}:`));
+      const list = make("ul");
+      for (const path of found.paths) {
+        const way = [node.name, ...path.links.map((link) => this.name(link.node))].join(" → ");
+        const product = path.links.map((link) => short(link.partial)).join(" × ") || "1";
+        list.append(make("li", {}, `${way}: ${product} = ${short(path.product)}`));
+      }
+      parts.push(list);
+      if (!many && found.count > 1) {
+        const sum = found.paths.map((path) => short(path.product)).join(" + ");
+        parts.push(make("p", {class: "number"}, `sum: ${sum} = ${short(slope)}`));
+      }
+      parts.push(make("p", {class: "number"}, `gradient d ${graph.nodes[graph.root].term} / d ${node.term} = ${short(slope)}`));
+    }
+    get("about").replaceChildren(...parts);
+  }
+
+  // --- nudge, descent ----------------------------------------------------------------------------
+
+  #nudge() {
+    const {explorer, graph} = this;
+    const k = Number(get("nudged").value);
+    const h = typed(get("h").value);
+    get("h").setAttribute("aria-invalid", String(Number.isNaN(h)));
+    if (get("nudged").value === "" || Number.isNaN(h)) {
+      return get("nudge").replaceChildren(make("p", {}, "Choose a leaf, and a number h."));
+    }
+    const {there, change, predicted, slope} = explorer.nudge(k, h);
+    const root = this.name(graph.root);
+    const error = Math.abs(change - predicted);
+    get("nudge").replaceChildren(
+      make("p", {class: "number"}, `${root} goes from ${short(explorer.pass.values[graph.root])} to `
+        + `${short(there)}: a change of ${short(change)}`),
+      make("p", {class: "number"}, `${graph.nodes[k].term}.grad × h = ${short(slope)} × ${short(h)} = `
+        + short(predicted)),
+      make("p", {class: "reason"}, error === 0 ? "They are equal." : `They differ by ${short(error)}`
+        + "; of a smooth function, by a quarter as much for half the h."),
+    );
+  }
+
+  #descent() {
+    const {explorer} = this;
+    const steps = (/** @type {number} */ n) => () => {
+      const rate = typed(get("rate").value);
+      get("rate").setAttribute("aria-invalid", String(Number.isNaN(rate)));
+      if (Number.isNaN(rate)) return;
+      this.change(() => {
+        for (let i = 0; i < n; i++) explorer.descend(rate);
+      });
+    };
+    get("descend").addEventListener("click", steps(1));
+    get("descend10").addEventListener("click", steps(10));
+    for (const k of this.graph.leaves.filter((k) => explorer.canChange(k))) {
+      const box = make("input", {type: "checkbox"});
+      box.checked = true;
+      box.addEventListener("change", () => {
+        if (box.checked) explorer.kept.delete(k);
+        else explorer.kept.add(k);
+      });
+      get("movable").append(make("label", {}, box, ` ${this.name(k)}`));
+    }
+  }
+
+  #showDescent() {
+    const {losses} = this.explorer;
+    const root = this.name(this.graph.root);
+    if (losses.length < 2) {
+      get("losses").replaceChildren();
+      return write(get("fallen"), `Each step takes rate × gradient from every chosen leaf.`);
+    }
+    get("losses").replaceChildren(lossCurve(losses, root));
+    write(get("fallen"), `${root} went from ${short(losses[0])} to `
+      + `${short(losses[losses.length - 1])} in ${losses.length - 1} `
+      + `step${losses.length === 2 ? "" : "s"}.`);
+  }
+
+  // --- quiz --------------------------------------------------------------------------------------
+
+  #quiz() {
+    const {explorer} = this;
+    get("ask").addEventListener("click", () => {
+      this.pause();
+      explorer.setMode("reverse");
+      this.question = makeQuestion(this.graph, explorer.pass, Math.random());
+      this.hints = 0;
+      this.score.asked += this.question ? 1 : 0;
+      get("verdict").replaceChildren();
+      get("answer").value = "";
+      this.update();
+      if (this.question) get("answer").focus();
+      else get("verdict").replaceChildren(make("p", {}, "This graph has nothing to ask about."));
+    });
+    get("hint").addEventListener("click", () => {
+      const hints = this.question?.hints ?? [];
+      if (this.hints < hints.length) {
+        get("verdict").append(make("p", {}, `Hint: ${hints[this.hints]}`));
+        this.hints += 1;
+      }
+      get("hint").disabled = this.hints >= hints.length;
+    });
+    get("solve").addEventListener("click", () => this.#answered(this.question?.solution ?? ""));
+    get("answering").addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      if (!this.question) return;
+      const {right, says} = judge(this.question, typed(get("answer").value));
+      if (right) {
+        this.score.right += 1;
+        this.#answered(says);
+      } else {
+        get("verdict").append(make("p", {class: "wrong"}, `✗ ${says}`));
+      }
+    });
+  }
+
+  /** @param {string} says */
+  #answered(says) {
+    const right = says.startsWith("Right");
+    get("verdict").append(make("p", {class: right ? "right" : ""}, right ? `✓ ${says}` : says));
+    if (this.question) this.explorer.selected = this.question.node;
+    this.question = null;
+    this.update();
+    get("ask").focus();
+  }
+
+  #showQuiz() {
+    const open = this.question !== null;
+    write(get("question"), this.question?.text ?? "");
+    get("answering").hidden = !open;
+    get("solve").disabled = !open;
+    if (!open || this.hints === 0) get("hint").disabled = !open;
+    const {right, asked} = this.score;
+    write(get("score"), asked ? `${right} right of ${asked} asked; this is not stored anywhere.` : "");
+  }
+
+  // --- everything --------------------------------------------------------------------------------
+
+  update() {
+    const {explorer, graph, question} = this;
+    const {pass, mode} = explorer;
+    const frame = explorer.frame();
+    const shown = question ? null : this.pointed ?? explorer.selected;
+    const found = shown === null ? {paths: [], count: 0} : pathsToRoot(graph, pass, shown);
+    const onPath = new Set(
+      found.paths.flatMap((path) => path.links.map(({node, slot}) => `${node}:${slot}`)));
+    this.picture.show(pass, frame, explorer.selected, onPath, mode,
+      (k) => question?.kind === "gradient" && question.node === k,
+      (head, slot) => question?.link?.node === head && question.link.slot === slot);
+    const {step} = frame;
+    if (question) {
+      write(get("sentence"), "A question is open.");
+      write(get("reason"), "Some numbers are hidden until you answer it, or ask for the answer.");
+    } else if (step) {
+      write(get("sentence"), sentence(graph, pass, step, mode));
+      write(get("reason"), reason(graph, step, mode));
+    } else {
+      write(get("sentence"), "Only the leaves have numbers yet.");
+      write(get("reason"), "Press → for one step, or Space to play them all.");
+    }
+    const word = mode === "reverse" ? "gradient" : "tangent";
+    write(get("legend"), word);
+    write(get("flow-head"), word);
+    get("mode").value = mode;
+    get("seeding").hidden = mode === "reverse";
+    get("seed").value = String(explorer.seed);
+    get("scrub").max = String(explorer.steps.length);
+    get("scrub").value = String(explorer.position);
+    write(get("count"), `${explorer.position} of ${explorer.steps.length}`);
+    get("node").value = String(explorer.selected ?? "");
+    get("jump").disabled = explorer.selected === null;
+    get("undo").disabled = explorer.history.length === 0;
+    this.#showLeaves(question !== null);
+    if (question) {
+      for (const id of ["about", "nudge"]) {
+        get(id).replaceChildren(make("p", {}, "Hidden while a question is open."));
+      }
+    } else {
+      this.#nudge();
+      if (shown !== null) this.#about(shown, found);
+      else get("about").replaceChildren(make("p", {}, "Point at a box of the picture, or choose one."));
+    }
+    this.#showDescent();
+    this.#showQuiz();
+    if (get("all").open) {
+      this.allRows.forEach(([value, flow], k) => {
+        const [x, g] = [frame.values[k], frame.flows[k]];
+        write(value, x === null ? "" : short(x));
+        const asked = question?.kind === "gradient" && question.node === k;
+        write(flow, asked ? "?" : g === null ? "–" : short(g));
+      });
+    }
+  }
+}

@@ -1,0 +1,59 @@
+"""A real browser for the tests: Debian's chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (nox -s browser)")
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+if PROGRAM is None:
+    pytest.skip("needs the browser chromium on the PATH", allow_module_level=True)
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+class Browser:
+    """A browser whose pages tell what went wrong in them."""
+
+    def __init__(self, chromium, folder):
+        self.chromium, self.folder, self.problems = chromium, folder, []
+
+    def open(self, page, fragment="", width=1280, height=900, **options):
+        """Return the tab in which *page* (a viz Page, or HTML) was opened from a file."""
+        path = self.folder / "page.html"
+        path.write_text(page if isinstance(page, str) else page.html, encoding="utf-8")
+        tab = self.chromium.new_page(viewport={"width": width, "height": height}, **options)
+        tab.on("pageerror", lambda error: self.problems.append(str(error)))
+        tab.on("console", lambda message: self.problems.append(message.text))
+        tab.on("dialog", lambda dialog: self.problems.append(dialog.message))
+        tab.on("requestfinished", lambda request: self.asked(request.url))
+        tab.on("requestfailed", lambda request: self.failed(request))
+        tab.goto(path.as_uri() + fragment)
+        return tab
+
+    def failed(self, request):
+        if request.failure != "csp":  # the policy let it go
+            self.problems.append(f"asked for {request.url}: {request.failure}")
+
+    def asked(self, url):
+        if not url.startswith((self.folder.as_uri(), "about:srcdoc")):
+            self.problems.append(f"asked for {url}")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def browser(chromium, tmp_path):
+    found = Browser(chromium, tmp_path)
+    yield found
+    for context in chromium.contexts:
+        context.close()
+    assert found.problems == []

@@ -1,0 +1,279 @@
+"""The page in a real browser: what it shows is what Python says, and what it must never do."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+import chainrule as cr
+from chainrule import viz
+from chainrule.viz.text import short
+
+from .browser import browser, chromium, sync_api  # noqa: F401 (fixtures)
+from .sequences import Mirror, Recipe, actions
+
+SEQUENCES = int(os.environ.get("CHAINRULE_SEQUENCES", "20"))
+GRAPHS = 20
+
+SHOWN = """() => [...document.querySelectorAll(".box")].map((box) =>
+    [box.querySelector(".data").textContent, box.querySelector(".grad").textContent])"""
+
+
+def neuron():
+    w, x, b = cr.Value(-3.0, "w"), cr.Value(2.0, "x"), cr.Value(6.88, "b")
+    out = cr.tanh(w * x + b)
+    out.label = "out"
+    return out
+
+
+def is_shown(text, number, nothing):
+    if number is None:
+        return text == nothing
+    nearby = (number, number * (1 + 1e-9), number * (1 - 1e-9), number + 1e-12, number - 1e-12)
+    return text in {short(x) for x in nearby}
+
+
+def act(tab, action, given):
+    """Do on the page what a person would do."""
+    match action:
+        case "type":
+            field = tab.locator("#leaves input[type=text]").nth(given[0])
+            field.fill(repr(given[1]))
+            field.press("Enter")
+            field.blur()
+        case "descend":
+            tab.fill("#rate", repr(given[0]))
+            tab.click("#descend")
+        case "undo":
+            if tab.is_enabled("#undo"):
+                tab.click("#undo")
+        case "reset":
+            tab.click("#reset")
+        case "go":
+            tab.eval_on_selector(
+                "#scrub",
+                "(e, to) => { e.value = to; e.dispatchEvent(new Event('input')); }",
+                given[0],
+            )
+        case "step":
+            tab.locator("#picture").press("ArrowRight" if given[0] > 0 else "ArrowLeft")
+        case "mode":
+            tab.select_option("#mode", given[0])
+        case "seed":
+            tab.select_option("#mode", "forward")
+            tab.select_option("#seed", index=given[0])
+
+
+def test_after_any_sequence_the_page_shows_what_python_says(browser):  # noqa: F811
+    for graph in range(min(GRAPHS, SEQUENCES)):
+        recipe = Recipe(graph)
+        tab = browser.open(viz.explore(recipe.build(recipe.start)))
+        for sequence in range(graph, SEQUENCES, GRAPHS):
+            tab.reload()
+            mirror = Mirror(recipe)
+            for action, *given in actions(mirror, random.Random(sequence), 8):
+                act(tab, action, given)
+                texts = tab.evaluate(SHOWN)
+                values, flows = mirror.shown()
+                for (data, grad), value, flow in zip(texts, values, flows, strict=True):
+                    assert is_shown(data, value, ""), (graph, sequence, action, given, data, value)
+                    assert is_shown(grad, flow, "–"), (graph, sequence, action, given, grad, flow)
+        tab.close()
+
+
+def test_labels_are_data_and_nothing_in_them_runs(browser):  # noqa: F811
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    a, b = cr.Value(2.0, evil), cr.Value(3.0, "'\"><svg onload=alert(3)>\u2028${alert(4)}&lt;")
+    c = cr.Value(1.0, "%data%")
+    tab = browser.open(viz.explore(a * b + a * c, title="<b onclick=alert(5)>bold</b>"))
+    assert tab.locator("img, b, script:not([id])").count() == 1  # the page's own script
+    for box in tab.locator(".box").all():
+        box.click()
+    assert tab.text_content("h1") == "<b onclick=alert(5)>bold</b>"
+    assert evil[:10] in tab.text_content("#leaves")
+    assert "%data%" in tab.text_content("#leaves")
+
+
+def test_no_request_can_be_made(browser):  # noqa: F811
+    tab = browser.open(viz.explore(neuron()))
+    tried = tab.evaluate("""async () => {
+        const found = [];
+        for (const url of ["https://example.org/", "data.json"]) {
+            found.push(await fetch(url).then(() => "sent", () => "refused"));
+        }
+        const picture = new Image();
+        const loaded = new Promise((done) => {
+            picture.onload = () => done("sent");
+            picture.onerror = () => done("refused");
+        });
+        picture.src = "https://example.org/x.png";
+        found.push(await loaded);
+        document.body.setAttribute("onclick", "window.ran = 1");
+        document.body.click();
+        found.push(window.ran === undefined ? "refused" : "ran");
+        return found;
+    }""")
+    assert tried == ["refused"] * 4
+    others = [text for text in browser.problems if "Content Security Policy" not in text]
+    assert others == []
+    browser.problems.clear()
+
+
+def test_keys_step_and_controls_keep_theirs(browser):  # noqa: F811
+    tab = browser.open(viz.explore(neuron()))
+    count = tab.locator("#count")
+    tab.locator("#picture").press("Home")
+    assert count.text_content() == "0 of 9"
+    assert tab.text_content("#sentence") == "Only the leaves have numbers yet."
+    tab.keyboard.press("ArrowRight")
+    assert tab.text_content("#sentence") == "w*x = (-3) × 2 = -6"
+    tab.keyboard.press("End")
+    assert count.text_content() == "9 of 9"
+    tab.keyboard.press("ArrowLeft")
+    assert tab.text_content("#sentence") == "w.grad += 2 × 0.5010 = 1.002"
+    tab.keyboard.press("Space")
+    assert tab.text_content("#play") == "Pause"
+    sync_api.expect(tab.locator("#play")).to_have_text("Play")
+    assert count.text_content() == "9 of 9"
+    field = tab.locator("#leaves input").first
+    field.press("Home")
+    field.press("ArrowRight")
+    assert count.text_content() == "9 of 9"  # these keys move in the text
+
+
+def test_an_address_opens_the_page_where_it_was(browser):  # noqa: F811
+    tab = browser.open(viz.explore(neuron()))
+    tab.fill("#leaves input >> nth=0", "-2.5")
+    tab.keyboard.press("Enter")
+    tab.locator(".box").nth(0).click()
+    tab.locator("#picture").press("Home")
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_timeout(400)
+    fragment = tab.evaluate("location.hash")
+    assert fragment == "#step=1&at=0:-2.5&node=0"
+    again = browser.open(viz.explore(neuron()), fragment)
+    assert again.text_content("#sentence") == "w*x = (-2.5) × 2 = -5"
+    assert again.text_content("#about").startswith("w = -2.5")
+    nonsense = browser.open(viz.explore(neuron()), "#step=x&at=9:1,0:abc&node=77&forward=5&%")
+    assert nonsense.text_content("#count") == "9 of 9"
+
+
+def test_paths_multiply_and_add_up_to_the_gradient(browser):  # noqa: F811
+    a = cr.Value(3.0, "a")
+    b = a * 2.0
+    b.label = "b"
+    tab = browser.open(viz.explore(a * b))
+    tab.locator(".box").nth(0).hover()
+    about = tab.text_content("#about")
+    assert "2 paths lead to a*b" in about
+    assert "a → a*b: 6 = 6" in about
+    assert "a → b → a*b: 2 × 3 = 6" in about
+    assert "sum: 6 + 6 = 12" in about
+    assert tab.locator(".link.on-path").count() == 3
+    tab.mouse.move(0, 0)
+    assert tab.locator(".link.on-path").count() == 0
+    tab.locator(".box").nth(1).focus()
+    assert tab.locator(".link.on-path").count() == 1
+
+
+def test_a_drag_is_one_change_and_what_was_stays_in_sight(browser):  # noqa: F811
+    tab = browser.open(viz.explore(neuron()))
+    slider = tab.locator("#leaves input[type=range]").first
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    tab.mouse.move(box["x"] + box["width"] / 2, y)
+    tab.mouse.down()
+    for i in range(5):
+        tab.mouse.move(box["x"] + box["width"] / 2 + 4 * i, y)
+    tab.mouse.up()
+    now = float(tab.locator("#leaves input[type=text]").first.input_value())
+    assert now != -3.0
+    row = tab.locator("#leaves tr").first
+    assert "changed" in row.get_attribute("class")
+    assert row.locator("td").nth(2).text_content() == "-3"
+    expected = cr.tanh(cr.Value(now) * 2.0 + 6.88).data
+    assert float(tab.text_content("#root-value")) == pytest.approx(expected, rel=1e-14)
+    tab.click("#undo")
+    assert tab.locator("#leaves input[type=text]").first.input_value() == "-3"
+    assert tab.is_disabled("#undo")
+
+
+def test_a_nudge_beside_the_gradient(browser):  # noqa: F811
+    x = cr.Value(3.0, "x")
+    tab = browser.open(viz.explore(x * x))
+    tab.fill("#h", "0.5")
+    said = tab.text_content("#nudge")
+    assert "x*x goes from 9 to 12.25: a change of 3.25" in said
+    assert "x.grad × h = 6 × 0.5 = 3" in said
+    assert "They differ by 0.25" in said
+
+
+def test_the_quiz_hides_what_it_asks_and_says_what_a_wrong_answer_is_right_for(browser):  # noqa: F811
+    x = cr.Value(3.0, "x")
+    y = x * x
+    y.label = "y"
+    tab = browser.open(viz.explore(y))
+    tab.evaluate("Math.random = () => 0.99")
+    tab.click("#ask")
+    assert tab.text_content("#question") == "What is x.grad, that is d y / d x?"
+    assert tab.evaluate(SHOWN)[0] == ["3", "?"]
+    for answer, verdict in (
+        ("3", "flows through y alone"),
+        ("-6", "the sign is not"),
+        ("1", "from upstream alone"),
+        ("abc", "not a number"),
+        ("6.01", "Right. x.grad = 3 × 1 + 3 × 1 = 6."),
+    ):
+        tab.fill("#answer", answer)
+        tab.keyboard.press("Enter")
+        assert verdict in tab.locator("#verdict p").last.text_content()
+    assert tab.text_content("#score").startswith("1 right of 1 asked")
+    assert tab.evaluate(SHOWN)[0] == ["3", "6"]
+
+
+def test_a_leaf_under_an_operation_of_your_own_is_locked(browser):  # noqa: F811
+    cube = cr.primitive("page_cube", lambda x: x * x * x, (lambda x, y: 3.0 * x * x,))
+    a, b = cr.Value(2.0, "a"), cr.Value(5.0, "b")
+    tab = browser.open(viz.explore(cube(a) * b))
+    fields = tab.locator("#leaves input[type=text]")
+    assert fields.nth(0).is_disabled()
+    fields.nth(1).fill("10")
+    fields.nth(1).press("Enter")
+    assert tab.evaluate(SHOWN) == [["2", "120"], ["10", "8"], ["8", "10"], ["80", "1"]]
+
+
+def test_in_a_notebook_it_runs_in_a_frame_of_its_own(browser):  # noqa: F811
+    page = viz.explore(neuron())
+    tab = browser.open(f"<!doctype html><title>notebook</title>{page._repr_html_()}")
+    frame = tab.frame_locator("iframe")
+    frame.locator("#back").click()
+    assert frame.locator("#sentence").text_content() == "w.grad += 2 × 0.5010 = 1.002"
+    assert tab.locator("iframe").get_attribute("sandbox") == "allow-scripts"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing(browser, scheme, width):  # noqa: F811
+    axe = os.environ.get("CHAINRULE_AXE")
+    if not axe:
+        pytest.skip("CHAINRULE_AXE is not set to the axe.min.js of npm's axe-core")
+    tab = browser.open(viz.explore(neuron()), width=width, color_scheme=scheme)
+    tab.locator(".box").nth(0).click()
+    tab.click("#ask")
+    tab.click("#hint")
+    tab.eval_on_selector("#all", "(e) => { e.open = true; }")
+    with open(axe, encoding="utf-8") as source:  # noqa: PTH123
+        tab.evaluate(source.read())
+    found = tab.evaluate("async () => (await axe.run()).violations")
+    assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_a_narrow_screen_does_not_scroll_sideways(browser, zoom):  # noqa: F811
+    tab = browser.open(viz.explore(neuron()), width=360 * zoom, device_scale_factor=zoom)
+    tab.evaluate("(zoom) => { document.documentElement.style.zoom = zoom; }", zoom)
+    tab.locator(".box").nth(0).click()
+    tab.eval_on_selector("#all", "(e) => { e.open = true; }")
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

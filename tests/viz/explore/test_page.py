@@ -1,0 +1,103 @@
+"""The page as a file: what is in it, how large it is, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import chainrule as cr
+from chainrule import nn, viz
+from chainrule.viz.explore.page import as_json, digest
+
+
+def part(html, start, end):
+    return html.partition(start)[2].partition(end)[0]
+
+
+def data_of(page):
+    return json.loads(part(page.html, '<script type="application/json" id="data">', "</script>"))
+
+
+def test_the_policy_names_the_script_and_the_style_and_nothing_else():
+    html = viz.explore(cr.Value(2.0, "x") * 3.0).html
+    script = html.rpartition("<script>")[2].partition("</script>")[0]
+    style = part(html, "<style>", "</style>")
+    policy = part(html, 'Content-Security-Policy" content="', '"')
+    assert policy == (
+        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    assert "%" not in policy
+    assert re.search(r"\son\w+=", html.replace(script, "")) is None  # no handlers in attributes
+    assert re.search(r"(?:src|href)=", html.replace(script, "")) is None
+    assert "innerHTML" not in script
+    assert "http" not in script.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_graph_of_a_hundred_nodes_is_under_200_kilobytes():
+    model = nn.MLP(3, [14, 2], activation="tanh", seed=0)
+    total = nn.losses.squared_error(model([0.1, -0.2, 0.7]), [1.0, 0.0])
+    page = viz.explore(total)
+    assert 100 <= len(data_of(page)["nodes"]) <= 130
+    assert len(page.html.encode()) < 200_000
+
+
+def test_numbers_that_json_lacks_are_texts():
+    x = cr.Value(float("inf"), "x")
+    data = data_of(viz.explore(x - x))
+    assert [node["data"] for node in data["nodes"]] == ["inf", "nan"]
+    assert viz.explore(cr.Value(-0.0) * 1.0).html.count('"data":-0.0') == 2
+
+
+def test_the_branch_that_is_not_chosen_is_there_too():
+    a, b = cr.Value(1.0, "a"), cr.Value(2.0, "b")
+    y = cr.where(cr.less(a, 0.0), cr.exp(b), a)
+    data = data_of(viz.explore(y))
+    assert [node["name"] for node in data["nodes"]] == ["a", "b", "less(a, 0)", "exp(b)", "result"]
+    assert data["nodes"][-1]["operands"] == [2, 3, 0]
+    assert len(data["picture"]["wires"]) == 5
+
+
+def test_text_cannot_leave_its_element():
+    written = as_json({"<!--": "</script>&amp;\u2028"})
+    assert not set("<>&\u2028") & set(written)
+    assert json.loads(written) == {"<!--": "</script>&amp;\u2028"}
+
+
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [
+        (3.0, "expected a Value, the root of a graph, not float"),
+        ([cr.Value(1.0)], "draw one of its elements"),
+    ],
+)
+def test_what_is_not_a_graph_is_refused(root, says):
+    with pytest.raises(TypeError, match=says):
+        viz.explore(root)
+
+
+def test_a_large_graph_is_refused_with_a_way_out():
+    y = cr.Value(1.0)
+    for _ in range(400):
+        y = cr.sin(y)
+    with pytest.raises(ValueError, match=r"401 nodes.*viz.explore\(root, limit=401\)"):
+        viz.explore(y)
+
+
+def test_a_page_is_saved_as_html_and_as_nothing_else(tmp_path):
+    page = viz.explore(cr.Value(2.0, "x") * 3.0, title="Six")
+    page.save(tmp_path / "six.html")
+    assert (tmp_path / "six.html").read_text(encoding="utf-8") == page.html
+    with pytest.raises(ValueError, match=r"\.svg.*\.html"):
+        page.save(tmp_path / "six.svg")
+    assert repr(page) == "<Page: Six>"
+
+
+def test_a_notebook_gets_a_frame_and_an_export_gets_a_picture():
+    page = viz.explore(cr.Value(2.0, 'x"') * 3.0, title='"Six"')
+    bundle = page._repr_mimebundle_()
+    assert bundle["text/html"].startswith('<iframe title="&quot;Six&quot;" sandbox="allow-scripts"')
+    assert bundle["image/svg+xml"].startswith("<svg")
+    assert bundle["text/plain"] == '<Page: "Six">'
