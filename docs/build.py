@@ -14,6 +14,7 @@ import chainrule as cr
 from chainrule import nn, viz
 from chainrule.checking import course
 from chainrule.checking.diagnosis import mistakes
+from chainrule.checking.engines import mistakes as engine_mistakes
 
 HERE = Path(__file__).parent
 
@@ -68,6 +69,7 @@ def pages() -> dict[Path, str]:
         HERE / "primitives.md": PRIMITIVES.format(table=viz.derivative_table()),
         HERE / "notes.md": course.as_markdown(course.table()),
         HERE / "mistakes.md": mistakes.as_markdown(),
+        HERE / "engine-mistakes.md": engine_mistakes.as_markdown(),
     }
 
 

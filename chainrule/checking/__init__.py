@@ -3,7 +3,16 @@
 from .comparison import Comparison, LayerComparison, compare
 from .diagnosis.diagnose import assert_gradients_close, diagnose
 from .diagnosis.published_step import diagnose_step
-from .diagnosis.reporting import Alternative, Convention, Finding, Report
+from .diagnosis.reporting import (
+    Alternative,
+    Convention,
+    Finding,
+    Part,
+    PartFinding,
+    PartsReport,
+    Report,
+)
+from .engines import check_engine
 from .gradients import (
     CheckedDerivative,
     GradientCheck,
@@ -23,9 +32,13 @@ __all__ = [
     "GradientMismatch",
     "LayerComparison",
     "NotCheckable",
+    "Part",
+    "PartFinding",
+    "PartsReport",
     "Problem",
     "Report",
     "assert_gradients_close",
+    "check_engine",
     "check_gradients",
     "compare",
     "diagnose",

@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .requests import RequestError, from_on
 
-SUMMARY = "say what is wrong with a hand-written backpropagation"
+if TYPE_CHECKING:
+    from ..checking import PartsReport, Report
+
+SUMMARY = "say what is wrong with a hand-written backpropagation, or a hand-written engine"
 DESCRIPTION = (
     "Call a function in a process of its own, on a network that shows every mistake, and name the "
-    "mistake in the gradient it returns. Exit status 1 if there is one."
+    "mistake in the gradient it returns. A class with arithmetic (FILE.py:Value) is examined as an "
+    "autograd engine: each operation, shared nodes, one pass after another. Exit status 1 if there "
+    "is a mistake."
 )
 FORMATS = ("text", "markdown", "html", "json", "gradescope")
 """The methods of a report that write it down."""
@@ -25,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         nargs="?",
-        metavar="FILE.py:FUNCTION",
-        help="called as FUNCTION(thetas, X, Y, lam); or its result, saved as .npz or .npy",
+        metavar="FILE.py:NAME",
+        help="a function, called as NAME(thetas, X, Y, lam), or an autograd class; or the result "
+        "of such a function, saved as .npz or .npy",
     )
     network = parser.add_argument_group("the cost; none: find it out")
     network.add_argument("--loss", choices=[*backprop.LOSSES, "none"], default="none")
@@ -73,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(arguments: argparse.Namespace) -> int:
+    from ..checking.diagnosis.running.process import EngineGivenError
     from ..checking.diagnosis.submissions import diagnose_file
+    from ..checking.engines import check_engine_file
     from ..checking.problem import probe
     from ..checking.saved import put, write_problem
 
@@ -90,15 +99,19 @@ def _checked(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.target is None:
         raise RequestError("expected FILE.py:FUNCTION, or a file of arrays")
-    report = diagnose_file(
-        arguments.target,
-        network=arguments.network,
-        time_limit=arguments.time_limit,
-        memory_limit=arguments.memory_limit,
-        allow_chainrule=arguments.allow_chainrule,
-        seed=arguments.seed,
-        **stated,
-    )
+    limits = {
+        "time_limit": arguments.time_limit,
+        "memory_limit": arguments.memory_limit,
+        "allow_chainrule": arguments.allow_chainrule,
+    }
+    report: Report | PartsReport
+    try:
+        report = diagnose_file(
+            arguments.target, network=arguments.network, seed=arguments.seed, **limits, **stated
+        )
+    except EngineGivenError:
+        path, _, name = arguments.target.rpartition(":")
+        report = check_engine_file(Path(path), name, **limits)
     not_loaded = "call.not-loaded" in report.codes
     if not_loaded and arguments.format == "text":
         raise RequestError("; ".join(report.data()["findings"][0]["evidence"].splitlines()))

@@ -9,26 +9,27 @@ from __future__ import annotations
 from .graders import as_gradescope, as_json
 from .markdown import as_markdown
 from .page import as_fragment, as_page
+from .parts import Part, PartFinding, PartsData
 from .report import Alternative, Convention, Finding, ReportData
 from .terminal import as_text
-from .words import HINTS
+from .words import HINTS, Tells
 
-__all__ = ["HINTS", "Alternative", "Convention", "Finding", "Report", "ReportData"]
+__all__ = [
+    "HINTS",
+    "Alternative",
+    "Convention",
+    "Finding",
+    "Part",
+    "PartFinding",
+    "PartsData",
+    "PartsReport",
+    "Report",
+    "ReportData",
+]
 
 
-class Report(ReportData):
-    """What :func:`diagnose` found out about a gradient.
-
-    >>> from chainrule.checking import diagnose, probe
-    >>> p = probe()
-    >>> report = diagnose([-D for D in p.truth.D], p.thetas, p.X, p.Y, p.lam)
-    >>> print(report.text("category"))
-    gradient: not right
-    ...
-    1. There is a mistake in a sign.
-
-    Each way to write it down takes one of the levels in ``HINTS``, and tells no more than that.
-    """
+class _Written(Tells):
+    """The ways to write down what ``data`` tells."""
 
     def text(self, hints: str = "fix") -> str:
         """Return the report for a terminal."""
@@ -39,7 +40,7 @@ class Report(ReportData):
         return as_markdown(self, hints)
 
     def html(self, hints: str = "fix") -> str:
-        """Return one page that needs nothing else, the network drawn, the wrong deltas marked."""
+        """Return one page that needs nothing else; a network is drawn, its wrong deltas marked."""
         return as_page(self, hints)
 
     def json(self, hints: str = "fix") -> str:
@@ -62,3 +63,33 @@ class Report(ReportData):
 
     def _repr_html_(self) -> str:
         return as_fragment(self, "fix")
+
+
+class Report(ReportData, _Written):
+    """What :func:`diagnose` found out about a gradient.
+
+    >>> from chainrule.checking import diagnose, probe
+    >>> p = probe()
+    >>> report = diagnose([-D for D in p.truth.D], p.thetas, p.X, p.Y, p.lam)
+    >>> print(report.text("category"))
+    gradient: not right
+    ...
+    1. There is a mistake in a sign.
+
+    Each way to write it down takes one of the levels in ``HINTS``, and tells no more than that.
+    """
+
+
+class PartsReport(PartsData, _Written):
+    """What was found out about something made of parts: the operations of an engine, say.
+
+    >>> from chainrule import Value
+    >>> from chainrule.checking import check_engine
+    >>> report = check_engine(Value)
+    >>> print(report.text())
+    Value: right
+    ...
+
+    Each way to write it down takes one of the levels in ``HINTS``, and tells no more than that:
+    "layer" tells which parts are right.
+    """

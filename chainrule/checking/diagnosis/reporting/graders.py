@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .report import ReportData
 from .terminal import as_text
+from .words import Tells
 
 
-def as_json(report: ReportData, hints: str) -> str:
+def as_json(report: Tells, hints: str) -> str:
     """Return the report as JSON; keys and codes are stable, numbers that are not finite null."""
     return _written(report.data(hints))
 
 
-def as_gradescope(report: ReportData, hints: str, points: float) -> str:
+def as_gradescope(report: Tells, hints: str, points: float) -> str:
     """Return Gradescope's results.json: all *points* if the gradient is right, else none."""
     told = report.data(hints)
     score = points if told["ok"] else 0.0

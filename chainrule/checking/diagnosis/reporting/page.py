@@ -13,7 +13,7 @@ from typing import Any
 
 from ..worked import symbol
 from .report import ReportData
-from .words import HINTS, facts_of, first_wrong, layer_rows, unseen
+from .words import HINTS, Tells, facts_of, first_wrong, table_of, unseen, verdict
 
 _MOST_UNITS = 8
 """More units of a layer than these are drawn as the first ones and dots."""
@@ -52,7 +52,7 @@ _STYLE = """
 """
 
 
-def as_page(report: ReportData, hints: str = "fix") -> str:
+def as_page(report: Tells, hints: str = "fix") -> str:
     """Return the whole page.
 
     >>> from chainrule.checking import diagnose
@@ -63,18 +63,17 @@ def as_page(report: ReportData, hints: str = "fix") -> str:
     (True, True)
     """
     told = report.data(hints)
-    verdict = "right" if told["ok"] else "not right"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(told['name'])}: {verdict}</title>\n"
+        f"<title>{escape(told['name'])}: {verdict(told)}</title>\n"
         "<style>body { margin: 0; } @media (prefers-color-scheme: dark) "
         "{ body { background: #171c22; } }</style>\n</head>\n<body>\n"
         f"{as_fragment(report, hints)}</body>\n</html>\n"
     )
 
 
-def as_fragment(report: ReportData, hints: str) -> str:
+def as_fragment(report: Tells, hints: str) -> str:
     """Return the body of the page, its styles included."""
     told = report.data(hints)
     return (
@@ -82,28 +81,27 @@ def as_fragment(report: ReportData, hints: str) -> str:
     )
 
 
-def _body(report: ReportData, told: dict[str, Any]) -> Iterator[str]:
-    verdict = (
-        '<span class="ok">right</span>' if told["ok"] else '<span class="bad">not right</span>'
-    )
-    yield f"<h1>{escape(told['name'])}: {verdict}</h1>\n"
+def _body(report: Tells, told: dict[str, Any]) -> Iterator[str]:
+    shown = f'<span class="{"ok" if told["ok"] else "bad"}">{verdict(told)}</span>'
+    yield f"<h1>{escape(told['name'])}: {shown}</h1>\n"
     yield f'<p class="soft">{escape(told["problem"])}</p>\n'
     for item in told["conventions"]:
         yield f"<p>Convention: {escape(item['says'])}.</p>\n"
-    if told["first_wrong_layer"] is not None:
-        yield f"<p>{escape(first_wrong(told))}</p>\n"
-    all_told = told["hints"] == HINTS[-1]
-    yield _drawing(
-        report.problem.sizes,
-        told["wrong_layers"],
-        report.wrong_entries if all_told else (),
-        report.wrong_deltas if all_told else (),
-    )
-    if told["layers"] and not told["ok"]:
-        yield _table(layer_rows(told["layers"]))
+    if first := first_wrong(told):
+        yield f"<p>{escape(first)}</p>\n"
+    if isinstance(report, ReportData):
+        all_told = told["hints"] == HINTS[-1]
+        yield _drawing(
+            report.problem.sizes,
+            told["wrong_layers"],
+            report.wrong_entries if all_told else (),
+            report.wrong_deltas if all_told else (),
+        )
+    if rows := table_of(told):
+        yield _table(rows)
     for count, finding in enumerate(told["findings"], start=1):
         yield _section(count, finding)
-    if told["unseen"]:
+    if told.get("unseen"):
         yield f'<p class="soft">{escape(unseen(told))}</p>\n'
 
 

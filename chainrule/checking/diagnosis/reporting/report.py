@@ -144,7 +144,7 @@ class ReportData:
             for finding in self.findings
             if level >= 2 or (level == 1 and finding.category == "call")
         ]
-        shown: dict[str, Any] = _plain_texts(told)
+        shown: dict[str, Any] = plain_texts(told)
         return shown
 
     def _layers(self, numbers: bool) -> list[dict[str, Any]]:
@@ -181,10 +181,10 @@ class ReportData:
         return told
 
 
-def _plain_texts(value: Any) -> Any:
+def plain_texts(value: Any) -> Any:
     """Much of the text is a submission's own: none of it may steer who reads the report."""
     if isinstance(value, dict):
-        return {key: _plain_texts(item) for key, item in value.items()}
+        return {key: plain_texts(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain_texts(item) for item in value]
+        return [plain_texts(item) for item in value]
     return plain(value) if isinstance(value, str) else value

@@ -6,25 +6,24 @@ import textwrap
 from typing import Any
 
 from ...text import columns
-from .report import ReportData
-from .words import facts_of, first_wrong, layer_rows, unseen
+from .words import Tells, facts_of, first_wrong, table_of, unseen, verdict
 
 _WIDTH = 88
 _INDENT = " " * 14
 
 
-def as_text(report: ReportData, hints: str) -> str:
+def as_text(report: Tells, hints: str) -> str:
     """Return the report as plain text, as much of it as the level *hints* tells."""
     told = report.data(hints)
-    lines = [f"{told['name']}: {'right' if told['ok'] else 'not right'}", told["problem"]]
+    lines = [f"{told['name']}: {verdict(told)}", told["problem"]]
     lines += [f"convention: {item['says']}" for item in told["conventions"]]
-    if told["layers"] and not told["ok"]:
-        lines += ["", columns(layer_rows(told["layers"]))]
-    if told["first_wrong_layer"] is not None:
-        lines += ["", first_wrong(told)]
+    if rows := table_of(told):
+        lines += ["", columns(rows)]
+    if first := first_wrong(told):
+        lines += ["", first]
     for count, finding in enumerate(told["findings"], start=1):
         lines += ["", *_finding(count, finding)]
-    if told["unseen"]:
+    if told.get("unseen"):
         lines += ["", *textwrap.wrap(unseen(told), _WIDTH)]
     return "\n".join(lines)
 

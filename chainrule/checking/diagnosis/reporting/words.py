@@ -6,7 +6,7 @@ told.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from ...text import short
 from ..worked import symbol
@@ -21,9 +21,24 @@ HINTS = ("pass", "layer", "category", "fix")
 """
 
 
+class Tells(Protocol):
+    """A report, to whatever writes it down."""
+
+    def data(self, hints: str = "fix") -> dict[str, Any]: ...
+
+
+def verdict(told: dict[str, Any]) -> str:
+    """Say whether what was checked is right."""
+    if told["ok"]:
+        return "right, within limits" if told["findings"] else "right"
+    return "not right"
+
+
 def first_wrong(told: dict[str, Any]) -> str:
-    """Say which layer is the first wrong one."""
-    number = told["first_wrong_layer"]
+    """Say which layer, or which part, is the first wrong one; "" if none is, or none is told."""
+    number = told.get("first_wrong_layer")
+    if number is None:
+        return str(told.get("first_wrong", ""))
     return f"The first wrong layer, counted from the output, is that of {symbol('Θ', number)}."
 
 
@@ -39,13 +54,16 @@ def facts_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("finding", head)]
     if "code" in finding:
         facts.append(("code", finding["code"]))
-    if finding["layer"] is not None:
+    if finding.get("where"):
+        facts.append(("where", finding["where"]))
+    if finding.get("layer") is not None:
         facts.append(("where", f"the layer of {symbol('Θ', finding['layer'])}"))
-    if finding["layers"]:
+    if finding.get("layers"):
         where = " and ".join(symbol("Θ", layer) for layer in finding["layers"])
         facts.append(("where", f"the layers of {where}"))
     if finding.get("formula"):
-        facts.append(("rule", f"{finding['rule']}: {finding['formula']}"))
+        named = f"{finding['rule']}: " if finding.get("rule") else ""
+        facts.append(("rule", f"{named}{finding['formula']}"))
     for key in ("here", "evidence", "confidence", "fix"):
         if finding.get(key):
             facts += [(key, line) for line in finding[key].splitlines()]
@@ -53,6 +71,16 @@ def facts_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("or else", f"[{', '.join(other['codes'])}] {other['says']}"))
         facts.append(("to tell", other["probe"]))
     return facts
+
+
+def table_of(told: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the table of layers or of parts, the heading first; nothing if there is none to see.
+
+    A gradient that is right needs no table.
+    """
+    if told.get("parts") and told["findings" if told["ok"] else "parts"]:
+        return [("part", ""), *((part["name"], part["says"]) for part in told["parts"])]
+    return layer_rows(told["layers"]) if told.get("layers") and not told["ok"] else []
 
 
 def layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -26,12 +26,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import messages, student
+from . import exam, messages, student
 from .calls import Arguments, Caller, Outcome
 from .results import Tree
 
 _CODES = frozenset(
-    f"call.{name}" for name in ("dies", "no-numbers", "not-loaded", "raises", "wrong-arguments")
+    {
+        exam.IS_ENGINE,
+        *(
+            f"call.{name}"
+            for name in ("dies", "no-numbers", "not-loaded", "raises", "wrong-arguments")
+        ),
+    }
 )
 """What the other side may say of a call that gave no result."""
 _STARTING = 60.0
@@ -68,31 +74,66 @@ def caller_of_file(
 
     The file cannot import chainrule, which knows the right gradients, unless *allow_chainrule*.
     """
+    words = _words(path, function, time_limit, memory_limit, allow_chainrule)
+
+    def calls(problems: Sequence[Arguments]) -> list[Outcome]:
+        tree: list[Tree] = [[list(p.thetas), p.X, p.Y, np.array(p.lam)] for p in problems]
+        outcomes = _Conversation(words, tree, len(tree)).outcomes
+        if outcomes[0].code == exam.IS_ENGINE:
+            raise EngineGivenError(
+                f"{function} in {Path(path).name} is a class with arithmetic, not a function that "
+                "returns a gradient: check_engine tests it"
+            )
+        return outcomes
+
+    return calls
+
+
+class EngineGivenError(TypeError):
+    """A class of numbers was given where a function was expected."""
+
+
+def examined(
+    path: Path,
+    name: str,
+    programs: Sequence[Sequence[exam.Instruction]],
+    time_limit: float = 10.0,
+    memory_limit: int = 2048,
+    *,
+    allow_chainrule: bool = False,
+) -> list[Outcome]:
+    """Return what the class *name* of a file offers and answers, as ``exam.answers`` does.
+
+    If the process ends too early, its end is the last outcome. Limits and errors are those of
+    :func:`caller_of_file`.
+    """
+    words = _words(path, name, time_limit, memory_limit, allow_chainrule)
+    words["exam"] = [[list(step) for step in program] for program in programs]
+    return _Conversation(words, [[[]]], len(programs) + 1).outcomes
+
+
+def _words(
+    path: Path, name: str, time_limit: float, memory_limit: int, allow_chainrule: bool
+) -> dict[str, Any]:
     if not 0 < time_limit < 1e6 or not memory_limit > 0:
         raise ValueError(
             f"limits of {time_limit} seconds and {memory_limit} MiB: expected numbers above 0"
         )
-    words = {
+    return {
         "path": str(Path(path).resolve()),
-        "function": function,
+        "function": name,
         "seconds": time_limit,
         "mebibytes": memory_limit,
         "allow": allow_chainrule,
     }
 
-    def calls(problems: Sequence[Arguments]) -> list[Outcome]:
-        tree: list[Tree] = [[list(p.thetas), p.X, p.Y, np.array(p.lam)] for p in problems]
-        return _Conversation(words, tree).outcomes
-
-    return calls
-
 
 class _Conversation:
     """One process: what it is asked, what it answers, and how it ends."""
 
-    def __init__(self, words: dict[str, Any], tree: list[Tree]) -> None:
+    def __init__(self, words: dict[str, Any], tree: list[Tree], wanted: int) -> None:
         self.outcomes: list[Outcome] = []
-        self._wanted = len(tree)
+        self._wanted = wanted
         self._names = [f"thetas[{i}]" for i in range(len(tree[0][0]))]
         self._names += ["X", "Y", "the list thetas"]
         self._secret = secrets.token_hex(messages.SECRET // 2).encode()
@@ -113,7 +154,8 @@ class _Conversation:
                 f"a memory limit of {mebibytes} MiB: Python and NumPy alone take {self._needs} MiB "
                 "here"
             )
-        failed = self.outcomes and self.outcomes[-1].tree is None
+        # A call that fails is the last one; a class is examined to the end.
+        failed = self.outcomes and self.outcomes[-1].tree is None and "exam" not in words
         if len(self.outcomes) < self._wanted and not failed:
             self.outcomes.append(self._end(status, seconds))
 

@@ -1,0 +1,471 @@
+"""``check_engine``: an autograd class examined, its mistakes named, and the report written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..diagnosis.reporting import Alternative, Convention, Part, PartFinding, PartsReport
+from ..diagnosis.running import exam as running
+from ..diagnosis.running.calls import Outcome
+from ..diagnosis.running.process import examined
+from ..text import number
+from .mistakes import BY_CODE, CATEGORIES
+from .operations import OPERATIONS, written
+from .programs import DEEP, Program, exam
+from .replay import Build
+from .search import Answer, Explanation, Result, Search, differs, sound, truth
+
+_UNSUPPORTED = ("AssertionError", "NotImplementedError", "TypeError")
+_NOT_WITH_NUMBERS = (*_UNSUPPORTED, "AttributeError")
+_GENERAL = {
+    "order": "the order of the pass",
+    "twice": "one pass after another",
+    "zero": "zero_grad",
+    "deep": f"a chain of {DEEP} nodes",
+}
+"""The parts that are not operations."""
+
+
+def check_engine(engine: Callable[..., Any], name: str = "") -> PartsReport:
+    """Return a report on somebody's own scalar autograd class, and which mistakes it makes.
+
+    *engine* is a class whose instances hold a number, are added and multiplied, and have a backward
+    pass that fills in gradients. What it offers is found out by trying: how a node is made, what
+    the number and the gradient are called, which operators and methods there are, and which of them
+    are made of others. What it does not have is listed, and is no fault.
+
+    >>> class Value:
+    ...     def __init__(self, data, parents=(), local_grads=()):
+    ...         self.data, self.grad = data, 0.0
+    ...         self.parents, self.local_grads = parents, local_grads
+    ...     def __mul__(self, other):
+    ...         return Value(self.data * other.data, (self, other), (other.data, self.data))
+    ...     def backward(self, above=1.0):
+    ...         self.grad = above
+    ...         for parent, local in zip(self.parents, self.local_grads):
+    ...             parent.backward(above * local)
+    >>> report = check_engine(Value)
+    >>> report.ok, report.codes
+    (False, ('accumulate.overwrites-everywhere',))
+    >>> print(report.findings[0].here)
+    a = Value(1.3); y = a * a; y.backward()
+    a.grad is 1.3, expected 2.6
+
+    The class runs in this process; ``chainrule check engine.py:Value`` runs it in one of its own.
+    Mistakes make a report that is not ``ok``; limits, such as a backward pass that fails on a chain
+    longer than Python's recursion limit, are findings of a report that is.
+    """
+    called = name or getattr(engine, "__name__", type(engine).__name__)
+    outcomes = list(running.answers(engine, [program.steps for program in exam()]))
+    return _report(outcomes, called, getattr(engine, "__name__", "Value"))
+
+
+def check_engine_file(
+    path: Path,
+    name: str,
+    *,
+    time_limit: float = 10.0,
+    memory_limit: int = 2048,
+    allow_chainrule: bool = False,
+) -> PartsReport:
+    """Return the report on the class *name* of a file, run in a process of its own with limits.
+
+    Limits and errors are those of :func:`process.caller_of_file`.
+    """
+    outcomes = examined(
+        path,
+        name,
+        [program.steps for program in exam()],
+        time_limit,
+        memory_limit,
+        allow_chainrule=allow_chainrule,
+    )
+    return _report(outcomes, f"{Path(path).name}:{name}", name)
+
+
+def _report(outcomes: Sequence[Outcome], name: str, class_name: str) -> PartsReport:
+    first = outcomes[0]
+    if first.tree is None:
+        finding = _bare(first.code or "call.dies", class_name, evidence=first.evidence)
+        return PartsReport(name, "an engine that could not be loaded", (finding,))
+    offer = json.loads(first.evidence)
+    if offer["wrong"]:
+        finding = _bare("call.not-examinable", class_name, evidence=offer["wrong"])
+        return PartsReport(name, "a class that could not be examined", (finding,))
+    return _Examination(offer, outcomes[1:], name, class_name).report()
+
+
+def _bare(code: str, where: str, **more: Any) -> PartFinding:
+    row = BY_CODE[code]
+    return PartFinding(code, CATEGORIES[row.category], where, row.says, row.fix, **more)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What stands for what in the texts of a row."""
+
+    method: str
+    operand: str = "its operand"
+    rule: str = "its derivative"
+    zero: str = "zero_grad"
+
+    def put(self, text: str) -> str:
+        return text.format(method=self.method, operand=self.operand, rule=self.rule, zero=self.zero)
+
+
+class _Examination:
+    """The answers of one class, and what is said of them."""
+
+    def __init__(
+        self, offer: dict[str, Any], outcomes: Sequence[Outcome], name: str, class_name: str
+    ) -> None:
+        self._offer = offer
+        self._name, self._class = name, class_name
+        self._answers: list[Answer] = []
+        self._unsteady: list[tuple[Answer, list[float]]] = []
+        for program, outcome in zip(exam(), outcomes, strict=False):
+            if outcome.evidence == running.MISSING:
+                continue
+            read = None
+            if outcome.tree is not None and not isinstance(outcome.tree, list):
+                read = tuple(map(float, outcome.tree))
+            answer = Answer(program, read, "" if read else outcome.evidence)
+            self._answers.append(answer)
+            if outcome.evidence.startswith(running.AGAIN):
+                again = json.loads(outcome.evidence[len(running.AGAIN) :])
+                self._unsteady.append((answer, again))
+        self._died = len(outcomes) < len(exam()) or (
+            bool(outcomes) and outcomes[-1].code in ("call.dies", "call.too-slow")
+        )
+        self._end = outcomes[-1] if self._died and outcomes else Outcome()
+        self._build = sound(
+            Build(frozenset(offer["offers"]), offer["formulas"], offer["same"], bool(offer["zero"]))
+        )
+
+    def report(self) -> PartsReport:
+        findings = list(self._refusals())
+        result = Result()
+        if self._unsteady:
+            findings.append(self._not_repeatable())
+        else:
+            result = Search(self._build, self._answers).run()
+            findings += self._found(result)
+            findings += self._unknown(result)
+        findings += self._limits(result)
+        findings.sort(key=lambda finding: finding.category == "limit")
+        return PartsReport(
+            self._name,
+            self._subject(),
+            tuple(findings),
+            tuple(self._conventions()),
+            tuple(self._parts(result)),
+        )
+
+    # --- what was looked at ---
+
+    def _subject(self) -> str:
+        offer = self._offer
+        methods = len({offer["names"][form] for form in offer["offers"]})
+        return (
+            f"a class with {methods} operations, tried in {len(self._answers)} programs: "
+            f".{offer['data']}, .{offer['grad']}, .{offer['backward']}()"
+        )
+
+    def _conventions(self) -> Iterator[Convention]:
+        offer = self._offer
+        if offer["constructor"] != "Value(2.0)":
+            yield Convention("constructor", f"a node is made as by {offer['constructor']}")
+        texts = []
+        for name, operation in OPERATIONS.items():
+            for kinds in ("VV", "VN", "NV") if len(operation.partials) == 2 else ("V",):
+                form = f"{name}:{kinds}"
+                if form not in offer["offers"] and not self._is_fault(form):
+                    texts.append(_as_written(form))
+        if texts:
+            yield Convention("missing", f"not there, and not tried: {', '.join(texts)}")
+        if not offer["zero"]:
+            yield Convention("zero", "there is no zero_grad; gradients were set by assignment")
+
+    def _is_fault(self, form: str) -> bool:
+        """Whether a form that gave no node is a mistake, and not just missing."""
+        refused = self._offer["refused"].get(form, "")
+        if not refused or form in self._offer["follows"]:
+            return bool(refused)
+        allowed = _UNSUPPORTED[:2] if form in _PLAIN else _NOT_WITH_NUMBERS
+        return not refused.startswith(tuple(f"raises {name}" for name in allowed))
+
+    def _refusals(self) -> Iterator[PartFinding]:
+        by_method: dict[str, list[str]] = {}
+        for form in self._offer["refused"]:
+            if self._is_fault(form) and form not in self._offer["follows"]:
+                by_method.setdefault(self._offer["names"][form], []).append(form)
+        for forms in by_method.values():
+            refused = self._offer["refused"][forms[0]]
+            code = "call.raises"
+            if refused.startswith("returns"):
+                code = "nodes.none-returned" if refused == "returns None" else "nodes.no-node"
+            method = self._method(forms)
+            row = BY_CODE[code]
+            yield PartFinding(
+                code,
+                CATEGORIES[row.category],
+                self._where(forms),
+                row.says.format(method=method),
+                row.fix,
+                evidence=f"{_as_written(forms[0])} {refused}",
+            )
+
+    def _not_repeatable(self) -> PartFinding:
+        answer, again = self._unsteady[0]
+        assert answer.read is not None
+        lines = [answer.program.text(self._class)]
+        for place, (one, two) in enumerate(zip(answer.read, again, strict=True)):
+            if one != two and not (math.isnan(one) and math.isnan(two)):
+                should = truth(answer.program)[place]
+                lines.append(
+                    f"{self._read_name(answer.program, place)} is {number(one)}, and "
+                    f"{number(two)} in another run; expected {number(should)}"
+                )
+        return _bare(
+            "nodes.not-repeatable",
+            self._class,
+            here="\n".join(lines),
+            evidence=f"{len(self._unsteady)} programs gave other numbers when run again.",
+            confidence="partial",
+        )
+
+    # --- findings ---
+
+    def _found(self, result: Result) -> Iterator[PartFinding]:
+        for explanation in result.found:
+            plant = explanation.plants[0]
+            row = BY_CODE[plant.code]
+            others = {other.code: other for other in explanation.plants if other.code != plant.code}
+            alternatives = tuple(
+                Alternative(
+                    (code,),
+                    self._texts(other.forms, other.place).put(BY_CODE[code].says),
+                    "Both give these numbers in every program that was run: read the code.",
+                )
+                for code, other in others.items()
+            )
+            confidence = "one of several" if alternatives else "certain"
+            if result.unexplained and not alternatives:
+                confidence = "partial"
+            texts = self._texts(plant.forms, plant.place)
+            yield PartFinding(
+                plant.code,
+                CATEGORIES[row.category],
+                self._where(plant.forms) if plant.forms else self._whole(row.category),
+                texts.put(row.says),
+                texts.put(row.fix),
+                formula=_chain_rule(plant.forms, row.category),
+                here=self._here(explanation.answers),
+                evidence=_support(explanation),
+                confidence=confidence,
+                alternatives=alternatives,
+            )
+
+    def _unknown(self, result: Result) -> Iterator[PartFinding]:
+        raised = [answer for answer in result.unexplained if answer.read is None]
+        if raised:
+            plainest = raised[0]
+            every = len(raised) == len(self._answers)
+            yield _bare(
+                "call.pass-raises",
+                self._class if every or not plainest.program.form else
+                self._where([plainest.program.form]),
+                here=plainest.program.text(self._class),
+                evidence=plainest.raised,
+                confidence="certain",
+            )  # fmt: skip
+            if every:
+                return
+        wrong = [answer for answer in result.unexplained if answer.read is not None]
+        seen: set[str] = set()
+        own = self._build.own()
+        for plain in (True, False):  # first what is wrong alone: the rest may follow from it
+            for form in sorted(
+                dict.fromkeys(answer.program.form for answer in wrong),
+                key=lambda form: form not in own,
+            ):
+                mine = [
+                    answer
+                    for answer in wrong
+                    if answer.program.form == form
+                    and (answer.program.about == "alone" or not plain)
+                    and not self._made_in(answer.program) & seen
+                ]
+                if form and mine:
+                    seen |= {other for other in own | {form}
+                             if self._method([other]) == self._method([form])}  # fmt: skip
+                    value = any(place == 0 for place, _, _ in differs(mine[0]))
+                    alone = "unknown.value" if value else "unknown.slope"
+                    yield self._said(alone if plain else "unknown.passing", [form], mine)
+        for code, abouts in (
+            ("unknown.sweep", ("order", "equal", "leaf")),
+            ("unknown.twice", ("twice", "zero")),
+        ):
+            mine = [answer for answer in wrong if answer.program.about in abouts]
+            if mine and not seen:
+                yield self._said(code, [], mine)
+
+    def _said(self, code: str, forms: Sequence[str], answers: Sequence[Answer]) -> PartFinding:
+        row, texts = BY_CODE[code], self._texts(forms, None)
+        return PartFinding(
+            code,
+            CATEGORIES[row.category],
+            self._where(forms) if forms else self._whole(row.category),
+            texts.put(row.says),
+            texts.put(row.fix),
+            formula=_rules(forms),
+            here=self._here(answers),
+            evidence=_ratio(answers),
+            confidence="partial",
+        )
+
+    def _limits(self, result: Result) -> Iterator[PartFinding]:
+        wrong = {answer.program.form for answer in self._answers if not answer.is_right
+                 and answer.program.about not in ("extreme", "deep")}  # fmt: skip
+        for answer in self._answers:
+            about = answer.program.about
+            if about == "extreme" and answer.program.form not in wrong and not answer.is_right:
+                row, texts = BY_CODE["limit.overflow"], self._texts([answer.program.form], None)
+                yield PartFinding(
+                    row.code,
+                    CATEGORIES["limit"],
+                    self._where([answer.program.form]),
+                    texts.put(row.says),
+                    row.fix,
+                    here=self._here([answer]),
+                    evidence=answer.raised,
+                )
+            if about == "deep" and answer.read is None and "Recursion" in answer.raised:
+                yield _bare(
+                    "limit.recursion",
+                    self._whole("sweep"),
+                    here=answer.program.text(self._class),
+                    evidence=answer.raised,
+                )
+            elif about == "deep" and not answer.is_right and not result.found and not wrong:
+                yield self._said("unknown.sweep", [], [answer])
+        if self._died:
+            yield _bare("call.dies", self._class, evidence=self._end.evidence)
+
+    # --- words ---
+
+    def _parts(self, result: Result) -> Iterator[Part]:
+        blamed = {form for found in result.found for form in found.plants[0].forms}
+        explained = {answer.program for found in result.found for answer in found.answers}
+        by_part: dict[str, list[Answer]] = {}
+        for answer in self._answers:
+            program = answer.program
+            if program.about == "extreme":
+                continue
+            part = _as_written(program.form) if program.form else _GENERAL.get(program.about, "")
+            by_part.setdefault(part or _GENERAL["order"], []).append(answer)
+        for part, answers in by_part.items():
+            wrong = [answer for answer in answers if not answer.is_right]
+            says = "right"
+            if wrong:
+                form = wrong[0].program.form
+                follows = form and form not in blamed and all(
+                    answer.program in explained for answer in wrong
+                )  # fmt: skip
+                says = "follows from another" if follows and blamed else "wrong"
+                if wrong[0].program.about == "deep" and wrong[0].read is None:
+                    says = "fails"
+            yield Part(part, not wrong, says)
+        for form, refused in self._offer["refused"].items():
+            if self._is_fault(form):
+                yield Part(_as_written(form), False, refused.partition("\n")[0])
+
+    def _made_in(self, program: Program) -> frozenset[str]:
+        return program.needs.union(*(self._build.uses(form) for form in program.needs))
+
+    def _method(self, forms: Iterable[str]) -> str:
+        names = dict.fromkeys(self._offer["names"].get(form, form) for form in sorted(forms))
+        return " and ".join(names)
+
+    def _where(self, forms: Iterable[str]) -> str:
+        shown = ", ".join(_as_written(form) for form in sorted(forms, reverse=True))
+        return f"{self._class}.{self._method(forms)}: {shown}"
+
+    def _whole(self, category: str) -> str:
+        if category == "zero":
+            return f"{self._class}.{self._offer['zero']}"
+        return f"{self._class}.{self._offer['backward']}" if category in (
+            "sweep", "twice", "limit", "unknown"
+        ) else f"{self._class}, everywhere"  # fmt: skip
+
+    def _texts(self, forms: Iterable[str], place: int | None) -> _Texts:
+        forms = list(forms)
+        if not forms:
+            return _Texts("it", zero=self._offer["zero"] or "zero_grad")
+        two = len(OPERATIONS[forms[0].partition(":")[0]].partials) == 2
+        operand = "its operand"
+        if two:
+            operand = "each operand" if place is None else ("a", "b")[place]
+        return _Texts(self._method(forms), operand, _rules(forms))
+
+    def _here(self, answers: Sequence[Answer]) -> str:
+        answer = min(answers, key=lambda one: (one.read is None, len(one.program.steps)))
+        lines = [answer.program.text(self._class)]
+        for place, read, should in differs(answer):
+            name = self._read_name(answer.program, place)
+            lines.append(f"{name} is {number(read)}, expected {number(should)}")
+        if answer.read is None and answer.raised:
+            lines.append(answer.raised.partition("\n")[0])
+        return "\n".join(lines)
+
+    def _read_name(self, program: Program, place: int) -> str:
+        if place:
+            return f"{program.leaves()[place - 1]}.{self._offer['grad']}"
+        return f"y.{self._offer['data']}"
+
+
+_PLAIN = frozenset(
+    f"{name}:{'VV' if len(row.partials) == 2 else 'V'}"
+    for name, row in OPERATIONS.items()
+    if name != "pow"
+)
+"""The forms that take nodes alone: an exception there is more than something missing."""
+
+
+def _as_written(form: str) -> str:
+    kinds = form.partition(":")[2]
+    if len(kinds) == 1:
+        return written(form, ["a"])
+    return written(form, {"VV": ["a", "b"], "VN": ["a", "2"], "NV": ["2", "a"]}[kinds])
+
+
+def _rules(forms: Iterable[str]) -> str:
+    name = next(iter(forms), "").partition(":")[0]
+    return "; ".join(OPERATIONS[name].rules) if name else ""
+
+
+def _chain_rule(forms: Iterable[str], category: str) -> str:
+    rules = _rules(forms)
+    if rules and category in ("upstream", "accumulate"):
+        name = "a" if "dy/da" in rules else "x"
+        return f"{name}.grad += dy/d{name} * y.grad, with {rules}"
+    return rules
+
+
+def _support(explanation: Explanation) -> str:
+    count = len(explanation.answers)
+    programs = "program that is" if count == 1 else f"{count} programs that are"
+    return f"A reference engine with this mistake gives your numbers in the {programs} wrong."
+
+
+def _ratio(answers: Sequence[Answer]) -> str:
+    """Say so if all that is wrong is wrong by one factor."""
+    ratios = [read / should for one in answers for _, read, should in differs(one) if should]
+    if ratios and max(ratios) - min(ratios) < 1e-6 * max(1.0, abs(ratios[0])):
+        return f"It is {number(ratios[0])} times what is right, wherever it is wrong."
+    return ""

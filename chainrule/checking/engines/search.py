@@ -1,0 +1,259 @@
+"""Which mistakes explain the answers of an engine: replayed one by one, and one after another.
+
+One plant after another is added to the reference engine, each time the one that explains most of
+the answers that are still unexplained and spoils none; what explains as many as well is told as an
+alternative. A first round looks at single backward passes, a second at what follows them. What no
+plant explains is said with its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from itertools import chain
+
+from .mistakes import plants
+from .operations import OPERATIONS
+from .programs import Program
+from .replay import RAISES, Build, Numbers, Plant, outcomes
+
+_TOLERANCE = 1e-7
+_MOST_ROUNDS = 8
+_OF_ARITHMETIC = ("ValueError", "ZeroDivisionError", "OverflowError", "TypeError")
+"""Exceptions that a wrong formula may raise, where a replay of it does."""
+_SAMPLE = 4
+"""A plant that explains none of so many answers that it should explain is not looked at further."""
+_APART = ("extreme", "deep")
+"""What programs about limits show is not replayed: it is told from the numbers themselves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a program answered."""
+
+    program: Program
+    read: Numbers | None
+    """The numbers that were read; None if it raised."""
+    raised: str = ""
+
+    @cached_property
+    def is_right(self) -> bool:
+        """Whether it is what a right engine may answer."""
+        return _fits(self, _right(self.program))
+
+
+@dataclass(eq=False)
+class Explanation:
+    """One mistake that was found: the plants that give the same answers, the likeliest first."""
+
+    plants: list[Plant]
+    answers: list[Answer]
+    """The answers that it explains."""
+
+
+@dataclass(eq=False)
+class Result:
+    """What a search found."""
+
+    found: list[Explanation] = field(default_factory=list)
+    unexplained: list[Answer] = field(default_factory=list)
+
+
+def truth(program: Program) -> Numbers:
+    """Return what is right for *program*: each operation as its own node, no mistake.
+
+    >>> from .programs import exam
+    >>> [round(number, 3) for number in truth(exam()[0])]
+    [0.6, 1.0, 1.0]
+    """
+    return _right(program)[0]
+
+
+class Search:
+    """Looks for the mistakes of one engine."""
+
+    def __init__(self, build: Build, answers: Sequence[Answer]) -> None:
+        self.build = build
+        self._uses = {form: self.build.uses(form) for form in build.offers}
+        self._answers = [answer for answer in answers if answer.program.about not in _APART]
+        self._below = [
+            frozenset().union(*(self._uses[form] for form in answer.program.needs))
+            for answer in self._answers
+        ]
+        self._touched: dict[str, set[int]] = {}
+        """Which answers have a form below them."""
+        self._about: dict[str, set[int]] = {}
+        """Which answers are about a form."""
+        for place, answer in enumerate(self._answers):
+            for form in self._below[place]:
+                self._touched.setdefault(form, set()).add(place)
+            self._about.setdefault(answer.program.form, set()).add(place)
+        self._wrong = {place for place, answer in enumerate(self._answers) if not answer.is_right}
+
+    def run(self) -> Result:
+        """Return the mistakes that explain the answers, and the answers that none explains."""
+        result = Result()
+        for later in (False, True):
+            mine = {
+                place
+                for place, answer in enumerate(self._answers)
+                if (answer.program.about in ("twice", "zero")) is later
+            }
+            chosen = [one.plants[0] for one in result.found]
+            left = mine & self._wrong
+            if chosen:
+                left = {place for place in mine if not self._explains(chosen, place)}
+            for _ in range(_MOST_ROUNDS):
+                if not left:
+                    break
+                best, fits = self._best(mine, left, chosen, later)
+                if not best and not later:
+                    best, fits = self._best_pair(mine, left, chosen)
+                if not best:
+                    break
+                explained = [self._answers[place] for place in sorted(fits)]
+                result.found += [Explanation(alike, explained) for alike in best]
+                chosen += [alike[0] for alike in best]
+                left = left - fits
+            result.unexplained += [self._answers[place] for place in sorted(left)]
+        return result
+
+    def _explains(self, chosen: Sequence[Plant], place: int) -> bool:
+        answer = self._answers[place]
+        below = self._below[place]
+        if any(not plant.forms or plant.forms & below for plant in chosen):
+            return _fits(answer, outcomes(answer.program.steps, self.build, chosen))
+        return place not in self._wrong
+
+    def _candidates(self, left: set[int], later: bool) -> list[Plant]:
+        # What is wrong in an operation shows in a program that is about it.
+        return list(plants(self.build, {self._answers[k].program.form for k in left}, later))
+
+    def _best(
+        self, mine: set[int], left: set[int], chosen: list[Plant], later: bool
+    ) -> tuple[list[list[Plant]], set[int]]:
+        """Return the plants that explain most of *left*, as one list, and what they explain."""
+        best: list[Plant] = []
+        explained: set[int] = set()
+        for plant in self._candidates(left, later):
+            fits = self._gain(mine, left, chosen, [plant], len(explained))
+            if len(fits) > len(explained):
+                best, explained = [], fits
+            if fits and fits == explained:
+                best.append(plant)
+        return [best] if best else [], explained
+
+    def _gain(
+        self,
+        mine: set[int],
+        left: set[int],
+        chosen: list[Plant],
+        more: list[Plant],
+        least: int,
+    ) -> set[int]:
+        """Return which of *left* are explained with *more*; none if too few, or others are not."""
+        together = [*chosen, *more]
+        forms = frozenset().union(*(plant.forms for plant in more))
+        touched = set(mine)
+        order: Iterable[int] = sorted(left)
+        concerned = len(left)
+        if forms:
+            touched = mine & set().union(*(self._touched.get(form, set()) for form in forms))
+            about = left & set().union(*(self._about.get(form, set()) for form in forms))
+            concerned = len(touched & left)
+            order = chain(sorted(about), sorted((touched & left) - about))
+        if concerned < max(least, 1):
+            return set()
+        fits: set[int] = set()
+        for count, place in enumerate(order, start=1):
+            if self._explains(together, place):
+                fits.add(place)
+            elif len(fits) + concerned - count < max(least, 1) or (count >= _SAMPLE and not fits):
+                return set()
+        if all(self._answers[place].read is None for place in fits):
+            return set()  # whatever raises looks like whatever else raises
+        if all(self._explains(together, place) for place in sorted(touched - left)):
+            return fits
+        return set()
+
+    def _best_pair(
+        self, mine: set[int], left: set[int], chosen: list[Plant]
+    ) -> tuple[list[list[Plant]], set[int]]:
+        """Look for two mistakes in one method, neither of which explains anything alone."""
+        alone = [place for place in sorted(left) if self._answers[place].program.form][:2]
+        if len(alone) < 2:
+            return [], set()
+        form = self._answers[alone[0]].program.form
+        local = [plant for plant in plants(self.build, self.build.own()) if form in plant.forms]
+        for one, first in enumerate(local):
+            for second in local[one + 1 :]:
+                pair = [first, second]
+                if first.forms != second.forms or set(first.changes) & set(second.changes):
+                    continue
+                if all(self._explains([*chosen, *pair], place) for place in alone):
+                    fits = self._gain(mine, left, chosen, pair, 2)
+                    if fits:
+                        return [[first], [second]], fits
+        return [], set()
+
+
+@cache
+def _right(program: Program) -> list[Numbers]:
+    """Return what a right engine may answer."""
+    return outcomes(program.steps, Build(program.needs))
+
+
+def _fits(answer: Answer, predicted: Iterable[Numbers]) -> bool:
+    if answer.read is None:
+        return RAISES in predicted and answer.raised.startswith(_OF_ARITHMETIC)
+    return any(close(answer.read, numbers) for numbers in predicted)
+
+
+def close(read: Numbers, predicted: Numbers) -> bool:
+    """Whether two lists of numbers are the same, up to roundings."""
+    return len(read) == len(predicted) and all(
+        abs(a - b) <= _TOLERANCE * max(1.0, abs(a), abs(b)) or a == b
+        for a, b in zip(read, predicted, strict=True)
+    )
+
+
+def sound(build: Build) -> Build:
+    """Return the same build without the formulas that compute something else.
+
+    An operation that is made of others in the wrong way is looked at as one of its own.
+    """
+    formulas, same = dict(build.formulas), dict(build.same)
+    for form in (*formulas, *same):
+        name, kinds = form.split(":")
+        alone = Build(
+            build.offers,
+            {form: build.formulas[form]} if form in build.formulas else {},
+            {form: build.same[form]} if form in build.same else {},
+        )
+        for point in OPERATIONS[name].points:
+            operands = [
+                ("leaf" if kind == "V" else "number", number)
+                for kind, number in zip(kinds, point, strict=True)
+            ]
+            steps = (*operands, ("apply", name, *range(len(operands))))
+            own = outcomes(steps, Build(build.offers))[0]
+            made = outcomes(steps, alone)[0]
+            if not close(own, made):
+                formulas.pop(form, None)
+                same.pop(form, None)
+                break
+    return replace(build, formulas=formulas, same=same)
+
+
+def differs(answer: Answer) -> list[tuple[int, float, float]]:
+    """Return where an answer is wrong: the place, what was read, what is right."""
+    right = truth(answer.program)
+    if answer.read is None:
+        return []
+    return [
+        (place, read, should)
+        for place, (read, should) in enumerate(zip(answer.read, right, strict=True))
+        if not close((read,), (should,)) and not (math.isnan(read) and math.isnan(should))
+    ]
