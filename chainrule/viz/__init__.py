@@ -19,7 +19,7 @@ from typing import Any
 from ..engine.backend import Value
 from .circuit import Circuit
 from .drawing import Drawing
-from .explore import Page, explore
+from .explore import Page, explore, explore_network
 from .fitting import Unfold, fitted
 from .formulas import derivative_table, latex, latex_partials
 from .layered import Direction
@@ -38,6 +38,7 @@ __all__ = [
     "draw",
     "draw_network",
     "explore",
+    "explore_network",
     "latex",
     "latex_partials",
 ]
