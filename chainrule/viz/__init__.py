@@ -20,7 +20,7 @@ from typing import Any
 from ..engine.backend import Value
 from .circuit import Circuit, circuit_of
 from .drawing import Drawing
-from .explore import Page, explore
+from .explore import Page, explore, explore_network
 from .formulas import derivative_table, latex, latex_partials
 from .layout import GraphvizError
 from .network import Network, network_of
@@ -36,6 +36,7 @@ __all__ = [
     "draw",
     "draw_network",
     "explore",
+    "explore_network",
     "latex",
     "latex_partials",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -233,3 +235,38 @@ def test_another_type_can_carry_the_operations():
     assert partial.text == r"\cos\left(x\right)"
     (partial,) = primitives.sigmoid.partial_values((x,), Symbol("y"), (0,))
     assert partial.text == r"y \, \sigma\left(-x\right)"
+
+
+def test_of_a_name_that_is_defined_again_and_again_the_last_hundred_are_kept():
+    """A loop may define its operation in each pass, with what it captures: it must not pile up."""
+
+    class Captured:
+        factor = 2.0
+
+    def defined(captured, number):
+        def scalar(x):
+            return captured.factor * number * x
+
+        return cr.primitive("defined in a loop", scalar, (lambda x, y: captured.factor * number,))
+
+    first = defined(Captured(), 0.0)
+    text = pickle.dumps(first)
+    captured = Captured()
+    gone = weakref.ref(captured)
+    defined(captured, 0.5)
+    del captured
+    for i in range(1, 151):
+        last = defined(Captured(), float(i))
+        if i == 10:
+            assert gone() is not None
+            assert pickle.loads(text) is first
+    gc.collect()
+    assert gone() is None
+    assert pickle.loads(pickle.dumps(last)) is last
+    x = Value(3.0)
+    first(x).backward()  # a definition that is held stays what it was
+    assert x.grad == 0.0
+    with pytest.raises(LookupError, match="cannot be pickled: 100 others came after it"):
+        pickle.dumps(first)
+    with pytest.raises(LookupError, match=r"definition 1 .* 152 ran here, of which the last 100"):
+        pickle.loads(text)

@@ -196,8 +196,14 @@ class Primitive(Row):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.found_by is not named or self.name in BUILT_IN:
             return self.found_by, (self.name,)
-        known = _definitions[self.name]
-        return named, (self.name, known.index(next(x for x in known if same_definition(self, x))))
+        which = _number_of(self)
+        if which is None:
+            raise LookupError(
+                f"this definition of the primitive {self.name!r} cannot be pickled: "
+                f"{MOST_DEFINITIONS} others came after it, and no more are kept; give each "
+                "definition its own name"
+            )
+        return named, (self.name, which)
 
     def __deepcopy__(self, memo: object) -> Primitive:
         return self  # not the row that has the name by now
@@ -223,7 +229,9 @@ TABLE: dict[str, Primitive] = {}
 """Every operation by its name: the library's, then the user's."""
 BUILT_IN: set[str] = set()
 """The names of the library's own rows, which cannot be taken."""
-_definitions: dict[str, list[Primitive]] = {}  # a name that was used again has several
+_definitions: dict[str, dict[int, Primitive]] = {}  # a name that was used again has several
+MOST_DEFINITIONS = 100
+"""How many definitions of one name are kept: a loop may define its operation anew in each pass."""
 
 
 def named(name: str, which: int | None = None) -> Primitive:
@@ -239,21 +247,36 @@ def named(name: str, which: int | None = None) -> Primitive:
     if which is None:
         return TABLE[name]
     known = _definitions[name]
-    if which < len(known):
+    if which in known:
         return known[which]
+    ran = max(known) + 1
+    if which < ran:
+        raise LookupError(
+            f"the pickle has definition {which + 1} of the primitive {name!r}, and {ran} ran here, "
+            f"of which the last {MOST_DEFINITIONS} are kept: give each definition its own name "
+            "before pickling"
+        )
     raise LookupError(
-        f"the pickle has definition {which + 1} of the primitive {name!r}, but only {len(known)} "
-        "ran here: define it as often and in the same order before loading, or give each "
-        "definition its own name before pickling"
+        f"the pickle has definition {which + 1} of the primitive {name!r}, but only {ran} ran "
+        "here: define it as often and in the same order before loading, or give each definition "
+        "its own name before pickling"
     )
 
 
 def _enlist(row: Primitive) -> None:
     """Add *row* to the table; a row that repeats an earlier definition replaces it."""
     TABLE[row.name] = row
-    known = _definitions.setdefault(row.name, [])
-    again = next((i for i, other in enumerate(known) if same_definition(row, other)), len(known))
-    known[again : again + 1] = [row]
+    known = _definitions.setdefault(row.name, {})
+    which = _number_of(row)
+    known[max(known, default=-1) + 1 if which is None else which] = row
+    if len(known) > MOST_DEFINITIONS:
+        del known[min(known)]
+
+
+def _number_of(row: Primitive) -> int | None:
+    """Return which definition of its name *row* is, counted from 0, if it is still kept."""
+    known = _definitions[row.name]
+    return next((i for i, other in known.items() if same_definition(row, other)), None)
 
 
 if TYPE_CHECKING:
@@ -345,7 +368,7 @@ def primitive(
 
     The names of the library's own table cannot be used (ValueError); your own may be used again.
     Nodes made with the older definition keep it.  A pickled node finds it again if the definitions
-    of that name ran in the same order.
+    of that name ran in the same order, and at most a hundred of them came after it.
     """
     if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]
         raise TypeError(f"primitive: the name must be a non-empty string, not {name!r}")
@@ -386,7 +409,7 @@ def primitive(
     return row
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)  # of a user's operations there may be any number
 def position_of(row: Primitive, name: str = "") -> Primitive:
     """Return the operation that tells which of its arguments *row* copies."""
     assert row.selects is not None
