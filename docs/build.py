@@ -69,16 +69,16 @@ is refused. `cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
 GALLERY = """\
 # A gallery of pictures
 
-This page is made by `python docs/build.py` from `demos/gallery.py`; `chainrule demo gallery --out
-DIR` writes the pictures into a folder, and `--theme dark` makes them dark. Values are green,
-gradients red, and the local derivative stands on each edge. Fitted onto a slide of 1280 by 640 pixels, no text
-is smaller than 11 pixels: a long chain goes on in the next row, and what would still be too small is
-folded, as a line below the picture says. `viz.draw(root, unfold=True)` draws every node,
-`unfold="step 3"` opens one box, and a `cr.scope("name")` around a block of code says what belongs
-together.
+This page is made by `python docs/build.py` from `demos/gallery.py`; `chainrule demo gallery
+--out DIR` writes the pictures into a folder, and `--theme dark` makes them dark. Values are
+green, gradients red, and the local derivative stands on each edge. Fitted onto a slide of 1280
+by 640 pixels, no text is smaller than 11 pixels: a long chain goes on in the next row, and what
+would still be too small is folded, as a line below the picture says. `viz.draw(root,
+unfold=True)` draws every node, `unfold="step 3"` opens one box, and a `cr.scope("name")` around
+a block of code says what belongs together.
 
-In a program, `viz.draw(root).save("graph.svg")` writes a picture; `.png` and `.pdf` work too, with
-`python3 -m pip install 'chainrule[export]'`, and without any program of the system.
+In a program, `viz.draw(root).save("graph.svg")` writes a picture; `.png` and `.pdf` work too,
+with `python3 -m pip install 'chainrule[export]'`, and without any program of the system.
 """
 
 
