@@ -734,6 +734,8 @@ def observe(node: Any) -> tuple[bool, str | None]:
     """Return whether a *node* just made stays linked to its parents, and where it was made."""
     mode = modes.current()
     origin = None
+    if mode.count is not None:
+        mode.count(node.serial)
     if mode.watching and node.primitive is not None:
         frame = sys._getframe(1)
         while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
