@@ -16,6 +16,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -936,6 +937,20 @@ def test_other_threads_run_meanwhile():
     stop.set()
     thread.join()
     assert sum(began < t < ended for t in ran) > 3
+
+
+def test_a_long_plan_is_compact():
+    steps = np.array([[0, 1 + i % 2, 2 - i % 2 if i else 0, 0, 0] for i in range(200_000)])
+    plan = Plan(
+        rows=[table.add], block=3, inputs=[(0, 1)], outputs=[Operand(BLOCK, 2)], tables=[steps],
+        each=[Step("flat", (), (), (0,))],
+    )  # fmt: skip
+    tracemalloc.start()
+    machine = core.Machine(plan)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 24 * len(steps)
+    assert machine.run((), (np.ones(2),)).tolist() == [[200_001.0, 200_001.0]]
 
 
 def test_machines_leave_nothing_behind():
