@@ -24,9 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the drawing there: .svg, .png, .pdf or .dot (- for an SVG on standard output)",
     )
     parser.add_argument(
-        "--direction", choices=("right", "down"), default="right", help="where the graph flows"
-    )
-    parser.add_argument(
         "--theme",
         choices=("light", "dark", "auto"),
         default="light",
@@ -76,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     text, root, leaves = evaluated(arguments)
     root.backward()
     if arguments.output is not None:
-        _save(root, text, arguments)
+        _save(root, arguments.output, text, arguments.theme)
 
     # If the drawing goes to standard output, nothing else does, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
@@ -87,12 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"drawn in {arguments.output}")
 
 
-def _save(root: Any, title: str, arguments: argparse.Namespace) -> None:
+def _save(root: Any, output: str, title: str, theme: Any) -> None:
     from .. import viz
 
-    output: str = arguments.output
     try:
-        drawing = viz.draw(root, title=title, theme=arguments.theme, direction=arguments.direction)
+        drawing = viz.draw(root, title=title, theme=theme)
         if output == "-":
             sys.stdout.buffer.write(drawing.svg.encode())
         else:
@@ -102,7 +98,7 @@ def _save(root: Any, title: str, arguments: argparse.Namespace) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
-    except (ImportError, RuntimeError) as error:  # what a format needs is not there
+    except ImportError as error:  # what a format needs is not installed
         raise FailureError(str(error).removeprefix("Drawing.save: ")) from None
 
 
