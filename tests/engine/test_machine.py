@@ -770,6 +770,22 @@ def test_gradients(level, m):
     agree(found[1], expected[1], 1e-12, 1e-14)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_products(level, turned):
+    """More numbers than are worked on at a time, in every direction."""
+    n, k, m = 101, 523, 133
+    w, x = numbers(n * k, 1), numbers((m, k), 2)
+    strides = (1, n) if turned else (k, 1)
+    plan = Plan(
+        still=np.zeros(1 + n * k), parameters=(1, 1 + n * k), block=k + n, inputs=[(0, k)],
+        outputs=[Operand(BLOCK, k + i) for i in range(n)],
+        each=[Step("product", (n, k), (Operand(BLOCK, k, (1, 0)), Operand(STILL, 1, strides),
+              Operand(BLOCK, 0, (0, 1))))],
+    )  # fmt: skip
+    matrix = w.reshape(k, n).T if turned else w.reshape(n, k)
+    agree(core.Machine(plan).run(w, (x,)), matrix @ x.T, 1e-11, 1e-11)
+
+
 def test_no_examples_at_all():
     cost, gradient = core.Machine(network()).run(numbers(42), batch(0))
     assert math.isnan(cost)

@@ -114,13 +114,17 @@ give_workspace(Machine *machine, Workspace *workspace)
 
 /* --- how a batch is divided ------------------------------------------------------------------ */
 
-enum { BLOCK_BYTES = 1 << 18, MOST_LANES = 248 }; /* measured; see README.md */
+enum { BLOCK_BYTES = 1 << 18, MOST_LANES = 248, WIDE_LANES = 120 }; /* see README.md */
 
-/* The lanes of a full block, of a machine. */
+/* The lanes of a full block, of a machine. Every block goes through all of STILL and SUMS, so where
+   these are large, so is BLOCK. */
 static Py_ssize_t
 most_lanes(const Machine *machine)
 {
     Py_ssize_t rows = machine->size[IN_BLOCK] + 1, lanes = BLOCK_BYTES / 8 / rows;
+    Py_ssize_t balanced = (machine->size[IN_STILL] + machine->size[IN_SUMS]) / 2 / rows;
+    balanced = balanced > WIDE_LANES ? WIDE_LANES : balanced;
+    lanes = lanes < balanced ? balanced : lanes;
     lanes = lanes > MOST_LANES ? MOST_LANES : lanes & ~(Py_ssize_t)7;
     return lanes < 8 ? 8 : lanes > 16 && lanes % 16 == 0 ? lanes - 8 : lanes;
 }

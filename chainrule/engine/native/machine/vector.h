@@ -745,6 +745,23 @@ LEVEL(result_rows)(const Tiles *t, Py_ssize_t m, Py_ssize_t k, int adds, double 
 
 enum { LEVEL(MOST_SUMMED) = 256, LEVEL(MOST_ROWS) = 48 }; /* of a and b at a time, for the cache */
 
+/* Rows of a whose numbers lie apart, as those of a transposed matrix, are brought together first. */
+static void
+LEVEL(packed_rows)(const Tiles *t, Py_ssize_t m, Py_ssize_t k, int adds, double *r,
+                   const double *a, const double *b)
+{
+    double packed[LEVEL(MOST_ROWS) * LEVEL(MOST_SUMMED)];
+    Tiles tiles = *t;
+    for (Py_ssize_t j = 0; j < k; j++) {
+        for (Py_ssize_t i = 0; i < m; i++) {
+            packed[j * m + i] = a[i * t->am + j * t->ak];
+        }
+    }
+    tiles.am = 1;
+    tiles.ak = m;
+    LEVEL(result_rows)(&tiles, m, k, adds, r, packed, b);
+}
+
 /* r[i, :] = sum over k of a[i, k] b[k, :], where b has vectors, and perhaps a. */
 static void
 LEVEL(along_result)(const Tiles *t, double *r, const double *a, const double *b)
@@ -753,8 +770,10 @@ LEVEL(along_result)(const Tiles *t, double *r, const double *a, const double *b)
         Py_ssize_t more = t->k - k < LEVEL(MOST_SUMMED) ? t->k - k : LEVEL(MOST_SUMMED);
         for (Py_ssize_t i = 0; i < t->m; i += LEVEL(MOST_ROWS)) {
             Py_ssize_t rows = t->m - i < LEVEL(MOST_ROWS) ? t->m - i : LEVEL(MOST_ROWS);
-            LEVEL(result_rows)(t, rows, more, t->adds || k > 0, r + i * t->rm,
-                               a + i * t->am + k * t->ak, b + k * t->bk);
+            int packs = !t->a_vector && t->ak > 8 && t->v >= 32 && rows > 3;
+            (packs ? LEVEL(packed_rows) : LEVEL(result_rows))(
+                t, rows, more, t->adds || k > 0, r + i * t->rm, a + i * t->am + k * t->ak,
+                b + k * t->bk);
         }
     }
 }
