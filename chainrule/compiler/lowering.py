@@ -50,15 +50,17 @@ def lower(
     cost and of its gradient, which has an entry for each number of a parameter in *wanted*, and 0.0
     for each -1.  If not *again*, no place is used for a second array.
     """
-    return _Lowering(program, count, wanted, again, size).plan
+    if wanted is None:
+        return _Outputs(program, count, size).run(program.outputs, again)
+    assert program.cost is not None
+    gradient = _Gradient(program, count, wanted)
+    return gradient.run([program.cost, *(x for _, x in gradient.parts)], again)
 
 
 class _Lowering:
     """A program on its way to a plan: where the result of every operation is."""
 
-    def __init__(
-        self, program: Program, count: int, wanted: Sequence[int] | None, again: bool, size: int
-    ) -> None:
+    def __init__(self, program: Program, count: int):
         self.program = program
         self.operations = program.operations
         self.plan = Plan()
@@ -67,6 +69,7 @@ class _Lowering:
         self.flat: dict[int, Spot] = {}  # contiguous copies of what has other strides
         self.pending: dict[int, tuple[Buffer, AnyArray, float]] = {}  # arrays to be filled
         self.loaded: dict[int, Spot] = {}  # where the arguments are
+        self.summing: set[int] = set()  # the sums over the examples
         self._rows: dict[Primitive, int] = {}
         self._tables: dict[bytes, int] = {}
         self._numbers: dict[bytes, Spot] = {}
@@ -74,51 +77,37 @@ class _Lowering:
         self._still: list[AnyArray] = []
         self._taken = 0
         self._sums = 0
-
         self.count = self._keep(np.zeros(1))
         self.theta = self._keep(np.zeros(count))
-        gradients = self._wanted_gradients(wanted)
-        if wanted is None:
-            results = list(program.outputs)
-        else:
-            assert program.cost is not None
-            results = [program.cost, *(x for _, x in gradients)]
-            self.mean = self._keep(np.zeros(1))
-            self.gradient = self._keep(np.zeros(len(wanted) + 1))
-            # The entry of the gradient for each parameter; what is not wanted goes behind the last.
-            at = np.array(wanted, dtype=np.int64)
-            self.entry = np.full(count, len(wanted))
-            self.entry[at[at >= 0]] = np.flatnonzero(at >= 0)
-        self.wanted = sorted(program.needed(results))
+
+    def run(self, results: Sequence[int | float], again: bool) -> Plan:
+        """Return the plan of *results*."""
+        self.wanted = sorted(self.program.needed(results))
         self.uses = self._uses(results)
-        self.summing: set[int] = set()  # the sums over the examples
         self.stages = self._stages()
         self.buffers = self._targets()
         self.dest = self._destinations()
-        moved = [] if wanted is None else self._place_results(results[0], gradients)
+        self._begin()
         for n in self.wanted:
             operation = self.operations[n]
             spot = getattr(self, "_" + operation.kind)(n, operation)
             if spot is not None:
                 self.spots[n] = spot
-        if wanted is None:
-            self._finish_outputs(results, size)
-        else:
-            self._move_results(results[0], moved)
-        self._finish(count, again)
+        self._end()
+        self._settle(again)
+        self._note()
+        return self.plan
+
+    def _begin(self) -> None:
+        """Say where results are to be computed, if that matters."""
+
+    def _end(self) -> None:
+        """Append what is to be done once all operations are."""
+
+    def _note(self) -> None:
+        """Note in the plan where the results are."""
 
     # --- before the operations -------------------------------------------------------------------
-
-    def _wanted_gradients(self, wanted: Sequence[int] | None) -> list[tuple[int, int | float]]:
-        """Return the derivatives of which some entry is wanted."""
-        if wanted is None:
-            return []
-        asked = set(wanted)
-        return [
-            (n, x)
-            for n, x in self.program.gradients
-            if not asked.isdisjoint(range(*self.operations[n].detail))
-        ]
 
     def _uses(self, results: Sequence[int | float]) -> dict[int, int]:
         """Return how often every operation is read; a result counts as two readers."""
@@ -220,43 +209,6 @@ class _Lowering:
         if operation.kind in _FLAT and not _is_contiguous(operation.shape, axes):
             return False
         return operation.kind not in _ALIASES
-
-    def _place_results(
-        self, cost: int | float, gradients: Sequence[tuple[int, int | float]]
-    ) -> list[tuple[int, int | float]]:
-        """Let cost and derivatives be computed in their places; return those to be moved there."""
-        if (
-            type(cost) is int
-            and cost not in self.dest
-            and self._can_be_placed(cost, STILL, [(1, 0)])
-        ):
-            self.dest[cost] = self.mean
-        count = len(self.entry)
-        times = np.zeros(count, dtype=np.int64)
-        for n, _ in gradients:
-            times[slice(*self.operations[n].detail)] += 1
-        moved = []
-        for n, x in gradients:
-            part = slice(*self.operations[n].detail)
-            even = affine(self.entry[part].reshape(self.operations[n].shape))
-            direct = even is not None and type(x) is int and (times[part] == 1).all()
-            if not (direct and self._is_placed(int(x), *even)):  # type: ignore[misc]
-                moved.append((n, x))
-        return moved
-
-    def _is_placed(self, n: int, offset: int, axes: Sequence[tuple[int, int]]) -> bool:
-        """Let operation *n* be computed at *axes* of the gradient, and return whether it can be."""
-        operation, gradient = self.operations[n], self.gradient.buffer
-        if operation.kind == "new" and _is_contiguous(operation.shape, axes):
-            buffer = self.buffers[n]
-            if buffer.space != STILL or buffer.fixed:
-                return False
-            buffer.at, buffer.fixed = gradient.at + offset, True
-            return True
-        if n in self.dest or not self._can_be_placed(n, STILL, axes):
-            return False
-        self.dest[n] = Spot(gradient, offset, _bare(axes))
-        return True
 
     # --- places ----------------------------------------------------------------------------------
 
@@ -670,24 +622,110 @@ class _Lowering:
 
     # --- after the operations --------------------------------------------------------------------
 
-    def _finish_outputs(self, results: Sequence[int | float], size: int) -> None:
-        """Note where the outputs are."""
-        for x in results:
-            shape, spot = self.shape(x) or (1,), self.spot(x)
-            self._fill(spot.buffer)
-            spot.buffer.fixed = True
-            strides = spot.strides or (0,)
-            where = addresses_of((spot.offset, tuple(zip(shape, strides, strict=True)))).ravel()
-            places = where.tolist() if len(where) > 1 else where.tolist() * size
-            self.outputs = [Spot(spot.buffer, i, ()) for i in places]
+    def _settle(self, again: bool) -> None:
+        """Give all buffers their places, and write the steps."""
+        plan = self.plan
+        loaded = [spot.buffer for spot in self.loaded.values()]
+        still, plan.block = settle(self.lists, loaded, self._taken, again)
+        plan.sums = self._sums
+        plan.still = np.concatenate([*self._still, np.zeros(still - self._taken)])
+        theta = self.theta.buffer
+        plan.parameters = theta.at, theta.at + theta.size
+        for i in range(len(self.program.inputs)):
+            spot = self.loaded.get(i)
+            at = (0, 0)
+            if spot is not None:
+                at = spot.buffer.at + spot.offset, self._input_size(i)
+            plan.inputs.append(at)
+        plan.before, plan.each, plan.after = (
+            [draft.step() for draft in drafts] for drafts in self.lists
+        )
 
-    def _move_results(self, cost: int | float, moved: Sequence[tuple[int, int | float]]) -> None:
+    def _input_size(self, i: int) -> int:
+        shapes = (o.shape for o in self.operations if o.kind == "input" and o.detail == i)
+        return math.prod(next(shapes))
+
+
+class _Outputs(_Lowering):
+    """The plan of the outputs."""
+
+    def __init__(self, program: Program, count: int, size: int):
+        super().__init__(program, count)
+        self.size = size
+        self.places: list[Spot] = []
+
+    def _end(self) -> None:
+        (x,) = self.program.outputs
+        shape, spot = self.shape(x) or (1,), self.spot(x)
+        self._fill(spot.buffer)
+        spot.buffer.fixed = True
+        axes = tuple(zip(shape, spot.strides or (0,), strict=True))
+        where = addresses_of((spot.offset, axes)).ravel().tolist()
+        if len(where) == 1:
+            where *= self.size
+        self.places = [Spot(spot.buffer, i, ()) for i in where]
+
+    def _note(self) -> None:
+        self.plan.outputs = [Operand(x.buffer.space, x.buffer.at + x.offset) for x in self.places]
+
+
+class _Gradient(_Lowering):
+    """The plan of the cost and its derivatives, which lie in one row in the order of *wanted*."""
+
+    def __init__(self, program: Program, count: int, wanted: Sequence[int]):
+        super().__init__(program, count)
+        asked, at = set(wanted), np.array(wanted, dtype=np.int64)
+        self.parts = [
+            (n, x)
+            for n, x in program.gradients
+            if not asked.isdisjoint(range(*self.operations[n].detail))
+        ]
+        self.mean = self._keep(np.zeros(1))
+        self.gradient = self._keep(np.zeros(len(wanted) + 1))
+        # The entry of the gradient for each parameter; what is not wanted goes behind the last.
+        self.entry = np.full(count, len(wanted))
+        self.entry[at[at >= 0]] = np.flatnonzero(at >= 0)
+        self.moved: list[tuple[int, int | float]] = []  # what cannot be computed in its place
+
+    def _begin(self) -> None:
+        """Let cost and derivatives be computed in their places; note what must be moved there."""
+        cost = self.program.cost
+        free = type(cost) is int and cost not in self.dest
+        if free and self._can_be_placed(int(cost), STILL, [(1, 0)]):  # type: ignore[arg-type]
+            self.dest[int(cost)] = self.mean  # type: ignore[arg-type]
+        times = np.zeros(len(self.entry), dtype=np.int64)
+        for n, _ in self.parts:
+            times[slice(*self.operations[n].detail)] += 1
+        for n, x in self.parts:
+            part = slice(*self.operations[n].detail)
+            even = affine(self.entry[part].reshape(self.operations[n].shape))
+            direct = even is not None and type(x) is int and (times[part] == 1).all()
+            if not (direct and self._is_placed(int(x), *even)):  # type: ignore[misc]
+                self.moved.append((n, x))
+
+    def _is_placed(self, n: int, offset: int, axes: Sequence[tuple[int, int]]) -> bool:
+        """Let operation *n* be computed at *axes* of the gradient, and return whether it can be."""
+        operation, gradient = self.operations[n], self.gradient.buffer
+        if operation.kind == "new" and _is_contiguous(operation.shape, axes):
+            buffer = self.buffers[n]
+            if buffer.space != STILL or buffer.fixed:
+                return False
+            buffer.at, buffer.fixed = gradient.at + offset, True
+            return True
+        if n in self.dest or not self._can_be_placed(n, STILL, axes):
+            return False
+        self.dest[n] = Spot(gradient, offset, _bare(axes))
+        return True
+
+    def _end(self) -> None:
         """Move the cost and the derivatives to their places, unless they are there."""
-        if self.spot(cost, (1,)) != self.mean:
-            self.each("copy", AFTER, (1,), (self.mean, self.spot(cost, (1,))))
+        assert self.program.cost is not None
+        cost = self.spot(self.program.cost, (1,))
+        if cost != self.mean:
+            self.each("copy", AFTER, (1,), (self.mean, cost))
         seen = np.zeros(len(self.entry), dtype=bool)
         whole = Spot(self.gradient.buffer, 0, (1,))
-        for n, x in moved:
+        for n, x in self.moved:
             shape, part = self.operations[n].shape, slice(*self.operations[n].detail)
             entry, again = self.entry[part], bool(seen[part].any())
             if again and not seen[part].all():  # a part of it is the first
@@ -707,35 +745,10 @@ class _Lowering:
             spots, tables = (whole, value._replace(strides=(1,))), (self.table(entry),)
             self.step("scatter_add" if again else "scatter", AFTER, entry.shape, spots, tables)
 
-    def _finish(self, count: int, again: bool) -> None:
-        """Give all buffers their places, and write the plan."""
-        plan = self.plan
-        loaded = [spot.buffer for spot in self.loaded.values()]
-        still, plan.block = settle(self.lists, loaded, self._taken, again)
-        plan.sums = self._sums
-        plan.still = np.concatenate([*self._still, np.zeros(still - self._taken)])
-        plan.parameters = (self.theta.buffer.at, self.theta.buffer.at + count)
-        for i in range(len(self.program.inputs)):
-            spot = self.loaded.get(i)
-            at = (0, 0)
-            if spot is not None:
-                at = spot.buffer.at + spot.offset, self._input_size(i)
-            plan.inputs.append(at)
-        plan.before, plan.each, plan.after = (
-            [draft.step() for draft in drafts] for drafts in self.lists
-        )
-        if hasattr(self, "outputs"):
-            plan.outputs = [
-                Operand(s.buffer.space, s.buffer.at + s.offset, ()) for s in self.outputs
-            ]
-        else:
-            start = self.gradient.buffer.at
-            plan.cost = self.mean.buffer.at
-            plan.gradient = start, start + self.gradient.buffer.size - 1
-
-    def _input_size(self, i: int) -> int:
-        shapes = (o.shape for o in self.operations if o.kind == "input" and o.detail == i)
-        return math.prod(next(shapes))
+    def _note(self) -> None:
+        start = self.gradient.buffer.at
+        self.plan.cost = self.mean.buffer.at
+        self.plan.gradient = start, start + self.gradient.buffer.size - 1
 
 
 def _adds_up(operation: Operation) -> bool:
