@@ -690,6 +690,12 @@ MISTAKES: tuple[Mistake, ...] = (
         "Look at what it multiplies by (out.grad), and whether it adds (+=).",
     ),
     Mistake(
+        "unknown.several",
+        "Most operations are wrong, and no mistake in the list explains how.",
+        "Look at what they share first: the backward pass, += in each operation, and out.grad; "
+        "then check again.",
+    ),
+    Mistake(
         "unknown.sweep",
         "Each operation is right, and a graph of several is not.",
         "Look at the order in which nodes are visited, and at how often each is.",
