@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,13 @@ def _bare(code: str, where: str, **more: Any) -> PartFinding:
     return PartFinding(code, CATEGORIES[row.category], where, row.says, row.fix, **more)
 
 
+@lru_cache(maxsize=64)
+def _build_of(offer: str) -> Build:
+    """Return how an engine is put together; the same object for engines that are alike."""
+    offers, formulas, same, zero = json.loads(offer)
+    return runnable(Build(frozenset(offers), formulas, same, bool(zero)))
+
+
 @dataclass(frozen=True)
 class _Texts:
     """What stands for what in the texts of a row."""
@@ -155,10 +163,9 @@ class _Examination:
             bool(outcomes) and outcomes[-1].code in ("call.dies", "call.too-slow")
         )
         self._end = outcomes[-1] if self._died and outcomes else Outcome()
-        self._build = runnable(
-            Build(frozenset(offer["offers"]), offer["formulas"], offer["same"], bool(offer["zero"]))
+        self._build = _build_of(
+            json.dumps([offer[key] for key in ("offers", "formulas", "same", "zero")])
         )
-
         self._odd = odd_forms(self._build)
 
     def report(self) -> PartsReport:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 
 from .mistakes import plants
@@ -96,10 +96,9 @@ class Search:
             self._about.setdefault(answer.program.form, set()).add(place)
         self._wrong = {place for place, answer in enumerate(self._answers) if not answer.is_right}
         odd = odd_forms(build)
+        hanging = {form for form in build.offers if self.build.visits(form) & odd} if odd else set()
         self._odd = {
-            place
-            for place, answer in enumerate(self._answers)
-            if any(self.build.visits(form) & odd for form in answer.program.needs)
+            place for place, answer in enumerate(self._answers) if answer.program.needs & hanging
         }
         """Which answers hang on an operation that is made of others in the wrong way."""
 
@@ -169,12 +168,12 @@ class Search:
         answer = self._answers[place]
         below = self._below[place]
         if place in self._odd or any(not plant.forms or plant.forms & below for plant in chosen):
-            return _fits(answer, outcomes(answer.program.steps, self.build, chosen))
+            return _fits(answer, _predicted(answer.program, self.build, tuple(chosen)))
         return place not in self._wrong
 
     def _candidates(self, left: set[int], later: bool) -> list[Plant]:
         # What is wrong in an operation shows in a program that is about it.
-        return list(plants(self.build, {self._answers[k].program.form for k in left}, later))
+        return plants(self.build, {self._answers[k].program.form for k in left}, later)
 
     def _best(
         self, mine: set[int], left: set[int], chosen: list[Plant], later: bool
@@ -252,6 +251,12 @@ class Search:
                     if fits:
                         return [[first], [second]], fits
         return [], set()
+
+
+@lru_cache(maxsize=100_000)
+def _predicted(program: Program, build: Build, chosen: tuple[Plant, ...]) -> list[Numbers]:
+    """Return what a program answers with some mistakes; engines of a class are built alike."""
+    return outcomes(program.steps, build, chosen)
 
 
 @cache
