@@ -1,6 +1,6 @@
 """Pages to play with: ``explore`` shows a graph, ``explore_network`` a network that learns.
 
-``data`` collects the graph as plain data and its places from Graphviz, ``page`` writes one HTML
+``data`` collects the graph as plain data and its places, ``page`` writes one HTML
 file, and the JavaScript beside them calculates and shows it: ``rows.js`` is printed from the table,
 ``graph.js`` runs the sweeps, ``explorer.js`` is the state, ``network.js`` the algorithm of the
 course notes, ``words.js`` and ``quiz.js`` say what happens, and what is left touches the page.
@@ -41,8 +41,7 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     the engine's, up to the last places of functions such as exp.  A leaf on which an operation of
     your own depends cannot be changed, since the page has no formula for it.
 
-    TypeError if *root* is not a Value; ValueError for more than *limit* nodes; GraphvizError if
-    Graphviz, which places the boxes, is missing.
+    TypeError if *root* is not a Value; ValueError for more than *limit* nodes.
     """
     drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
     members = members_of(root)
