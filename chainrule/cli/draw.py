@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the drawing there: .svg, .png, .pdf or .dot (- for an SVG on standard output)",
     )
     parser.add_argument(
+        "--direction", choices=("right", "down"), default="right", help="where the graph flows"
+    )
+    parser.add_argument(
         "--theme",
         choices=("light", "dark", "auto"),
         default="light",
@@ -73,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     text, root, leaves = evaluated(arguments)
     root.backward()
     if arguments.output is not None:
-        _save(root, arguments.output, text, arguments.theme)
+        _save(root, text, arguments)
 
     # If the drawing goes to standard output, nothing else does, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
@@ -84,11 +87,12 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"drawn in {arguments.output}")
 
 
-def _save(root: Any, output: str, title: str, theme: Any) -> None:
+def _save(root: Any, title: str, arguments: argparse.Namespace) -> None:
     from .. import viz
 
+    output: str = arguments.output
     try:
-        drawing = viz.draw(root, title=title, theme=theme)
+        drawing = viz.draw(root, title=title, theme=arguments.theme, direction=arguments.direction)
         if output == "-":
             sys.stdout.buffer.write(drawing.svg.encode())
         else:
@@ -98,7 +102,7 @@ def _save(root: Any, output: str, title: str, theme: Any) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
-    except ImportError as error:  # what a format needs is not installed
+    except (ImportError, RuntimeError) as error:  # what a format needs is not there
         raise FailureError(str(error).removeprefix("Drawing.save: ")) from None
 
 

@@ -72,7 +72,8 @@ class Node:
 class Edge:
     """The dependence of ``head`` on ``tail`` through one of its operands.
 
-    ``local`` is the local derivative, d head / d tail with the other operands held fixed.
+    ``local`` is the local derivative, d head / d tail with the other operands held fixed.  An edge
+    from one of several outputs of a box starts at its ``row``; others start in the middle.
     """
 
     tail: str
@@ -80,6 +81,7 @@ class Edge:
     pin: int
     local: str
     hint: str = ""
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,14 @@ def _edges_into(node: Value, terms: _Terms | None, graph: Graph) -> list[Edge]:
     pins = terms.pins if terms else list(range(len(node.parents)))
     head = f"n{graph.unit_of[node]}"
     return [
-        Edge(f"n{graph.unit_of[p]}", head, pin, short(partial), _flow(node, p, partial))
+        Edge(
+            f"n{graph.unit_of[p]}",
+            head,
+            pin,
+            short(partial),
+            _flow(node, p, partial),
+            _row_of(p, graph),
+        )
         for p, partial, pin in zip(node.parents, node.partials, pins, strict=True)
         if p in graph.unit_of
     ]
@@ -331,6 +340,18 @@ def _outputs(inside: Sequence[Value], graph: Graph) -> list[Value]:
     return [node for node in inside if node in used] or [inside[-1]]
 
 
+def _row_of(node: Value, graph: Graph) -> int:
+    """Return the row of *node* in the box of its fold, if that has several outputs, else -1."""
+    unit = graph.unit_of[node]
+    outputs = _outputs(graph.members[unit], graph) if graph.folds[unit] else ()
+    if len(outputs) < 2:
+        return -1
+    i, first, last = outputs.index(node), _MOST_ROWS - 3, len(outputs) - 2
+    if len(outputs) <= _MOST_ROWS or i < first:
+        return i
+    return first if i < last else i - (len(outputs) - _MOST_ROWS)
+
+
 def _fold_node(
     name: str, fold: Fold, inside: Sequence[Value], graph: Graph, grads: Mapping[Value, str]
 ) -> Node:
@@ -374,7 +395,8 @@ def _edges_into_fold(unit: int, inside: Sequence[Value], graph: Graph) -> list[E
         if len(outputs) == 1 and len(used) == 1:
             total = adjoints[used[0]]
             local, hint = short(total), _flow(outputs[0], used[0], total)
-        edges.append(Edge(f"n{tail}", f"n{unit}", pin, local, hint))
+        row = _row_of(used[0], graph) if len(used) == 1 else -1
+        edges.append(Edge(f"n{tail}", f"n{unit}", pin, local, hint, row))
     return edges
 
 

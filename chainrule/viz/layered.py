@@ -43,6 +43,8 @@ class _Item:
 
     tail: int
     """The box itself, or the box from which the edge comes."""
+    net: int
+    """The row of the box where the edge starts, -1 for its middle, and for the box itself."""
     row: int
     column: int
     wish: int
@@ -68,11 +70,18 @@ class _Step:
     pin: float = 0.0
     edge: int = -1
     """The edge that ends with this piece, if one does."""
+    out: float = 0.0
+    """Where it starts, off the middle."""
 
     @property
-    def place(self) -> float:
+    def arrival(self) -> float:
         """Where it arrives as a part of one place in a column."""
         return self.pin / (self.end.breadth + 1.0)
+
+    @property
+    def departure(self) -> float:
+        """Where it starts as a part of one place in a column."""
+        return self.out / (self.start.breadth + 1.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -140,6 +149,12 @@ class _Graph:
         self.pins = [
             pin_offset(self.nodes[head], edge.pin, self.sizes[head], down)
             for edge, (_, head) in zip(circuit.edges, self.ends, strict=True)
+        ]
+        self.outs = [
+            HEADER + ROW * (edge.row + 0.5) - self.sizes[tail][1] / 2
+            if edge.row >= 0 and not down
+            else 0.0
+            for edge, (tail, _) in zip(circuit.edges, self.ends, strict=True)
         ]
         self.labels = [advance(e.local, SMALL_SIZE) + 4.0 if e.local else 0.0 for e in self.edges]
         self.rank = self._ranks()
@@ -223,7 +238,7 @@ class _Page:
             columns: list[list[_Item]] = [[] for _ in range(stop - start + 2)]
             gaps = len(columns) - 1
             self.rows.append(_Row(columns, [[] for _ in range(gaps)], stretch=[0.0] * gaps))
-        self.items: dict[tuple[int, int, int], _Item] = {}
+        self.items: dict[tuple[int, int, int, int], _Item] = {}
         self.chains: list[list[_Item]] = [[] for _ in graph.ends]
         self._fill()
         for row in self.rows:
@@ -270,12 +285,13 @@ class _Page:
             following = []
             for e in graph.into[head]:
                 tail = graph.ends[e][0]
-                self.chains[e] = self._chain(tail, head)
+                self.chains[e] = self._chain(tail, head, graph.edges[e].row)
                 for start, end in pairwise(self.chains[e]):
                     last = end is self.chains[e][-1]
                     if start.row == end.row and (last or (start, end) not in made):
                         made.add((start, end))
                         step = _Step(start, end, *((graph.pins[e], e) if last else ()))
+                        step.out = graph.outs[e] if start is self.chains[e][0] else 0.0
                         self.rows[start.row].steps[start.column].append(step)
                 if tail not in seen:
                     seen.add(tail)
@@ -283,27 +299,27 @@ class _Page:
                     following.append(tail)
             stack += reversed(following)
 
-    def _chain(self, tail: int, head: int) -> list[_Item]:
+    def _chain(self, tail: int, head: int, net: int) -> list[_Item]:
         """Return the items that an edge passes, from its tail to its head."""
         first, last = self.graph.rank[tail], self.graph.rank[head]
         home, there = self.home[tail], self.home[head]
         end = self._item(head, there, last)
         if home == there:
-            between = [self._item(tail, home, c) for c in range(last - 1, first, -1)]
+            between = [self._item(tail, home, c, net) for c in range(last - 1, first, -1)]
         elif self.graph.has_name(tail):
             return [self._item(tail, there, last - 1, is_tag=True), end]
         else:
             start = self.starts[there] - 1
-            between = [self._item(tail, there, c) for c in range(last - 1, start - 1, -1)]
+            between = [self._item(tail, there, c, net) for c in range(last - 1, start - 1, -1)]
             stop = self.starts[home + 1]
-            between += [self._item(tail, home, c) for c in range(stop, first, -1)]
+            between += [self._item(tail, home, c, net) for c in range(stop, first, -1)]
         return [self._item(tail, home, first), *reversed(between), end]
 
-    def _item(self, tail: int, row: int, column: int, is_tag: bool = False) -> _Item:
-        key = tail, row, column
+    def _item(self, tail: int, row: int, column: int, net: int = -1, is_tag: bool = False) -> _Item:
+        key = tail, net, row, column
         if key not in self.items:
             graph, inner = self.graph, column - self.starts[row] + 1
-            item = _Item(tail, row, inner, len(self.items), is_tag=is_tag)
+            item = _Item(tail, net, row, inner, len(self.items), is_tag=is_tag)
             item.is_box = graph.rank[tail] == column and self.home[tail] == row
             if item.is_box:
                 item.length, item.breadth = (
@@ -360,7 +376,7 @@ class _Page:
             top = (
                 row.bottom
                 + 2 * _APART
-                + _LANE * len({tail for tail, home, _ in self._going() if home == r})
+                + _LANE * len({(tail, net) for tail, net, home, _ in self._going() if home == r})
             )
             position = 0.0
             for c, column in enumerate(row.columns):
@@ -374,14 +390,14 @@ class _Page:
         self.width, self.height = size.width, size.height
 
     def _gap(self, step: _Step) -> float:
-        rise = abs(step.end.at + step.pin - step.start.at)
+        rise = abs(step.end.at + step.pin - step.start.at - step.out)
         label = self.graph.label_room(step.edge) if step.edge >= 0 else _GAP
         return max(label, min(0.2 * rise, 70.0))
 
-    def _going(self) -> set[tuple[int, int, int]]:
-        """Return what goes on in another row: the box from which it comes, and both rows."""
+    def _going(self) -> set[tuple[int, int, int, int]]:
+        """Return what goes on in another row: from which box and where there, and both rows."""
         return {
-            (chain[0].tail, chain[0].row, chain[-1].row)
+            (chain[0].tail, chain[1].net, chain[0].row, chain[-1].row)
             for chain in self.chains
             if chain[0].row != chain[-1].row
         }
@@ -391,14 +407,19 @@ class _Page:
         lanes = self._lanes()
         paths = []
         for e, chain in enumerate(self.chains):
-            path = [self._side(chain[0], behind=True)]
+            out = self.graph.outs[e]
+            along, across = self._side(chain[0], behind=True)
+            path = [(along, across + out)]
             for start, end in pairwise(chain):
                 if start.row != end.row:
-                    _around(path, self._side(end), *lanes[start.tail, start.row, end.row])
+                    _around(
+                        path, self._side(end), *lanes[start.tail, start.net, start.row, end.row]
+                    )
                     continue
                 row, last = self.rows[end.row], end is chain[-1]
                 across = end.at + (self.graph.pins[e] if last else 0.0)
-                _line(path, (row.rights[start.column], start.at))
+                leaving = start.at + (out if start is chain[0] else 0.0)
+                _line(path, (row.rights[start.column], leaving))
                 _curve(path, (row.lefts[end.column], across))
                 if last:
                     _line(path, (self._side(end)[0] - _ARROW, across))
@@ -416,25 +437,22 @@ class _Page:
         row = self.rows[item.row]
         return (row.lefts[item.column] + row.rights[item.column]) / 2
 
-    def _lanes(self) -> dict[tuple[int, int, int], tuple[float, float, float]]:
+    def _lanes(self) -> dict[tuple[int, int, int, int], tuple[float, float, float]]:
         """Return, for what goes from one row to another, where it turns: right, below and left.
 
         The highest line of a row turns outside the others, and arrives inside of them, so that the
         lines do not cross and keep their order.
         """
-        found: dict[tuple[int, int, int], tuple[float, float, float]] = {}
+        found: dict[tuple[int, int, int, int], tuple[float, float, float]] = {}
         going = self._going()
         outer = len(going)
         for r, row in enumerate(self.rows):
-            leave = {
-                key: self.items[key[0], r, self.starts[r + 1]].at for key in going if key[1] == r
-            }
-            tails = sorted(
-                {key[0] for key in leave},
-                key=lambda tail: self.items[tail, r, self.starts[r + 1]].at,
-            )
-            for key in sorted(leave, key=lambda key: (-leave[key], key)):
-                inner = len(tails) - 1 - tails.index(key[0])
+            leaving = [key for key in going if key[2] == r]
+            at = {key: self.items[key[0], key[1], r, self.starts[r + 1]].at for key in leaving}
+            heights = {key[:2]: height for key, height in at.items()}
+            nets = sorted(heights, key=lambda net: (heights[net], net))
+            for key in sorted(leaving, key=lambda key: (-at[key], key)):
+                inner = len(nets) - 1 - nets.index(key[:2])
                 right = row.rights[-1] + 6.0 + _LANE * inner
                 outer -= 1
                 found[key] = right, row.bottom + _APART + _LANE * inner, -16.0 - _LANE * outer
@@ -597,7 +615,7 @@ def _crossings(row: _Row) -> int:
     count = 0
     places = {item: i for column in row.columns for i, item in enumerate(column)}
     for steps in row.steps:
-        ordered = sorted((places[s.start], places[s.end] + s.place) for s in steps)
+        ordered = sorted((places[s.start] + s.departure, places[s.end] + s.arrival) for s in steps)
         ends: list[float] = []
         for _, end in ordered:
             count += len(ends) - bisect_right(ends, end)
@@ -614,9 +632,9 @@ def _sweep(row: _Row, forward: bool) -> None:
         found: dict[_Item, list[float]] = {}
         for s in row.steps[gap]:
             if forward:
-                found.setdefault(s.end, []).append(places[s.start])
+                found.setdefault(s.end, []).append(places[s.start] + s.departure)
             else:
-                found.setdefault(s.start, []).append(places[s.end] + s.place)
+                found.setdefault(s.start, []).append(places[s.end] + s.arrival)
         means = {item: float(i) for i, item in enumerate(row.columns[moved])}
         means |= {item: sum(near) / len(near) for item, near in found.items()}
         row.columns[moved].sort(key=lambda item: (means[item], item.wish))
@@ -641,8 +659,8 @@ def _straighten(row: _Row) -> None:
     for steps in row.steps:
         for s in steps:
             weight = (1.0, 3.0, 12.0)[s.start.is_line + s.end.is_line]
-            pulls[s.end].append((s.start, -s.pin, weight))
-            pulls[s.start].append((s.end, s.pin, weight))
+            pulls[s.end].append((s.start, s.out - s.pin, weight))
+            pulls[s.start].append((s.end, s.pin - s.out, weight))
     for sweep in range(2 * _SWEEPS):
         for column in row.columns if sweep % 2 == 0 else reversed(row.columns):
             _settle(column, pulls)

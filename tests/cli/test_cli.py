@@ -153,6 +153,13 @@ def test_draw_writes_the_drawing_to_a_file(capsys, tmp_path):
     assert str(tmp_path / "out.svg") in capsys.readouterr().out
     drawing = ET.parse(tmp_path / "out.svg").getroot()
     assert drawing.tag.endswith("svg")
+    light = (tmp_path / "out.svg").read_text(encoding="utf-8")
+    options = ["--theme", "dark", "--direction", "down", "-o", str(tmp_path / "out.svg")]
+    assert cli.main([*NEURON, *options]) == 0
+    dark = ET.parse(tmp_path / "out.svg").getroot()
+    assert float(dark.get("height")) > float(drawing.get("height"))
+    assert "#0d1117" in (tmp_path / "out.svg").read_text(encoding="utf-8")
+    assert "#0d1117" not in light
     assert cli.main([*NEURON, "-o", str(tmp_path / "out.dot")]) == 0
     assert (tmp_path / "out.dot").read_text().startswith("digraph")
 

@@ -187,8 +187,17 @@ def squared(features: list[Value], target: Value) -> Value:
 mean, gradient = squared.value_and_grad(X, Y)
 assert_type(mean, float)
 assert_type(squared.source, str)
-picture = viz.draw(z)
+picture = viz.draw(z, theme="dark", direction="down", unfold=True)
 assert_type(picture.svg, str)
+
+
+@cr.scope("block")
+def block(h: Value, size: float) -> Value:
+    with cr.scope("inside"):
+        return cr.tanh(h * size)
+
+
+assert_type(block(z, 2.0), Value)
 check = checking.check_gradients(potential, 0.3, order=2)
 assert_type(check.ok, bool)
 theirs = backprop.gradients(list(model.thetas), X, np.array(Y)[:, None], loss="logistic",

@@ -79,7 +79,8 @@ def check_layout(circuit, layout, direction="right"):
         x, y, w, h = layout.nodes[edge.tail]
         start = spline.points[0]
         assert len(spline.points) % 3 == 1
-        leaves = (x, y + h / 2) if down else (x + w / 2, y)
+        out = boxes.HEADER + boxes.ROW * (edge.row + 0.5) - h / 2 if edge.row >= 0 else 0.0
+        leaves = (x, y + h / 2) if down else (x + w / 2, y + out)
         assert math.dist(start, leaves) < 0.1 or edge.tail in tags
         x, y, w, h = layout.nodes[edge.head]
         side = y - h / 2 if down else x - w / 2
@@ -293,6 +294,35 @@ def test_several_outputs_of_a_scope_are_rows_of_its_box():
     assert [(e.tail, e.head, e.local) for e in circuit.edges] == [
         ("n0", "n1", ""), ("n1", "n2", "0.8776"), ("n1", "n2", "0.4794")
     ]  # fmt: skip
+
+
+def test_an_edge_starts_at_the_row_of_its_output(drawn):
+    drawing = drawn["attention"]
+    nodes = {node.id: node for node in drawing.diagram.nodes}
+    rows = {}
+    for edge in drawing.diagram.edges:
+        if nodes[edge.tail].op == "scores":
+            rows.setdefault(edge.row, set()).add(nodes[edge.head].op)
+    assert sorted(rows) == [0, 1, 2]
+    assert all(len(heads) == 3 for heads in rows.values())
+
+
+def test_of_many_outputs_the_first_and_the_last_have_rows_and_the_others_share_one():
+    x = Value(0.5, "x")
+    with cr.scope("many"):
+        outputs = [cr.sin(x * float(i)) for i in range(12)]
+    y = outputs[0]
+    for i, output in enumerate(outputs[1:]):
+        y = cr.tanh(y + output) if i % 2 else y * output
+    nodes = fitting.members_of(y)[0]
+    (fold,) = next(folding.ways_to_fold(nodes))
+    circuit = circuit_of(y, look=fitting.Look((fold,)))
+    box = next(node for node in circuit.nodes if node.folded)
+    assert len(box.rows) == 8
+    assert box.rows[5].name == "… 5 more"
+    starts = [edge.row for edge in circuit.edges if edge.tail == box.id]
+    assert sorted(starts) == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 6, 7]
+    check_layout(circuit, layered.lay_out(circuit))
 
 
 def test_layers_have_the_numbers_of_the_notes():
