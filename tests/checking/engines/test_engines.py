@@ -55,6 +55,23 @@ def test_micrograd_is_right_within_its_limits():
     assert report.text("layer").startswith("Value: right, within limits\n")
 
 
+def test_a_second_pass_may_be_refused():
+    text = right.CLOSURES.replace(
+        "            v._backward()",
+        "            if v._op == 'used':\n                raise RuntimeError('pass only once')\n"
+        "            v._op = 'used' if v._prev else ''\n            v._backward()",
+    )
+    report = check_engine(right.made(text))
+    assert report.ok, report.text()
+    assert report.codes == ("limit.one-pass",)
+
+
+def test_a_function_that_makes_nodes_may_be_given():
+    report = check_engine(lambda number: cr.Value(number), name="made by a function")
+    assert report.ok, report.text()
+    assert len(report.parts) > len(OPERATIONS)
+
+
 def test_an_engine_is_as_it_was_after_it_was_looked_at():
     engine = right.made(right.CLOSURES)
     before = dict(vars(engine))
@@ -110,14 +127,44 @@ def test_two_mistakes_in_one_method_are_both_named():
     ], report.text()
 
 
-def test_a_mistake_that_nobody_listed_is_not_given_a_name():
-    text = right.CLOSURES.replace("(1 - t ** 2)", "(1 - 0.9 * t ** 3)")
+def test_two_mistakes_that_cancel_here_and_there_are_both_named():
+    text = right.CLOSURES.replace("other.grad += out.grad  # add 2", "other.grad = out.grad")
+    text = text.replace("(other * self", "((other - 1) * self")
     report = check_engine(right.made(text))
-    assert report.codes == ("unknown.slope",)
+    assert set(report.codes) == {"slope.factor-lowered", "accumulate.overwrites"}, report.text()
+
+
+def test_what_is_made_of_a_wrong_operation_in_a_wrong_way_is_told_how():
+    text = right.CLOSURES.replace("self.grad += other.data", "self.grad -= other.data")
+    text = text.replace("other + (-self)", "self - other")
+    report = check_engine(right.made(text))
+    assert set(report.codes) == {"value.operands-exchanged", "slope.sign"}, report.text()
+    assert report.findings[0].evidence == "2 - a is computed as a - 2."
+
+
+@pytest.mark.parametrize("slope", ["1 - 0.9 * t ** 3", "1 - abs(t)", "0.3", "math.cos(self.data)"])
+def test_a_mistake_that_nobody_listed_is_not_given_a_name(slope):
+    text = right.CLOSURES.replace("(1 - t ** 2)", f"({slope})")
+    report = check_engine(right.made(text))
+    assert report.codes == ("unknown.slope",), report.text()
     finding = report.findings[0]
     assert finding.confidence == "partial"
     assert "tanh" in finding.where
     assert "expected" in finding.here
+
+
+def test_a_pass_that_nobody_listed_is_not_given_a_name():
+    text = right.CLOSURES.replace("visited.add(v)", "len(visited) < 3 and visited.add(v)")
+    report = check_engine(right.made(text))
+    assert report.codes == ("unknown.sweep",), report.text()
+
+
+def test_an_order_at_random_is_not_repeatable():
+    text = right.CLOSURES.replace(
+        "for v in reversed(topo)", "import random; random.shuffle(topo)\n        for v in topo"
+    )
+    report = check_engine(right.made(text))
+    assert report.codes == ("nodes.not-repeatable",), report.text()
 
 
 def test_a_constant_factor_that_nobody_listed_is_told():
