@@ -367,7 +367,7 @@ class _File:
             pairs = zip(args[:n], args[n:-1], strict=True)
             return [], " + ".join([*(f"{w} * {x}" for w, x in pairs), args[-1]])
         if known in _VARIADIC:
-            if row is primitives.sum_of and len(args) <= _FEW:
+            if known == "sum_of" and len(args) <= _FEW:
                 return [], " + ".join(args)
             return self._of_many(_VARIADIC[known], args)
         kernel = f"k_{known}"
@@ -692,7 +692,7 @@ class _Function:
             head += [f"for (int i = 0; i < {plan.sums}; i++) {{", "    sums[i] = 0.0@;", "}"]
         arguments = self._arguments(file.batch, ["int m"] if batched else [])
         unused = self._unused(file.batch)
-        if batched and not each and "m" not in self.used:
+        if batched and not each and not self.whole and "count" not in self.used:
             unused.append("(void)m;")
         if first == stop:
             unused.append("(void)gradient;")
@@ -741,8 +741,6 @@ class _Function:
             texts = [_bare(self.file.literal(x)) for x in numbers]
             found += _array(f"static const @real constants[{len(texts)}]", texts).splitlines()
         count = "(@real)m" if batched else "1.0@"
-        if batched:
-            self.used.add("m")
         if "count" in self.used:
             found.append(f"const @real count = {count};")
         if not self.whole:
