@@ -13,6 +13,7 @@ struct Vector {
     const char *name;
     void (*rows)(int row, int n_arguments, Py_ssize_t n, double *r, const double *const *x,
                  const Py_ssize_t *s);
+    void (*sigmoids)(Py_ssize_t n, double *a, double *rest, const double *z);
     void (*add_to)(Py_ssize_t n, double *r, const double *x, Py_ssize_t s);
     double (*total)(Py_ssize_t n, const double *x);
     Py_ssize_t (*flat)(const Flat *flat, Py_ssize_t first, Py_ssize_t count, Py_ssize_t n,
@@ -48,16 +49,16 @@ struct Vector {
 #include <arm_neon.h>
 #endif
 
-static inline int64_t
+static inline uint64_t
 bits_of(double x)
 {
-    int64_t bits;
+    uint64_t bits;
     memcpy(&bits, &x, sizeof(bits));
     return bits;
 }
 
 static inline double
-float_of(int64_t bits)
+float_of(uint64_t bits)
 {
     double x;
     memcpy(&x, &bits, sizeof(x));

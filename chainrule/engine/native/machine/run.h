@@ -657,10 +657,6 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
     if (!has_room(&run)) {
         goto done;
     }
-    if (machine->restored) {
-        memcpy(workspace->still, machine->still,
-               sizeof(double) * (size_t)machine->size[IN_STILL]);
-    }
     if (take_parameters(machine, parameters, workspace->still) < 0) {
         goto done;
     }

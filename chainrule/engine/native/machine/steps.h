@@ -32,7 +32,7 @@ scratch_of(const Step *step)
     }
     if (step->code >= STEP_segment_sum && step->code <= STEP_softmax_minus) {
         Py_ssize_t n = step->extent[step->n_axes - 1], w = tile_width(n);
-        return 2 * n * w;
+        return 2 * n * w + n;
     }
     if (step->code == STEP_product) {
         return FEW_LANES * step->product->form[WIDE].n.extent;
@@ -190,7 +190,10 @@ elements(Context *context, const Step *step)
     }
     Py_ssize_t index[MOST_AXES] = {0};
     do {
-        if (step->code == STEP_copy) {
+        if (step->code == STEP_sigmoids) {
+            context->vector->sigmoids(n, at[0], at[1], at[2]);
+        }
+        else if (step->code == STEP_copy) {
             copy_stretch(n, at[0], inner[0], at[1], inner[1]);
         }
         else if (step->code == STEP_add) {
@@ -366,7 +369,13 @@ sum_of_one(const Loop *loop, const double *x)
     }
     const Py_ssize_t *stride = loop->stride + loop->n; /* of the second operand */
     int last = loop->n - 1;
-    double total = 0.0;
+    double total = *x;
+    if (last == 0) {
+        for (Py_ssize_t i = 1; i < loop->extent[0]; i++) {
+            total = total + x[i * stride[0]];
+        }
+        return total;
+    }
     Py_ssize_t index[MOST_AXES] = {0}, one = 1;
     Loop outer = {loop->n, loop->extent, (Py_ssize_t *)stride};
     double *at = (double *)x;
@@ -521,6 +530,113 @@ load_tile(double *tile, Py_ssize_t n, Py_ssize_t w, Py_ssize_t columns, const do
     }
 }
 
+/* Of one line on one lane, in one piece or in stretches, the forms whose result depends on few passes:
+   numbers one by one, but for the exponentials. */
+static void
+narrow_line(Context *context, const Step *step, double *r, Py_ssize_t sr, const double *x,
+            Py_ssize_t sx, const double *y, Py_ssize_t sy)
+{
+    Py_ssize_t extent = step->extent[step->n_axes - 1], n_stretches = step->table ? step->n_table : 1;
+    double *z = context->scratch, *g = z + extent, *top = g + extent;
+    const double *const place = z;
+    const Py_ssize_t one = 1;
+    copy_stretch(extent, z, 1, x, sx);
+    if (step->code == STEP_softmax_pullback) {
+        copy_stretch(extent, g, 1, y, sy);
+    }
+#define EACH_STRETCH                                                                             \
+    for (Py_ssize_t i = 0, start = 0, end; i < n_stretches; i++, start = end)                     \
+        if (end = i + 1 < n_stretches ? (Py_ssize_t)step->table[i + 1] : extent, 1)
+#define EACH_OF_IT for (Py_ssize_t j = start; j < end; j++)
+    switch (step->code) {
+    case STEP_segment_sum:
+        EACH_STRETCH
+        {
+            r[i * sr] = k_sum(z + start, end - start, NULL);
+        }
+        break;
+    case STEP_maximum:
+        EACH_STRETCH
+        {
+            r[i * sr] = k_maximum(z + start, end - start, NULL);
+        }
+        break;
+    case STEP_minimum:
+        EACH_STRETCH
+        {
+            r[i * sr] = k_minimum(z + start, end - start, NULL);
+        }
+        break;
+    case STEP_softmax:
+    case STEP_logsumexp_slopes:
+        EACH_STRETCH
+        {
+            double most = k_maximum(z + start, end - start, NULL);
+            double tie = most > -Py_HUGE_VAL ? 0.0 : Py_NAN;
+            top[i] = most;
+            EACH_OF_IT
+            {
+                z[j] = z[j] == most ? tie : z[j] - most;
+            }
+        }
+        context->vector->rows(EXP, 1, extent, z, &place, &one);
+        EACH_STRETCH
+        {
+            double total = k_sum(z + start, end - start, NULL);
+            int is_none = step->code == STEP_logsumexp_slopes && top[i] == -Py_HUGE_VAL;
+            EACH_OF_IT
+            {
+                r[j * sr] = is_none ? 0.0 : z[j] / total;
+            }
+        }
+        break;
+    case STEP_logsumexp:
+        EACH_STRETCH
+        {
+            double most = k_maximum(z + start, end - start, NULL), ties = -1.0;
+            EACH_OF_IT
+            {
+                ties += z[j] == most;
+                z[j] = z[j] == most ? -Py_HUGE_VAL : z[j] - most;
+            }
+            top[i] = most;
+            g[i] = ties;
+        }
+        context->vector->rows(EXP, 1, extent, z, &place, &one);
+        EACH_STRETCH
+        {
+            double rest = k_sum(z + start, end - start, NULL) + g[i];
+            r[i * sr] = isfinite(top[i]) ? top[i] + signed_log1p(rest) : top[i];
+        }
+        break;
+    case STEP_softmax_pullback:
+        EACH_STRETCH
+        {
+            double sum = 0.0, most = 0.0, rest = 0.0, small = 0.0, large = 0.0;
+            EACH_OF_IT
+            {
+                double part = z[j] * g[j];
+                sum += part;
+                most = z[j] > most ? z[j] : most;
+                rest += z[j] > 0.5 ? 0.0 : z[j];
+                small += z[j] > 0.5 ? 0.0 : part;
+                large += z[j] > 0.5 ? part : 0.0;
+            }
+            int careful = most > 0.999 && rest > 0.0; /* see softmax_pullback_column */
+            EACH_OF_IT
+            {
+                double p = z[j];
+                r[j * sr] = !careful  ? p * (g[j] - sum)
+                            : p > 0.5 ? p * (g[j] * rest - small)
+                                      : p * (g[j] * (1.0 - p) - (small + large - p * g[j]));
+            }
+        }
+        break;
+    }
+#undef EACH_STRETCH
+#undef EACH_OF_IT
+}
+
 /* The careful forms, of the last index, or of its stretches. Lines become columns of a tile: those of
    the lanes, or on one lane those along the last other axis. */
 static void
@@ -529,7 +645,7 @@ lines(Context *context, const Step *step)
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->loop[is_wide(context)];
     int last = step->n_axes - 1, outer = loop->n, n_operands = step->n_operands;
-    Py_ssize_t index[MOST_AXES] = {0}, stride[3], apart[3], count = 1;
+    Py_ssize_t index[MOST_AXES] = {0}, stride[3] = {0}, apart[3] = {0}, count = 1;
     int wide = cursor.lane[0] && context->lanes > 1;
     for (int k = 0; k < n_operands; k++) {
         stride[k] = step->stride[k * step->n_axes + last] * cursor.scale[k];
@@ -545,6 +661,13 @@ lines(Context *context, const Step *step)
     int to_one = (step->code >= STEP_segment_sum && step->code <= STEP_logsumexp) ||
                  step->code == STEP_cross_entropy;
     Py_ssize_t n_stretches = step->table != NULL ? step->n_table : 1;
+    if (!wide && (step->table != NULL || count == 1) && step->code <= STEP_softmax_pullback) {
+        do {
+            narrow_line(context, step, cursor.at[0], stride[0], cursor.at[1], stride[1],
+                        cursor.at[2], stride[2]);
+        } while (advance(loop, loop->n, index, n_operands, cursor.at, cursor.scale));
+        return;
+    }
     do {
         for (Py_ssize_t i = 0; i < n_stretches; i++) {
             Py_ssize_t start = step->table != NULL ? (Py_ssize_t)step->table[i] : 0;
@@ -580,15 +703,25 @@ gather(Context *context, const Step *step)
     Py_ssize_t n = cursor.lane[0] ? context->lanes : 1;
     Py_ssize_t sr = step->stride[0] * cursor.scale[0], sx = step->stride[1] * cursor.scale[1];
     int table_of_result = step->code != STEP_gather;
+    const int64_t *table = step->table;
+    if (n == 1 && step->code == STEP_gather) {
+        for (Py_ssize_t i = 0; i < step->n_table; i++) {
+            cursor.at[0][sr * i] = cursor.at[1][sx * (Py_ssize_t)table[i]];
+        }
+        return;
+    }
+    if (n == 1 && step->code == STEP_scatter) {
+        for (Py_ssize_t i = 0; i < step->n_table; i++) {
+            cursor.at[0][sr * (Py_ssize_t)table[i]] = cursor.at[1][sx * i];
+        }
+        return;
+    }
     for (Py_ssize_t i = 0; i < step->n_table; i++) {
-        Py_ssize_t at = (Py_ssize_t)step->table[i];
+        Py_ssize_t at = (Py_ssize_t)table[i];
         double *r = cursor.at[0] + sr * (table_of_result ? at : i);
         const double *x = cursor.at[1] + sx * (table_of_result ? i : at);
         if (step->code == STEP_scatter_add) {
             context->vector->add_to(n, r, x, cursor.lane[1]);
-        }
-        else if (n == 1) {
-            *r = *x;
         }
         else {
             copy_stretch(n, r, 1, x, cursor.lane[1]);
@@ -663,6 +796,7 @@ do_step(Context *context, const Step *step)
     case STEP_one_minus_square:
     case STEP_copy:
     case STEP_add:
+    case STEP_sigmoids:
         elements(context, step);
         break;
     case STEP_gather:

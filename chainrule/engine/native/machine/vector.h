@@ -11,28 +11,25 @@
 
 #if WIDTH > 1
 typedef double V __attribute__((vector_size(8 * WIDTH)));
-typedef int64_t I __attribute__((vector_size(8 * WIDTH)));
+typedef uint64_t I __attribute__((vector_size(8 * WIDTH))); /* whose sums may wrap around */
 typedef double LEVEL(Unaligned) __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 #define LOAD(p) ((V)*(const LEVEL(Unaligned) *)(p))
 #define STORE(p, x) ((void)(*(LEVEL(Unaligned) *)(p) = (x)))
 #define SET(x) ((V){0} + (x))
-#define WHOLE(x) ((I){0} + (int64_t)(x))
+#define WHOLE(x) ((I){0} + (uint64_t)(x))
 #define BITS(x) ((I)(x))
 #define FLOATS(x) ((V)(x))
 #define SELECT(mask, x, y) ((V)(((I)(mask) & (I)(x)) | (~(I)(mask) & (I)(y))))
-#define LOGICAL_SHIFT(x, n) ((I)((LEVEL(Unsigned))(x) >> (n)))
-typedef uint64_t LEVEL(Unsigned) __attribute__((vector_size(8 * WIDTH)));
 #else
 typedef double V;
-typedef int64_t I;
+typedef uint64_t I;
 #define LOAD(p) (*(p))
 #define STORE(p, x) ((void)(*(p) = (x)))
 #define SET(x) (x)
-#define WHOLE(x) ((int64_t)(x))
+#define WHOLE(x) ((uint64_t)(x))
 #define BITS(x) bits_of(x)
 #define FLOATS(x) float_of(x)
 #define SELECT(mask, x, y) ((mask) ? (x) : (y))
-#define LOGICAL_SHIFT(x, n) ((I)((uint64_t)(x) >> (n)))
 #endif
 
 #if FUSED == 2 && WIDTH == 8
@@ -124,7 +121,7 @@ LEVEL(log_of_positive)(V x, V more)
     x = SELECT(tiny, x * SET(18014398509481984.0), x); /* 2**54 */
     /* x = 2**k (1 + f), with 1 + f from about sqrt(1/2) to sqrt(2) */
     I bits = BITS(x) + WHOLE(0x3ff0000000000000 - 0x3fe6a09e667f3bcd);
-    I exponent = LOGICAL_SHIFT(bits, 52);
+    I exponent = bits >> 52;
     V k = FLOATS(exponent | WHOLE(0x4330000000000000)) - SET(4503599627370496.0 + 1023.0);
     k = SELECT(tiny, k - SET(54.0), k);
     V f = FLOATS((bits & WHOLE(0x000fffffffffffff)) + WHOLE(0x3fe6a09e667f3bcd)) - SET(1.0);
@@ -342,35 +339,20 @@ LEVEL(binary_arithmetic_right)(int row, Py_ssize_t n, double *r, double a, const
 #undef A
 #undef B
 
-/* A stretch by vectors; what is left at its end by a vector that is filled up. */
-#define UNARY_VECTORS(function)                                            \
-    for (; i + WIDTH <= n; i += WIDTH) {                                   \
-        STORE(r + i, LEVEL(function)(LOAD(x + i)));                        \
-    }                                                                      \
-    if (i < n) {                                                           \
-        double end[WIDTH] = {0};                                           \
-        memcpy(end, x + i, sizeof(double) * (size_t)(n - i));              \
-        STORE(end, LEVEL(function)(LOAD(end)));                            \
-        memcpy(r + i, end, sizeof(double) * (size_t)(n - i));              \
-    }                                                                      \
-    return 1;
+#define UNARY_VECTORS(function)                     \
+    for (; i + WIDTH <= n; i += WIDTH) {            \
+        STORE(r + i, LEVEL(function)(LOAD(x + i))); \
+    }                                               \
+    break;
 
-#define BINARY_VECTORS(function)                                           \
-    for (; i + WIDTH <= n; i += WIDTH) {                                   \
-        V a = sx ? LOAD(x + i) : SET(*x), b = sy ? LOAD(y + i) : SET(*y);  \
-        STORE(r + i, LEVEL(function)(a, b));                               \
-    }                                                                      \
-    if (i < n) {                                                           \
-        size_t left = (size_t)(n - i);                                     \
-        double a[WIDTH] = {0}, b[WIDTH] = {0};                             \
-        memcpy(a, x + sx * i, sizeof(double) * (sx ? left : 1));           \
-        memcpy(b, y + sy * i, sizeof(double) * (sy ? left : 1));           \
-        STORE(a, LEVEL(function)(sx ? LOAD(a) : SET(*a), sy ? LOAD(b) : SET(*b))); \
-        memcpy(r + i, a, sizeof(double) * left);                           \
-    }                                                                      \
-    return 1;
+#define BINARY_VECTORS(function)                                              \
+    for (; i + WIDTH <= n; i += WIDTH) {                                      \
+        STORE(r + i, LEVEL(function)(LOAD(x + sx * i), LOAD(y + sy * i)));    \
+    }                                                                         \
+    break;
 
-/* Whether the row has a form for vectors; if so it is done. */
+/* Whether the row has a form for vectors; if so it is done. What is left at the end of a stretch is a
+   vector that is filled up. */
 static int
 LEVEL(unary_vectors)(int row, Py_ssize_t n, double *r, const double *x)
 {
@@ -394,8 +376,16 @@ LEVEL(unary_vectors)(int row, Py_ssize_t n, double *r, const double *x)
         UNARY_VECTORS(silu)
     case NORMAL_PDF:
         UNARY_VECTORS(normal_pdf)
+    default:
+        return 0;
     }
-    return 0;
+    if (i < n) {
+        double end[WIDTH] = {0};
+        memcpy(end, x + i, sizeof(double) * (size_t)(n - i));
+        LEVEL(unary_vectors)(row, WIDTH, end, end);
+        memcpy(r + i, end, sizeof(double) * (size_t)(n - i));
+    }
+    return 1;
 }
 
 static int
@@ -403,6 +393,15 @@ LEVEL(binary_vectors)(int row, Py_ssize_t n, double *r, const double *x, Py_ssiz
                       const double *y, Py_ssize_t sy)
 {
     Py_ssize_t i = 0;
+    double left[WIDTH], right[WIDTH]; /* an operand that is the same for all, or the end of one */
+    if (sx == 0) {
+        STORE(left, SET(*x));
+        x = left;
+    }
+    if (sy == 0) {
+        STORE(right, SET(*y));
+        y = right;
+    }
     switch (row) {
     case SIGMOID_MINUS:
         BINARY_VECTORS(sigmoid_minus)
@@ -414,8 +413,44 @@ LEVEL(binary_vectors)(int row, Py_ssize_t n, double *r, const double *x, Py_ssiz
         BINARY_VECTORS(one_minus)
     case ROW_ONE_MINUS_SQUARE:
         BINARY_VECTORS(one_minus_square)
+    default:
+        return 0;
     }
-    return 0;
+    if (i < n) {
+        size_t size = sizeof(double) * (size_t)(n - i);
+        if (sx) {
+            STORE(left, SET(0.0));
+            memcpy(left, x + i, size);
+        }
+        if (sy) {
+            STORE(right, SET(0.0));
+            memcpy(right, y + i, size);
+        }
+        LEVEL(binary_vectors)(row, WIDTH, left, left, 1, right, 1);
+        memcpy(r + i, left, size);
+    }
+    return 1;
+}
+
+/* A stretch of sigmoids, and of 1 - them. */
+static void
+LEVEL(sigmoids)(Py_ssize_t n, double *a, double *rest, const double *z)
+{
+    Py_ssize_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH) {
+        V x = LOAD(z + i), e = LEVEL(exp)(-LEVEL(absolute)(x));
+        V large = SET(1.0) / (SET(1.0) + e), small = large * e;
+        I negative = (I)(x < SET(0.0));
+        STORE(a + i, SELECT(negative, small, large));
+        STORE(rest + i, SELECT(negative, large, small));
+    }
+    if (i < n) {
+        double x[WIDTH] = {0}, y[WIDTH];
+        memcpy(x, z + i, sizeof(double) * (size_t)(n - i));
+        LEVEL(sigmoids)(WIDTH, x, y, x);
+        memcpy(a + i, x, sizeof(double) * (size_t)(n - i));
+        memcpy(rest + i, y, sizeof(double) * (size_t)(n - i));
+    }
 }
 
 static void
@@ -645,10 +680,8 @@ LEVEL(result_tile)(int rows, int vectors, int a_vector, int adds, Py_ssize_t par
 }
 
 #define RESULT_TILE(rows, vectors, a_vector, part)                                               \
-    (adds ? LEVEL(result_tile)(rows, vectors, a_vector, 1, part, k, t, r + i * t->rm + l,         \
-                               a + i * t->am + (a_vector ? l : 0), b + l)                        \
-          : LEVEL(result_tile)(rows, vectors, a_vector, 0, part, k, t, r + i * t->rm + l,         \
-                               a + i * t->am + (a_vector ? l : 0), b + l))
+    LEVEL(result_tile)(rows, vectors, a_vector, adds, part, k, t, r + i * t->rm + l,              \
+                       a + i * t->am + (a_vector ? l : 0), b + l)
 
 /* *m* rows of the result and all of its vectors, summed over *k*. */
 static void
@@ -1159,7 +1192,7 @@ LEVEL(careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, const double *y)
 }
 
 static const struct Vector LEVEL(functions) = {
-    LEVEL_NAME, LEVEL(rows), LEVEL(add_to), LEVEL(total), LEVEL(flat), LEVEL(into_lanes),
+    LEVEL_NAME, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat), LEVEL(into_lanes),
     LEVEL(along_result), LEVEL(along_sum), LEVEL(careful),
 };
 
@@ -1172,7 +1205,6 @@ static const struct Vector LEVEL(functions) = {
 #undef BITS
 #undef FLOATS
 #undef SELECT
-#undef LOGICAL_SHIFT
 #undef FMA
 #undef OVER
 #undef BINARY_SWITCH
