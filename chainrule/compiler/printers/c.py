@@ -292,6 +292,7 @@ class _File:
         bodies = [_Function(self, plans["forward"]).forward()]
         if "gradient" in plans:
             bodies.append(_Function(self, plans["gradient"]).gradient())
+        interpreter = [self._interpreter()] if self.cases else []
         parts = ["#include <math.h>\n#include <stddef.h>\n"]
         arrays = [
             f"static @real {name}[{size}]; /* {_ARRAYS[name]} */\n"
@@ -304,9 +305,7 @@ class _File:
             parts.append(_array(f"static const int {name}[{len(numbers)}]", map(str, numbers)))
         for name in self.functions:
             parts.append(FORMULAS.get(name) or _HELPERS[name])
-        if self.cases:
-            parts.append(self._interpreter())
-        code = "\n".join([*parts, *bodies])
+        code = "\n".join([*parts, *interpreter, *bodies])
         code = code.replace("@real", self.precision)
         code = code.replace("@", "f" if self.precision == "float" else "")
         return self._head(plans) + "\n" + code
