@@ -301,8 +301,14 @@ class _File:
         ]
         if arrays:
             parts.append("".join(arrays))
-        for numbers, name in self.tables.items():
-            parts.append(_array(f"static const int {name}[{len(numbers)}]", map(str, numbers)))
+        if self.tables:
+            tables = self.tables.items()
+            parts.append(
+                "".join(
+                    _array(f"static const int {name}[{len(numbers)}]", map(str, numbers))
+                    for numbers, name in tables
+                )
+            )
         for name in self.functions:
             parts.append(FORMULAS.get(name) or _HELPERS[name])
         code = "\n".join([*parts, *interpreter, *bodies])
@@ -509,8 +515,11 @@ class _Function:
         still = np.where(writes[STILL], _COMPUTED, _CONSTANT)
         still[slice(*plan.parameters)] = _PARAMETER
         still[0] = _COUNT
-        straight = list(self.file.signature.order) == list(range(len(self.file.signature.order)))
-        self.whole = self.tabular or (not straight and plan.parameters[0] != plan.parameters[1])
+        order = list(self.file.signature.order)
+        self.moved = order != list(range(len(order))) and plan.parameters[0] < plan.parameters[1]
+        if self.moved:
+            still[slice(*plan.parameters)] = _COMPUTED
+        self.whole = self.tabular
         self.still = still
         if plan.gradient is not None:
             part = slice(*plan.gradient)
@@ -567,6 +576,8 @@ class _Function:
                 work.append((first, first + count))
         if self.tabular:
             work = [(0, max(1, plan.block))]
+        if self.moved:
+            fixed.append(plan.parameters)
         if self.whole:
             fixed = [(0, len(plan.still))]
         self.fixed, self.work = _Packed(fixed), _Packed(work)
@@ -742,31 +753,40 @@ class _Function:
         count = "(@real)m" if batched else "1.0@"
         if "count" in self.used:
             found.append(f"const @real count = {count};")
-        if not self.whole:
-            return found
-        start, stop = plan.parameters
-        order = list(self.file.signature.order)
-        outside = [i for i in range(len(plan.still)) if i and not start <= i < stop]
+        if self.whole:
+            found += self._filled(count)
+        if self.whole or self.moved:
+            found += self._placed()
+        return found
+
+    def _filled(self, count: str) -> list[str]:
+        """Return the lines that put the number of examples and the constants into STILL."""
+        plan = self.plan
+        outside = [i for i in range(len(plan.still)) if i not in range(*plan.parameters)]
         constant = [i for i in outside if self.still[i] == _CONSTANT]
-        found.append(f"fixed[0] = {count};")
+        found = [f"fixed[0] = {count};"]
         if constant:
             texts = [_bare(self.file.literal(float(plan.still[i]))) for i in constant]
             places, n = self.file.table(constant), len(constant)
             found += _array(f"static const @real constants[{n}]", texts).splitlines()
-            found += [
-                f"for (int i = 0; i < {n}; i++) {{",
-                f"    fixed[{places}[i]] = constants[i];",
-                "}",
-            ]
-        if stop > start:
-            self.used.add("parameters")
-            at = "i" if order == list(range(len(order))) else f"{self.file.table(order)}[i]"
-            found += [
-                f"for (int i = 0; i < {stop - start}; i++) {{",
-                f"    fixed[{_offset(start, [('i', 1)])}] = parameters[{at}];",
-                "}",
-            ]
+            found += _nested(
+                [f"for (int i = 0; i < {n}; i++) {{"], [f"fixed[{places}[i]] = constants[i];"]
+            )
         return found
+
+    def _placed(self) -> list[str]:
+        """Return the lines that put the parameters into STILL, in the order it has them."""
+        start, stop = self.plan.parameters
+        if start == stop:
+            return []
+        self.used.add("parameters")
+        at = f"{self.file.table(self.file.signature.order)}[i]" if self.moved else "i"
+        to = _offset(self.fixed(start), [("i", 1)])
+        loop = f"for (int i = 0; i < {stop - start}; i++) {{"
+        return [
+            "/* the parameters, in the order in which they are read */",
+            *_nested([loop], [f"fixed[{to}] = parameters[{at}];"]),
+        ]
 
     def _load(self, i: int) -> list[str]:
         """Return the lines that bring an argument to where it is worked on."""
@@ -1089,12 +1109,15 @@ class _Function:
         result, *args = map(self._at, self.plan.tables[step.detail[1]].tolist())
         return _assigned(result, self.file.expression(row, args))
 
+    def _what(self, number: int) -> int | Primitive:
+        return number if number < 0 else self.plan.rows[number]
+
     def _flat(self, step: Step) -> list[str]:
         table = self.plan.tables[step.detail[0]].tolist()
         if self.tabular:
             numbers = []
             for number, *addresses in table:
-                what = number if number < 0 else self.plan.rows[number]
+                what = self._what(number)
                 if number >= 0:
                     self.file.flat_expression(what, ["a", "b", "c"])  # raises if it has no kernel
                 case = self.file.cases.setdefault(what, len(self.file.cases))
@@ -1104,8 +1127,8 @@ class _Function:
             return ["{", *_indented([*text.splitlines(), f"run({name}, {len(table)});"]), "}"]
         found = []
         for number, result, *args in table:
-            what = number if number < 0 else self.plan.rows[number]
-            arity = 2 if number < 0 or what.arity is None else what.arity
+            what = self._what(number)
+            arity = what.arity if isinstance(what, Primitive) and what.arity else 2
             given = [self._at(x) for x in args[:arity]]
             found += _assigned(self._at(result), self.file.flat_expression(what, given))
         return found
@@ -1198,15 +1221,22 @@ def _array(head: str, numbers: Any) -> str:
 
 def _function(title: str, name: str, arguments: Sequence[str], body: Sequence[str]) -> str:
     last = name.splitlines()[-1]
-    text = textwrap.fill(
-        f"{last}({', '.join(arguments)})",
-        _WIDTH,
-        subsequent_indent=" " * (len(last) + 1) if len(last) < 60 else "    ",
-    )
+    text = _wrapped(last, arguments)
     first = name.splitlines()[0]
-    prototype = textwrap.fill(f"{first} {last}({', '.join(arguments)});", _WIDTH)
-    prototype = prototype.replace("\n", "\n    ")
+    prototype = _wrapped(f"{first} {last}", arguments) + ";"
     return "\n".join([prototype, "", title, first, text, "{", *_indented(body), "}", ""])
+
+
+def _wrapped(name: str, arguments: Sequence[str]) -> str:
+    """Return the head of a function, in several lines if it is long."""
+    lines = [f"{name}({arguments[0]}"]
+    for x in arguments[1:]:
+        if len(lines[-1]) + len(x) + 3 > _WIDTH:
+            lines[-1] += ","
+            lines.append(f"    {x}")
+        else:
+            lines[-1] += f", {x}"
+    return "\n".join(lines) + ")"
 
 
 def _comment(text: str) -> str:
