@@ -164,8 +164,8 @@ class Compiled:
         >>> w = cr.Value(2.0, "w")
         >>> f = cr.compile(lambda x: cr.tanh(w * x)).record([1.0])
         >>> text = f.c(precision="float", name="model")
-        >>> print(text[text.index("void"):text.index(";")])
-        void model_forward(const float *parameters, const float *x, float *result)
+        >>> print(next(line for line in text.splitlines() if line.startswith("void")))
+        void model_forward(const float *parameters, const float *x, float *result);
 
         ValueError for another precision, LookupError if the program has an operation without a
         formula in C, such as a primitive of your own.

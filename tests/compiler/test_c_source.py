@@ -303,6 +303,8 @@ CODES = {
         Step("gather", (3,), (block(12, 1), block(4, 2)), (0,)),
         Step("scatter", (3,), (block(15, 1), block(4, 1)), (0,)),
         Step("scatter_add", (3,), (block(18, 1), block(4, 1)), (1,)),
+        Step("gather", (2,), (block(21, 1), block(0, 1)), (7,)),  # all of it behind the argument
+        Step("scatter", (1,), (block(2, 1), still(5, 1)), (8,)),
     ],
     "product": [
         Step("product", (2, 2, 3), (block(12, 2, 1, 0), block(4, 3, 0, 1), still(1, 0, 1, 0)))
@@ -358,7 +360,17 @@ def plan_of(steps):
         [7, 19, 0, 4, 5],
     ]
     more = [[0, 20 + i % 4, 4 + i % 3, 8 + i % 2, 0] for i in range(250)]
-    tables = [[2, 0, 1], [1, 1, 0], [12, 4, 5, 6], [13, 5, ~1], flat, flat + more, [0, 1]]
+    tables = [
+        [2, 0, 1],
+        [1, 1, 0],
+        [12, 4, 5, 6],
+        [13, 5, ~1],
+        flat,
+        flat + more,
+        [0, 1],
+        [12, 13],
+        [21],
+    ]
     return Plan(
         rows=[*MULTIPLY, table.sigmoid, table.tanh, table.where],
         tables=[np.array(x) for x in tables],

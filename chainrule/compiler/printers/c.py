@@ -569,7 +569,7 @@ class _Function:
             elif space == STILL and not self.whole:
                 if self.still[ends[0]] == _COMPUTED:
                     fixed.append(ends)
-                elif self.still[ends[0]] == _CONSTANT and ends[1] > ends[0] + 1:
+                elif self.still[ends[0]] == _CONSTANT:
                     constants.append(ends)
         for i, (first, count) in enumerate(plan.inputs):
             if count and i not in self.direct:
@@ -876,16 +876,17 @@ class _Function:
 
     def _by_table(self, step: Step, which: int, sign: str) -> list[str]:
         numbers = self.plan.tables[step.detail[0]].tolist()
-        at = f"{self.file.table(numbers)}[i]"
-        elements = [
-            self.element(x, [(at if i == which else "i", x.strides[0])])
-            for i, x in enumerate(step.operands)
-        ]
-        return [
-            f"for (int i = 0; i < {len(numbers)}; i++) {{",
-            f"    {elements[0]} {sign} {_bare(elements[1])};",
-            "}",
-        ]
+        least = min(numbers)  # from there on: what lies before may be in another array
+        many = len(numbers) > 1
+        at = f"{self.file.table([n - least for n in numbers])}[i]" if many else "i"
+        elements = []
+        for i, x in enumerate(step.operands):
+            stride = x.strides[0] if many else 0
+            if i == which:
+                x = x._replace(offset=x.offset + least * x.strides[0])
+            elements.append(self.element(x, [(at if i == which else "i", stride)]))
+        line = f"{elements[0]} {sign} {_bare(elements[1])};"
+        return _nested([f"for (int i = 0; i < {len(numbers)}; i++) {{"] if many else [], [line])
 
     def _product(self, step: Step) -> list[str]:
         return self._summed(step, len(step.extents) - 1, "0.0@")
@@ -1079,7 +1080,7 @@ class _Function:
         for i, x in enumerate(step.operands):
             terms = [(n, s[i]) for n, (_, s) in zip(names, axes, strict=True)]
             if i != 1:
-                terms.append((last, x.strides[-1]))
+                terms.append((last, x.strides[-1] if step.extents[-1] > 1 else 0))
             if i == table:
                 terms.append(("row", apart))
             elements.append(self.element(x, terms))
