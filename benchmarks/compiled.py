@@ -26,6 +26,7 @@ import tracemalloc
 import numpy as np
 
 import chainrule as cr
+from chainrule.compiler.machine import Machine
 
 
 def best(function, seconds=0.3, rounds=7):
@@ -161,7 +162,7 @@ def matrices(compiled):
     """Return the ``gradient`` of the printed program, and the parameters as it takes them."""
     namespace = {}
     exec(compiled.source, namespace)
-    vector = np.array([p.data for p in compiled.parameters])
+    vector = np.array([p.data for p in compiled.placed])
     program = compiled.program
     return namespace["gradient"], [
         vector[slice(*o.detail)].reshape(o.shape) for o in program.parameters("gradient")
@@ -180,27 +181,31 @@ def network_line(compiled, m):
     loose = best(lambda: by_hand_loosely(*thetas, X, Y))
     raw = best(lambda: program(*thetas, X, Y))
     called = best(lambda: compiled.value_and_grad(X, Y))
+    machine = Machine(compiled.plans["gradient"])
+    loops = best(lambda: machine.run(compiled.placed, (X, Y)))
     others = [products_alone(*thetas, X, Y), in_torch(*thetas, X, Y), *in_jax(*thetas, X, Y)]
     rest = " ".join(f"{best(run):9.1f}" if run else f"{'-':>9}" for run in others)
     return (
-        f"{m:6} {hand:9.1f} {loose:9.1f} {raw:9.1f} {called:9.1f} {called / hand:6.2f} "
-        f"{called / loose:6.2f} {rest}"
+        f"{m:6} {hand:9.1f} {loose:9.1f} {raw:9.1f} {loops:9.1f} {called:9.1f} "
+        f"{called / raw:6.2f} {called / hand:6.2f} {called / loose:6.2f} {rest}"
     )
 
 
 def networks(batches):
     print("\nMLP 64-32-10, sigmoid, squared error; loss and all gradients; microseconds")
     print(
-        f"{'batch':>6} {'by hand':>9} {'loosely':>9} {'program':>9} {'compiled':>9} {'/hand':>6} "
-        f"{'/loose':>6} {'products':>9} {'PyTorch':>9} {'JAX jit':>9} {'JAX+NumPy':>9}"
+        f"{'batch':>6} {'by hand':>9} {'loosely':>9} {'printed':>9} {'in NumPy':>9} "
+        f"{'compiled':>9} {'/print':>6} {'/hand':>6} {'/loose':>6} {'products':>9} "
+        f"{'PyTorch':>9} {'JAX jit':>9} {'JAX+NumPy':>9}"
     )
     loss = network()
     compiled = cr.compile(loss)
     for m in batches:
         print(network_line(compiled, m))
     print("by hand: backprop.gradients without its checks; loosely: with a(1 - a), 0 in the tails;")
-    print("program: the printed source on matrices; compiled: value_and_grad, which also reads the")
-    print(f"{len(compiled.parameters)} Values and returns one vector; products: the five alone;")
+    print("printed: the source on matrices; in NumPy: the plan by calls of NumPy; compiled:")
+    print(f"value_and_grad, which also reads the {len(compiled.parameters)} Values; products: the")
+    print("five alone;")
     print("JAX jit: arrays on its device; JAX+NumPy: NumPy arrays in and out, as in the others")
 
 

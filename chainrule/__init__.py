@@ -17,6 +17,7 @@ from .engine.backend import Value, backend
 from .engine.functions import *  # noqa: F403 (each is handed on there, by its name)
 from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
 from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
+from .engine.scopes import scope
 from .engine.table import Primitive as _Primitive
 from .engine.table import primitive
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -40,6 +41,7 @@ __all__ = [
     "mean",
     "no_grad",
     "primitive",
+    "scope",
     "softmax",
     "sum",
     "take",

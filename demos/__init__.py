@@ -6,5 +6,16 @@ too: the files are in ``demos`` at the top of the repository (``python demos/xor
 ``chainrule.demos`` in the installed package.
 """
 
-NAMES = ("digits", "notes", "moons", "xor", "chain", "mazur", "micrograd", "lift")
+NAMES = (
+    "digits",
+    "notes",
+    "moons",
+    "xor",
+    "chain",
+    "mazur",
+    "micrograd",
+    "lift",
+    "explore",
+    "gallery",
+)
 """The demos; the first is what ``chainrule demo`` runs without a name."""

@@ -289,12 +289,8 @@ def draw(
         ),
     }
     for name, (drawing, shows) in drawings.items():
-        try:
-            drawing.save(out / name)
-        except viz.GraphvizError as error:
-            print(f"not drawn, {name}: {error}")
-        else:
-            yield out / name, shows
+        drawing.save(out / name)
+        yield out / name, shows
     draw_history(out / "loss.svg", history, COLOURS[theme])
     yield out / "loss.svg", "the loss and the accuracy during training"
     draw_sheet(out / "digits.png", held_out, read, COLOURS[theme])

@@ -6,15 +6,18 @@ python docs/build.py --check    write nothing; exit status 1 if a page is out of
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import chainrule as cr
 from chainrule import nn, viz
 from chainrule.checking import course
 from chainrule.checking.diagnosis import mistakes
 from chainrule.checking.engines import mistakes as engine_mistakes
+from chainrule.demos import gallery
 
 HERE = Path(__file__).parent
 
@@ -63,12 +66,43 @@ is refused. `cr.maximum(A, 0)` and `cr.logaddexp(A, B)` make nodes.
 """
 
 
+GALLERY = """\
+# A gallery of pictures
+
+This page is made by `python docs/build.py` from `demos/gallery.py`; `chainrule demo gallery
+--out DIR` writes the pictures into a folder, and `--theme dark` makes them dark. Values are
+green, gradients red, and the local derivative stands on each edge. Fitted onto a slide of 1280
+by 640 pixels, no text is smaller than 11 pixels: a long chain goes on in the next row, and what
+would still be too small is folded, as a line below the picture says. `viz.draw(root,
+unfold=True)` draws every node, `unfold="step 3"` opens one box, and a `cr.scope("name")` around
+a block of code says what belongs together.
+
+In a program, `viz.draw(root).save("graph.svg")` writes a picture; `.png` and `.pdf` work too,
+with `python3 -m pip install 'chainrule[export]'`, and without any program of the system.
+"""
+
+
+def gallery_page() -> str:
+    """Return the page of the gallery: each picture, what it shows, and the code that draws it."""
+    parts = [GALLERY]
+    for name, function in gallery.PICTURES.items():
+        code = inspect.getsource(function).partition("\n")[2]  # without the decorator
+        caption = gallery.caption(name)
+        heading = name.replace("_", " ").capitalize()
+        parts.append(
+            f"## {heading}\n\n{caption}\n\n![{caption}](images/gallery/{name}.svg)\n\n"
+            f"<details><summary>The code</summary>\n\n```python\n{code}```\n\n</details>\n"
+        )
+    return "\n".join(parts)
+
+
 def pages() -> dict[Path, str]:
     """Return the text of every page."""
     return {
         HERE / "primitives.md": PRIMITIVES.format(table=viz.derivative_table()),
         HERE / "notes.md": course.as_markdown(course.table()),
         HERE / "mistakes.md": mistakes.as_markdown(),
+        HERE / "gallery.md": gallery_page(),
         HERE / "engine-mistakes.md": engine_mistakes.as_markdown(),
     }
 
@@ -78,12 +112,20 @@ def pictures() -> dict[Path, viz.Drawing]:
     x, w, b = cr.Value(2.0, "x"), cr.Value(-3.0, "w"), cr.Value(6.88, "b")
     y = cr.tanh(w * x + b)
     y.backward()
+    a, b, c = cr.Value(5.0, "a"), cr.Value(3.0, "b"), cr.Value(2.0, "c")
+    j = 3 * (a + b * c)
+    j.backward()
     model = nn.MLP(3, [4, 3, 2], activation="sigmoid", output_activation="sigmoid", seed=2)
     trace = model.trace([0.5, -1.0, 2.0])
     nn.losses.half_squared_error(trace.output, [0.0, 1.0]).backward()
     return {
+        HERE / "images" / "graph.svg": viz.draw(j, title="j = 3 (a + b c)"),
         HERE / "images" / "neuron.svg": viz.draw(y, title="y = tanh(w x + b)"),
-        HERE / "images" / "network.svg": viz.draw_network(model, trace),
+        HERE / "images" / "network.svg": viz.draw_network(model, trace, target=[0.0, 1.0]),
+        **{
+            HERE / "images" / "gallery" / f"{name}.svg": draw("light")
+            for name, draw in gallery.PICTURES.items()
+        },
     }
 
 
@@ -92,17 +134,27 @@ def comparable(page: str) -> str:
     return re.sub(r"-?\d+\.\d+(e[-+]\d+)?|\d+%", "#", page)
 
 
+def content(svg: str) -> list[str]:
+    """Return what a picture says, without its numbers: they, and with them places, may differ."""
+    words = [(e.text or "") for e in ET.fromstring(svg).iter() if not e.tag.endswith("style")]
+    masked = (re.sub(r"-?(\d+(\.\d+)?(e[-+]?\d+)?|inf|nan)", "#", word) for word in words)
+    return [word for word in masked if word.strip()]
+
+
 def main() -> None:
     """Do what the command line says."""
     if "--check" in sys.argv[1:]:
         for path, text in pages().items():
             if comparable(path.read_text(encoding="utf-8")) != comparable(text):
                 sys.exit(f"{path} is out of date: run python docs/build.py")
+        for path, drawing in pictures().items():
+            if content(path.read_text(encoding="utf-8")) != content(drawing.svg):
+                sys.exit(f"{path} is out of date: run python docs/build.py")
         return
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
     for path, drawing in pictures().items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         drawing.save(path)
 
 

@@ -20,6 +20,7 @@ from .gradients import (
     NotCheckable,
     check_gradients,
 )
+from .layers import check_layer
 from .problem import Problem, probe
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "assert_gradients_close",
     "check_engine",
     "check_gradients",
+    "check_layer",
     "compare",
     "diagnose",
     "diagnose_step",

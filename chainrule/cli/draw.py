@@ -98,7 +98,7 @@ def _save(root: Any, output: str, title: str, theme: Any) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Drawing.save({output!r}): ")
         raise RequestError(f"-o {output}: {says}") from None
-    except (viz.GraphvizError, ImportError) as error:  # what a format needs is not installed
+    except ImportError as error:  # what a format needs is not installed
         raise FailureError(str(error).removeprefix("Drawing.save: ")) from None
 
 

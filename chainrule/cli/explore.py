@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from . import draw
-from .requests import FailureError, RequestError
+from .requests import RequestError
 
 SUMMARY = "make a page on which an expression's numbers can be changed"
 DESCRIPTION = (
@@ -43,7 +43,5 @@ def run(arguments: argparse.Namespace) -> None:
     except ValueError as error:  # too large, or an unknown suffix
         says = str(error).removeprefix(f"Page.save({arguments.output!r}): ")
         raise RequestError(f"-o {arguments.output}: {says}") from None
-    except viz.GraphvizError as error:
-        raise FailureError(str(error)) from None
     print(f"{text} = {root.data}")
     print(f"wrote {arguments.output}: open it in a browser")

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..engine import modes
 from ..engine.backend import Value
+from ..engine.display import plain
 from ..engine.structures import leaves, mapped
 from ..engine.vectors import add_grads
 from .batches import Array, example, floats, numbered
@@ -26,7 +27,7 @@ from .printers import c as printed_c
 from .program import Program
 
 _FLOAT = np.dtype(np.float64)
-
+_SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
 
@@ -204,7 +205,16 @@ class Compiled:
         return self._recorded().report()
 
     def __repr__(self) -> str:
-        return f"<compiled {self._name}, recorded for {len(self._lifted)} shapes of example>"
+        count = len(self._lifted)
+        return f"<compiled {self._name}, recorded for {count} shape{'s' * (count != 1)} of example>"
+
+    def _repr_html_(self) -> str:
+        if self._latest is None:
+            return f"<p>{plain(repr(self))}</p>"
+        lines = self.source.splitlines()
+        more = [f"… {len(lines) - _SHOWN} more lines, in .source"] * (len(lines) > _SHOWN)
+        text = "\n".join(map(plain, [*lines[:_SHOWN], *more]))
+        return f"<p>{plain(repr(self))}</p><pre>{text}</pre>"
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.

@@ -25,11 +25,13 @@ def sigmoid_pair(z: Any, out: Any = (None, None)) -> Any:
 
 
 def one_minus(a: Any, z: Any, out: Any = None) -> Any:
-    # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1
+    # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1; out may be a or z
+    if not np.maximum.reduce(a, axis=None, initial=0.0) > 0.99:
+        return np.subtract(1.0, a, out=out)
+    sure = a > 0.99
+    exact = a[sure] * np.exp(-z[sure])
     rest = np.subtract(1.0, a, out=out)
-    if not np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.01:
-        sure = rest < 0.01
-        rest[sure] = a[sure] * np.exp(-z[sure])
+    rest[sure] = exact
     return rest
 
 

@@ -267,7 +267,9 @@ def _arrays(
     _note_arguments(program)
     parameters = tuple([tape.leaves[n] for n in layout.parameters])
     place = {leaf: i for i, leaf in enumerate(parameters)}
-    arrays = ArrayProgram(program, parameters, [place.get(leaf, -1) for leaf in wrt])
+    arrays = ArrayProgram(
+        program, parameters, [place.get(leaf, -1) for leaf in wrt], len(tape.outputs)
+    )
     return arrays, explanation.stats(tape, program), explanation.passes(tape, grouping, layout)
 
 

@@ -42,21 +42,22 @@ def lower(
     count: int,
     wanted: Sequence[int] | None = None,
     again: bool = True,
+    size: int = 1,
 ) -> Plan:
     """Return the plan of the outputs of *program*, which has *count* parameters.
 
-    With *wanted*, it is the plan of the cost and of its gradient, which has an entry for each
-    number of a parameter in *wanted*, and 0.0 for each -1.  If not *again*, no place is used for
-    a second array.
+    If all outputs are one number, there are *size* of them.  With *wanted*, it is the plan of the
+    cost and of its gradient, which has an entry for each number of a parameter in *wanted*, and 0.0
+    for each -1.  If not *again*, no place is used for a second array.
     """
-    return _Lowering(program, count, wanted, again).plan
+    return _Lowering(program, count, wanted, again, size).plan
 
 
 class _Lowering:
     """A program on its way to a plan: where the result of every operation is."""
 
     def __init__(
-        self, program: Program, count: int, wanted: Sequence[int] | None, again: bool
+        self, program: Program, count: int, wanted: Sequence[int] | None, again: bool, size: int
     ) -> None:
         self.program = program
         self.operations = program.operations
@@ -101,7 +102,7 @@ class _Lowering:
             if spot is not None:
                 self.spots[n] = spot
         if wanted is None:
-            self._finish_outputs(results)
+            self._finish_outputs(results, size)
         else:
             self._move_results(results[0], moved)
         self._finish(count, again)
@@ -669,7 +670,7 @@ class _Lowering:
 
     # --- after the operations --------------------------------------------------------------------
 
-    def _finish_outputs(self, results: Sequence[int | float]) -> None:
+    def _finish_outputs(self, results: Sequence[int | float], size: int) -> None:
         """Note where the outputs are."""
         for x in results:
             shape, spot = self.shape(x) or (1,), self.spot(x)
@@ -677,7 +678,8 @@ class _Lowering:
             spot.buffer.fixed = True
             strides = spot.strides or (0,)
             where = addresses_of((spot.offset, tuple(zip(shape, strides, strict=True)))).ravel()
-            self.outputs = [Spot(spot.buffer, i, ()) for i in where.tolist()]
+            places = where.tolist() if len(where) > 1 else where.tolist() * size
+            self.outputs = [Spot(spot.buffer, i, ()) for i in places]
 
     def _move_results(self, cost: int | float, moved: Sequence[tuple[int, int | float]]) -> None:
         """Move the cost and the derivatives to their places, unless they are there."""

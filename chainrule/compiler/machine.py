@@ -260,10 +260,13 @@ class Binder:
         into, which, x = step.operands
         table, count, width = self._table(into, step), step.detail[0], step.extents[-1]
         delta, index = self.on_last(x, step), self._index(which, step)
+        shape = np.broadcast_shapes(index.shape, delta.shape[:-1])
 
         def run() -> None:
-            rows = np.broadcast_to(forms.rows_of(index, count), delta.shape[:-1])
-            np.add.at(table, rows.ravel(), delta.reshape(-1, width))
+            rows = np.broadcast_to(forms.rows_of(index, count), shape)
+            np.add.at(
+                table, rows.ravel(), np.broadcast_to(delta, (*shape, width)).reshape(-1, width)
+            )
 
         return run
 
@@ -525,9 +528,14 @@ def _is_numpys(form: Any) -> bool:
     return isinstance(form, np.ufunc) and form.nout == 1 and f"{'d' * form.nin}->d" in form.types
 
 
+_IN_PLACE = (arrays.sigmoid, forms.one_minus)  # they may write over an operand
+
+
 def _into(form: Callable[..., Any], result: AnyArray, args: Sequence[Any]) -> Call:
     """Return a call that writes *form* of *args* into *result*, which may be one of them."""
-    shared = any(isinstance(x, np.ndarray) and np.may_share_memory(x, result) for x in args)
+    shared = form not in _IN_PLACE and any(
+        isinstance(x, np.ndarray) and np.may_share_memory(x, result) for x in args
+    )
     shapes = [x.shape for x in args if isinstance(x, np.ndarray) and x.dtype == float]
     if not shared and _takes_out(form) and any(shape == result.shape for shape in shapes):
         return functools.partial(form, *args, out=result)

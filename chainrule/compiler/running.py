@@ -25,6 +25,8 @@ class ArrayProgram:
     """The leaves that are read, in the order in which the program holds them."""
     wanted: Sequence[int]
     """For each entry of the gradient, the number of its parameter, or -1 if it is none."""
+    size: int
+    """The number of outputs."""
 
     def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
@@ -37,7 +39,7 @@ class ArrayProgram:
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
         count = len(self.parameters)
-        found = {"forward": lower(self.program, count)}
+        found = {"forward": lower(self.program, count, size=self.size)}
         if self.program.cost is not None:
             found["gradient"] = lower(self.program, count, self.wanted)
         return found
@@ -49,7 +51,7 @@ class ArrayProgram:
 
     @functools.cached_property
     def _forward(self) -> Any:
-        return machine_for(lower(self.program, len(self.parameters)))
+        return machine_for(lower(self.program, len(self.parameters), size=self.size))
 
     @functools.cached_property
     def _gradient(self) -> Any:

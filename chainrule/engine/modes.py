@@ -44,6 +44,8 @@ class Mode:
     """What the data must be, for a graph that is to run on other data too; else None."""
     inputs: frozenset[Any] = frozenset()
     """The inputs of such a graph: Values in place of the numbers that a plain call would have."""
+    count: Callable[[int], object] | None = None
+    """What is told the serial number of each node that is made."""
     outer: Mode | None = None
 
     @property
@@ -123,6 +125,11 @@ def suspended() -> contextlib.AbstractContextManager[None]:
     if current() is _OFF:
         return contextlib.nullcontext()
     return _Switched(linking=True, watching=False)
+
+
+def counting(count: Callable[[int], object]) -> contextlib.AbstractContextManager[None]:
+    """Call *count* with the serial number of every node that is made in this block."""
+    return _Switched(count=count)
 
 
 def tracing(demands: Demands, inputs: Iterable[Any] = ()) -> _Switched:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, SupportsFloat, overlo
 import numpy as np
 from numpy.typing import NDArray
 
-from . import modes
+from . import display, modes
 from . import table as primitives
 from .methods import Methods, add_to, names
 from .native import core
@@ -175,6 +175,16 @@ class Common:
         label = f", label={self.label!r}" if self.label else ""
         op = f", op={self.op!r}" if self.primitive is not None else ""
         return f"Value(data={self.data!r}, grad={self.grad!r}{op}{label})"
+
+    def _repr_html_(self: Any) -> str:
+        name = " ".join(filter(None, (self.label, f"= {self.op}" if self.op else "")))
+        grad = repr(self.grad) if self.has_grad else "–"
+        rows = [["this node", self.data, grad, ""]]
+        for parent, partial in zip(self.parents, self.partials, strict=True):
+            given = repr(parent.grad) if parent.has_grad else "–"
+            rows.append([parent.label or parent.op or "a leaf", parent.data, given, partial])
+        headings = ["", "value", "gradient", "local derivative"]
+        return display.html_table(f"Value {name}".strip(), headings, rows)
 
     def __format__(self: Any, spec: str) -> str:
         return format(self.data, spec) if spec else repr(self)
@@ -734,6 +744,8 @@ def observe(node: Any) -> tuple[bool, str | None]:
     """Return whether a *node* just made stays linked to its parents, and where it was made."""
     mode = modes.current()
     origin = None
+    if mode.count is not None:
+        mode.count(node.serial)
     if mode.watching and node.primitive is not None:
         frame = sys._getframe(1)
         while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..engine.backend import Value
+from ..engine.display import html_table
 from ..engine.vectors import read_data, reset_grads, write_data
 from . import arguments
 from .arguments import Array
 
 T = TypeVar("T")
+_NAMED = 4  # parameter arrays in the repr of a module
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,22 @@ class Module:
     def _label_parameters(self) -> None:
         for name, parameter in self.named_parameters():
             parameter.label = name
+
+    def __repr__(self) -> str:
+        names = [array.name for array in self.parameter_arrays()]
+        shown = ", ".join(names[:_NAMED] + ["…"] * (len(names) > _NAMED)) or "nothing"
+        count = len(self.parameters())
+        return f"<{type(self).__name__}: {count} parameter{'s' * (count != 1)} in {shown}>"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for array in self.parameter_arrays():
+            data = array.read()
+            shape = " × ".join(map(str, array.shape)) or "a number"
+            size = float(np.abs(data).max(initial=0.0))
+            rows.append([array.name, shape, data.size, f"{size:.4g}"])
+        headings = ["parameters", "shape", "number", "largest size"]
+        return html_table(repr(self), headings, rows)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter back to 0.0, for the next backward pass."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..engine.backend import Value
+from ..engine.display import html_table
 from ..engine.vectors import read_grads
 from .arguments import Array
 
@@ -54,6 +55,20 @@ class Trace:
     a: ByLayer[tuple[Value, ...]]
     output: Output
     """What ``model(x)`` returns: ``a[L]`` as a list, or its only entry."""
+
+    def __repr__(self) -> str:
+        sizes = " - ".join(str(len(units)) for _, units in sorted(self.a.items()))
+        return f"<Trace of {sizes} units>"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for layer, units in sorted(self.a.items()):
+            for j, unit in enumerate(units):
+                z = self.z[layer][j] if layer in self.z else None
+                delta = "" if z is None else f"{z.grad:.4g}" if z.has_grad else "–"
+                pre = "" if z is None else f"{z.data:.4g}"
+                rows.append([f"a[{layer}][{j}]", pre, f"{unit.data:.4g}", delta])
+        return html_table(repr(self), ["unit", "z", "a", "delta"], rows)
 
     def delta(self, l: int) -> Array:  # noqa: E741 (the notes' letter)
         r"""Return delta^(l), shape (s_l,): dC/dz of each unit of layer *l*, l = 2 to L.

@@ -9,16 +9,20 @@ write it down.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from ..engine.backend import Value
 from ..engine.sweeps import topological_order
-from ..engine.table import add, add_up, dot_product, subtract
+from ..engine.table import add, add_up, dot_product, logsumexp_of, mean_of, subtract
+from .folding import Fold, Graph
 from .text import NOT_COMPUTED, checked_title, short, visible, with_dust
 
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
+_MOST_EDGES = 3  # from a box of several outputs to another box, drawn one by one
+_MOST_OPERANDS = 24  # listed in the box of a long sum
 _TOOLTIP = 200  # characters of a label in a tooltip
 
 
@@ -36,7 +40,9 @@ class Node:
     """The box of one Value, and what it says.
 
     ``pins`` is the number of places on its left side where edges arrive.  A node that is ``cut``
-    has parents that are not drawn.
+    has parents that are not drawn.  A box that stands for several nodes has their number as
+    ``folded``; if several of them are used outside, they are its rows, and it has no value of its
+    own.  A ``flat`` node is written on one line.
     """
 
     id: str
@@ -48,11 +54,18 @@ class Node:
     rows: tuple[Row, ...] = ()
     cut: bool = False
     hint: str = ""
+    folded: int = 0
+    flat: bool = False
 
     @property
     def is_leaf(self) -> bool:
         """Whether the node is a leaf: not computed from others."""
         return not self.op
+
+    @property
+    def has_row_pins(self) -> bool:
+        """Whether edges arrive at its rows, rather than evenly spread over its side."""
+        return bool(self.rows) and not self.folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,22 @@ class Circuit:
     title: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+    note: str = ""
+    """What is folded, and how to unfold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is left out of a drawing, or drawn smaller, so that the rest can be read."""
+
+    folds: tuple[Fold, ...] = ()
+    flat_leaves: bool = False
+    listed_operands: bool = False
+    """Whether the leaves that are operands of a long sum are rows of its box."""
+    note: str = ""
+
+
+_PLAIN = Look()
 
 
 def circuit_of(
@@ -85,6 +114,7 @@ def circuit_of(
     fold_weights: bool = True,
     limit: int = 200,
     title: str | None = None,
+    look: Look = _PLAIN,
 ) -> Circuit:
     """Return the circuit of *root* and everything it depends on, or of the last *depth* steps.
 
@@ -96,44 +126,88 @@ def circuit_of(
     >>> [(edge.tail, edge.head, edge.local) for edge in drawn.edges]
     [('n0', 'n1', '3'), ('n0', 'n1', '3')]
     """
+    members, folded = members_of(root, depth=depth, fold_weights=fold_weights, limit=limit)
+    if look.listed_operands:
+        folded |= listed_operands(members)
+    drawn = [node for node in members if node not in folded]
+    grads = _grads(members)
+    graph = Graph(drawn, look.folds)
+    nodes: list[Node] = []
+    edges: list[Edge] = []
+    for unit, (fold, inside) in enumerate(zip(graph.folds, graph.members, strict=True)):
+        if fold is None:
+            terms = _terms(inside[0], folded, grads)
+            nodes.append(_node(f"n{unit}", inside[0], terms, folded, graph, grads, look))
+            edges += _bundled(_edges_into(inside[0], terms, graph), graph)
+        else:
+            nodes.append(_fold_node(f"n{unit}", fold, inside, graph, grads))
+            edges += _edges_into_fold(unit, inside, graph)
+    if title is None:
+        title = f"Computation graph of {root.label}" if root.label else "Computation graph"
+    return Circuit(checked_title(title), tuple(nodes), tuple(edges), look.note)
+
+
+def members_of(
+    root: Value, *, depth: int | None = None, fold_weights: bool = True, limit: int = 200
+) -> tuple[list[Value], Set[Value]]:
+    """Return the nodes that a drawing of *root* is about, and which of them are not boxes."""
     if not isinstance(root, Value):
         raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
     if depth is not None and (not isinstance(depth, int) or depth < 0):  # type: ignore[redundant-expr]
         raise ValueError(f"draw: depth is {depth!r}; expected a number of steps back, 0 or more")
     members = topological_order([root]) if depth is None else _last_steps(root, depth)
     folded = _foldable(members) if fold_weights else frozenset()
-    drawn = [node for node in members if node not in folded]
-    if len(drawn) > limit:
-        raise ValueError(_too_large(len(drawn), limit, depth))
-    ids = {node: f"n{i}" for i, node in enumerate(drawn)}
-    grads = _grads(members)
-    nodes: list[Node] = []
-    edges: list[Edge] = []
-    for node in drawn:
-        terms = _terms(node, folded, grads)
-        present = [parent in ids for parent in node.parents]
-        pins = terms.pins if terms else list(range(len(node.parents)))
-        nodes.append(
-            Node(
-                id=ids[node],
-                op=_op_text(node, folded=terms is not None),
-                label=visible(node.label),
-                data=_data(node),
-                grad=grads[node],
-                pins=len(terms.rows) if terms else len(pins) if any(present) else 0,
-                rows=terms.rows if terms else (),
-                cut=not all(parent in ids or parent in folded for parent in node.parents),
-                hint=_hint(node),
-            )
-        )
-        edges += [
-            Edge(ids[parent], ids[node], pin, short(partial), _flow(node, parent, partial))
-            for parent, partial, pin in zip(node.parents, node.partials, pins, strict=True)
-            if parent in ids
-        ]
-    if title is None:
-        title = f"Computation graph of {root.label}" if root.label else "Computation graph"
-    return Circuit(checked_title(title), tuple(nodes), tuple(edges))
+    count = len(members) - len(folded)
+    if count > limit:
+        raise ValueError(_too_large(count, limit, depth))
+    return members, folded
+
+
+def _node(
+    name: str,
+    node: Value,
+    terms: _Terms | None,
+    folded: Set[Value],
+    graph: Graph,
+    grads: Mapping[Value, str],
+    look: Look,
+) -> Node:
+    present = any(parent in graph.unit_of for parent in node.parents)
+    known = [parent in graph.unit_of or parent in folded for parent in node.parents]
+    return Node(
+        id=name,
+        op=_op_text(node, folded=terms is not None),
+        label=visible(node.label),
+        data=_data(node),
+        grad=grads[node],
+        pins=len(terms.rows) if terms else len(node.parents) if present else 0,
+        rows=terms.rows if terms else (),
+        cut=not all(known),
+        hint=_hint(node),
+        flat=look.flat_leaves and node.primitive is None and all(known),
+    )
+
+
+def _bundled(edges: list[Edge], graph: Graph) -> list[Edge]:
+    """Return *edges*, all to one node, with many that come from one fold as a single one."""
+    counts = Counter(edge.tail for edge in edges)
+    many = {f"n{u}" for u, fold in enumerate(graph.folds) if fold and counts[f"n{u}"] > _MOST_EDGES}
+    kept = [edge for edge in edges if edge.tail not in many]
+    for tail in (name for name in counts if name in many):
+        pins = [edge.pin for edge in edges if edge.tail == tail]
+        hint = f"{len(pins)} edges, from nodes that are not drawn one by one"
+        kept.append(Edge(tail, edges[0].head, pins[len(pins) // 2], "", hint))
+    return sorted(kept, key=lambda edge: edge.pin)
+
+
+def _edges_into(node: Value, terms: _Terms | None, graph: Graph) -> list[Edge]:
+    pins = terms.pins if terms else list(range(len(node.parents)))
+    head = f"n{graph.unit_of[node]}"
+    return [
+        Edge(f"n{graph.unit_of[p]}", head, pin, short(partial), _flow(node, p, partial))
+        for p, partial, pin in zip(node.parents, node.partials, pins, strict=True)
+        if p in graph.unit_of
+    ]
 
 
 def _described(root: Any) -> str:
@@ -247,6 +321,63 @@ def _op_text(node: Value, folded: bool) -> str:
     return f"{op}({', '.join(shown)})"
 
 
+# --- boxes that stand for several nodes --------------------------------------------------------
+
+
+def _outputs(inside: Sequence[Value], graph: Graph) -> list[Value]:
+    """Return the nodes of a fold that others use, or that is the root."""
+    unit = graph.unit_of[inside[0]]
+    used = {parent for head in graph.out[unit] for v in graph.members[head] for parent in v.parents}
+    return [node for node in inside if node in used] or [inside[-1]]
+
+
+def _fold_node(
+    name: str, fold: Fold, inside: Sequence[Value], graph: Graph, grads: Mapping[Value, str]
+) -> Node:
+    outputs = _outputs(inside, graph)
+    output = outputs[-1] if len(outputs) == 1 else None
+    inputs = graph.into[graph.unit_of[inside[0]]]
+    rows = [Row(_name(node), short(node.data), grads[node]) for node in outputs]
+    if len(rows) > _MOST_ROWS:
+        rows[_MOST_ROWS - 3 : -2] = [Row(f"… {len(rows) - _MOST_ROWS + 1} more")]
+    count = f"{len(inside)} nodes"
+    what = f" of {output.label}" if output is not None and output.label else ""
+    return Node(
+        id=name,
+        op=visible(fold.name),
+        label=visible(f"{count}{what}"),
+        data="" if output is None else _data(output),
+        grad="" if output is None else grads[output],
+        pins=len(inputs),
+        rows=() if output is not None else tuple(rows),
+        hint=f"{visible(fold.name, _TOOLTIP)}: {count}; unfold={fold.name!r} draws them"
+        + ("" if output is None else f"\n{_hint(output)}"),
+        folded=len(inside),
+    )
+
+
+def _edges_into_fold(unit: int, inside: Sequence[Value], graph: Graph) -> list[Edge]:
+    """Return an edge from everything the fold uses, with the derivative of its only output.
+
+    That is a sum over all ways through the fold, taken by a sweep back over its nodes.
+    """
+    outputs = _outputs(inside, graph)
+    adjoints = {outputs[-1]: 1.0}
+    for node in reversed(inside):
+        adjoint = adjoints.get(node, 0.0)
+        for parent, partial in zip(node.parents, node.partials, strict=True):
+            adjoints[parent] = adjoints.get(parent, 0.0) + partial * adjoint
+    edges = []
+    for pin, tail in enumerate(graph.into[unit]):
+        local = hint = ""
+        used = [p for p in graph.members[tail] if any(p in v.parents for v in inside)]
+        if len(outputs) == 1 and len(used) == 1:
+            total = adjoints[used[0]]
+            local, hint = short(total), _flow(outputs[0], used[0], total)
+        edges.append(Edge(f"n{tail}", f"n{unit}", pin, local, hint))
+    return edges
+
+
 # --- dot nodes with their weights inside -------------------------------------------------------
 
 
@@ -257,10 +388,33 @@ class _Terms:
     """For each parent of the node, the row where its edge arrives, whether drawn or not."""
 
 
+def listed_operands(members: Sequence[Value]) -> Set[Value]:
+    """Return the leaves that are used only as operands of one long sum, mean or the like."""
+    uses: dict[Value, list[Value]] = {}
+    for node in members:
+        for parent in node.parents:
+            uses.setdefault(parent, []).append(node)
+    return {
+        leaf
+        for leaf, (user, *others) in uses.items()
+        if leaf.primitive is None and leaf in uses and not others and _is_long(user)
+    } & set(members)
+
+
+def _is_long(node: Value) -> bool:
+    row = node.primitive
+    return row in (add_up, mean_of, logsumexp_of) and len(node.parents) > _MOST_ROWS
+
+
 def _terms(node: Value, folded: Set[Value], grads: Mapping[Value, str]) -> _Terms | None:
-    """Return the rows of a ``dot`` node that has weights to fold into it; None for others."""
-    if node.primitive is not dot_product or folded.isdisjoint(node.parents):
+    """Return the rows of a node that has operands to fold into it; None for others."""
+    if folded.isdisjoint(node.parents):
         return None
+    if node.primitive is not dot_product:
+        sign = "+" if node.primitive in (add_up, mean_of) else "·"
+        rows = [_factor(sign, x, folded, grads) for x in node.operands]
+        pins = [i for i, x in enumerate(node.operands) if isinstance(x, Value)]
+        return _shortened(rows, pins, most=_MOST_OPERANDS)
     operands = node.operands
     n = len(operands) // 2
     weights, inputs, bias = operands[:n], operands[n:-1], operands[-1]
@@ -288,11 +442,11 @@ def _factor(
     return Row(f"{sign} {visible(weight.label, 12)}".rstrip(), short(weight.data), grads[weight])
 
 
-def _shortened(rows: Sequence[Row], pins: list[int]) -> _Terms:
-    extra = len(rows) - _MOST_ROWS
+def _shortened(rows: Sequence[Row], pins: list[int], most: int = _MOST_ROWS) -> _Terms:
+    extra = len(rows) - most
     if extra <= 0:
         return _Terms(tuple(rows), pins)
-    first, last = _MOST_ROWS - 3, len(rows) - 2
-    gap = Row(f"⋮ {last - first} more")
+    first, last = most - 3, len(rows) - 2
+    gap = Row(f"… {last - first} more")
     moved = [p if p < first else first if p < last else p - extra for p in pins]
     return _Terms((*rows[:first], gap, *rows[last:]), moved)

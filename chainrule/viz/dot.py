@@ -7,11 +7,13 @@ only the positions from it.
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from . import theme
-from .boxes import HALF, HEADER, OP_SIZE, ROW, SMALL_SIZE, TEXT_SIZE, Box, box
+from .boxes import FLAT, HALF, HEADER, OP_SIZE, ROW, SMALL_SIZE, TEXT_SIZE, Box, box
 from .circuit import Circuit, Node, Row
+from .matrices import Matrices
 from .network import Network, Unit
 
 if TYPE_CHECKING:
@@ -69,25 +71,34 @@ def circuit_dot(circuit: Circuit) -> str:
 def _table(node: Node) -> str:
     sizes = box(node)
     fill = theme.LEAF if node.is_leaf else theme.GATE
-    wire = _nest(
-        _row(_cell(_font(node.data, theme.DATA, TEXT_SIZE), sizes.wire, HALF)),
-        "<HR/>",
-        _row(_cell(_font(node.grad, theme.GRAD, TEXT_SIZE), sizes.wire, HALF)),
-    )
     style = f'COLOR="{theme.LINE.light}" STYLE="{"ROUNDED,DASHED" if node.cut else "ROUNDED"}"'
-    inner = f"{_pins(node, sizes)}{_gate(node, sizes)}<VR/>{_cell(wire)}"
+    inner = f"{_pins(node, sizes)}{_gate(node, sizes)}{_wire(node, sizes)}"
+    border = 3 if node.folded else 1
     return (
-        f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" {style} '
+        f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" {style} '
         f'BGCOLOR="{fill.light}">{_row(inner)}</TABLE>'
     )
+
+
+def _wire(node: Node, sizes: Box) -> str:
+    data, grad = _font(node.data, theme.DATA, TEXT_SIZE), _font(node.grad, theme.GRAD, TEXT_SIZE)
+    if not node.data:
+        return ""
+    if node.flat:
+        cells = (
+            _cell(text, w, FLAT) for text, w in zip((data, grad), sizes.columns[1:], strict=True)
+        )
+        return "".join(f"<VR/>{cell}" for cell in cells)
+    halves = (_row(_cell(text, sizes.wire, HALF)) for text in (data, grad))
+    return f"<VR/>{_cell(_nest('<HR/>'.join(halves)))}"
 
 
 def _pins(node: Node, sizes: Box) -> str:
     if not node.pins:
         return ""
-    heights = [ROW] * node.pins if node.rows else [sizes.height / node.pins] * node.pins
+    heights = [ROW if node.has_row_pins else sizes.height / node.pins] * node.pins
     pins = [_row(_cell("", 1, height, f'PORT="p{i}"')) for i, height in enumerate(heights)]
-    header = [_row(_cell("", 1, HEADER))] if node.rows else []
+    header = [_row(_cell("", 1, HEADER))] if node.has_row_pins else []
     return _cell(_nest(*header, *pins))
 
 
@@ -143,8 +154,8 @@ def network_dot(network: Network) -> str:
         graph.node(
             unit.id,
             f"<{_unit_label(unit)}>",
-            shape="none" if unit.index < 0 else "circle",
-            style="filled" if unit.index >= 0 else "",
+            shape="circle",
+            style="filled",
             color=theme.LINE.light,
             fillcolor=_unit_fill(unit).light,
             fixedsize="true",
@@ -164,13 +175,22 @@ def network_dot(network: Network) -> str:
     return str(graph.source)
 
 
+def matrices_dot(drawn: Matrices) -> str:
+    """Return the layers of *drawn* as DOT text: DOT has no cells."""
+    graph = digraph(drawn.title, rankdir="LR")
+    for layer, size in enumerate(drawn.sizes, start=1):
+        graph.node(f"layer{layer}", f"layer {layer}: {size} units", shape="box")
+    for layer, (size, after) in enumerate(pairwise(drawn.sizes), start=1):
+        label = f"Θ({layer}), {after} × {size + 1}"
+        graph.edge(f"layer{layer}", f"layer{layer + 1}", label)
+    return str(graph.source)
+
+
 def _unit_fill(unit: Unit) -> theme.Tone:
     return theme.BIAS if unit.index == 0 else theme.LEAF if unit.layer == 1 else theme.GATE
 
 
 def _unit_label(unit: Unit) -> str:
-    if unit.index == -1:
-        return "⋮"
     if unit.index == 0:
         return "+1"
     lines = [

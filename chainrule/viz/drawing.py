@@ -10,6 +10,8 @@ from typing import Any
 
 from ..nn.files import write_whole
 from .circuit import Circuit
+from .layout import Layout
+from .matrices import Matrices
 from .network import Network
 from .theme import Theme, checked_theme
 
@@ -31,8 +33,14 @@ class Drawing:
 
     __module__ = "chainrule.viz"
 
-    def __init__(self, diagram: Circuit | Network, theme: Theme = "light") -> None:
+    def __init__(
+        self,
+        diagram: Circuit | Network | Matrices,
+        theme: Theme = "light",
+        layout: Layout | None = None,
+    ) -> None:
         self.diagram = diagram
+        self._layout = layout
         self.theme = checked_theme(theme)
 
     @cached_property
@@ -42,22 +50,23 @@ class Drawing:
 
         if isinstance(self.diagram, Network):
             return dot.network_dot(self.diagram)
+        if isinstance(self.diagram, Matrices):
+            return dot.matrices_dot(self.diagram)
         return dot.circuit_dot(self.diagram)
 
     @cached_property
     def svg(self) -> str:
-        """The picture as an SVG document, in the drawing's theme.
-
-        Graphviz lays out the graph of a Value: :class:`GraphvizError` if it is missing.
-        """
+        """The picture as an SVG document, in the drawing's theme."""
         return self._svg(self.theme)
 
     def _svg(self, theme: Theme) -> str:
-        from . import layout, svg
+        from . import cells, layered, svg
 
         if isinstance(self.diagram, Network):
             return svg.network_svg(self.diagram, theme)
-        return svg.circuit_svg(self.diagram, layout.lay_out(self.dot), theme)
+        if isinstance(self.diagram, Matrices):
+            return cells.matrices_svg(self.diagram, theme)
+        return svg.circuit_svg(self.diagram, self._layout or layered.lay_out(self.diagram), theme)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the drawing to a file: as SVG, PNG, PDF or DOT, according to the suffix of *path*.

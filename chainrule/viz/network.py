@@ -2,7 +2,8 @@
 
 Networks are drawn as in course notes: a column per layer, units a_j^(l) counted from 1, the bias
 unit a_0 = 1 on top of each column but the last, an edge per entry of Theta^(l).  The code counts
-units from 0; tooltips show how it names them.
+units from 0; tooltips show how it names them.  A network that is too large for that is drawn as its
+matrices: :mod:`.matrices`.
 """
 
 from __future__ import annotations
@@ -15,24 +16,31 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import table
+from ..engine.reductions import softmax
 from .boxes import SMALL_SIZE
 from .labels import Segment, label_places
 from .text import NOT_COMPUTED, advance, checked_title, short, visible
 
-_MOST_UNITS = 10  # shown of one layer; a larger layer shows its first six and its last two
-MOST_WEIGHTS = 45  # written on their edges
+MOST_UNITS = {True: 9, False: 10}  # of a layer, with and without numbers inside
+MOST_WEIGHTS = 80  # written on their edges
 _MOST_LAYERS = 40
-_LEFT_OUT = -1
-_RADIUS = {True: 38.0, False: 24.0}  # with and without numbers inside
-_GAP = 22.0
-_PITCHES = (210.0, 260.0, 320.0)  # from column to column: the first with room for the weights
+_RADII, _WIDE = {True: (25.0, 34.0), False: (20.0, 24.0)}, {True: 24.0, False: 0.0}
+_BIAS_RADIUS = 18.0
+_GAPS = 4.0, 22.0  # between two units of a column, at least and at most
+_ROOM = 1300.0, 540.0  # for the units of a picture that fits a slide
+_PITCHES = (210.0, 260.0, 320.0, 400.0, 480.0, 560.0, 620.0)
+"""From column to column: the first with room for the weights."""
+_MANY = 24  # weights, from which on the columns are as far apart as they can be
+_NOTES = 110.0  # the width of what stands beside the outputs
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit, a bias unit (``index`` 0), or a gap in place of the units left out (``index`` -1).
+    """A unit, or a bias unit (``index`` 0).
 
-    ``x`` and ``y`` are its centre in points; ``delta`` is empty if there is none to show.
+    ``x`` and ``y`` are its centre in points.  It is a circle, or two halves of one that are twice
+    ``wide`` apart.  ``delta`` is empty if there is none to show; ``notes`` stand beside it.
     """
 
     id: str
@@ -44,6 +52,8 @@ class Unit:
     value: str = ""
     delta: str = ""
     hint: str = ""
+    wide: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +92,30 @@ class Network:
     captions: tuple[Caption, ...]
     width: float
     height: float
+    remarks: tuple[str, ...] = ()
+    """What the legend adds: that all biases are 0, or what p is."""
 
 
 def seen_part(tail: Unit, head: Unit) -> Segment:
     """Return the ends of the visible edge: where it leaves one unit and enters the other."""
     dx, dy = head.x - tail.x, head.y - tail.y
     length = math.hypot(dx, dy)
-    leave, enter = tail.radius / length, 1.0 - head.radius / length
+    leave = _reach(tail, dx / length, dy / length) / length
+    enter = 1.0 - _reach(head, dx / length, dy / length) / length
     return tail.x + leave * dx, tail.y + leave * dy, tail.x + enter * dx, tail.y + enter * dy
 
 
-def network_of(model: Any, trace: Any = None, *, title: str | None = None) -> Network:
+def _reach(unit: Unit, cosine: float, sine: float) -> float:
+    """Return how far it is from the centre of *unit* to its outline in a direction."""
+    cosine, sine = abs(cosine), abs(sine)
+    if unit.radius * cosine <= unit.wide * sine:  # through one of the straight sides
+        return unit.radius / sine
+    return unit.wide * cosine + math.sqrt(unit.radius**2 - (unit.wide * sine) ** 2)
+
+
+def network_of(
+    model: Any, trace: Any = None, *, target: Any = None, title: str | None = None
+) -> Network:
     """Return the network of *model*, with the numbers of *trace* in its units.
 
     >>> from chainrule.nn import MLP
@@ -102,40 +125,151 @@ def network_of(model: Any, trace: Any = None, *, title: str | None = None) -> Ne
     >>> len(drawn.links)
     9
     """
+    thetas, sizes = checked_model(model, trace)
+    outputs = Outputs.of(model, trace, target)
+    (smallest, largest), wide = _RADII[trace is not None], _WIDE[trace is not None]
+    columns = [[0, *range(1, size + 1)] for size in sizes[:-1]] + [[*range(1, sizes[-1] + 1)]]
+    most = max(map(len, columns))
+    radius = min(max((_ROOM[1] + 6.0) / most / 2 - 3.0, smallest), largest)
+    gap = (_ROOM[1] - 2 * radius * most) / max(most - 1, 1)
+    step = 2 * radius + min(max(gap, _GAPS[0]), _GAPS[1])
+    height = step * (most - 1) + 2 * radius
+    units = []
+    for layer, column in enumerate(columns, start=1):
+        for i, index in enumerate(column):
+            y = height / 2 + step * (i - (len(column) - 1) / 2)
+            unit = _unit(layer, index, radius + wide, y, radius, trace)
+            if layer == len(sizes):
+                unit = replace(unit, notes=outputs.notes(index - 1))
+            units.append(replace(unit, wide=wide if index else 0.0))
+    units, links, pitch = _spread(units, _links(thetas, columns))
+    captions = [
+        *_column_captions(model, sizes, radius + wide, pitch),
+        *_matrix_captions(thetas, radius + wide, pitch),
+    ]
+    remarks = [*outputs.remarks]
+    if all(not theta[:, 0].any() for theta in thetas):
+        remarks.append("all biases are 0")
+    return Network(
+        checked_title(titled(sizes) if title is None else title),
+        tuple(units),
+        tuple(links),
+        tuple(captions),
+        width=pitch * (len(sizes) - 1) + 2 * (radius + wide) + (_NOTES if outputs.any else 0.0),
+        height=height,
+        remarks=tuple(remarks),
+    )
+
+
+def titled(sizes: Sequence[int]) -> str:
+    """Return the title of the picture of a network."""
+    return f"Network of {' - '.join(map(str, sizes))} units"
+
+
+Matrix = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def checked_model(model: Any, trace: Any) -> tuple[list[Matrix], list[int]]:
+    """Return the Theta matrices of *model* and the sizes of its layers.
+
+    TypeError or ValueError for what is not a network, or not a trace of it.
+    """
     thetas = _matrices(model)
     sizes = [thetas[0].shape[1] - 1, *(theta.shape[0] for theta in thetas)]
     if trace is not None:
         _check_trace(trace, sizes)
-    radius = _RADIUS[trace is not None]
-    columns = [_indices(size, bias=True) for size in sizes[:-1]] + [_indices(sizes[-1], bias=False)]
-    step = 2 * radius + _GAP
-    height = step * max(map(len, columns)) - _GAP
-    units = []
-    for layer, (column, size) in enumerate(zip(columns, sizes, strict=True), start=1):
-        for i, index in enumerate(column):
-            y = height / 2 + step * (i - (len(column) - 1) / 2)
-            if index == _LEFT_OUT:
-                units.append(_gap(layer, size, radius, y))
-            else:
-                units.append(_unit(layer, index, radius, y, radius, trace))
-    units, links, pitch = _spread(units, _links(thetas, columns))
-    captions = [
-        *_column_captions(model, sizes, radius, pitch),
-        *_matrix_captions(thetas, radius, pitch),
-    ]
-    if title is None:
-        title = f"Network of {' - '.join(map(str, sizes))} units"
-    return Network(
-        checked_title(title),
-        tuple(units),
-        tuple(links),
-        tuple(captions),
-        width=pitch * (len(sizes) - 1) + 2 * radius,
-        height=height,
-    )
+    return thetas, sizes
 
 
-def _matrices(model: Any) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the outputs of a network mean: probabilities, which is predicted, which is right."""
+
+    shares: tuple[float, ...] = ()
+    """The probability of each, if they have any."""
+    are_classes: bool = False
+    predicted: int | None = None
+    targets: tuple[float, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: Any, trace: Any, target: Any = None) -> Outputs:
+        """Return what the outputs of *trace* mean: from *target*, the model and the deltas.
+
+        Where a loss is the cross-entropy of a softmax, the deltas are p - y with p = softmax(z) and
+        a y of zeros and a one; for the logistic loss of a single output p = sigmoid(z).  No other
+        loss has such deltas, so they tell what p and y are.
+        """
+        if trace is None:
+            if target is not None:
+                raise ValueError("draw_network: a target stands beside the outputs: give a trace")
+            return cls()
+        last = max(trace.a)
+        activation = (getattr(model, "activations", None) or [""])[-1]
+        a = [unit.data for unit in trace.a[last]]
+        z = [unit.data for unit in trace.z[last]]
+        are_shares = activation in ("sigmoid", "softmax")
+        shares = a if are_shares else _shares(z)
+        deltas = [unit.grad if unit.has_grad else math.nan for unit in trace.z[last]]
+        found = [_bit(p - delta) for p, delta in zip(shares, deltas, strict=True)]
+        is_loss = None not in found and (are_shares or len(z) == 1 or sum(filter(None, found)) == 1)
+        targets = _targets(target, len(z))
+        if is_loss and not targets:
+            targets = tuple(bit or 0.0 for bit in found)
+        are_classes = len(a) > 1 and (
+            is_loss or are_shares or (sorted(targets)[-1:] == [1.0] and sum(targets) == 1.0)
+        )
+        name = "softmax(z)" if len(z) > 1 else "sigmoid(z)"
+        return cls(
+            shares=tuple(shares) if is_loss and not are_shares else (),
+            are_classes=are_classes,
+            predicted=a.index(max(a)) if are_classes else None,
+            targets=targets,
+            remarks=(f"p = {name}",) if is_loss and not are_shares else (),
+        )
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to say."""
+        return bool(self.shares or self.targets or self.predicted is not None)
+
+    def notes(self, j: int) -> tuple[str, ...]:
+        """Return what stands beside output *j*, which counts from 0."""
+        notes = [f"p = {short(self.shares[j])}"] if self.shares else []
+        if self.predicted == j:
+            notes.append("prediction")
+        if self.targets and not self.are_classes:
+            notes.append(f"target {short(self.targets[j])}")
+        elif self.targets and self.targets[j] == max(self.targets):
+            notes.append("target")
+        return tuple(notes)
+
+
+def _shares(z: list[float]) -> list[float]:
+    return [table.sigmoid(z[0])] if len(z) == 1 else [float(p) for p in softmax(z)]
+
+
+def _bit(x: float) -> float | None:
+    """Return 0 or 1 if *x* is that but for rounding, else None."""
+    return next((bit for bit in (0.0, 1.0) if abs(x - bit) < 1e-9), None)
+
+
+def _targets(target: Any, count: int) -> tuple[float, ...]:
+    if target is None:
+        return ()
+    if isinstance(target, (int, np.integer)) and not isinstance(target, bool) and count > 1:
+        if not 0 <= target < count:
+            raise ValueError(f"draw_network: target is {target}; the classes are 0 to {count - 1}")
+        return tuple(float(j == target) for j in range(count))
+    found = np.atleast_1d(np.asarray(target, dtype=float))
+    if found.shape != (count,):
+        raise ValueError(
+            f"draw_network: target has shape {found.shape}; expected a class or {count} numbers"
+        )
+    return tuple(found.tolist())
+
+
+def _matrices(model: Any) -> list[Matrix]:
     try:
         thetas = [np.asarray(theta, dtype=float) for theta in model.thetas]
     except AttributeError:
@@ -174,22 +308,11 @@ def _check_trace(trace: Any, sizes: Sequence[int]) -> None:
         )
 
 
-def _indices(size: int, bias: bool) -> list[int]:
-    """Return which units a column shows."""
-    if size <= _MOST_UNITS:
-        shown = list(range(1, size + 1))
-    else:
-        shown = [*range(1, 7), _LEFT_OUT, size - 1, size]
-    return [0, *shown] if bias else shown
-
-
-def _gap(layer: int, size: int, x: float, y: float) -> Unit:
-    return Unit(f"more{layer}", layer, _LEFT_OUT, x, y, 20.0, f"{size - 8} more")
-
-
 def _unit(layer: int, index: int, x: float, y: float, radius: float, trace: Any) -> Unit:
     if index == 0:
-        return Unit(f"a{layer}_0", layer, 0, x, y, 20.0, hint=f"bias unit of layer {layer}, 1")
+        return Unit(
+            f"a{layer}_0", layer, 0, x, y, _BIAS_RADIUS, hint=f"bias unit of layer {layer}, 1"
+        )
     value = delta = ""
     hint = f"unit {index} of layer {layer}"
     if trace is not None:
@@ -205,16 +328,16 @@ def _unit(layer: int, index: int, x: float, y: float, radius: float, trace: Any)
     return Unit(f"a{layer}_{index}", layer, index, x, y, radius, value, delta, hint)
 
 
-def _links(
-    thetas: Sequence[np.ndarray[Any, np.dtype[np.float64]]], columns: Sequence[Sequence[int]]
-) -> list[Link]:
+def _links(thetas: Sequence[Matrix], columns: Sequence[Sequence[int]]) -> list[Link]:
     shown = [
         (layer, j, k, float(theta[j - 1, k]))
         for layer, theta in enumerate(thetas, start=1)
         for j in columns[layer]
         for k in columns[layer - 1]
-        if j > 0 and k >= 0
+        if j > 0
     ]
+    no_biases = {layer for layer, theta in enumerate(thetas, start=1) if not theta[:, 0].any()}
+    written = sum(k > 0 or layer not in no_biases for layer, _, k, _ in shown)
     largest = max((abs(w) for *_, w in shown if math.isfinite(w)), default=0.0) or 1.0
     return [
         Link(
@@ -222,7 +345,7 @@ def _links(
             head=f"a{layer + 1}_{j}",
             weight=w,
             strength=min(abs(w) / largest, 1.0) if w == w else 0.0,
-            label=short(w) if len(shown) <= MOST_WEIGHTS else "",
+            label=short(w) if written <= MOST_WEIGHTS and (k or layer not in no_biases) else "",
             hint=f"weight {w!r} from unit {k} of layer {layer} to unit {j} of layer {layer + 1}"
             f"\nmodel.thetas[{layer - 1}][{j - 1}, {k}]",
         )
@@ -236,13 +359,18 @@ def _spread(units: Sequence[Unit], links: Sequence[Link]) -> tuple[list[Unit], l
     The columns are as close together as they can be without overlapping labels.  If labels would
     overlap at any distance, there are none.
     """
-    for pitch in _PITCHES:
+    layers = max(unit.layer for unit in units)
+    room = [p for p in _PITCHES if p <= _PITCHES[2] or p * (layers - 1) <= _ROOM[0] - 2 * _NOTES]
+    if sum(bool(link.label) for link in links) > _MANY:
+        room = room[-1:] + room[:-1]  # they are easier to read with all the room there is
+    for pitch in room:
         spread = [replace(unit, x=unit.x + pitch * (unit.layer - 1)) for unit in units]
         if not any(link.label for link in links):
             return spread, list(links), pitch
         by_id = {unit.id: unit for unit in spread}
-        placed: list[Link] = []
-        for _, matrix in groupby(links, key=lambda link: by_id[link.tail].layer):
+        placed = [link for link in links if not link.label]
+        labelled = [link for link in links if link.label]
+        for _, matrix in groupby(labelled, key=lambda link: by_id[link.tail].layer):
             between = list(matrix)
             places = label_places(
                 [seen_part(by_id[link.tail], by_id[link.head]) for link in between],
@@ -250,6 +378,8 @@ def _spread(units: Sequence[Unit], links: Sequence[Link]) -> tuple[list[Unit], l
             )
             placed += map(_at, between, places or ())
         if len(placed) == len(links):
+            order = {(link.tail, link.head): i for i, link in enumerate(links)}
+            placed.sort(key=lambda link: order[link.tail, link.head])
             return spread, placed, pitch
     return _spread(units, [replace(link, label="") for link in links])
 

@@ -10,17 +10,24 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from . import theme
-from .boxes import HEADER, OP_SIZE, PAD, ROW, SMALL_SIZE, TEXT_SIZE, box
+from .boxes import FLAT, HEADER, OP_SIZE, PAD, ROW, SMALL_SIZE, TEXT_SIZE, box
 from .circuit import Circuit, Edge, Node
 from .labels import HALF_HEIGHT
-from .layout import Layout, Place, Spline
+from .layout import Layout, Place, Spline, Tag
 from .network import MOST_WEIGHTS, Link, Network, Unit, seen_part
 from .text import DUST, NOT_COMPUTED, advance
 
 MARGIN = 18.0
 _HEADING_SIZE, _LEGEND_SIZE = 15.0, 12.0
 _HEADING, _LEGEND = 34.0, 34.0  # the heights of the lines above and below the picture
+_NOTE = 18.0  # the height of a second line below it
 _SCRIPT = 0.8  # the size of sub- and superscripts, relative to their line
+
+
+def surround(note: str) -> tuple[float, float]:
+    """Return the width and the height of what is around a picture: margins and lines of text."""
+    return 2 * MARGIN, 2 * MARGIN + _HEADING + _LEGEND + (_NOTE if note else 0.0)
+
 
 Span = tuple[str, str]
 """A piece of a line of text and its classes."""
@@ -44,10 +51,12 @@ class Document:
         height: float,
         legend: Sequence[Span],
         colours: theme.Theme = "light",
+        note: str = "",
     ) -> None:
-        texts = advance(title, _HEADING_SIZE), advance("".join(s for s, _ in legend), _LEGEND_SIZE)
-        full_width = max(width, *texts) + 2 * MARGIN
-        full_height = height + 2 * MARGIN + _HEADING + _LEGEND
+        line = "".join(text for text, _ in legend)
+        texts = [advance(title, _HEADING_SIZE), *(advance(t, _LEGEND_SIZE) for t in (line, note))]
+        around = surround(note)
+        full_width, full_height = max(width, *texts) + around[0], height + around[1]
         self._root = ET.Element(
             "svg",
             {
@@ -63,7 +72,11 @@ class Document:
         ET.SubElement(self._root, "style").text = theme.css(colours)
         self.draw(self._root, "rect", "paper", width="100%", height="100%")
         self.text(self._root, MARGIN, 30, title, "ink bold", _HEADING_SIZE, "start")
-        self.spans(self._root, MARGIN, full_height - 16, legend, _LEGEND_SIZE, "start")
+        bottom = full_height - 16
+        if note:
+            self.text(self._root, MARGIN, bottom, note, "muted", _LEGEND_SIZE, "start")
+            bottom -= _NOTE
+        self.spans(self._root, MARGIN, bottom, legend, _LEGEND_SIZE, "start")
         shift = MARGIN + max(0.0, full_width - 2 * MARGIN - width) / 2, MARGIN + _HEADING
         self.body = ET.SubElement(
             self._root, "g", transform=f"translate({number(shift[0])} {number(shift[1])})"
@@ -125,7 +138,7 @@ class Document:
             span.text = text
             wanted = 0.28 if "sub" in classes else -0.38 if "sup" in classes else 0.0
             if wanted:
-                span.set("font-size", number(_SCRIPT * size))
+                span.set("font-size", number(max(_SCRIPT * size, SMALL_SIZE)))
             if wanted != level:
                 span.set("dy", number((wanted - level) * size))
                 level = wanted
@@ -143,18 +156,25 @@ def _prefixed(classes: str) -> str:
 
 def circuit_svg(circuit: Circuit, layout: Layout, colours: theme.Theme = "light") -> str:
     """Return the picture of *circuit*, with everything where *layout* puts it."""
-    document = Document(circuit.title, layout.width, layout.height, _legend(circuit), colours)
+    document = Document(
+        circuit.title, layout.width, layout.height, _legend(circuit), colours, circuit.note
+    )
     for edge, spline in zip(circuit.edges, layout.edges, strict=True):
         _draw_edge(document, edge, spline)
     for edge, spline in zip(circuit.edges, layout.edges, strict=True):
-        _draw_local(document, edge, spline)
+        if edge.local:
+            _draw_local(document, edge, spline)
+    nodes = {node.id: node for node in circuit.nodes}
+    for tag in layout.tags:
+        _draw_tag(document, nodes[tag.node], tag)
     for node in circuit.nodes:
         _draw_node(document, node, layout.nodes[node.id], is_root=node is circuit.nodes[-1])
     return str(document)
 
 
 def _legend(circuit: Circuit) -> list[Span]:
-    of = f"d {circuit.nodes[-1].label or 'result'} / d node"
+    root = circuit.nodes[-1]
+    of = f"d {(root.label if not root.folded else '') or 'result'} / d node"
     spans = [("value", "data bold"), (" above,  ", "muted"), ("gradient", "grad bold")]
     spans += [(f" = {of} below", "muted")]
     if any(node.grad == NOT_COMPUTED for node in circuit.nodes):
@@ -163,6 +183,8 @@ def _legend(circuit: Circuit) -> list[Span]:
         spans += [(",  ", "muted"), ("local derivative", "local bold"), (" on each edge", "muted")]
     if any(text.endswith(DUST) for node in circuit.nodes for text in (node.data, node.grad)):
         spans += [(",  ≈ 0: left by rounding", "muted")]
+    if any(node.flat for node in circuit.nodes):
+        spans += [(",  in flat boxes: value, gradient", "muted")]
     if any(node.cut for node in circuit.nodes):
         spans += [(",  dashed: some parents are not drawn", "muted")]
     return spans
@@ -194,32 +216,63 @@ def _draw_local(document: Document, edge: Edge, spline: Spline) -> None:
     document.text(group, x, y + 4, edge.local, "local", SMALL_SIZE)
 
 
+def _draw_tag(document: Document, node: Node, tag: Tag) -> None:
+    group = document.group(node.hint)
+    (x, y), width, height = tag.middle, tag.width, tag.height
+    frame = {"x": x - width / 2, "y": y - height / 2, "width": width, "height": height}
+    document.draw(group, "rect", "leaf", rx=height / 2, **frame)
+    document.draw(group, "rect", "hairline", rx=height / 2, **frame)
+    document.text(group, x, y + 4.5, node.label, "ink italic", TEXT_SIZE)
+
+
 def _draw_node(document: Document, node: Node, place: Place, is_root: bool) -> None:
     x, y, width, height = place
     group = document.group(node.hint)
     left, top, right = x - width / 2, y - height / 2, x + width / 2
     sizes = box(node)
     wire = right - sizes.wire
+    if node.folded:  # as a pile of boxes
+        back = {"x": left + 4, "y": top + 4, "width": width, "height": height, "rx": 7.0}
+        document.draw(group, "rect", "gate", **back)
+        document.draw(group, "rect", "line", stroke_width=1.2, **back)
     frame = {"x": left, "y": top, "width": width, "height": height, "rx": 7.0}
     document.draw(group, "rect", "leaf" if node.is_leaf else "gate", **frame)
-    hidden = {"x": wire, "y": top, "width": sizes.wire - 7.0, "height": height}
-    document.draw(group, "rect", "paper", **hidden)
-    document.draw(group, "rect", "paper", **frame | {"x": right - 20, "width": 20.0})
+    if node.data:
+        hidden = {"x": wire, "y": top, "width": sizes.wire - 7.0, "height": height}
+        document.draw(group, "rect", "paper", **hidden)
+        document.draw(group, "rect", "paper", **frame | {"x": right - 20, "width": 20.0})
     border = "line dashed" if node.cut else "strong" if is_root else "line"
     document.draw(group, "rect", border, stroke_width=1.2, **frame)
-    document.draw(group, "path", "line", d=f"M{number(wire)},{number(top)}V{number(top + height)}")
-    document.draw(group, "path", "hairline", d=f"M{number(wire)},{number(y)}H{number(right)}")
-    middle = (wire + right) / 2
-    document.text(group, middle, y - 7.5, node.data, "data", TEXT_SIZE)
-    document.text(group, middle, y + 16.5, node.grad, "grad", TEXT_SIZE)
+    if node.data:
+        upright = f"M{number(wire)},{number(top)}V{number(top + height)}"
+        document.draw(group, "path", "line", d=upright)
+        if node.flat:
+            _draw_flat(document, group, node, wire, y)
+        else:
+            document.draw(
+                group, "path", "hairline", d=f"M{number(wire)},{number(y)}H{number(right)}"
+            )
+            middle = (wire + right) / 2
+            document.text(group, middle, y - 7.5, node.data, "data", TEXT_SIZE)
+            document.text(group, middle, y + 16.5, node.grad, "grad", TEXT_SIZE)
     if node.rows:
         _draw_rows(document, group, node, left, top, wire)
     elif node.op and node.label:
         document.text(group, (left + wire) / 2, y - 3, node.op, "ink bold", OP_SIZE)
         document.text(group, (left + wire) / 2, y + 15, node.label, "ink italic", TEXT_SIZE)
     else:
-        classes = "ink bold" if node.op else "ink italic"
-        document.text(group, (left + wire) / 2, y + 5, node.op or node.label, classes, OP_SIZE)
+        classes, size = ("ink bold" if node.op else "ink italic"), OP_SIZE
+        if node.flat:
+            size = TEXT_SIZE
+        document.text(group, (left + wire) / 2, y + 5, node.op or node.label, classes, size)
+
+
+def _draw_flat(document: Document, group: ET.Element, node: Node, wire: float, y: float) -> None:
+    _, data, grad = box(node).columns
+    line = f"M{number(wire + data)},{number(y - FLAT / 2)}V{number(y + FLAT / 2)}"
+    document.draw(group, "path", "hairline", d=line)
+    document.text(group, wire + data / 2, y + 4.5, node.data, "data", TEXT_SIZE)
+    document.text(group, wire + data + grad / 2, y + 4.5, node.grad, "grad", TEXT_SIZE)
 
 
 def _draw_rows(
@@ -263,12 +316,7 @@ def network_svg(network: Network, colours: theme.Theme = "light") -> str:
 
 
 def _network_legend(network: Network) -> list[Span]:
-    spans = [
-        ("positive", "positive bold"),
-        (" and ", "muted"),
-        ("negative", "negative bold"),
-        (" weights, thicker where larger", "muted"),
-    ]
+    spans = signs("weights, thicker where larger")
     if not any(link.label for link in network.links):
         spans += [("; their numbers are in the tooltips", "muted")]
     if any(unit.value for unit in network.units):
@@ -276,7 +324,13 @@ def _network_legend(network: Network) -> list[Span]:
         spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
     if any(unit.delta == NOT_COMPUTED for unit in network.units):
         spans += [(",  ", "muted"), (NOT_COMPUTED, "grad bold"), (" not yet computed", "muted")]
-    return spans
+    return spans + [(f",  {remark}", "muted") for remark in network.remarks]
+
+
+def signs(what: str) -> list[Span]:
+    """Return the piece of a legend that says which colour is which sign."""
+    colours = [("positive", "positive bold"), (" and ", "muted"), ("negative", "negative bold")]
+    return [*colours, (f" {what}", "muted")]
 
 
 def _draw_link(document: Document, link: Link, tail: Unit, head: Unit, count: int) -> None:
@@ -306,22 +360,27 @@ def _draw_weight(document: Document, link: Link, tail: Unit, head: Unit) -> None
 
 def _draw_unit(document: Document, unit: Unit) -> None:
     x, y = unit.x, unit.y + _CAPTIONS
-    if unit.index < 0:
-        document.text(document.body, x, y + 2, "⋮", "ink bold", 22)
-        document.text(document.body, x, y + 20, unit.value, "muted", SMALL_SIZE)
-        return
     group = document.group(unit.hint)
-    circle = {"cx": x, "cy": y, "r": unit.radius}
     fill = "bias" if unit.index == 0 else "leaf" if unit.layer == 1 else "gate"
-    document.draw(group, "circle", fill, **circle)
-    document.draw(group, "circle", "line", stroke_width=1.4, **circle)
+    frame = {
+        "x": x - unit.wide - unit.radius,
+        "y": y - unit.radius,
+        "width": 2 * (unit.wide + unit.radius),
+        "height": 2 * unit.radius,
+        "rx": unit.radius,
+    }
+    document.draw(group, "rect", fill, **frame)
+    document.draw(group, "rect", "line", stroke_width=1.4, **frame)
     if unit.index == 0:
         document.text(group, x, y + 5, "+1", "ink", TEXT_SIZE)
         return
     name = [("a", "ink italic"), (str(unit.index), "ink sub"), (f"({unit.layer})", "ink sup")]
-    document.spans(group, x, y + 5, name, OP_SIZE)
-    room = 1.45 * unit.radius
-    for text, role, dy in ((unit.value, "data", -15.0), (unit.delta, "grad", 24.0)):
-        size = min(SMALL_SIZE, SMALL_SIZE * room / max(advance(text, SMALL_SIZE), 1.0))
-        if text:
-            document.text(group, x, y + dy, text, role, size)
+    numbers = [(unit.value, "data")] * bool(unit.value) + [(unit.delta, "grad")] * bool(unit.delta)
+    document.spans(group, x, y + (5 if len(numbers) != 1 else 12), name, OP_SIZE)
+    above, below = (15.0 - unit.radius, unit.radius - 6.0) if len(numbers) > 1 else (-6.0, 0.0)
+    for (text, role), dy in zip(numbers, (above, below), strict=False):
+        document.text(group, x, y + dy, text, role, SMALL_SIZE)
+    for i, note in enumerate(unit.notes):
+        classes = "data" if note.startswith("p =") else "ink bold"
+        beside = x + unit.wide + unit.radius + 10, y + 5 + 15 * (i - (len(unit.notes) - 1) / 2)
+        document.text(document.body, *beside, note, classes, SMALL_SIZE, "start")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from ..characters import JOINERS, stand_in
@@ -84,12 +85,17 @@ def _is_mark(character: str) -> bool:
     return unicodedata.category(character) in ("Mn", "Me")
 
 
+@lru_cache(maxsize=4096)
+def _width(text: str) -> float:
+    return sum(map(_advance, text))
+
+
 def advance(text: str, size: float) -> float:
     """Return the approximate width of *text* in a sans-serif font of that *size*, on the wide side.
 
     A drawing is laid out before anyone knows which font will show it.
     """
-    return size * sum(map(_advance, text))
+    return size * _width(text)
 
 
 def _advance(character: str) -> float:

@@ -222,15 +222,13 @@ def test_draw_refuses_in_one_line_what_it_cannot_do(capsys, monkeypatch, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failing_graphviz_is_a_failure_and_no_bad_request(capsys, monkeypatch, tmp_path):
-    from chainrule import viz
-
-    def missing(dot):
-        raise viz.GraphvizError("there is none")
-
-    monkeypatch.setattr("chainrule.viz.layout.lay_out", missing)
-    assert cli.main([*NEURON, "-o", str(tmp_path / "x.svg")]) == 1
-    assert capsys.readouterr().err == "chainrule: there is none\n"
+def test_a_missing_package_is_a_failure_and_no_bad_request(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert cli.main([*NEURON, "-o", str(tmp_path / "x.png")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("chainrule: .png needs the package resvg-py")
+    assert "python3 -m pip install 'chainrule[export]'" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- the rest ------------------------------------------------------------------------------------

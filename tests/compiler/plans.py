@@ -173,6 +173,14 @@ def programs():
         ),
         (batch(5, 6),),
     )
+    rows = families.values(rng, 3, 4)
+
+    def chosen(x):
+        z = [cr.dot(row, x) for row in rows]
+        return cr.sum([cr.where(cr.less(0.0, v), v * v, cr.tanh(v)) for v in z])
+
+    yield "choices", chosen, (batch(5, 4),)
+    yield "choices at infinity", chosen, (np.array([[1.0, 2.0, np.inf, 0.5], [-np.inf] * 4]),)
     for seed in range(12):
         leaves = families.values(families.random.Random(seed), 3)
 

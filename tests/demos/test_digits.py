@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import cli, demos, nn, viz
+from chainrule import cli, demos, nn
 from chainrule.demos import digits
 
 DATA = Path(demos.__file__).parent / "data"
@@ -230,16 +230,6 @@ def test_every_picture_of_the_demo_obeys_the_theme(few, capsys, tmp_path, theme,
         svg = (tmp_path / name).read_text(encoding="utf-8")
         assert f"fill:{paper}" in svg.replace("fill: ", "fill:")
         assert f"fill:{other}" not in svg.replace("fill: ", "fill:")
-
-
-def test_without_graphviz_the_rest_is_still_drawn(few, capsys, tmp_path, monkeypatch):
-    def missing(dot):
-        raise viz.GraphvizError("there is none")
-
-    monkeypatch.setattr("chainrule.viz.layout.lay_out", missing)
-    digits.main(out=tmp_path, epochs=1, quiet=True)
-    assert capsys.readouterr().out.count("there is none") == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PICTURES[2:])
 
 
 def test_a_sheet_marks_the_wrong_readings_alone(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -110,12 +111,14 @@ class Reading:
                     x = self.get(rest[0], (i,))
                     x = x + self.get(result, (k,)) if code == "scatter_add" else x
                     self.put(result, (k,), x)
-        elif code in ("product", "sum"):
-            n = 1 if code == "product" else detail[0]
+        elif code in ("product", "linked_product", "sum"):
+            n = detail[0] if code == "sum" else 1
             terms = {}
             for index in indices:
                 xs = [self.get(x, index) for x in rest]
-                terms.setdefault(index[: len(index) - n], []).append(math.prod(xs))
+                found = terms.setdefault(index[: len(index) - n], [])
+                if code != "linked_product" or xs.pop() != 0.0:
+                    found.append(math.prod(xs))
             for index, xs in terms.items():
                 self.put(result, (*index, *[0] * n), total(xs))
         elif code in ("pick", "spread"):
@@ -349,6 +352,37 @@ def test_products(level, name, m):
     step = Step("product", extents, (result, a, b))
     found, expected = through(step, n_in, n_out, m, parameters=parameters)
     agree(found, expected, 1e-13, 1e-13)
+
+
+@pytest.mark.parametrize("m", [1, 2, 9, 41])
+@pytest.mark.parametrize("space", [BLOCK, SUMS])
+@pytest.mark.parametrize("hostile", [False, True])
+def test_linked_products(level, hostile, space, m):
+    rng = np.random.default_rng(m)
+    a, mask = rng.normal(size=(m, 6)), rng.integers(0, 2, (m, 6)).astype(float)
+    b = rng.normal(size=(m, 12))
+    a *= mask
+    if hostile:
+        b[rng.random(b.shape) < 0.1] = rng.choice([inf, -inf, nan])
+        a[mask == 0.0] = nan
+    x = np.hstack([a, mask, b])
+    strides = [(3, 0, 1), (3, 0, 1), (0, 1, 4)]
+    operands = [Operand(BLOCK, at, s) for at, s in zip((0, 6, 12), strides, strict=True)]
+    step = Step(
+        "linked_product", (2, 4, 3),
+        (Operand(space, 24 * (space == BLOCK), (4, 1, 0)), *(operands[i] for i in (0, 2, 1))),
+    )  # fmt: skip
+    if space == BLOCK:
+        found, expected = through(step, 24, 8, m, x)
+    else:
+        plan = Plan(
+            still=np.zeros(10), block=24, inputs=[(0, 24)], sums=8, each=[step], cost=9,
+            gradient=(1, 9),
+            after=[Step("copy", (8,), (Operand(STILL, 1, (1,)), Operand(SUMS, 0, (1,))))],
+        )  # fmt: skip
+        (_, found), (_, expected) = core.Machine(plan).run((), (x,)), read(plan, (), (x,))
+    agree(found, expected, 1e-13, 1e-13)
+    assert hostile or np.isfinite(expected).all()
 
 
 LEVELS_OF_LINES = [
@@ -903,6 +937,20 @@ def test_other_threads_run_meanwhile():
     stop.set()
     thread.join()
     assert sum(began < t < ended for t in ran) > 3
+
+
+def test_a_long_plan_is_compact():
+    steps = np.array([[0, 1 + i % 2, 2 - i % 2 if i else 0, 0, 0] for i in range(200_000)])
+    plan = Plan(
+        rows=[table.add], block=3, inputs=[(0, 1)], outputs=[Operand(BLOCK, 2)], tables=[steps],
+        each=[Step("flat", (), (), (0,))],
+    )  # fmt: skip
+    tracemalloc.start()
+    machine = core.Machine(plan)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 24 * len(steps)
+    assert machine.run((), (np.ones(2),)).tolist() == [[200_001.0, 200_001.0]]
 
 
 def test_machines_leave_nothing_behind():

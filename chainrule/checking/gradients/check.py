@@ -20,6 +20,7 @@ import numpy as np
 
 from ...engine import structures
 from ...engine.backend import Value
+from ...engine.display import html_table
 from ...engine.sweeps import topological_order
 from ...engine.table import as_float
 from ...engine.transforms import jacobian, vjp
@@ -119,6 +120,18 @@ class GradientCheck:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def __repr__(self) -> str:
+        return f"<GradientCheck: {str(self).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [row.name, f"{row.argument} = {row.at!r}", row.reported, row.expected, row.oracle,
+             short(row.relative_error), "yes" if row.ok else "no"]
+            for row in (*self.wrong, *(row for row in self.rows if row.ok))
+        ]  # fmt: skip
+        headings = ["derivative", "at", "autograd", "expected", "by", "rel. error", "right"]
+        return html_table(str(self).splitlines()[0], headings, rows)
 
     def __str__(self) -> str:
         wrong, total = self.wrong, len(self.rows)

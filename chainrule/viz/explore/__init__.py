@@ -1,20 +1,25 @@
-"""Pages to play with: ``explore`` shows a graph whose numbers can be changed.
+"""Pages to play with: ``explore`` shows a graph, ``explore_network`` a network that learns.
 
-``data`` collects the graph as plain data and its places from Graphviz, ``page`` writes one HTML
+``data`` collects the graph as plain data and its places, ``page`` writes one HTML
 file, and the JavaScript beside them calculates and shows it: ``rows.js`` is printed from the table,
-``graph.js`` runs the sweeps, ``explorer.js`` is the state, ``words.js`` and ``quiz.js`` say what
-happens, and ``picture.js`` and ``graph-page.js`` are all that touches the page.
+``graph.js`` runs the sweeps, ``explorer.js`` is the state, ``network.js`` the algorithm of the
+course notes, ``words.js`` and ``quiz.js`` say what happens, and what is left touches the page.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ...engine.backend import Value
 from ..circuit import circuit_of
 from ..drawing import Drawing
+from ..network import network_of
 from .data import graph_data, members_of, picture_data
+from .network import network_data
 from .page import Page
 
-__all__ = ["Page", "explore"]
+__all__ = ["Page", "explore", "explore_network"]
 
 _HEIGHT = 1150  # of the frame in a notebook, in pixels: the picture and the first panels
 
@@ -36,8 +41,7 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     the engine's, up to the last places of functions such as exp.  A leaf on which an operation of
     your own depends cannot be changed, since the page has no formula for it.
 
-    TypeError if *root* is not a Value; ValueError for more than *limit* nodes; GraphvizError if
-    Graphviz, which places the boxes, is missing.
+    TypeError if *root* is not a Value; ValueError for more than *limit* nodes.
     """
     drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
     members = members_of(root)
@@ -50,3 +54,29 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     data = {**graph_data(root), "picture": picture_data(root, drawn.title)}
     still = circuit_of(root, title=title, limit=len(members))
     return Page(drawn.title, "graph", data, height=_HEIGHT, picture=Drawing(still))
+
+
+def explore_network(
+    model: Any, X: Any, Y: Any, *, loss: str | Callable[..., Any], title: str | None = None
+) -> Page:
+    """Return a page on which *model* can be looked into and trained.
+
+    *X* has a row for each example, *Y* its targets as *loss* takes them: one of ``"logistic"``,
+    ``"cross_entropy"``, ``"squared_error"``, ``"half_squared_error"`` and ``"hinge"``, by name or
+    from ``nn.losses``.  You choose an example and see the activation a and delta of every unit; of
+    a unit that you choose, the formulas of z, a, delta (B5 of the course notes) and the gradients
+    with this network's numbers.  You train a step, an epoch, or let it run, and watch the mean cost
+    fall and, if there are two inputs, the boundary bend.  A network with a layer of more than 12
+    units is shown as its matrices.
+
+    >>> from chainrule import nn
+    >>> model = nn.MLP(2, [4, 1], activation="tanh", seed=0)
+    >>> explore_network(model, [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], loss="logistic")
+    <Page: Network of 2 - 4 - 1 units>
+
+    The model itself is not changed.  TypeError or ValueError if model, X, Y and loss do not fit
+    together.
+    """
+    data = network_data(model, X, Y, loss)
+    drawn = network_of(model, title=title)
+    return Page(drawn.title, "network", data, height=_HEIGHT, picture=Drawing(drawn))

@@ -16,8 +16,7 @@ from ...engine.backend import Value
 from ...engine.table import BUILT_IN, TABLE
 from ..boxes import box
 from ..circuit import Circuit, Edge, Node, circuit_of
-from ..dot import circuit_dot
-from ..layout import lay_out
+from ..layered import lay_out
 from ..text import visible
 from .expressions import expressions, names, rule, terms
 
@@ -98,7 +97,7 @@ def number(x: float) -> float | str:
 
 
 def picture_data(root: Value, title: str) -> dict[str, Any]:
-    """Return where the boxes and wires of the graph of *root* are, as Graphviz places them.
+    """Return where the boxes and wires of the graph of *root* are.
 
     An edge runs from a node to each of its operands that is a Value, in their order.
     """
@@ -113,7 +112,7 @@ def picture_data(root: Value, title: str) -> dict[str, Any]:
             edges.append(Edge(ids[node.operands[i]], ids[node], pin, ROOM))  # type: ignore[index]
             ends.append(i)
     circuit = Circuit(title, tuple(boxes), tuple(edges))
-    layout = lay_out(circuit_dot(circuit))
+    layout = lay_out(circuit)
     return {
         "width": _place(layout.width),
         "height": _place(layout.height),

@@ -52,10 +52,14 @@ class GraphPage {
     return this.graph.nodes[k].name;
   }
 
-  /** Do something to the state, and show it. @param {() => void} action */
-  change(action) {
+  /**
+   * Do something to the state, and show it; during a drag only where it can be seen.
+   *
+   * @param {() => void} action @param {boolean} dragging
+   */
+  change(action, dragging = false) {
     action();
-    this.update();
+    this.update(dragging);
     this.save();
   }
 
@@ -182,11 +186,14 @@ class GraphPage {
     }
     let dragging = false;
     slider.addEventListener("input", () => {
-      this.change(() =>
-        explorer.setLeaf(k, Number(Number(slider.value).toPrecision(6)), !dragging));
+      const x = Number(Number(slider.value).toPrecision(6));
+      this.change(() => explorer.setLeaf(k, x, !dragging), true);
       dragging = true;
     });
-    slider.addEventListener("change", () => (dragging = false));
+    slider.addEventListener("change", () => {
+      dragging = false;
+      this.update();
+    });
     input.addEventListener("change", () => {
       const x = typed(input.value);
       const wrong = Number.isNaN(x) && input.value.trim() !== "nan";
@@ -200,16 +207,17 @@ class GraphPage {
     return {row, input, slider, was, slope};
   }
 
-  /** @param {boolean} asking */
-  #showLeaves(asking) {
+  /** @param {boolean} asking @param {[number, number]} range  the rows that are in sight */
+  #showLeaves(asking, [top, bottom]) {
     const {explorer, graph} = this;
     const before = explorer.previous;
     const slopes = explorer.slopes();
     graph.leaves.forEach((k, i) => {
+      if (i < top || i > bottom) return;
       const {row, input, slider, was, slope} = this.leafRows[i];
       const x = explorer.leaves[i];
       const old = before?.values[k];
-      if (document.activeElement !== input) input.value = String(x);
+      if (document.activeElement !== input && input.value !== String(x)) input.value = String(x);
       if (Number(slider.value) !== x) slider.value = String(x);
       const changed = old !== undefined && !Object.is(old, x);
       row.classList.toggle("changed", changed);
@@ -397,8 +405,20 @@ class GraphPage {
 
   // --- everything --------------------------------------------------------------------------------
 
-  update() {
+  /** The rows of leaves that can be seen. @returns {[number, number]} */
+  #rowsInSight() {
+    const scroller = get("leaves").closest(".scroller");
+    const height = this.leafRows.length ? this.leafRows[0].row.offsetHeight : 1;
+    const top = Math.floor(scroller.scrollTop / height) - 2;
+    return [top, top + Math.ceil(scroller.clientHeight / height) + 3];
+  }
+
+  /** @param {boolean} dragging  whether what is out of sight may wait */
+  update(dragging = false) {
     const {explorer, graph, question} = this;
+    const sight = dragging ? this.picture.sight(get("picture")) : null;
+    const rows = dragging ? this.#rowsInSight()
+      : /** @type {[number, number]} */ ([0, graph.leaves.length]);
     const {pass, mode} = explorer;
     const frame = explorer.frame();
     const shown = question ? null : this.pointed ?? explorer.selected;
@@ -407,7 +427,7 @@ class GraphPage {
       found.paths.flatMap((path) => path.links.map(({node, slot}) => `${node}:${slot}`)));
     this.picture.show(pass, frame, explorer.selected, onPath, mode,
       (k) => question?.kind === "gradient" && question.node === k,
-      (head, slot) => question?.link?.node === head && question.link.slot === slot);
+      (head, slot) => question?.link?.node === head && question.link.slot === slot, sight);
     const {step} = frame;
     if (question) {
       write(get("sentence"), "A question is open.");
@@ -431,7 +451,7 @@ class GraphPage {
     get("node").value = String(explorer.selected ?? "");
     get("jump").disabled = explorer.selected === null;
     get("undo").disabled = explorer.history.length === 0;
-    this.#showLeaves(question !== null);
+    this.#showLeaves(question !== null, rows);
     if (question) {
       for (const id of ["about", "nudge"]) {
         get(id).replaceChildren(make("p", {}, "Hidden while a question is open."));
@@ -443,7 +463,7 @@ class GraphPage {
     }
     this.#showDescent();
     this.#showQuiz();
-    if (get("all").open) {
+    if (get("all").open && !dragging) {
       this.allRows.forEach(([value, flow], k) => {
         const [x, g] = [frame.values[k], frame.flows[k]];
         write(value, x === null ? "" : short(x));

@@ -49,6 +49,13 @@ function fit(element, text, room, size) {
   }
 }
 
+/** @typedef {[number, number, number, number]} Sight   left, top, right, bottom */
+
+/** @param {Sight} sight @param {number} x @param {number} y */
+function inside([left, top, right, bottom], x, y) {
+  return x >= left && x <= right && y >= top && y <= bottom;
+}
+
 export class Picture {
   /** @param {Graph} graph @param {Places} places */
   constructor(graph, places) {
@@ -76,7 +83,7 @@ export class Picture {
     const back = draw("rect", {y: wire.label[1] - 7.5, height: 15, rx: 7}, group);
     const text = draw("text", {x: wire.label[0], y: wire.label[1] + 4, "text-anchor": "middle"},
       group, "");
-    return {group, back, text, x: wire.label[0], head: wire.head, slot: wire.slot};
+    return {group, back, text, x: wire.label[0], y: wire.label[1], head: wire.head, slot: wire.slot};
   }
 
   /** @param {number[]} place @param {number} k @param {Element} body */
@@ -103,7 +110,7 @@ export class Picture {
     const data = draw("text", {class: "data", y: y - 7, ...at}, group);
     data.after(" ");
     const grad = draw("text", {class: "grad", y: y + 17, ...at}, group);
-    return {group, op, label, data, grad, room: wire - 10, gate: room};
+    return {group, op, label, data, grad, x, y, room: wire - 10, gate: room};
   }
 
   /**
@@ -114,10 +121,12 @@ export class Picture {
    * @param {"reverse" | "forward"} mode
    * @param {(k: number) => boolean} hidden  whether the flow of a node is asked for
    * @param {(head: number, slot: number) => boolean} hiddenLocal
+   * @param {Sight | null} sight  all that is in sight, where the rest may wait
    */
-  show(pass, frame, selected, onPath, mode, hidden, hiddenLocal) {
+  show(pass, frame, selected, onPath, mode, hidden, hiddenLocal, sight) {
     const flowing = frame.step?.link ?? null;
     for (const wire of this.wires) {
+      if (sight && !inside(sight, wire.x, wire.y)) continue;
       const link = pass.links[wire.head].find(({slot}) => slot === wire.slot);
       const key = `${wire.head}:${wire.slot}`;
       const now = flowing?.node === wire.head && flowing.slot === wire.slot;
@@ -137,6 +146,7 @@ export class Picture {
     if (!this.named) this.#names();
     const word = mode === "reverse" ? "gradient" : "tangent";
     this.boxes.forEach((box, k) => {
+      if (sight && !inside(sight, box.x, box.y)) return;
       const [value, flow] = [frame.values[k], frame.flows[k]];
       const node = this.graph.nodes[k];
       const now = frame.step?.node === k;
@@ -165,6 +175,13 @@ export class Picture {
       fit(box.op, this.graph.nodes[k].op, box.gate, 15);
       fit(box.label, this.graph.nodes[k].label, box.gate, 13);
     });
+  }
+
+  /** What can be seen of the picture, and a little around it. @param {Element} scroller
+   * @returns {Sight} */
+  sight(scroller) {
+    const [left, top] = [scroller.scrollLeft - 150, scroller.scrollTop - 100];
+    return [left, top, left + scroller.clientWidth + 300, top + scroller.clientHeight + 200];
   }
 
   /** Bring a box into sight. @param {number} k @param {Element} scroller */

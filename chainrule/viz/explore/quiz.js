@@ -53,7 +53,8 @@ function aboutLocal(graph, pass, link) {
     : `${graph.nodes[x.node].name} = ${short(pass.values[x.node])}`).filter(Boolean).join(", ");
   return {
     kind: "local", node: link.node, link, answer: link.partial,
-    text: `${head.name} = ${head.expression}, with ${known}. What is the local derivative`
+    text: `${head.name}${head.name === head.expression ? "" : ` = ${head.expression}`}, with`
+      + ` ${known}. What is the local derivative`
       + ` d ${head.term} / d ${tail.term}${seen}?`,
     hints: [
       "A local derivative looks at one node only: hold its other operands fixed.",

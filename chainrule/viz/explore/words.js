@@ -31,7 +31,8 @@ export function short(x) {
  * @param {number} x @returns {[string, number]}
  */
 function rounded(x) {
-  const tie = /^(-?\d\.\d\d[02468])50*e(.*)$/.exec(x.toExponential(30));
+  const five = x.toExponential(4);
+  const tie = Number(five) === x && /^(-?\d\.\d\d[02468])5e(.*)$/.exec(five);
   const [mantissa, exponent] = tie ? [tie[1], tie[2]] : x.toExponential(3).split("e");
   return [mantissa, Number(exponent)];
 }

@@ -69,9 +69,9 @@ def act(tab, action, given):
 def test_after_any_sequence_the_page_shows_what_python_says(browser):  # noqa: F811
     for graph in range(min(GRAPHS, SEQUENCES)):
         recipe = Recipe(graph)
-        tab = browser.open(viz.explore(recipe.build(recipe.start)))
+        page = viz.explore(recipe.build(recipe.start))
         for sequence in range(graph, SEQUENCES, GRAPHS):
-            tab.reload()
+            tab = browser.open(page)
             mirror = Mirror(recipe)
             for action, *given in actions(mirror, random.Random(sequence), 8):
                 act(tab, action, given)
@@ -80,7 +80,7 @@ def test_after_any_sequence_the_page_shows_what_python_says(browser):  # noqa: F
                 for (data, grad), value, flow in zip(texts, values, flows, strict=True):
                     assert is_shown(data, value, ""), (graph, sequence, action, given, data, value)
                     assert is_shown(grad, flow, "–"), (graph, sequence, action, given, grad, flow)
-        tab.close()
+            tab.close()
 
 
 def test_labels_are_data_and_nothing_in_them_runs(browser):  # noqa: F811

@@ -2,7 +2,8 @@
 
 #define STEP_CODES(CODE)                                                                   \
     CODE(apply) CODE(one_minus) CODE(one_minus_square) CODE(copy) CODE(add) CODE(gather)   \
-    CODE(scatter) CODE(scatter_add) CODE(product) CODE(sum) CODE(segment_sum)              \
+    CODE(scatter) CODE(scatter_add) CODE(product) CODE(linked_product) CODE(sum)           \
+    CODE(segment_sum)                                                                      \
     CODE(maximum) CODE(minimum) CODE(logsumexp) CODE(softmax) CODE(logsumexp_slopes)       \
     CODE(softmax_pullback) CODE(surprisals) CODE(cross_entropy) CODE(softmax_minus)        \
     CODE(one_hot) CODE(pick) CODE(spread) CODE(call) CODE(flat)
@@ -66,8 +67,10 @@ typedef struct {
     double work;
 } Steps;
 
+/* A table while a plan is read; *kept* is its copy in the machine, made when a step needs one. */
 typedef struct {
-    const int64_t *item;
+    int64_t *item;
+    const int64_t *kept;
     Py_ssize_t n, columns;
 } Numbers;
 
@@ -201,7 +204,7 @@ read_numbers(PyObject *tuple, Py_ssize_t *number, int most)
 }
 
 static int
-read_table(Machine *machine, PyObject *object, Numbers *table)
+read_table(PyObject *object, Numbers *table)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(object, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
@@ -212,14 +215,35 @@ read_table(Machine *machine, PyObject *object, Numbers *table)
     int fits = strchr("ilq", format) != NULL && (view.itemsize == 4 || view.itemsize == 8);
     table->n = fits ? view.len / view.itemsize : 0;
     table->columns = fits && view.ndim == 2 ? view.shape[1] : 0;
-    int64_t *item = fits ? machine_room(machine, (size_t)table->n * sizeof(int64_t) + 1) : NULL;
+    int64_t *item = fits ? PyMem_Malloc((size_t)table->n * sizeof(int64_t) + 1) : NULL;
     for (Py_ssize_t i = 0; item != NULL && i < table->n; i++) {
         item[i] = view.itemsize == 8 ? ((const int64_t *)view.buf)[i]
                                      : ((const int32_t *)view.buf)[i];
     }
     table->item = item;
     PyBuffer_Release(&view);
-    return item != NULL ? 0 : fits ? -1 : unsound("a table is not of whole numbers");
+    if (!fits) {
+        return unsound("a table is not of whole numbers");
+    }
+    if (item == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static const int64_t *
+kept_table(Machine *machine, Numbers *table)
+{
+    if (table->kept == NULL) {
+        size_t size = (size_t)table->n * sizeof(int64_t);
+        int64_t *copy = machine_room(machine, size + 1);
+        if (copy != NULL) {
+            memcpy(copy, table->item, size);
+        }
+        table->kept = copy;
+    }
+    return table->kept;
 }
 
 /* Is *offset* to *offset* + the sum of all (extent - 1) * stride inside 0 to *size*? */
@@ -323,7 +347,8 @@ may_write(int list, int code, int space)
         return list == EACH;
     default:
         return list == EACH &&
-               (code == STEP_sum || code == STEP_product || code == STEP_spread);
+               (code == STEP_sum || code == STEP_product || code == STEP_linked_product ||
+                code == STEP_spread);
     }
 }
 
@@ -481,6 +506,8 @@ n_operands_of(int code) /* 0: any number, but more than one */
     case STEP_surprisals:
     case STEP_one_hot:
         return 2;
+    case STEP_linked_product:
+        return 4;
     default:
         return 3;
     }
@@ -520,8 +547,13 @@ read_detail(const Reading *reading, Step *step, const Py_ssize_t *detail, int n)
         if (which < 0 || which >= reading->n_tables) {
             return unsound("there is no such table");
         }
-        step->table = reading->table[which].item;
-        step->n_table = reading->table[which].n;
+        if (step->code != STEP_flat) {
+            step->table = kept_table(reading->machine, &reading->table[which]);
+            step->n_table = reading->table[which].n;
+            if (step->table == NULL) {
+                return -1;
+            }
+        }
     }
     if (step->code == STEP_pick || step->code == STEP_spread) {
         step->count = detail[0];
@@ -597,6 +629,7 @@ make_loops(Machine *machine, Step *step)
     case STEP_scatter_add:
         return 0;
     case STEP_product:
+    case STEP_linked_product:
         return make_product(machine, step);
     case STEP_apply:
     case STEP_one_minus:
@@ -711,7 +744,8 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
     }
     step->row = code == STEP_one_minus ? ROW_ONE_MINUS
                 : code == STEP_one_minus_square ? ROW_ONE_MINUS_SQUARE : step->row;
-    if (check_reach(machine, step) < 0 || (code == STEP_product && check_zeros(step, 1) < 0) ||
+    int multiplies = code == STEP_product || code == STEP_linked_product;
+    if (check_reach(machine, step) < 0 || (multiplies && check_zeros(step, 1) < 0) ||
         (code == STEP_sum && check_zeros(step, (int)step->count) < 0)) {
         return -1;
     }
@@ -1004,11 +1038,14 @@ read_plan(Machine *machine, PyObject *plan)
         reading.row[i] = machine_row(machine->state, PyTuple_GET_ITEM(rows, i));
     }
     for (Py_ssize_t i = 0; !failed && i < reading.n_tables; i++) {
-        failed = read_table(machine, PyTuple_GET_ITEM(tables, i), &reading.table[i]) < 0;
+        failed = read_table(PyTuple_GET_ITEM(tables, i), &reading.table[i]) < 0;
     }
     failed = failed || read_steps(&reading, plan, "before", BEFORE) < 0 ||
              read_steps(&reading, plan, "each", EACH) < 0 ||
              read_steps(&reading, plan, "after", AFTER) < 0;
+    for (Py_ssize_t i = 0; reading.table != NULL && i < reading.n_tables; i++) {
+        PyMem_Free(reading.table[i].item);
+    }
     PyMem_Free(reading.row);
     PyMem_Free(reading.table);
     Py_XDECREF(rows);

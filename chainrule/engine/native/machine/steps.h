@@ -34,7 +34,7 @@ scratch_of(const Step *step)
         Py_ssize_t n = step->extent[step->n_axes - 1], w = tile_width(n);
         return 2 * n * w + n;
     }
-    if (step->code == STEP_product) {
+    if (step->code == STEP_product || step->code == STEP_linked_product) {
         return FEW_LANES * step->product->form[WIDE].n.extent;
     }
     return 4 * STRETCH;
@@ -514,6 +514,76 @@ product(Context *context, const Step *step)
     }
 }
 
+/* Are all numbers of an operand finite? */
+static int
+all_finite(const Context *context, const Step *step, int k)
+{
+    Place place = step->place[k];
+    const Py_ssize_t *stride = step->stride + k * step->n_axes;
+    Py_ssize_t lanes = place.space == IN_BLOCK ? context->lanes : 1, index[MOST_AXES] = {0};
+    const double *x = context->space[place.space] + place.offset * lanes;
+    for (int axis = 0; axis >= 0;) {
+        double nothing = 0.0; /* or nan */
+        for (Py_ssize_t l = 0; l < lanes; l++) {
+            nothing += x[l] * 0.0;
+        }
+        if (nothing != 0.0) {
+            return 0;
+        }
+        for (axis = step->n_axes - 1; axis >= 0; axis--) {
+            if (stride[axis] != 0 && index[axis] + 1 < step->extent[axis]) {
+                index[axis]++;
+                x += stride[axis] * lanes;
+                break;
+            }
+            x -= stride[axis] * lanes * index[axis];
+            index[axis] = 0;
+        }
+    }
+    return 1;
+}
+
+/* A product without the terms where the mask is 0. Where it is, a is 0 as well, so that only a nan or
+   an infinity makes a difference. */
+static void
+linked_product(Context *context, const Step *step)
+{
+    int to_sums = step->place[0].space == IN_SUMS;
+    if (!to_sums || (all_finite(context, step, 1) && all_finite(context, step, 2))) {
+        product(context, step);
+        if (to_sums || all_finite(context, step, 0)) {
+            return;
+        }
+    }
+    Cursor cursor = cursor_at(context, step);
+    const Loop *loop = &step->product->loop, *sum = &step->product->sum;
+    Py_ssize_t index[MOST_AXES] = {0}, along[4] = {0}, count = sum->n ? sum->extent[0] : 1;
+    Py_ssize_t n = cursor.lane[0] || to_sums ? context->lanes : 1;
+    for (int k = 1; k < 4 && sum->n; k++) {
+        along[k] = sum->stride[k] * cursor.scale[k];
+    }
+    do {
+        double total = 0.0;
+        for (Py_ssize_t l = 0; l < n; l++) {
+            const double *a = cursor.at[1] + l * cursor.lane[1];
+            const double *b = cursor.at[2] + l * cursor.lane[2];
+            const double *mask = cursor.at[3] + l * cursor.lane[3];
+            for (Py_ssize_t k = 0; k < count; k++) {
+                if (mask[k * along[3]] != 0.0) {
+                    total += a[k * along[1]] * b[k * along[2]];
+                }
+            }
+            if (!to_sums) {
+                cursor.at[0][l] = total;
+                total = 0.0;
+            }
+        }
+        if (to_sums) {
+            *cursor.at[0] += total;
+        }
+    } while (advance(loop, loop->n, index, 4, cursor.at, cursor.scale));
+}
+
 /* --- lines ----------------------------------------------------------------------------------- */
 
 /* Into a tile of *n* rows of *w* numbers, of which *columns* are there; the rest is 0. */
@@ -806,6 +876,9 @@ do_step(Context *context, const Step *step)
         break;
     case STEP_product:
         product(context, step);
+        break;
+    case STEP_linked_product:
+        linked_product(context, step);
         break;
     case STEP_sum:
         sum(context, step);

@@ -1,0 +1,90 @@
+"""The picture of a large network: its matrices as cells, whose colours say sign and size."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from . import theme
+from .boxes import SMALL_SIZE, TEXT_SIZE
+from .matrices import LEVELS, Grid, Matrices, Scale
+from .svg import Document, number, signs
+from .text import advance
+
+_CAPTION = 26.0  # the height of the names above
+_SCALES = 58.0  # the height of the scales below
+_SWATCH = 11.0
+
+
+def matrices_svg(drawn: Matrices, colours: theme.Theme = "light") -> str:
+    """Return the picture of *drawn*."""
+    legend = signs("numbers, darker where larger")
+    if any(grid.name == "δ" for grid in drawn.grids):
+        legend += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
+    legend += [(f",  {remark}", "muted") for remark in drawn.remarks]
+    height = drawn.height + _CAPTION + _SCALES
+    document = Document(drawn.title, drawn.width, height, legend, colours)
+    for grid in drawn.grids:
+        _draw_grid(document, grid)
+    for note in drawn.notes:
+        y = note.y + _CAPTION + 4.0
+        classes = "ink bold" if note.is_marked else "ink"
+        document.text(document.body, note.x, y, note.text, classes, SMALL_SIZE, "start")
+    x = 0.0
+    for scale in drawn.scales:
+        x = _draw_scale(document, scale, x, height - _SCALES + 34.0)
+    return str(document)
+
+
+def _draw_grid(document: Document, grid: Grid) -> None:
+    group = document.group(grid.hint)
+    y = grid.y + _CAPTION
+    across, down = grid.width / len(grid.levels[0]), grid.height / len(grid.levels)
+    frame = {"x": grid.x, "y": y, "width": grid.width, "height": grid.height}
+    document.draw(group, "rect", "paper", **frame)
+    cells: dict[int, list[str]] = {}
+    for i, row in enumerate(grid.levels):
+        for j, level in enumerate(row):
+            corner = f"M{number(grid.x + j * across)},{number(y + i * down)}"
+            cells.setdefault(level, []).append(
+                f"{corner}h{number(across)}v{number(down)}h{number(-across)}z"
+            )
+    for level in sorted(cells):
+        if level:
+            _draw_cells(document, group, level, "".join(cells[level]))
+    document.draw(group, "rect", "line", stroke_width=0.8, **frame)
+    name = [(grid.name, "ink italic"), (grid.superscript, "ink sup")]
+    if grid.height < 20.0 < grid.width:  # a strip above its matrix
+        document.spans(group, grid.x, y - 6.0, name, TEXT_SIZE, "start")
+    elif grid.width < 20.0:
+        document.spans(group, grid.x + grid.width / 2, y - 8.0, name, TEXT_SIZE)
+    else:
+        document.spans(group, grid.x + grid.width / 2, y + grid.height + 18.0, name, TEXT_SIZE)
+
+
+def _draw_cells(document: Document, parent: ET.Element, level: int, path: str) -> None:
+    opacity = (abs(level) / LEVELS) ** 0.8
+    role = "positive" if level > 0 else "negative"
+    document.draw(parent, "path", role, d=path, fill_opacity=opacity, shape_rendering="crispEdges")
+
+
+def _draw_scale(document: Document, scale: Scale, x: float, y: float) -> float:
+    """Draw a scale; return where the next begins."""
+    group = document.group(f"{scale.name}: the darkest cells stand for {scale.largest} and more")
+    document.text(
+        group, x, y + 9.5, f"{scale.name}  -{scale.largest}", "muted", SMALL_SIZE, "start"
+    )
+    left = x + 8.0 + _width(f"{scale.name}  -{scale.largest}")
+    for i, level in enumerate(range(-LEVELS, LEVELS + 1)):
+        corner = f"M{number(left + i * _SWATCH)},{number(y)}"
+        path = f"{corner}h{number(_SWATCH)}v{number(_SWATCH)}h{number(-_SWATCH)}z"
+        if level:
+            _draw_cells(document, group, level, path)
+    right = left + (2 * LEVELS + 1) * _SWATCH
+    frame = {"x": left, "y": y, "width": right - left, "height": _SWATCH}
+    document.draw(group, "rect", "hairline", **frame)
+    document.text(group, right + 6.0, y + 9.5, scale.largest, "muted", SMALL_SIZE, "start")
+    return right + _width(scale.largest) + 40.0
+
+
+def _width(text: str) -> float:
+    return advance(text, SMALL_SIZE)
