@@ -6,7 +6,7 @@ example: ``tape`` (1 flat arrays, 2 sums of products), ``groups`` (3 groups of a
 ``lowering`` (7, the plan: a place for every number, and steps) and ``printers`` (8, NumPy that a
 person can read).  From pass 5 on the graph is a ``program``, an array program as plain data.  What
 runs is the plan, on the ``machine``, in C or in NumPy.  A graph in which hardly any nodes are alike
-gains nothing from this; ``replay`` (9) runs its operations again one by one.
+gains nothing from this; ``flat`` (9) makes a step of the plan of every operation.
 """
 
 from ..engine.modes import TraceError

@@ -31,6 +31,8 @@ _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
 
+_TURNED = 256  # examples whose derivatives are moved at a time, while they are in the cache
+
 
 class Compiled:
     """A compiled function of batches; :func:`compile` makes it and describes it."""
@@ -96,6 +98,81 @@ class Compiled:
         add_grads(lifted.parameters, gradient)
         return cost
 
+    def jacobian(self, *arrays: Any, argnums: Any = None, wrt: Any = None) -> Any:
+        """Return the derivatives of every number of the result, for each example.
+
+        They are by the arguments: an array for each, or that of the only one.  For m examples its
+        shape is (m, result..., argument...), with the shapes that those have in one example.  With
+        *argnums*, a number or several, they are by these arguments only.  With *wrt*, leaves that
+        the function captured, there is one array, whose last axis has an entry for each of these.
+
+        >>> import chainrule as cr
+        >>> w = cr.Value(10.0)
+        >>> f = cr.compile(lambda x: [x[0] * x[1], w * x[0]])
+        >>> f.jacobian([[1.0, 2.0], [3.0, 4.0]])
+        array([[[ 2.,  1.],
+                [10.,  0.]],
+        <BLANKLINE>
+               [[ 4.,  3.],
+                [10.,  0.]]])
+        >>> f.jacobian([[1.0, 2.0], [3.0, 4.0]], wrt=w)
+        array([[[0.],
+                [1.]],
+        <BLANKLINE>
+               [[0.],
+                [3.]]])
+
+        A compiled graph has no examples: its derivatives are by its :attr:`parameters`, if *wrt*
+        does not name others, and m is left out.  TypeError if the result is not a number or a
+        nested list of numbers with one shape.
+        """
+        lifted, batch = self._prepared(arrays)
+        result = self._result_shape(lifted)
+        if wrt is not None or not batch:
+            if argnums is not None:
+                raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
+            leaves = self.parameters if wrt is None else _leaves_of(wrt)
+            found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
+            count = (found.shape[1],) if batch else ()
+            return _turned(found).reshape(*count, *result, len(leaves))
+        which = self._argument_numbers(argnums, len(batch))
+        given = [np.asarray(arrays[i]) for i in which]
+        wanted = lifted.numbers_of_arguments(which)
+        found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._threads)
+        table = found.reshape(lifted.size, sum(map(len, wanted)), found.shape[1])
+        stops = itertools.accumulate(map(len, wanted))
+        parts = [
+            _turned(table[:, stop - len(numbers) : stop]).reshape(len(x), *result, *x.shape[1:])
+            for x, numbers, stop in zip(given, wanted, stops, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
+
+    def _result_shape(self, lifted: Lifted) -> tuple[int, ...]:
+        """Return the shape of the result as an array; TypeError if it has none."""
+        try:
+            shape: tuple[int, ...] = np.shape(lifted.result)
+        except ValueError:
+            shape = (0,)
+        if math.prod(shape) != lifted.size or isinstance(lifted.result, dict):
+            raise TypeError(
+                f"the Jacobian of {self._name} needs a number, or a nested list of numbers of one "
+                f"shape, as its result, not {lifted.result!r:.80} (numbered from 0)"
+            )
+        return shape
+
+    def _argument_numbers(self, argnums: Any, count: int) -> list[int]:
+        """Return the numbers of the arguments that *argnums* names; None names all *count*."""
+        if argnums is None:
+            return list(range(count))
+        found = list(argnums) if isinstance(argnums, Sequence) else [argnums]
+        for i in found:
+            if type(i) is not int or not 0 <= i < count:
+                raise ValueError(
+                    f"the Jacobian of {self._name}: argnums={argnums!r}; expected numbers of "
+                    f"arguments, from 0 to {count - 1}"
+                )
+        return found
+
     def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
@@ -139,7 +216,7 @@ class Compiled:
     @property
     def plans(self) -> dict[str, Plan]:
         """The plans of ``forward`` and, of one number, of ``gradient``: what a machine runs."""
-        return self._recorded().arrays.plans()
+        return self._recorded().plans()
 
     @property
     def source(self) -> str:
@@ -349,6 +426,15 @@ class Compiled:
             f"{self._name} was called with one example, {' and '.join(told)}; the first axis of an "
             "array counts the examples"
         )
+
+
+def _turned(table: Array) -> Array:
+    """Return *table* with its last axis, the examples, as the first, contiguous."""
+    source = np.moveaxis(table, -1, 0)
+    found = np.empty(source.shape)
+    for start in range(0, len(source), _TURNED):
+        found[start : start + _TURNED] = source[start : start + _TURNED]
+    return found
 
 
 def compile(

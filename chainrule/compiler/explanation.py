@@ -43,22 +43,17 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
         found[f"{name} products"] = kinds["matmul"] + kinds["linked_matmul"]
         found[f"{name} gathers"] = kinds["take"]
     found["why gathers"] = _reasons(program)
-    found["replay"] = ""
+    found["way"] = ""
     return found
 
 
-def replay_stats(tape: Tape, groups: int) -> dict[str, Any]:
-    """Return the figures of a graph that is replayed, without array operations, and the reason."""
-    why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; replayed by the engine"
+def narrow_stats(tape: Tape, groups: int) -> dict[str, Any]:
+    """Return the figures of a graph without width, and the reason why it has no array program."""
+    why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; every node is a step of its own"
     names = ("forward", "gradient") if len(tape.outputs) == 1 else ("forward",)
     zeros = {f"{name}{what}": 0 for name in names for what in ("", " products", " gathers")}
-    reason = "0 for nodes that have few alike: their operands are not gathered but replayed"
-    return {"nodes": tape.recorded, **zeros, "why gathers": [reason], "replay": why}
-
-
-def replayed_up_to(most: int) -> str:
-    """Say which batches are replayed, although there is an array program too."""
-    return f"batches of up to {most:,} are replayed by the engine"
+    reason = "0 for nodes that have few alike: their operands are not gathered"
+    return {"nodes": tape.recorded, **zeros, "why gathers": [reason], "way": why}
 
 
 def _reasons(program: Program) -> list[str]:

@@ -518,6 +518,8 @@ def _applied(row: Primitive, result: AnyArray, args: Sequence[Any]) -> Call:
     if row in FORMS:
         return _into(FORMS[row], result, args)
     form: Any = row.array
+    if form in (np.maximum, np.minimum):  # they warn of a third argument without a name
+        return functools.partial(form, *args, out=result)
     if _is_numpys(form) and form.nin == len(args):
         return functools.partial(form, *args, result)
     return _into(form if _takes_out(form) else row.on_arrays, result, args)

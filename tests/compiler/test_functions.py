@@ -269,7 +269,7 @@ def test_parameters_stand_in_the_order_in_which_they_were_made():
         assert list(compiled.parameters) == [p for p in made if p in set(compiled.parameters)]
 
 
-def test_parameters_of_a_replay_stand_in_that_order_before_and_after_there_are_arrays():
+def test_parameters_of_a_narrow_graph_stand_in_that_order_before_and_after_there_are_arrays():
     u, w = cr.Value(0.3), cr.Value(0.1)
 
     def newton(x):
