@@ -249,11 +249,13 @@ class Compiled:
         formula in C, such as a primitive of your own.
         """
         lifted = self._recorded()
-        arrays, wanted = lifted.arrays, self.parameters
-        leaves = [*wanted, *(x for x in arrays.parameters if x not in set(wanted))]
+        wanted = self.parameters
+        known = set(wanted)
+        leaves = [*wanted, *(x for x in lifted.captured if x not in known)]
         place = {leaf: i for i, leaf in enumerate(leaves)}
-        order = [place[leaf] for leaf in arrays.parameters]
-        shapes = next(shapes for shapes, known in self._lifted.items() if known is lifted)
+        order = [place[x] for x in (lifted.captured if lifted.narrow else self.placed)]
+        straight = not lifted.narrow and order == list(range(len(leaves)))
+        shapes = next(shapes for shapes, x in self._lifted.items() if x is lifted)
         singles = self._argument_names(len(shapes))
         signature = printed_c.Signature(
             name=self._printed_name() if name is None else name,
@@ -263,9 +265,9 @@ class Compiled:
             result=_shape_of(lifted.result, lifted.size),
             parameters=[leaf.label for leaf in leaves],
             order=order,
-            blocks=_blocks(arrays.program) if order == list(range(len(leaves))) else (),
+            blocks=_blocks(self.program) if straight else (),
         )
-        return printed_c.write(arrays.plans(), signature, precision)
+        return printed_c.write(lifted.plans(), signature, precision)
 
     def _printed_name(self) -> str:
         if self._function is None and () in self._lifted:

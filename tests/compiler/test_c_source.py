@@ -247,6 +247,24 @@ def test_a_graph_has_no_batch_and_wrt_says_which_derivatives_come_first(tmp_path
     assert len(printed.given[0]) == 3
 
 
+@needs_cc
+@pytest.mark.parametrize(("steps", "tabular"), [(6, False), (60, True)])
+def test_a_graph_without_width_is_assignments_or_if_they_are_many_a_table(steps, tabular, tmp_path):
+    k, damping, unread = cr.Value(0.8), cr.Value(0.1), cr.Value(1.0)
+
+    def f(x):
+        position, speed = x
+        for _ in range(steps):
+            speed = speed - 0.05 * (k * cr.sin(position) + damping * speed)
+            position = position + 0.05 * speed
+        return position * speed
+
+    X = np.array([[0.3, 0.4], [1.0, -0.5]])
+    for wrt in (None, [damping, unread, k], [damping]):
+        printed = check(cr.compile(f, wrt=wrt), [X], tmp_path / str(wrt and len(wrt)))
+        assert ("switch" in printed.text) is tabular
+
+
 # --- every code and every row --------------------------------------------------------------------
 
 
