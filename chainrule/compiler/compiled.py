@@ -23,6 +23,7 @@ from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
 from .plan import Plan
+from .printers import c as printed_c
 from .program import Program
 
 _FLOAT = np.dtype(np.float64)
@@ -221,6 +222,57 @@ class Compiled:
     def source(self) -> str:
         """The program as the text of a NumPy module, which runs anywhere."""
         return self._recorded().arrays.source
+
+    @property
+    def c_source(self) -> str:
+        """The program as one file of C99, in ``double``; :meth:`c` says what is in it."""
+        return self.c()
+
+    def c(self, precision: str = "double", name: str | None = None) -> str:
+        """Return the program as one file of C99, which needs libm alone and allocates nothing.
+
+        The file has a function NAME_forward, which computes the result of one example, and for a
+        result of one number NAME_gradient: the mean over a batch, and its derivatives.  A comment
+        at its head says what the arguments are and in which order, how much memory is used, and
+        how the functions are called.  The parameters are in the order of :attr:`parameters`, and
+        those that the gradient is not for follow.  *precision* is "double" or "float", the type of
+        all numbers; *name* is that of the function unless you give another.
+
+        >>> import chainrule as cr
+        >>> w = cr.Value(2.0, "w")
+        >>> f = cr.compile(lambda x: cr.tanh(w * x)).record([1.0])
+        >>> text = f.c(precision="float", name="model")
+        >>> print(next(line for line in text.splitlines() if line.startswith("void")))
+        void model_forward(const float *parameters, const float *x, float *result);
+
+        ValueError for another precision, LookupError if the program has an operation without a
+        formula in C, such as a primitive of your own.
+        """
+        lifted = self._recorded()
+        wanted = self.parameters
+        known = set(wanted)
+        leaves = [*wanted, *(x for x in lifted.captured if x not in known)]
+        place = {leaf: i for i, leaf in enumerate(leaves)}
+        order = [place[x] for x in (lifted.captured if lifted.narrow else self.placed)]
+        straight = not lifted.narrow and order == list(range(len(leaves)))
+        shapes = next(shapes for shapes, x in self._lifted.items() if x is lifted)
+        singles = self._argument_names(len(shapes))
+        signature = printed_c.Signature(
+            name=self._printed_name() if name is None else name,
+            arguments=[
+                (one, _capital(one), shape) for one, shape in zip(singles, shapes, strict=True)
+            ],
+            result=_shape_of(lifted.result, lifted.size),
+            parameters=[leaf.label for leaf in leaves],
+            order=order,
+            blocks=_blocks(self.program) if straight else (),
+        )
+        return printed_c.write(lifted.plans(), signature, precision)
+
+    def _printed_name(self) -> str:
+        if self._function is None and () in self._lifted:
+            return "graph"
+        return "model" if self._name == "<lambda>" else self._name
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -485,6 +537,25 @@ def _parameter_names(signature: inspect.Signature | None) -> list[str]:
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = signature.parameters.values() if signature else ()
     return [x.name for x in parameters if x.kind in plain]
+
+
+def _shape_of(result: Any, size: int) -> tuple[int, ...]:
+    """Return the shape of a result, or that of a list of its numbers if it has none."""
+    try:
+        shape: tuple[int, ...] = np.shape(result)
+    except ValueError:
+        return (size,)
+    return shape if math.prod(shape) == size and not isinstance(result, dict) else (size,)
+
+
+def _blocks(program: Program) -> list[tuple[str, int, int, tuple[int, ...]]]:
+    """Return the arrays of parameters that have a name, in order, with their places."""
+    found = []
+    for number, operation in enumerate(program.operations):
+        if operation.kind == "parameter" and number in program.names:
+            start, stop = operation.detail
+            found.append((program.names[number], start, stop, operation.shape))
+    return sorted(found, key=lambda x: x[1])
 
 
 def _capital(name: str) -> str:
