@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,22 @@ from .mistakes import BY_CODE, CATEGORIES
 from .operations import OPERATIONS, written
 from .programs import DEEP, Program, exam
 from .replay import Build
-from .search import Answer, Explanation, Result, Search, differs, sound, truth
+from .search import (
+    Answer,
+    Explanation,
+    Result,
+    Search,
+    differs,
+    exchanged,
+    odd_forms,
+    runnable,
+    truth,
+)
 
 _UNSUPPORTED = ("AssertionError", "NotImplementedError", "TypeError")
 _NOT_WITH_NUMBERS = (*_UNSUPPORTED, "AttributeError")
+_MOST_UNKNOWN = 3
+"""If more operations are wrong, and nobody knows why, it is one finding: what they share."""
 _GENERAL = {
     "order": "the order of the pass",
     "twice": "one pass after another",
@@ -105,6 +118,13 @@ def _bare(code: str, where: str, **more: Any) -> PartFinding:
     return PartFinding(code, CATEGORIES[row.category], where, row.says, row.fix, **more)
 
 
+@lru_cache(maxsize=64)
+def _build_of(offer: str) -> Build:
+    """Return how an engine is put together; the same object for engines that are alike."""
+    offers, formulas, same, zero = json.loads(offer)
+    return runnable(Build(frozenset(offers), formulas, same, bool(zero)))
+
+
 @dataclass(frozen=True)
 class _Texts:
     """What stands for what in the texts of a row."""
@@ -143,19 +163,25 @@ class _Examination:
             bool(outcomes) and outcomes[-1].code in ("call.dies", "call.too-slow")
         )
         self._end = outcomes[-1] if self._died and outcomes else Outcome()
-        self._build = sound(
-            Build(frozenset(offer["offers"]), offer["formulas"], offer["same"], bool(offer["zero"]))
+        self._build = _build_of(
+            json.dumps([offer[key] for key in ("offers", "formulas", "same", "zero")])
         )
+        self._odd = odd_forms(self._build)
 
     def report(self) -> PartsReport:
         findings = list(self._refusals())
         result = Result()
+        findings += self._made_wrong()
         if self._unsteady:
             findings.append(self._not_repeatable())
         else:
             result = Search(self._build, self._answers).run()
+            result = _credible(result)
             findings += self._found(result)
-            findings += self._unknown(result)
+            unknown = list(self._unknown(result))
+            if len(unknown) > _MOST_UNKNOWN:
+                unknown = [self._said("unknown.several", [], result.unexplained)]
+            findings += unknown
         findings += self._limits(result)
         findings.sort(key=lambda finding: finding.category == "limit")
         return PartsReport(
@@ -220,6 +246,48 @@ class _Examination:
                 evidence=f"{_as_written(forms[0])} {refused}",
             )
 
+    def _made_wrong(self) -> Iterator[PartFinding]:
+        """Say which operations are made of others, and not of the right ones."""
+        by_method: dict[tuple[str, str], list[str]] = {}
+        for form in sorted(self._odd, key=lambda form: form.endswith("NV")):
+            code = "value.operands-exchanged" if exchanged(self._build, form) else (
+                "value.of-other-operation"
+            )  # fmt: skip
+            by_method.setdefault((code, self._method([form])), []).append(form)
+        for (code, _), forms in by_method.items():
+            form = forms[0]
+            row, texts = BY_CODE[code], self._texts(forms, None)
+            wrong = [answer for answer in self._answers
+                     if answer.program.form == form and not answer.is_right]  # fmt: skip
+            if wrong:
+                yield PartFinding(
+                    code,
+                    CATEGORIES[row.category],
+                    self._where(forms),
+                    texts.put(row.says),
+                    texts.put(row.fix),
+                    here=self._here(wrong),
+                    evidence=f"{_as_written(form)} is computed as {self._formula_text(form)}.",
+                )
+
+    def _formula_text(self, form: str) -> str:
+        letters = dict(zip(("first", "second"), _letters(form), strict=False))
+        if form in self._build.same:
+            return written(form, [letters["second"], letters["first"]])
+        texts: list[str] = []
+
+        def operand(kind: str, *rest: Any) -> str:
+            if kind == "step":
+                return f"({texts[rest[0]]})"
+            if kind in ("number", "node"):
+                return number(rest[0])
+            how, _, which = kind.rpartition(" ")
+            return {"minus": "-", "one over": "1/"}.get(how, "") + letters[which]
+
+        for called, *operands in self._build.formulas[form]:
+            texts.append(written(f"{called}:", [operand(*one) for one in operands]))
+        return texts[-1]
+
     def _not_repeatable(self) -> PartFinding:
         answer, again = self._unsteady[0]
         assert answer.read is not None
@@ -255,7 +323,7 @@ class _Examination:
                 for code, other in others.items()
             )
             confidence = "one of several" if alternatives else "certain"
-            if result.unexplained and not alternatives:
+            if result.unexplained:
                 confidence = "partial"
             texts = self._texts(plant.forms, plant.place)
             yield PartFinding(
@@ -360,7 +428,7 @@ class _Examination:
     # --- words ---
 
     def _parts(self, result: Result) -> Iterator[Part]:
-        blamed = {form for found in result.found for form in found.plants[0].forms}
+        blamed = {form for found in result.found for form in found.plants[0].forms} | self._odd
         explained = {answer.program for found in result.found for answer in found.answers}
         by_part: dict[str, list[Answer]] = {}
         for answer in self._answers:
@@ -429,6 +497,18 @@ class _Examination:
         return f"y.{self._offer['data']}"
 
 
+def _credible(result: Result) -> Result:
+    """Take back names that leave most unexplained, or their own operation: they lead astray."""
+    bare = {answer.program.form for answer in result.unexplained if answer.program.about == "alone"}
+    kept = [one for one in result.found if not one.plants[0].forms & bare]
+    if len(result.unexplained) > sum(len(one.answers) for one in kept):
+        kept = []
+    lost = [answer for one in result.found if one not in kept for answer in one.answers]
+    order = {program: place for place, program in enumerate(exam())}
+    unexplained = sorted([*lost, *result.unexplained], key=lambda answer: order[answer.program])
+    return Result(kept, unexplained)
+
+
 _PLAIN = frozenset(
     f"{name}:{'VV' if len(row.partials) == 2 else 'V'}"
     for name, row in OPERATIONS.items()
@@ -438,10 +518,14 @@ _PLAIN = frozenset(
 
 
 def _as_written(form: str) -> str:
-    kinds = form.partition(":")[2]
-    if len(kinds) == 1:
-        return written(form, ["a"])
-    return written(form, {"VV": ["a", "b"], "VN": ["a", "2"], "NV": ["2", "a"]}[kinds])
+    return written(form, _letters(form))
+
+
+def _letters(form: str) -> list[str]:
+    """Return what stands for the operands of a form when it is shown."""
+    return {"V": ["a"], "VV": ["a", "b"], "VN": ["a", "2"], "NV": ["2", "a"]}[
+        form.partition(":")[2]
+    ]
 
 
 def _rules(forms: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -690,6 +691,12 @@ MISTAKES: tuple[Mistake, ...] = (
         "Look at what it multiplies by (out.grad), and whether it adds (+=).",
     ),
     Mistake(
+        "unknown.several",
+        "Most operations are wrong, and no mistake in the list explains how.",
+        "Look at what they share first: the backward pass, += in each operation, and out.grad; "
+        "then check again.",
+    ),
+    Mistake(
         "unknown.sweep",
         "Each operation is right, and a graph of several is not.",
         "Look at the order in which nodes are visited, and at how often each is.",
@@ -707,26 +714,32 @@ LATER = frozenset({"twice", "zero", "limit"})
 """Categories that a single backward pass does not show."""
 
 
-def plants(build: Build, forms: Iterable[str], later: bool = False) -> Iterator[Plant]:
-    """Yield every plant that could show in the own operations *forms* of an engine.
+def plants(build: Build, forms: Iterable[str], later: bool = False) -> list[Plant]:
+    """Return every plant that could show in the operations *forms* of an engine.
 
     With *later*, those that only a second pass or a zero_grad can show, and no others.
     """
-    methods = _methods(build, forms)
+    wrong = frozenset(forms)
+    return [plant for plant in _all_plants(build, later) if plant.forms <= wrong]
+
+
+@lru_cache(maxsize=64)
+def _all_plants(build: Build, later: bool) -> tuple[Plant, ...]:
+    methods = _methods(build)
+    found: list[Plant] = []
     for row in MISTAKES:
         if (row.category in LATER) is not later or (row.category == "zero" and not build.zero):
             continue
-        for changes in row.ways:
-            yield Plant(row.code, changes, ordered=row.ordered)
+        found += [Plant(row.code, changes, ordered=row.ordered) for changes in row.ways]
         for name, changes in row.local:
             for at in methods:
                 operation = min(at).partition(":")[0]
                 two = len(OPERATIONS[operation].partials) == 2
-                if operation in row.apart or not (
+                if operation not in row.apart and (
                     name in ("*", operation) or (name == "2" and two)
                 ):
-                    continue
-                yield from _at(row, changes, at, operation, two)
+                    found += _at(row, changes, at, operation, two)
+    return tuple(found)
 
 
 def _at(
@@ -778,17 +791,15 @@ def _only(changes: Changes, place: int) -> Changes:
     return limited
 
 
-def _methods(build: Build, forms: Iterable[str]) -> list[frozenset[str]]:
+def _methods(build: Build) -> list[frozenset[str]]:
     """Return which forms share a method: a + b and a + 2 do; and each form alone."""
-    wrong = frozenset(forms)
     found: dict[frozenset[str], None] = {}
     for form in sorted(build.own()):
         name, kinds = form.split(":")
         shared = {f"{name}:VV", f"{name}:VN"} if kinds in ("VV", "VN") else {form}
         together = frozenset(shared) & build.own()
         for at in (together, frozenset({form})):
-            if at <= wrong:
-                found[at] = None
+            found[at] = None
     return list(found)
 
 

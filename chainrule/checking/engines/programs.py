@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from ..diagnosis.running.exam import needed
@@ -31,7 +31,7 @@ class Program:
     form: str = ""
     """The form of the operation it is about; "" if it is about all of them."""
 
-    @property
+    @cached_property
     def needs(self) -> frozenset[str]:
         """The forms of operations that it uses."""
         return frozenset(needed(self.steps))

@@ -7,6 +7,7 @@ a mistake at its place: changes to single steps, of some forms of operations or 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,13 +51,19 @@ class Build:
 
     def uses(self, form: str) -> frozenset[str]:
         """Return the forms that are nodes of their own below *form*."""
+        return frozenset(node.form for node in self._applied(form).made)
+
+    def visits(self, form: str) -> frozenset[str]:
+        """Return *form* and all forms that it is made of, at any depth."""
+        return frozenset(self._applied(form).applied)
+
+    def _applied(self, form: str) -> _Run:
         run = _Run(self)
-        numbers = {"V": 1.25, "N": 2.0}
-        operands = [
-            _Node(numbers[kind]) if kind == "V" else numbers[kind] for kind in form.split(":")[1]
-        ]
-        run.apply(form.split(":")[0], operands)
-        return frozenset(node.form for node in run.made)
+        operands = [_Node(1.25) if kind == "V" else 2.0 for kind in form.split(":")[1]]
+        # A formula that is wrong may leave the domain of what it is made of.
+        with contextlib.suppress(ArithmeticError, ValueError, TypeError):
+            run.apply(form.split(":")[0], operands)
+        return run
 
     def own(self) -> frozenset[str]:
         """Return the forms that are nodes of their own."""
@@ -121,6 +128,8 @@ class _Run:
         self._order = order
         self._anew = anew
         self.made: list[_Node] = []
+        self.applied: set[str] = set()
+        """The forms that were asked for."""
         self._cleared = 0
         self._passed = False
         self._topo: list[_Node] = []
@@ -172,6 +181,7 @@ class _Run:
         """Apply an operation as the engine would: by its formula, or as a node of its own."""
         kinds = "".join("V" if isinstance(operand, _Node) else "N" for operand in operands)
         form = f"{name}:{kinds}"
+        self.applied.add(form)
         if form in self._build.same:
             return self.apply(name, operands[::-1])
         formula = self._build.formulas.get(form)

@@ -9,9 +9,9 @@ plant explains is said with its numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 
 from .mistakes import plants
@@ -23,6 +23,10 @@ _TOLERANCE = 1e-7
 _MOST_ROUNDS = 8
 _OF_ARITHMETIC = ("ValueError", "ZeroDivisionError", "OverflowError", "TypeError")
 """Exceptions that a wrong formula may raise, where a replay of it does."""
+_CANCELLED = 8
+"""A mistake must explain so many wrong answers for each right one that it would make wrong."""
+_LEADS = 6
+"""How many mistakes are tried in the first place if the likeliest leads to no full explanation."""
 _SAMPLE = 4
 """A plant that explains none of so many answers that it should explain is not looked at further."""
 _APART = ("extreme", "deep")
@@ -91,6 +95,12 @@ class Search:
                 self._touched.setdefault(form, set()).add(place)
             self._about.setdefault(answer.program.form, set()).add(place)
         self._wrong = {place for place, answer in enumerate(self._answers) if not answer.is_right}
+        odd = odd_forms(build)
+        hanging = {form for form in build.offers if self.build.visits(form) & odd} if odd else set()
+        self._odd = {
+            place for place, answer in enumerate(self._answers) if answer.program.needs & hanging
+        }
+        """Which answers hang on an operation that is made of others in the wrong way."""
 
     def run(self) -> Result:
         """Return the mistakes that explain the answers, and the answers that none explains."""
@@ -102,34 +112,68 @@ class Search:
                 if (answer.program.about in ("twice", "zero")) is later
             }
             chosen = [one.plants[0] for one in result.found]
-            left = mine & self._wrong
-            if chosen:
-                left = {place for place in mine if not self._explains(chosen, place)}
-            for _ in range(_MOST_ROUNDS):
-                if not left:
-                    break
-                best, fits = self._best(mine, left, chosen, later)
-                if not best and not later:
-                    best, fits = self._best_pair(mine, left, chosen)
-                if not best:
-                    break
-                explained = [self._answers[place] for place in sorted(fits)]
-                result.found += [Explanation(alike, explained) for alike in best]
-                chosen += [alike[0] for alike in best]
-                left = left - fits
-            result.unexplained += [self._answers[place] for place in sorted(left)]
+            left = {place for place in mine if not self._explains(chosen, place)}
+            path, rest = self._path(mine, left, chosen, later)
+            if rest and not later:
+                # What explains most at first need not be what is wrong: begin with others.
+                for lead in self._leads(mine, left, chosen):
+                    other, others_rest = self._path(mine, left, chosen, later, lead)
+                    if (len(others_rest), len(other)) < (len(rest), len(path)):
+                        path, rest = other, others_rest
+            result.found += path
+            result.unexplained += [self._answers[place] for place in sorted(rest)]
         return result
+
+    def _path(
+        self,
+        mine: set[int],
+        left: set[int],
+        chosen: list[Plant],
+        later: bool,
+        lead: tuple[list[Plant], set[int]] | None = None,
+    ) -> tuple[list[Explanation], set[int]]:
+        """Return one mistake after another, from *lead* on, and what they leave unexplained."""
+        path: list[Explanation] = []
+        chosen = list(chosen)
+        for _ in range(_MOST_ROUNDS):
+            if not left:
+                break
+            if lead is not None:
+                best, fits, lead = [lead[0]], lead[1], None
+            else:
+                best, fits = self._best(mine, left, chosen, later)
+            if not best and not later:
+                best, fits = self._best_pair(mine, left, chosen)
+            if not best:
+                break
+            explained = [self._answers[place] for place in sorted(fits)]
+            path += [Explanation(alike, explained) for alike in best]
+            chosen += [alike[0] for alike in best]
+            left = {place for place in mine if not self._explains(chosen, place)}
+        return path, left
+
+    def _leads(
+        self, mine: set[int], left: set[int], chosen: list[Plant]
+    ) -> list[tuple[list[Plant], set[int]]]:
+        """Return the plants that explain something, those that explain most first."""
+        found: dict[frozenset[int], list[Plant]] = {}
+        for plant in self._candidates(left, False):
+            fits = self._gain(mine, left, chosen, [plant], 1)
+            if fits:
+                found.setdefault(frozenset(fits), []).append(plant)
+        ranked = sorted(found.items(), key=lambda item: -len(item[0]))
+        return [(alike, set(fits)) for fits, alike in ranked[1 : 1 + _LEADS]]
 
     def _explains(self, chosen: Sequence[Plant], place: int) -> bool:
         answer = self._answers[place]
         below = self._below[place]
-        if any(not plant.forms or plant.forms & below for plant in chosen):
-            return _fits(answer, outcomes(answer.program.steps, self.build, chosen))
+        if place in self._odd or any(not plant.forms or plant.forms & below for plant in chosen):
+            return _fits(answer, _predicted(answer.program, self.build, tuple(chosen)))
         return place not in self._wrong
 
     def _candidates(self, left: set[int], later: bool) -> list[Plant]:
         # What is wrong in an operation shows in a program that is about it.
-        return list(plants(self.build, {self._answers[k].program.form for k in left}, later))
+        return plants(self.build, {self._answers[k].program.form for k in left}, later)
 
     def _best(
         self, mine: set[int], left: set[int], chosen: list[Plant], later: bool
@@ -143,7 +187,13 @@ class Search:
                 best, explained = [], fits
             if fits and fits == explained:
                 best.append(plant)
+        if len(best) > 1:  # those that make no right answer wrong come first, and alone
+            clean = [plant for plant in best if self._is_clean(mine, left, [*chosen, plant])]
+            best = clean or best
         return [best] if best else [], explained
+
+    def _is_clean(self, mine: set[int], left: set[int], chosen: list[Plant]) -> bool:
+        return all(self._explains(chosen, place) for place in sorted(mine - left))
 
     def _gain(
         self,
@@ -174,9 +224,13 @@ class Search:
                 return set()
         if all(self._answers[place].read is None for place in fits):
             return set()  # whatever raises looks like whatever else raises
-        if all(self._explains(together, place) for place in sorted(touched - left)):
-            return fits
-        return set()
+        # Two mistakes may cancel, and a program be right by that; but not many.
+        spoilt = 0
+        for place in sorted(touched - left):
+            spoilt += not self._explains(together, place)
+            if spoilt * _CANCELLED > len(fits):
+                return set()
+        return fits
 
     def _best_pair(
         self, mine: set[int], left: set[int], chosen: list[Plant]
@@ -199,6 +253,12 @@ class Search:
         return [], set()
 
 
+@lru_cache(maxsize=100_000)
+def _predicted(program: Program, build: Build, chosen: tuple[Plant, ...]) -> list[Numbers]:
+    """Return what a program answers with some mistakes; engines of a class are built alike."""
+    return outcomes(program.steps, build, chosen)
+
+
 @cache
 def _right(program: Program) -> list[Numbers]:
     """Return what a right engine may answer."""
@@ -219,32 +279,52 @@ def close(read: Numbers, predicted: Numbers) -> bool:
     )
 
 
-def sound(build: Build) -> Build:
-    """Return the same build without the formulas that compute something else.
-
-    An operation that is made of others in the wrong way is looked at as one of its own.
-    """
+def runnable(build: Build) -> Build:
+    """Return the same build without the formulas that call themselves without end."""
     formulas, same = dict(build.formulas), dict(build.same)
     for form in (*formulas, *same):
-        name, kinds = form.split(":")
-        alone = Build(
-            build.offers,
-            {form: build.formulas[form]} if form in build.formulas else {},
-            {form: build.same[form]} if form in build.same else {},
-        )
-        for point in OPERATIONS[name].points:
-            operands = [
-                ("leaf" if kind == "V" else "number", number)
-                for kind, number in zip(kinds, point, strict=True)
-            ]
-            steps = (*operands, ("apply", name, *range(len(operands))))
-            own = outcomes(steps, Build(build.offers))[0]
-            made = outcomes(steps, alone)[0]
-            if not close(own, made):
-                formulas.pop(form, None)
-                same.pop(form, None)
-                break
+        try:
+            Build(build.offers, formulas, same).visits(form)
+        except RecursionError:
+            formulas.pop(form, None)
+            same.pop(form, None)
     return replace(build, formulas=formulas, same=same)
+
+
+def odd_forms(build: Build) -> frozenset[str]:
+    """Return the forms that are made of others, and compute something else than they should."""
+    return frozenset(
+        form
+        for form in (*build.formulas, *build.same)
+        if not all(close(*pair) for pair in _values(build, form, False))
+    )
+
+
+def exchanged(build: Build, form: str) -> bool:
+    """Whether what an odd form computes is right for its operands the other way round."""
+    pairs = _values(build, form, True)
+    return len(form.partition(":")[2]) == 2 and all(close(*pair) for pair in pairs)
+
+
+def _values(build: Build, form: str, swapped: bool) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield the value that *form* has by its formula alone beside the right one."""
+    name, kinds = form.split(":")
+    alone = Build(
+        build.offers,
+        {form: build.formulas[form]} if form in build.formulas else {},
+        {form: build.same[form]} if form in build.same else {},
+    )
+    for point in OPERATIONS[name].points:
+        if swapped and min(point) < 0 and name == "pow":
+            continue
+        operands = [
+            ("leaf" if kind == "V" else "number", number)
+            for kind, number in zip(kinds, point, strict=True)
+        ]
+        places = list(range(len(operands)))
+        made = outcomes((*operands, ("apply", name, *places)), alone)[0]
+        right = OPERATIONS[name].value(*(point[::-1] if swapped else point))
+        yield made[:1], (float(right),)
 
 
 def differs(answer: Answer) -> list[tuple[int, float, float]]:

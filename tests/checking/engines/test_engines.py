@@ -110,14 +110,44 @@ def test_two_mistakes_in_one_method_are_both_named():
     ], report.text()
 
 
-def test_a_mistake_that_nobody_listed_is_not_given_a_name():
-    text = right.CLOSURES.replace("(1 - t ** 2)", "(1 - 0.9 * t ** 3)")
+def test_two_mistakes_that_cancel_here_and_there_are_both_named():
+    text = right.CLOSURES.replace("other.grad += out.grad  # add 2", "other.grad = out.grad")
+    text = text.replace("(other * self", "((other - 1) * self")
     report = check_engine(right.made(text))
-    assert report.codes == ("unknown.slope",)
+    assert set(report.codes) == {"slope.factor-lowered", "accumulate.overwrites"}, report.text()
+
+
+def test_what_is_made_of_a_wrong_operation_in_a_wrong_way_is_told_how():
+    text = right.CLOSURES.replace("self.grad += other.data", "self.grad -= other.data")
+    text = text.replace("other + (-self)", "self - other")
+    report = check_engine(right.made(text))
+    assert set(report.codes) == {"value.operands-exchanged", "slope.sign"}, report.text()
+    assert report.findings[0].evidence == "2 - a is computed as a - 2."
+
+
+@pytest.mark.parametrize("slope", ["1 - 0.9 * t ** 3", "1 - abs(t)", "0.3", "math.cos(self.data)"])
+def test_a_mistake_that_nobody_listed_is_not_given_a_name(slope):
+    text = right.CLOSURES.replace("(1 - t ** 2)", f"({slope})")
+    report = check_engine(right.made(text))
+    assert report.codes == ("unknown.slope",), report.text()
     finding = report.findings[0]
     assert finding.confidence == "partial"
     assert "tanh" in finding.where
     assert "expected" in finding.here
+
+
+def test_a_pass_that_nobody_listed_is_not_given_a_name():
+    text = right.CLOSURES.replace("visited.add(v)", "len(visited) < 3 and visited.add(v)")
+    report = check_engine(right.made(text))
+    assert report.codes == ("unknown.sweep",), report.text()
+
+
+def test_an_order_at_random_is_not_repeatable():
+    text = right.CLOSURES.replace(
+        "for v in reversed(topo)", "import random; random.shuffle(topo)\n        for v in topo"
+    )
+    report = check_engine(right.made(text))
+    assert report.codes == ("nodes.not-repeatable",), report.text()
 
 
 def test_a_constant_factor_that_nobody_listed_is_told():
