@@ -15,13 +15,16 @@ from ...engine.backend import Value
 from ..circuit import circuit_of
 from ..drawing import Drawing
 from ..network import network_of
-from .data import graph_data, members_of, picture_data
+from .data import graph_data, members_of
 from .network import network_data
 from .page import Page
+from .views import views_of
 
 __all__ = ["Page", "explore", "explore_network"]
 
 _HEIGHT = 1150  # of the frame in a notebook, in pixels: the picture and the first panels
+
+_MOST = 5000  # nodes of a page, every one of which is computed anew at each change
 
 
 def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
@@ -41,17 +44,18 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     the engine's, up to the last places of functions such as exp.  A leaf on which an operation of
     your own depends cannot be changed, since the page has no formula for it.
 
-    TypeError if *root* is not a Value; ValueError for more than *limit* nodes.
+    More than *limit* nodes are folded, as in a drawing; a click on a fold opens it.  TypeError if
+    *root* is not a Value; ValueError for more than 5,000 nodes.
     """
     drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
     members = members_of(root)
-    if len(members) > limit:
+    if len(members) > _MOST:
         raise ValueError(
-            f"explore: {len(members):,} nodes, more than the limit of {limit:,}, would make an "
-            f"unreadable page: explore one node inside with viz.explore(node), or all of them with "
-            f"viz.explore(root, limit={len(members)})"
+            f"explore: {len(members):,} nodes, more than {_MOST:,}, are too many for a page: "
+            "explore one node inside with viz.explore(node)"
         )
-    data = {**graph_data(root), "picture": picture_data(root, drawn.title)}
+    views = views_of(root, drawn.title, most=limit)
+    data = {**graph_data(root), "views": views}
     still = circuit_of(root, title=title, limit=len(members))
     return Page(drawn.title, "graph", data, height=_HEIGHT, picture=Drawing(still))
 

@@ -1,4 +1,4 @@
-"""From a graph to the data of its page: plain numbers, texts and places, ready for JSON.
+"""From a graph to the data of its page: plain numbers and texts, ready for JSON.
 
 The page follows every operand, also those that ``where`` did not choose, because another number may
 choose them.  A node whose row has no JavaScript (your own primitive, or a given row) keeps its
@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ...engine.backend import Value
 from ...engine.table import BUILT_IN, TABLE
-from ..boxes import box
-from ..circuit import Circuit, Edge, Node, circuit_of
-from ..layered import lay_out
+from ..circuit import circuit_of
 from ..text import visible
 from .expressions import expressions, names, rule, terms
-
-ROOM = "-0.00000"
-"""Numbers change, so every box has room for this one."""
 
 
 def members_of(root: Value) -> list[Value]:
@@ -37,7 +31,7 @@ def members_of(root: Value) -> list[Value]:
 
 
 def graph_data(root: Value) -> dict[str, Any]:
-    """Return the graph of *root* as data, without places.
+    """Return the graph of *root* as data.
 
     >>> import chainrule as cr
     >>> x = cr.Value(3.0, "x")
@@ -91,48 +85,3 @@ def _rules(nodes: Sequence[Value]) -> dict[str, Any]:
 def number(x: float) -> float | str:
     """Return *x*, as text where JSON has no number for it."""
     return x if math.isfinite(x) else repr(x)
-
-
-# --- places --------------------------------------------------------------------------------------
-
-
-def picture_data(root: Value, title: str) -> dict[str, Any]:
-    """Return where the boxes and wires of the graph of *root* are.
-
-    An edge runs from a node to each of its operands that is a Value, in their order.
-    """
-    nodes = members_of(root)
-    ids = {node: f"n{k}" for k, node in enumerate(nodes)}
-    boxes, edges, ends = [], [], []
-    for node in nodes:
-        places = [i for i, x in enumerate(node.operands) if isinstance(x, Value)]
-        (drawn,) = circuit_of(node, depth=0, fold_weights=False).nodes
-        boxes.append(_roomy(drawn, ids[node], len(places)))
-        for pin, i in enumerate(places):
-            edges.append(Edge(ids[node.operands[i]], ids[node], pin, ROOM))  # type: ignore[index]
-            ends.append(i)
-    circuit = Circuit(title, tuple(boxes), tuple(edges))
-    layout = lay_out(circuit)
-    return {
-        "width": _place(layout.width),
-        "height": _place(layout.height),
-        "boxes": [[*map(_place, layout.nodes[node.id]), _place(box(node).wire)] for node in boxes],
-        "wires": [
-            {
-                "head": int(edge.head[1:]),
-                "slot": slot,
-                "points": [_place(c) for point in spline.points for c in point],
-                "tip": [_place(c) for c in spline.tip],
-                "label": [_place(c) for c in spline.label],
-            }
-            for edge, slot, spline in zip(edges, ends, layout.edges, strict=True)
-        ],
-    }
-
-
-def _roomy(node: Node, name: str, pins: int) -> Node:
-    return replace(node, id=name, data=ROOM, grad=ROOM, pins=pins, rows=(), cut=False)
-
-
-def _place(x: float) -> float:
-    return round(x, 1)

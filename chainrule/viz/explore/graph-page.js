@@ -22,7 +22,10 @@ class GraphPage {
   constructor(graph, data) {
     this.graph = graph;
     this.explorer = new Explorer(graph);
-    this.picture = new Picture(graph, data.picture);
+    /** @type {import('./picture.js').View[]} */
+    this.views = data.views;
+    this.view = 0;
+    this.picture = new Picture(graph, this.views[0]);
     /** @type {number | null} the node under the pointer or with the focus */
     this.pointed = null;
     /** @type {number | undefined} */
@@ -32,19 +35,26 @@ class GraphPage {
     this.hints = 0;
     this.score = {right: 0, asked: 0};
     write(get("title"), data.title);
-    get("picture").append(this.picture.svg);
     theme();
     this.#choices();
     this.#stepping();
-    this.#boxes();
+    this.#open(0);
     this.#descent();
     this.#quiz();
     this.leafRows = graph.leaves.map((k) => this.#leafRow(k));
     this.allRows = graph.nodes.map((_, k) => this.#nodeRow(k));
-    this.save = address(() => this.explorer.encode(), (fragment) => {
+    this.save = address(() => this.encode(), (fragment) => {
       this.explorer.decode(fragment);
+      const view = Number(new URLSearchParams(fragment).get("view"));
+      this.#open(view in this.views ? view : 0);
       this.update();
     });
+  }
+
+  /** The state as the fragment of an address. */
+  encode() {
+    const view = this.view ? `view=${this.view}` : "";
+    return [this.explorer.encode(), view].filter(Boolean).join("&");
   }
 
   /** @param {number} k */
@@ -74,9 +84,12 @@ class GraphPage {
     fillSelect(get("nudged"), leaves.filter(([k]) => explorer.canChange(k)));
     get("node").addEventListener("change", () => this.change(() => {
       explorer.selected = get("node").value === "" ? null : Number(get("node").value);
+      if (explorer.selected !== null) this.#find(explorer.selected);
     }));
     get("jump").addEventListener("click", () => this.change(() => {
-      if (explorer.selected !== null) explorer.jump(explorer.selected);
+      if (explorer.selected === null) return;
+      explorer.jump(explorer.selected);
+      this.#find(explorer.selected);
     }));
     get("mode").addEventListener("change", () =>
       this.change(() => explorer.setMode(get("mode").value)));
@@ -141,14 +154,45 @@ class GraphPage {
     if (step) this.picture.reveal(step.node, get("picture"));
   }
 
+  /** Show another picture: of the whole graph, or of what is inside a fold. @param {number} view */
+  #open(view) {
+    this.view = view;
+    this.pointed = null;
+    this.picture = new Picture(this.graph, this.views[view]);
+    get("picture").replaceChildren(this.picture.svg);
+    get("picture").scrollTo(0, 0);
+    this.#boxes();
+    const above = [];
+    for (let at = this.views[view].parent; at !== null; at = this.views[at].parent) above.unshift(at);
+    get("crumbs").replaceChildren(...above.map((at) => {
+      const button = make("button", {type: "button"}, at ? this.views[at].title : "whole graph");
+      button.addEventListener("click", () => this.change(() => this.#open(at)));
+      return button;
+    }), ...(above.length ? [make("span", {}, this.views[view].title)] : []));
+  }
+
+  /** Open the picture in which a node has a box of its own, unless it has one here.
+   * @param {number} k */
+  #find(k) {
+    const has = (/** @type {import('./picture.js').View} */ view) =>
+      view.boxes.some((box) => box.node === k && box.view === undefined);
+    const view = this.views.findIndex(has);
+    if (!has(this.views[this.view]) && view >= 0) this.#open(view);
+  }
+
   #boxes() {
-    this.picture.boxes.forEach(({group}, k) => {
+    this.picture.boxes.forEach(({group, k, view}) => {
       const point = (/** @type {number | null} */ at) => () => {
         this.pointed = at;
         this.update();
       };
       const select = () => this.change(() => {
-        this.explorer.selected = this.explorer.selected === k ? null : k;
+        if (view !== undefined) {
+          this.#open(view);
+          get("picture").focus();
+        } else {
+          this.explorer.selected = this.explorer.selected === k ? null : k;
+        }
       });
       group.addEventListener("pointerenter", point(k));
       group.addEventListener("pointerleave", point(null));
@@ -226,7 +270,7 @@ class GraphPage {
       write(slope, asking && this.question?.node === k ? "?" : found === null ? "–" : short(found));
     });
     const root = graph.root;
-    write(get("root-name"), `result ${this.name(root)}`);
+    write(get("root-name"), this.name(root) === "result" ? "result" : `result ${this.name(root)}`);
     write(get("root-value"), String(explorer.pass.values[root]));
     const old = before?.values[root];
     write(get("root-before"), old === undefined ? "" : `was ${short(old)}`);

@@ -120,7 +120,7 @@ def _source(name: str) -> str:
 def bundle(kind: str) -> str:
     """Return the modules that the page of a *kind* needs as one script.
 
-    >>> bundle("graph").count("const rows =")
+    >>> bundle("graph").count("const rows = (() => {")
     1
     """
     order: list[str] = []

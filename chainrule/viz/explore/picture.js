@@ -5,11 +5,21 @@ import {short} from "./words.js";
 /**
  * @typedef {import('./graph.js').Graph} Graph
  *
- * @typedef {object} Places
+ * @typedef {object} Box   of a node, or of a fold, which shows the numbers of its only output
+ * @property {number | null} node
+ * @property {number[]} place     centre x and y, width, height, width of the part with numbers
+ * @property {string} [op]        what is folded
+ * @property {number} [view]      the picture of what is inside
+ * @property {number[]} [inside]
+ *
+ * @typedef {object} View
+ * @property {string} title
+ * @property {number | null} parent
  * @property {number} width
  * @property {number} height
- * @property {number[][]} boxes   centre x and y, width, height, width of the part with numbers
- * @property {{head: number, slot: number, points: number[], tip: number[], label: number[]}[]} wires
+ * @property {Box[]} boxes
+ * @property {{links: [number, number][], plain: boolean, points: number[], tip: number[],
+ *   label: number[]}[]} wires     the operands behind each, as head and slot
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -57,7 +67,7 @@ function inside([left, top, right, bottom], x, y) {
 }
 
 export class Picture {
-  /** @param {Graph} graph @param {Places} places */
+  /** @param {Graph} graph @param {View} places */
   constructor(graph, places) {
     this.graph = graph;
     this.named = false;
@@ -66,10 +76,10 @@ export class Picture {
       "aria-label": "nodes of the graph"});
     const body = draw("g", {transform: `translate(${MARGIN} ${MARGIN})`}, this.svg);
     this.wires = places.wires.map((wire) => this.#wire(wire, body));
-    this.boxes = places.boxes.map((box, k) => this.#box(box, k, body));
+    this.boxes = places.boxes.map((box) => this.#box(box, body));
   }
 
-  /** @param {Places["wires"][0]} wire @param {Element} body */
+  /** @param {View["wires"][0]} wire @param {Element} body */
   #wire(wire, body) {
     const group = draw("g", {class: "link", "aria-hidden": "true"}, body);
     const p = wire.points;
@@ -83,15 +93,15 @@ export class Picture {
     const back = draw("rect", {y: wire.label[1] - 7.5, height: 15, rx: 7}, group);
     const text = draw("text", {x: wire.label[0], y: wire.label[1] + 4, "text-anchor": "middle"},
       group, "");
-    return {group, back, text, x: wire.label[0], y: wire.label[1], head: wire.head, slot: wire.slot};
+    return {group, back, text, x: wire.label[0], y: wire.label[1], links: wire.links, plain: wire.plain};
   }
 
-  /** @param {number[]} place @param {number} k @param {Element} body */
-  #box([x, y, width, height, wire], k, body) {
-    const node = this.graph.nodes[k];
-    const kind = node.row === null ? " leaf" : "";
-    const group = draw("g", {class: `box${kind}${k === this.graph.root ? " root" : ""}`,
-      tabindex: 0, role: "button", "aria-pressed": "false"}, body);
+  /** @param {Box} box @param {Element} body */
+  #box({node: k, place: [x, y, width, height, wire], op: folded, view, inside: members}, body) {
+    const node = k === null ? null : this.graph.nodes[k];
+    const kind = view !== undefined ? " fold" : node?.row === null ? " leaf" : "";
+    const base = `box${kind}${k === this.graph.root ? " root" : ""}`;
+    const group = draw("g", {class: base, tabindex: 0, role: "button"}, body);
     const [left, top, split] = [x - width / 2, y - height / 2, x + width / 2 - wire];
     draw("rect", {class: "back", x: left, y: top, width, height, rx: 7}, group);
     draw("rect", {class: "wire", x: split, y: top + 1.5, width: wire - 1.5, height: height - 3,
@@ -99,7 +109,9 @@ export class Picture {
     draw("line", {x1: split, y1: top, x2: split, y2: top + height}, group);
     draw("line", {x1: split, y1: y, x2: x + width / 2, y2: y}, group);
     const middle = (left + split) / 2;
-    const both = node.op !== "" && node.label !== "";
+    const what = folded ?? node?.op ?? "";
+    const called = folded === undefined ? node?.label ?? "" : "";
+    const both = what !== "" && called !== "";
     const room = split - left - 8;
     const hidden = {"text-anchor": "middle", "aria-hidden": "true"}; // the box has a name
     const op = draw("text", {class: "op", x: middle, y: both ? y - 4 : y + 5, ...hidden}, group);
@@ -110,7 +122,9 @@ export class Picture {
     const data = draw("text", {class: "data", y: y - 7, ...at}, group);
     data.after(" ");
     const grad = draw("text", {class: "grad", y: y + 17, ...at}, group);
-    return {group, op, label, data, grad, x, y, room: wire - 10, gate: room};
+    const holds = new Set(members ?? (k === null ? [] : [k]));
+    return {group, op, label, data, grad, x, y, k, view, base, holds, what, called, said: "",
+      room: wire - 10, gate: room};
   }
 
   /**
@@ -127,15 +141,16 @@ export class Picture {
     const flowing = frame.step?.link ?? null;
     for (const wire of this.wires) {
       if (sight && !inside(sight, wire.x, wire.y)) continue;
-      const link = pass.links[wire.head].find(({slot}) => slot === wire.slot);
-      const key = `${wire.head}:${wire.slot}`;
-      const now = flowing?.node === wire.head && flowing.slot === wire.slot;
-      const used = link !== undefined;
-      const classes = `link${used ? "" : " unused"}${onPath.has(key) ? " on-path" : ""}`
+      const links = wire.links.flatMap(([head, slot]) =>
+        pass.links[head].filter((link) => link.slot === slot));
+      const now = wire.links.some(([head, slot]) => flowing?.node === head && flowing.slot === slot);
+      const marked = wire.links.some(([head, slot]) => onPath.has(`${head}:${slot}`));
+      const classes = `link${links.length ? "" : " unused"}${marked ? " on-path" : ""}`
         + (now ? " now" : "");
       if (wire.group.getAttribute("class") !== classes) wire.group.setAttribute("class", classes);
-      let text = used && frame.locals ? short(link.partial) : "";
-      if (text && hiddenLocal(wire.head, wire.slot)) text = "?";
+      const known = wire.plain && links.length === 1 && frame.locals;
+      let text = known ? short(links[0].partial) : "";
+      if (known && hiddenLocal(links[0].node, links[0].slot)) text = "?";
       if (wire.text.textContent !== text) {
         wire.text.textContent = text;
         const half = text ? text.length * 3.7 + 3 : 0;
@@ -145,36 +160,37 @@ export class Picture {
     }
     if (!this.named) this.#names();
     const word = mode === "reverse" ? "gradient" : "tangent";
-    this.boxes.forEach((box, k) => {
-      if (sight && !inside(sight, box.x, box.y)) return;
-      const [value, flow] = [frame.values[k], frame.flows[k]];
-      const node = this.graph.nodes[k];
-      const now = frame.step?.node === k;
-      const kind = node.row === null ? " leaf" : "";
-      const classes = `box${kind}${k === this.graph.root ? " root" : ""}`
-        + (now ? ` now${frame.step?.kind === "value" ? " by-value" : ""}` : "")
-        + (k === selected ? " selected" : "");
+    for (const box of this.boxes) {
+      if (sight && !inside(sight, box.x, box.y)) continue;
+      const {k} = box;
+      const now = frame.step !== null && box.holds.has(frame.step.node);
+      const pressed = selected !== null && box.holds.has(selected);
+      const classes = box.base + (now ? ` now${frame.step?.kind === "value" ? " by-value" : ""}` : "")
+        + (pressed ? " selected" : "");
       if (box.group.getAttribute("class") !== classes) box.group.setAttribute("class", classes);
+      const [value, flow] = k === null ? [null, null] : [frame.values[k], frame.flows[k]];
       const data = value === null ? "" : short(value);
-      const grad = hidden(k) ? "?" : flow === null ? "–" : short(flow);
-      if (box.data.textContent === data && box.grad.textContent === grad
-        && box.group.getAttribute("aria-pressed") === String(k === selected)) return;
+      const grad = k === null ? "" : hidden(k) ? "?" : flow === null ? "–" : short(flow);
+      const seen = [box.what, box.called, data, grad].filter(Boolean).join(" ");
+      if (box.said === `${seen} ${pressed}`) continue;
+      box.said = `${seen} ${pressed}`;
       fit(box.data, data, box.room, 13);
       fit(box.grad, grad, box.room, 13);
-      box.group.setAttribute("aria-pressed", String(k === selected));
       // A name begins with what can be seen, so that it can be spoken to as well.
-      const seen = [node.op, node.label, data, grad].filter(Boolean).join(" ");
-      box.group.setAttribute("aria-label", `${seen} (${node.name}, value, ${word})`);
-    });
+      if (box.view === undefined) box.group.setAttribute("aria-pressed", String(pressed));
+      const rest = box.view === undefined && k !== null
+        ? `${this.graph.nodes[k].name}, value, ${word}` : "folded: press to open";
+      box.group.setAttribute("aria-label", `${seen} (${rest})`);
+    }
   }
 
   /** What boxes are, which never changes: once the picture stands in the page, to be measured. */
   #names() {
     this.named = true;
-    this.boxes.forEach((box, k) => {
-      fit(box.op, this.graph.nodes[k].op, box.gate, 15);
-      fit(box.label, this.graph.nodes[k].label, box.gate, 13);
-    });
+    for (const box of this.boxes) {
+      fit(box.op, box.what, box.gate, 15);
+      fit(box.label, box.called, box.gate, 13);
+    }
   }
 
   /** What can be seen of the picture, and a little around it. @param {Element} scroller
@@ -186,7 +202,9 @@ export class Picture {
 
   /** Bring a box into sight. @param {number} k @param {Element} scroller */
   reveal(k, scroller) {
-    const box = this.boxes[k].group.getBoundingClientRect();
+    const found = this.boxes.find(({holds}) => holds.has(k));
+    if (!found) return;
+    const box = found.group.getBoundingClientRect();
     const view = scroller.getBoundingClientRect();
     if (box.left < view.left) scroller.scrollLeft += box.left - view.left - 20;
     if (box.right > view.right) scroller.scrollLeft += box.right - view.right + 20;

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
 from chainrule import nn, viz
 from chainrule.viz.text import short
 
-from .browser import browser, chromium, sync_api  # noqa: F401 (fixtures)
 from .test_network import descend
 
 XOR, TARGETS = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0.0, 1.0, 1.0, 0.0]
@@ -38,7 +38,7 @@ def expected(model, i):
     return found
 
 
-def test_it_shows_and_trains_what_nn_says(browser):  # noqa: F811
+def test_it_shows_and_trains_what_nn_says(browser):
     model, page = made()
     tab = browser.open(page)
     for i in (0, 1, 2, 3, 1):
@@ -60,7 +60,7 @@ def test_it_shows_and_trains_what_nn_says(browser):  # noqa: F811
     assert units(tab) == expected(made()[0], 0)
 
 
-def test_a_unit_tells_its_formulas_with_its_numbers(browser):  # noqa: F811
+def test_a_unit_tells_its_formulas_with_its_numbers(browser):
     model = nn.MLP(1, [1, 1], activation="sigmoid", output_activation="sigmoid", seed=0)
     model.thetas = [[[0.5, 2.0]], [[-1.0, 3.0]]]
     page = viz.explore_network(model, [[0.25]], [1.0], loss="half_squared_error")
@@ -81,17 +81,18 @@ def test_a_unit_tells_its_formulas_with_its_numbers(browser):  # noqa: F811
     ]
 
 
-def test_it_runs_until_it_is_told_to_stop(browser):  # noqa: F811
+def test_it_runs_until_it_is_told_to_stop(browser):
     tab = browser.open(made()[1])
     tab.locator("#picture").press("Space")
-    sync_api.expect(tab.locator("#epochs")).to_have_text("3 epochs")
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect(tab.locator("#epochs")).to_have_text(re.compile(r"^\d+ epochs$"))
     tab.click("#run")
     assert tab.text_content("#run") == "Run"
     assert "examples are on the right side" in tab.text_content("#key")
     assert tab.locator("#losses svg").count() == 1
 
 
-def test_a_large_network_is_shown_as_its_matrices(browser):  # noqa: F811
+def test_a_large_network_is_shown_as_its_matrices(browser):
     model = nn.MLP(20, [15, 3], activation="relu", seed=0)
     page = viz.explore_network(model, [[0.1] * 20], [2], loss="cross_entropy")
     tab = browser.open(page)
@@ -105,7 +106,7 @@ def test_a_large_network_is_shown_as_its_matrices(browser):  # noqa: F811
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("large", [False, True])
-def test_axe_finds_nothing(browser, width, large):  # noqa: F811
+def test_axe_finds_nothing(browser, width, large):
     axe = os.environ.get("CHAINRULE_AXE")
     if not axe:
         pytest.skip("CHAINRULE_AXE is not set to the axe.min.js of npm's axe-core")

@@ -57,7 +57,7 @@ def test_the_branch_that_is_not_chosen_is_there_too():
     data = data_of(viz.explore(y))
     assert [node["name"] for node in data["nodes"]] == ["a", "b", "less(a, 0)", "exp(b)", "result"]
     assert data["nodes"][-1]["operands"] == [2, 3, 0]
-    assert len(data["picture"]["wires"]) == 5
+    assert len(data["views"][0]["wires"]) == 5
 
 
 def test_text_cannot_leave_its_element():
@@ -78,12 +78,46 @@ def test_what_is_not_a_graph_is_refused(root, says):
         viz.explore(root)
 
 
-def test_a_large_graph_is_refused_with_a_way_out():
-    y = cr.Value(1.0)
-    for _ in range(400):
+def wide():
+    model = nn.MLP(2, [6, 5, 2], activation="tanh", seed=0)
+    X = [[0.1, -0.2], [0.5, 0.1]]
+    return cr.mean([nn.losses.squared_error(model(x), [1.0, 0.0]) for x in X])
+
+
+@pytest.mark.parametrize("make", [wide, lambda: chain(150)], ids=["network", "chain"])
+def test_a_large_graph_is_folded_and_every_node_is_somewhere(make):
+    data = data_of(viz.explore(make(), limit=60))
+    views, nodes = data["views"], data["nodes"]
+    assert len(nodes) > 60
+    assert len(views) > 1
+    shown = {box["node"] for view in views for box in view["boxes"] if "view" not in box}
+    assert shown == set(range(len(nodes)))
+    for place, view in enumerate(views):
+        for box in view["boxes"]:
+            if "view" in box:
+                assert views[box["view"]]["parent"] == place
+                assert len(box["inside"]) > 1
+    wires = {tuple(link) for view in views for wire in view["wires"] for link in wire["links"]}
+    links = {
+        (k, slot)
+        for k, node in enumerate(nodes)
+        for slot, x in enumerate(node["operands"])
+        if not isinstance(x, list)
+    }
+    assert wires == links
+    assert len(views[0]["boxes"]) <= 60
+
+
+def chain(length):
+    y = cr.Value(1.0, "x")
+    for _ in range(length):
         y = cr.sin(y)
-    with pytest.raises(ValueError, match=r"401 nodes.*viz.explore\(root, limit=401\)"):
-        viz.explore(y)
+    return y
+
+
+def test_a_graph_too_large_for_a_page_is_refused_with_a_way_out():
+    with pytest.raises(ValueError, match=r"5,001 nodes.*viz.explore\(node\)"):
+        viz.explore(chain(5000))
 
 
 def test_a_page_is_saved_as_html_and_as_nothing_else(tmp_path):

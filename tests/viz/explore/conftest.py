@@ -1,15 +1,10 @@
-"""A real browser for the tests: Debian's chromium, driven by Playwright."""
+"""A real browser for the tests: the chromium on the PATH, driven by Playwright."""
 
 from __future__ import annotations
 
 import shutil
 
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (nox -s browser)")
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
-if PROGRAM is None:
-    pytest.skip("needs the browser chromium on the PATH", allow_module_level=True)
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -44,8 +39,14 @@ class Browser:
 
 @pytest.fixture(scope="session")
 def chromium():
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright (nox -s browser)"
+    )
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs the browser chromium on the PATH")
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield started
         started.close()
 
