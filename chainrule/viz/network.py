@@ -28,9 +28,11 @@ _MOST_LAYERS = 40
 _RADII, _WIDE = {True: (25.0, 34.0), False: (20.0, 24.0)}, {True: 24.0, False: 0.0}
 _BIAS_RADIUS = 18.0
 _GAPS = 4.0, 22.0  # between two units of a column, at least and at most
-_ROOM = 1300.0, 540.0  # for the units of a picture that fits a slide
+_DOWN = 540.0  # for the units of a column, on a slide
 _PITCHES = (210.0, 260.0, 320.0, 400.0, 480.0, 560.0, 620.0)
 """From column to column: the first with room for the weights."""
+_NARROW = (180.0, 150.0, 120.0)  # for more layers than have room otherwise
+_ACROSS = 1150.0  # from the first column to the last, on a slide
 _MANY = 24  # weights, from which on the columns are as far apart as they can be
 _NOTES = 110.0  # the width of what stands beside the outputs
 
@@ -130,8 +132,8 @@ def network_of(
     (smallest, largest), wide = _RADII[trace is not None], _WIDE[trace is not None]
     columns = [[0, *range(1, size + 1)] for size in sizes[:-1]] + [[*range(1, sizes[-1] + 1)]]
     most = max(map(len, columns))
-    radius = min(max((_ROOM[1] + 6.0) / most / 2 - 3.0, smallest), largest)
-    gap = (_ROOM[1] - 2 * radius * most) / max(most - 1, 1)
+    radius = min(max((_DOWN + 6.0) / most / 2 - 3.0, smallest), largest)
+    gap = (_DOWN - 2 * radius * most) / max(most - 1, 1)
     step = 2 * radius + min(max(gap, _GAPS[0]), _GAPS[1])
     height = step * (most - 1) + 2 * radius
     units = []
@@ -359,8 +361,10 @@ def _spread(units: Sequence[Unit], links: Sequence[Link]) -> tuple[list[Unit], l
     The columns are as close together as they can be without overlapping labels.  If labels would
     overlap at any distance, there are none.
     """
-    layers = max(unit.layer for unit in units)
-    room = [p for p in _PITCHES if p <= _PITCHES[2] or p * (layers - 1) <= _ROOM[0] - 2 * _NOTES]
+    gaps = max(unit.layer for unit in units) - 1
+    room = [pitch for pitch in _PITCHES if pitch * gaps <= _ACROSS]
+    if not room:
+        room = [pitch for pitch in _NARROW if pitch * gaps <= _ACROSS] or [_NARROW[-1]]
     if sum(bool(link.label) for link in links) > _MANY:
         room = room[-1:] + room[:-1]  # they are easier to read with all the room there is
     for pitch in room:

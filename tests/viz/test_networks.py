@@ -13,6 +13,8 @@ from chainrule.nn import MLP, losses
 from chainrule.viz.matrices import LEVELS, Matrices, matrices_of
 from chainrule.viz.network import Network, network_of, seen_part
 
+from .test_fitting import smallest_text
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -112,6 +114,16 @@ def test_outputs_that_are_probabilities_already_are_marked_alone():
     assert not any(note.startswith("p =") for unit in found for note in unit)
     assert "target" in found[2]
     assert sum("prediction" in unit for unit in found) == 1
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    "sizes", [(2, 3, 3, 3, 3, 3, 1), (3, 8, 8, 2), (9, 9, 9), (2, *[3] * 8, 1), (784, 128, 10)]
+)
+def test_a_network_of_up_to_ten_layers_can_be_read_on_a_slide(sizes, traced):
+    model = MLP(sizes[0], list(sizes[1:]), "tanh", seed=0)
+    trace = model.trace([0.1] * sizes[0]) if traced else None
+    assert smallest_text(viz.draw_network(model, trace).svg) >= 11.0
 
 
 def test_an_edge_ends_on_the_outlines_of_its_units():

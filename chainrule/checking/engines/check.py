@@ -75,7 +75,7 @@ def check_engine(engine: Callable[..., Any], name: str = "") -> PartsReport:
     """
     called = name or getattr(engine, "__name__", type(engine).__name__)
     outcomes = list(running.answers(engine, [program.steps for program in exam()]))
-    return _report(outcomes, called, getattr(engine, "__name__", "Value"))
+    return _report(outcomes, called, called if called.isidentifier() else "Value")
 
 
 def check_engine_file(
@@ -341,7 +341,14 @@ class _Examination:
 
     def _unknown(self, result: Result) -> Iterator[PartFinding]:
         raised = [answer for answer in result.unexplained if answer.read is None]
-        if raised:
+        if raised and all(_refuses_again(answer) for answer in raised):
+            yield _bare(
+                "limit.one-pass",
+                self._whole("twice"),
+                here=raised[0].program.text(self._class),
+                evidence=raised[0].raised,
+            )
+        elif raised:
             plainest = raised[0]
             every = len(raised) == len(self._answers)
             yield _bare(
@@ -495,6 +502,11 @@ class _Examination:
         if place:
             return f"{program.leaves()[place - 1]}.{self._offer['grad']}"
         return f"y.{self._offer['data']}"
+
+
+def _refuses_again(answer: Answer) -> bool:
+    """Whether a second pass was refused on purpose, as PyTorch does, and did not just fail."""
+    return answer.program.about in ("twice", "zero") and answer.raised.startswith("RuntimeError")
 
 
 def _credible(result: Result) -> Result:

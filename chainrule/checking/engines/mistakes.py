@@ -616,6 +616,11 @@ MISTAKES: tuple[Mistake, ...] = (
         ({"kept": True},),
     ),
     Mistake(
+        "limit.one-pass",
+        "A second backward pass over the same nodes is refused.",
+        "Nothing, if that is meant: the exception should say so.",
+    ),
+    Mistake(
         "limit.recursion",
         "A long chain fails: the order of the nodes is found by a function that calls itself, and "
         "Python allows about a thousand calls within calls.",

@@ -55,6 +55,23 @@ def test_micrograd_is_right_within_its_limits():
     assert report.text("layer").startswith("Value: right, within limits\n")
 
 
+def test_a_second_pass_may_be_refused():
+    text = right.CLOSURES.replace(
+        "            v._backward()",
+        "            if v._op == 'used':\n                raise RuntimeError('pass only once')\n"
+        "            v._op = 'used' if v._prev else ''\n            v._backward()",
+    )
+    report = check_engine(right.made(text))
+    assert report.ok, report.text()
+    assert report.codes == ("limit.one-pass",)
+
+
+def test_a_function_that_makes_nodes_may_be_given():
+    report = check_engine(lambda number: cr.Value(number), name="made by a function")
+    assert report.ok, report.text()
+    assert len(report.parts) > len(OPERATIONS)
+
+
 def test_an_engine_is_as_it_was_after_it_was_looked_at():
     engine = right.made(right.CLOSURES)
     before = dict(vars(engine))

@@ -139,6 +139,7 @@ class Subject:
         self.made = made
         self.offer = Offer()
         self._repeats = _REPEATS
+        self._begins_with_none = False
         try:
             self._find_out()
         except _NotExaminableError as error:
@@ -188,7 +189,7 @@ class Subject:
                 self.backward(made[rest[0]])
             elif name == "clear":
                 for leaf in leaves:
-                    setattr(leaf, self.offer.grad, 0.0)
+                    setattr(leaf, self.offer.grad, None if self._begins_with_none else 0.0)
             elif name == "zero":
                 for node in made:
                     if self._is_node(node):
@@ -253,6 +254,7 @@ class Subject:
             raise _NotExaminableError(
                 f"its gradient cannot be found: tried {', '.join('.' + name for name in _GRAD)}"
             )
+        self._begins_with_none = _read(leaf, offer.grad) is None
         offer.zero = next((name for name in _ZERO if _method(leaf, name)), "")
         self._try_operations()
         _Tracer(self).trace()
