@@ -51,12 +51,19 @@ function fit(element, text, room, size) {
   element.textContent = text;
   element.removeAttribute("textLength");
   if (text.length * size * 0.5 < room) return; // not worth measuring
-  const line = /** @type {SVGTextElement} */ (element);
-  const length = line.getComputedTextLength() || text.length * size * 0.55;
-  if (length > room) {
-    element.setAttribute("textLength", String(room));
-    element.setAttribute("lengthAdjust", "spacingAndGlyphs");
-  }
+  squeeze(element, room, lengthOf(element));
+}
+
+/** @param {SVGElement} element */
+function lengthOf(element) {
+  return /** @type {SVGTextElement} */ (element).getComputedTextLength();
+}
+
+/** @param {SVGElement} element @param {number} room @param {number} length */
+function squeeze(element, room, length) {
+  if (length <= room) return;
+  element.setAttribute("textLength", String(room));
+  element.setAttribute("lengthAdjust", "spacingAndGlyphs");
 }
 
 /** @typedef {[number, number, number, number]} Sight   left, top, right, bottom */
@@ -187,10 +194,13 @@ export class Picture {
   /** What boxes are, which never changes: once the picture stands in the page, to be measured. */
   #names() {
     this.named = true;
-    for (const box of this.boxes) {
-      fit(box.op, box.what, box.gate, 15);
-      fit(box.label, box.called, box.gate, 13);
-    }
+    const lines = this.boxes.flatMap((box) => [box.op, box.label]);
+    this.boxes.forEach((box) => {
+      box.op.textContent = box.what;
+      box.label.textContent = box.called;
+    });
+    const lengths = lines.map(lengthOf); // all at once: each change would cost a layout
+    lines.forEach((line, i) => squeeze(line, this.boxes[i >> 1].gate, lengths[i]));
   }
 
   /** What can be seen of the picture, and a little around it. @param {Element} scroller
