@@ -1,7 +1,7 @@
 """Write the C core's kernels from the table: values and partials of one and two arguments.
 
 python tools/kernels.py            write formulas.h and table.h of chainrule/engine/native, and
-                                   formulas.py of chainrule/compiler/printers
+                                   kernels.py of chainrule/compiler/printers
 python tools/kernels.py --check    write nothing; exit status 1 if one of them is out of date
 
 The functions of the table are called with symbols.  Arithmetic on a symbol writes itself down, a
@@ -28,7 +28,7 @@ from chainrule.engine.table import BUILT_IN, TABLE, Primitive, floats, rows
 FOLDER = Path(native.__file__).parent
 HEAD = "/* Made by `python tools/kernels.py` from the rows of the table, which explain it. */"
 WIDTH = 100
-PRINTED = FOLDER.parents[1] / "compiler" / "printers" / "formulas.py"
+PRINTED = FOLDER.parents[1] / "compiler" / "printers" / "kernels.py"
 
 IDENTIFIERS = {row: name for name, row in vars(rows).items() if isinstance(row, Primitive)}
 OPERATORS = {rows.add: "+", rows.subtract: "-", rows.multiply: "*", rows.divide: "/"}

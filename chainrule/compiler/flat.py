@@ -1,7 +1,7 @@
 """From a tape straight to a plan, for graphs without width: no arrays, one step after another.
 
 A number of the tape is a *register*, and so is everything else that is computed: what a node's
-:mod:`formula <.formulas>` leaves on the way, and the adjoint of a number after each of its users.
+:mod:`formula <.node_steps>` leaves on the way, and the adjoint of a number after each of its users.
 A register is written once; where it lies is found out at the end, from its lifetime.
 
 All nodes with one formula are done at once, with arrays of their numbers, and so are all edges: a
@@ -19,7 +19,8 @@ import numpy as np
 from ..engine import table as primitives
 from ..engine.native import core as native
 from ..engine.table import Primitive
-from .formulas import (
+from .lifetimes import places
+from .node_steps import (
     LATER,
     OPERAND,
     RESULT,
@@ -31,7 +32,6 @@ from .formulas import (
     softmax_slopes,
     softmax_values,
 )
-from .lifetimes import places
 from .plan import BLOCK, STILL, SUMS, Operand, Plan, Step
 from .tape import CONSTANT, Ids, Mask, Tape, starts_of
 

@@ -24,7 +24,7 @@ from ...engine.table import Primitive, rows
 from ..accesses import NARROW, read, written
 from ..plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from ..program import AnyArray
-from .formulas import FORMULAS, NEEDS
+from .kernels import FORMULAS, NEEDS
 
 PRECISIONS = ("double", "float")
 
