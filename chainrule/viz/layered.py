@@ -505,28 +505,34 @@ class _Page:
         And whether no two of them overlap.
         """
         lines = [self._visible(self.paths[e]) for e in edges]
-        passing = _passing(lines)
+        passing = _Passing(lines)
         wanted = (between[0] + between[1]) / 2
         sizes = [self._turned((self.graph.labels[e], _LABEL_HEIGHT)) for e in edges]
         candidates = []
         for line, (length, _) in zip(lines, sizes, strict=True):
             low, high = between[0] + length / 2, between[1] - length / 2
-            inside = [p for p in line if low <= p[0] <= high] or [line[len(line) // 2]]
-            candidates.append(sorted((abs(p[0] - wanted) / 100.0, p) for p in inside))
+            found = []
+            for point in [p for p in line if low <= p[0] <= high] or [line[len(line) // 2]]:
+                near = abs(point[0] - wanted) / 100.0
+                others = passing.at(point).bit_count() - 1
+                found.append((near + 2.0 * others, near, point))  # the cost is at least the first
+            candidates.append(sorted(found))
         labels = _Labels(sizes)
         unders: dict[tuple[int, Point], float] = {}
         costs = [0.0] * len(edges)
         for i in [*range(len(edges)), *range(len(edges))]:  # once more, when all have a place
             labels.take(i)
-            best = inf, candidates[i][0][1]
-            for near, point in candidates[i]:
-                if near > best[0]:
-                    break  # and so are all that follow
+            best = inf, candidates[i][0][2]
+            for least, near, point in candidates[i]:
+                if least > best[0]:
+                    break
+                if near + unders.get((i, point), 0.0) > best[0]:
+                    continue
                 cost = near + 100.0 * labels.met(i, point, (best[0] - near) / 100.0 + 1.0)
                 if cost > best[0]:
                     continue
                 if (i, point) not in unders:
-                    under = _under(passing, point, sizes[i]) & ~(1 << i)
+                    under = passing.under(point, sizes[i]) & ~(1 << i)
                     unders[i, point] = 2.0 * under.bit_count()
                 best = min(best, (cost + unders[i, point], point))
             costs[i], point = best
@@ -621,24 +627,37 @@ class _Labels:
         return int(point[1] // self.breadth)
 
 
-def _passing(lines: Sequence[Sequence[Point]]) -> dict[tuple[int, int], int]:
-    """Return which of *lines* pass the cells of a grid, as the bits of a number."""
-    passing: dict[tuple[int, int], int] = {}
-    for i, line in enumerate(lines):
-        for cell in {(int(along // _CELL), int(across // _CELL)) for along, across in line}:
-            passing[cell] = passing.get(cell, 0) | 1 << i
-    return passing
+class _Passing:
+    """Which of some lines pass the cells of a grid, as the bits of a number."""
 
+    def __init__(self, lines: Sequence[Sequence[Point]]) -> None:
+        self.cells: dict[tuple[int, int], int] = {}
+        for i, line in enumerate(lines):
+            for cell in {(int(x // _CELL), int(y // _CELL)) for x, y in line}:
+                self.cells[cell] = self.cells.get(cell, 0) | 1 << i
+        self.columns: dict[tuple[int, int, int], int] = {}
+        """What is known of cells side by side: the first index of all, then from where to where."""
 
-def _under(passing: Mapping[tuple[int, int], int], middle: Point, size: Point) -> int:
-    """Return which lines pass the cells that a rectangle covers."""
-    (x, y), (length, breadth) = middle, size
-    across = range(int((y - breadth / 2) // _CELL), int((y + breadth / 2) // _CELL) + 1)
-    found = 0
-    for a in range(int((x - length / 2) // _CELL), int((x + length / 2) // _CELL) + 1):
-        for b in across:
-            found |= passing.get((a, b), 0)
-    return found
+    def at(self, point: Point) -> int:
+        """Return which lines pass the cell of *point*."""
+        return self.cells.get((int(point[0] // _CELL), int(point[1] // _CELL)), 0)
+
+    def under(self, middle: Point, size: Point) -> int:
+        """Return which lines pass the cells that a rectangle covers."""
+        (x, y), (length, breadth) = middle, size
+        low, high = int((y - breadth / 2) // _CELL), int((y + breadth / 2) // _CELL)
+        found = 0
+        for a in range(int((x - length / 2) // _CELL), int((x + length / 2) // _CELL) + 1):
+            column = self.columns.get((a, low, high))
+            found |= self._column(a, low, high) if column is None else column
+        return found
+
+    def _column(self, a: int, low: int, high: int) -> int:
+        found = 0
+        for b in range(low, high + 1):
+            found |= self.cells.get((a, b), 0)
+        self.columns[a, low, high] = found
+        return found
 
 
 def _kind(node: Node) -> object:
