@@ -12,7 +12,7 @@ with the sides exchanged, and the columns are rows.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, pairwise
 from math import inf
@@ -73,15 +73,14 @@ class _Step:
     out: float = 0.0
     """Where it starts, off the middle."""
 
-    @property
-    def arrival(self) -> float:
-        """Where it arrives as a part of one place in a column."""
-        return self.pin / (self.end.breadth + 1.0)
+    arrival: float = field(init=False)
+    """Where it arrives as a part of one place in a column."""
+    departure: float = field(init=False)
+    """Where it starts as a part of one place in a column."""
 
-    @property
-    def departure(self) -> float:
-        """Where it starts as a part of one place in a column."""
-        return self.out / (self.start.breadth + 1.0)
+    def __post_init__(self) -> None:
+        self.arrival = self.pin / (self.end.breadth + 1.0)
+        self.departure = self.out / (self.start.breadth + 1.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +124,19 @@ def _fitting_page(graph: _Graph, room: Point) -> _Page | None:
             if scale(page, room) >= 1.0:
                 return page
     return None
+
+
+def least_area(node: Node) -> float:
+    """Return the least area that a box as small as that of *node* takes, with the space around."""
+    size = box(node)
+    width, height = size.gate + size.wire + 2.0, size.height
+    return min((width + _GAP) * (height + _APART), (height + _GAP) * (width + _APART))
+
+
+def most_area(room: Point) -> float:
+    """Return how much of such areas fits into *room*, in whatever direction and number of rows."""
+    extra = _MOST_ROWS * _APART
+    return max((length + _GAP) * (breadth + extra) for length, breadth in (room, room[::-1]))
 
 
 def scale(picture: Layout | _Page, room: Point) -> float:
@@ -305,8 +317,9 @@ class _Page:
                     last = end is self.chains[e][-1]
                     if start.row == end.row and (last or (start, end) not in made):
                         made.add((start, end))
-                        step = _Step(start, end, *((graph.pins[e], e) if last else ()))
-                        step.out = graph.outs[e] if start is self.chains[e][0] else 0.0
+                        pin, edge = (graph.pins[e], e) if last else (0.0, -1)
+                        out = graph.outs[e] if start is self.chains[e][0] else 0.0
+                        step = _Step(start, end, pin, edge, out)
                         self.rows[start.row].steps[start.column].append(step)
                 if tail not in seen:
                     seen.add(tail)
