@@ -30,7 +30,7 @@ def native_core() -> list[Extension]:
         "chainrule.engine.native._core",
         ["chainrule/engine/native/core.c"],
         depends=sorted(
-            map(str, Path("chainrule/engine/native").glob("*.h"))
+            map(str, Path("chainrule/engine/native").rglob("*.h"))
         ),  # and so in the source archive
         extra_compile_args=options,
         optional=True,

@@ -26,6 +26,7 @@ import tracemalloc
 import numpy as np
 
 import chainrule as cr
+from chainrule.compiler.machine import Machine
 
 
 def best(function, seconds=0.3, rounds=7):
@@ -161,7 +162,7 @@ def matrices(compiled):
     """Return the ``gradient`` of the printed program, and the parameters as it takes them."""
     namespace = {}
     exec(compiled.source, namespace)
-    vector = np.array([p.data for p in compiled.parameters])
+    vector = np.array([p.data for p in compiled.placed])
     program = compiled.program
     return namespace["gradient"], [
         vector[slice(*o.detail)].reshape(o.shape) for o in program.parameters("gradient")
@@ -180,27 +181,31 @@ def network_line(compiled, m):
     loose = best(lambda: by_hand_loosely(*thetas, X, Y))
     raw = best(lambda: program(*thetas, X, Y))
     called = best(lambda: compiled.value_and_grad(X, Y))
+    machine = Machine(compiled.plans["gradient"])
+    loops = best(lambda: machine.run(compiled.placed, (X, Y)))
     others = [products_alone(*thetas, X, Y), in_torch(*thetas, X, Y), *in_jax(*thetas, X, Y)]
     rest = " ".join(f"{best(run):9.1f}" if run else f"{'-':>9}" for run in others)
     return (
-        f"{m:6} {hand:9.1f} {loose:9.1f} {raw:9.1f} {called:9.1f} {called / hand:6.2f} "
-        f"{called / loose:6.2f} {rest}"
+        f"{m:6} {hand:9.1f} {loose:9.1f} {raw:9.1f} {loops:9.1f} {called:9.1f} "
+        f"{called / raw:6.2f} {called / hand:6.2f} {called / loose:6.2f} {rest}"
     )
 
 
 def networks(batches):
     print("\nMLP 64-32-10, sigmoid, squared error; loss and all gradients; microseconds")
     print(
-        f"{'batch':>6} {'by hand':>9} {'loosely':>9} {'program':>9} {'compiled':>9} {'/hand':>6} "
-        f"{'/loose':>6} {'products':>9} {'PyTorch':>9} {'JAX jit':>9} {'JAX+NumPy':>9}"
+        f"{'batch':>6} {'by hand':>9} {'loosely':>9} {'printed':>9} {'in NumPy':>9} "
+        f"{'compiled':>9} {'/print':>6} {'/hand':>6} {'/loose':>6} {'products':>9} "
+        f"{'PyTorch':>9} {'JAX jit':>9} {'JAX+NumPy':>9}"
     )
     loss = network()
     compiled = cr.compile(loss)
     for m in batches:
         print(network_line(compiled, m))
     print("by hand: backprop.gradients without its checks; loosely: with a(1 - a), 0 in the tails;")
-    print("program: the printed source on matrices; compiled: value_and_grad, which also reads the")
-    print(f"{len(compiled.parameters)} Values and returns one vector; products: the five alone;")
+    print("printed: the source on matrices; in NumPy: the plan by calls of NumPy; compiled:")
+    print(f"value_and_grad, which also reads the {len(compiled.parameters)} Values; products: the")
+    print("five alone;")
     print("JAX jit: arrays on its device; JAX+NumPy: NumPy arrays in and out, as in the others")
 
 
@@ -375,11 +380,75 @@ def irregular(sizes):
             best(lambda f=function, X=X: f.value_and_grad(X[:1]), 0.1, 3),
             best(lambda f=function, X=X: f.value_and_grad(X[:30]), 0.1, 3) / 30.0,
         ]
-        _ = function.source  # otherwise the large batches would still be replayed
         times.append(best(lambda f=function, X=X: f.value_and_grad(X), 0.1, 3) / len(X))
         each = " ".join(f"{t * 1e3 / nodes:7.1f}" for t in times)
         print(f"{build.__name__:12} {nodes:7} {took * 1e9 / nodes:8.0f}  {each}")
-    print(compiled.stats["replay"])
+    print(compiled.stats["way"])
+
+
+# --- a camera: two residuals of one observation, and their Jacobian -------------------------------
+
+
+def residuals(inputs, seen, m=cr):
+    """Return how far a point is seen from where a camera shows it, times a weight.
+
+    The *inputs* are the camera's rotation vector, its place, its focal length, its principal point
+    and two coefficients of radial distortion, then the point and the weight: 15 numbers.  *m* has
+    the functions.
+    """
+    turn, place, focal, centre = inputs[:3], inputs[3:6], inputs[6], inputs[7:9]
+    (k1, k2), point, weight = inputs[9:11], inputs[11:14], inputs[14]
+    x = [a - b for a, b in zip(point, place, strict=True)]
+    square = turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2]
+    angle = m.sqrt(square)
+    axis = [r / angle for r in turn]
+    cosine, sine = m.cos(angle), m.sin(angle)
+    across = [
+        axis[1] * x[2] - axis[2] * x[1],
+        axis[2] * x[0] - axis[0] * x[2],
+        axis[0] * x[1] - axis[1] * x[0],
+    ]
+    along = (axis[0] * x[0] + axis[1] * x[1] + axis[2] * x[2]) * (1.0 - cosine)
+    x = [a * cosine + b * sine + c * along for a, b, c in zip(x, across, axis, strict=True)]
+    u, v = x[0] / x[2], x[1] / x[2]
+    radius = u * u + v * v
+    stretch = (1.0 + radius * (k1 + k2 * radius)) * focal
+    return [
+        weight * (u * stretch + centre[0] - seen[0]),
+        weight * (v * stretch + centre[1] - seen[1]),
+    ]
+
+
+def camera_in_jax(inputs, seen):
+    if importlib.util.find_spec("jax") is None:
+        return []
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def stacked(inputs, seen):
+        return jax.numpy.stack(residuals(list(inputs), list(seen), jax.numpy))
+
+    primal = jax.jit(jax.vmap(stacked))
+    placed = jax.device_put((inputs, seen))
+    reverse, forward = (jax.jit(jax.vmap(d(stacked))) for d in (jax.jacrev, jax.jacfwd))
+    return [lambda f=f: jax.block_until_ready(f(*placed)) for f in (primal, reverse, forward)]
+
+
+def camera(count):
+    print(f"\nA camera: 2 residuals of 15 inputs, and their Jacobian, of {count:,} observations")
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(0.0, 0.3, (count, 15)) + np.eye(15)[6] + 4.0 * np.eye(15)[13]
+    seen = rng.normal(size=(count, 2))
+    compiled = cr.compile(residuals)
+    by_inputs = compiled.jacobian(inputs, seen, argnums=0)
+    first = cr.jacobian(lambda *x: residuals(list(x), seen[0].tolist()))(*inputs[0].tolist())
+    assert np.allclose(by_inputs[0], first, rtol=1e-12)
+    ours = [lambda: compiled(inputs, seen), lambda: compiled.jacobian(inputs, seen, argnums=0)]
+    times = [best(run) for run in [*ours, *camera_in_jax(inputs, seen)]]
+    names = ("residuals", "Jacobian", "JAX, residuals", "JAX, reverse", "JAX, forward")
+    for name, t in zip(names, times, strict=False):
+        print(f"  {name:15} {t / 1e3:8.3f} ms, {t * 1e3 / count:7.1f} ns per observation")
 
 
 def main() -> None:
@@ -391,6 +460,7 @@ def main() -> None:
     attention()
     compiling((20,) if quick else (100, 1000, 7500))
     irregular((500,) if quick else (1000, 10_000))
+    camera(80 if quick else 8000)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Write the C core's kernels from the table: values and partials of one and two arguments.
 
-python tools/kernels.py            write formulas.h and table.h of chainrule/engine/native
+python tools/kernels.py            write formulas.h and table.h of chainrule/engine/native, and
+                                   kernels.py of chainrule/compiler/printers
 python tools/kernels.py --check    write nothing; exit status 1 if one of them is out of date
 
 The functions of the table are called with symbols.  Arithmetic on a symbol writes itself down, a
@@ -12,6 +13,7 @@ arithmetic do not come: C computes what the try block says, and its answers are 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from chainrule.engine.table import BUILT_IN, TABLE, Primitive, floats, rows
 FOLDER = Path(native.__file__).parent
 HEAD = "/* Made by `python tools/kernels.py` from the rows of the table, which explain it. */"
 WIDTH = 100
+PRINTED = FOLDER.parents[1] / "compiler" / "printers" / "kernels.py"
 
 IDENTIFIERS = {row: name for name, row in vars(rows).items() if isinstance(row, Primitive)}
 OPERATORS = {rows.add: "+", rows.subtract: "-", rows.multiply: "*", rows.divide: "/"}
@@ -33,6 +36,28 @@ LIBM = {"log1p": "signed_log1p"}
 """Functions of Python's math module that C's of that name are not always."""
 OWN = {"hypot", "atan2"}
 """Functions of Python's math module that have an algorithm of their own."""
+PRINTED_SLOPES = ("k_tanh_0",)
+"""Partials that a plan has as a step of its own."""
+PRINTED_BY_HAND = [
+    "signed_log1p",
+    "k_sum",
+    "k_mean",
+    "all_equal",
+    "k_maximum",
+    "k_minimum",
+    "k_logsumexp",
+    "normalise",
+    "k_shares",
+    "k_softmax",
+    "all_but",
+    "k_softmax_rest",
+    "surprisal_of_top",
+    "below",
+    "is_none",
+    "k_cross_entropy",
+    "k_soft_cross_entropy",
+]
+"""Functions of kernels.h that printed programs call: rows of any number of arguments."""
 
 
 class UnwritableError(Exception):
@@ -413,10 +438,91 @@ def files() -> dict[str, str]:
     return {"formulas.h": formulas.rstrip() + "\n", "table.h": "".join(parts)}
 
 
+# --- for printed programs ------------------------------------------------------------------------
+
+PRINTED_HEAD = '''"""The kernels of the C core, for printed programs.
+
+Made by ``python tools/kernels.py`` from the rows of the table, which explain it, and from the rows
+of any number of arguments in kernels.h.  ``@real`` stands for the type of the numbers, and every
+other ``@`` for what C adds to a constant, or to a function of libm, that is of this type.
+"""
+
+from __future__ import annotations
+
+'''
+IN_MATH_H = [
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "sqrt",
+    "pow",
+    "fabs",
+    "copysign",
+    "floor",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+]
+SPELLINGS = [
+    (r"\bdouble\b", "@real"),
+    (r"\bPy_ssize_t\b", "int"),
+    (r"\bPy_NAN\b", "NAN"),
+    (r"\bPy_HUGE_VAL\b", "INFINITY"),
+    (r"(?<![\w.])(\d+\.\d*(?:e[+-]?\d+)?)", r"\1@"),
+    (rf"\b({'|'.join(IN_MATH_H)})\(", r"\1@("),
+]
+
+
+def by_hand(name: str) -> str:
+    """Return the definition of a function in kernels.h."""
+    text = (FOLDER / "kernels.h").read_text(encoding="utf-8")
+    found = re.search(rf"^static \w+ {name}\(.*}}$", text, re.M)
+    found = found or re.search(rf"^static \w+\n{name}\(.*?^}}$", text, re.M | re.S)
+    if found is None:
+        raise LookupError(f"kernels.h has no function {name}")
+    return found[0] + "\n"
+
+
+def printed() -> str:
+    """Return the functions that printed programs call, as a module: their texts and needs."""
+    texts = {name: by_hand(name) for name in PRINTED_BY_HAND}
+    for kernel in kernels()[0]:
+        for function in kernel.functions:
+            name = re.search(r"\w+(?=\()", function)[0]  # type: ignore[index]
+            if name == f"k_{IDENTIFIERS[kernel.row]}" or name in PRINTED_SLOPES:
+                texts[name] = function.strip() + "\n"
+    parts = [PRINTED_HEAD, "FORMULAS = {\n"]
+    needs = {}
+    for name, text in texts.items():
+        needs[name] = sorted((set(re.findall(r"\w+", text)) & texts.keys()) - {name})
+        for pattern, spelling in SPELLINGS:
+            text = re.sub(pattern, spelling, text)
+        parts.append(f'    "{name}": """\\\n{text}""",\n')
+    parts.append('}\n"""By name, what defines a function."""\n\n')
+    parts.append("NEEDS = {\n")
+    parts += [f'    "{name}": "{" ".join(used)}",\n' for name, used in needs.items() if used]
+    parts.append('}\n"""The functions that a function calls, if it calls any."""\n')
+    return "".join(parts)
+
+
 def main() -> None:
     """Do what the command line says."""
-    for name, text in files().items():
-        file = FOLDER / name
+    found = {FOLDER / name: text for name, text in files().items()}
+    for file, text in {**found, PRINTED: printed()}.items():
         if "--check" not in sys.argv[1:]:
             file.write_text(text, encoding="utf-8")
         elif not file.exists() or file.read_text(encoding="utf-8") != text:

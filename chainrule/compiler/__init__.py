@@ -2,10 +2,11 @@
 
 A scalar graph is lifted to matrix form in passes, which ``docs/compiler.md`` follows through an
 example: ``tape`` (1 flat arrays, 2 sums of products), ``groups`` (3 groups of alike nodes,
-4 products), ``layout`` (5, where every number is kept), ``adjoint`` (6, the backward program),
-``numpy_source`` (7, NumPy that a person can read) and ``rewriting`` (8, kept arrays).  From pass 5
-on the graph is a ``program``, an array program as plain data.  A graph in which hardly any nodes
-are alike gains nothing from this; ``replay`` (9) runs its operations again one by one.
+4 products), ``layout`` (5, which array holds a number), ``adjoint`` (6, the backward program),
+``lowering`` (7, the plan: a place for every number, and steps) and ``printers`` (8, NumPy that a
+person can read).  From pass 5 on the graph is a ``program``, an array program as plain data.  What
+runs is the plan, on the ``machine``, in C or in NumPy.  A graph in which hardly any nodes are alike
+gains nothing from this; ``flat`` (9) makes a step of the plan of every operation.
 """
 
 from ..engine.modes import TraceError

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,11 +22,16 @@ from ..engine.vectors import add_grads
 from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
+from .plan import Plan
+from .printers import c as printed_c
 from .program import Program
 
+_FLOAT = np.dtype(np.float64)
 _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
+
+_TURNED = 256  # examples whose derivatives are moved at a time, while they are in the cache
 
 
 class Compiled:
@@ -36,8 +42,10 @@ class Compiled:
         function: Callable[..., Any] | None,
         root: Any = None,
         wrt: Sequence[Value] | None = None,
+        threads: int = 1,
     ):
         self._function = function
+        self._threads = threads
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._lifted: dict[Shapes, Lifted] = {}
@@ -62,9 +70,15 @@ class Compiled:
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
         lifted, batch = self._prepared(arrays)
-        table = lifted.forward(batch)
-        found = list(np.ascontiguousarray(table.T)) if batch else table.tolist()
-        return mapped(lifted.result, lambda number: found[number])
+        table, result = lifted.forward(batch, self._threads), lifted.result
+        if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
+            return (
+                table.reshape(*result.shape, *table.shape[1:])
+                if batch
+                else table.reshape(result.shape)
+            )
+        rows = table if batch else table[:, 0].tolist()
+        return rows[0] if type(result) is int else mapped(result, rows.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
         """Return the mean of the result over the examples, and its gradient.
@@ -84,7 +98,82 @@ class Compiled:
         add_grads(lifted.parameters, gradient)
         return cost
 
-    def _differentiated(self, arrays: Sequence[Any]) -> tuple[Lifted, float, Array]:
+    def jacobian(self, *arrays: Any, argnums: Any = None, wrt: Any = None) -> Any:
+        """Return the derivatives of every number of the result, for each example.
+
+        They are by the arguments: an array for each, or that of the only one.  For m examples its
+        shape is (m, result..., argument...), with the shapes that those have in one example.  With
+        *argnums*, a number or several, they are by these arguments only.  With *wrt*, leaves that
+        the function captured, there is one array, whose last axis has an entry for each of these.
+
+        >>> import chainrule as cr
+        >>> w = cr.Value(10.0)
+        >>> f = cr.compile(lambda x: [x[0] * x[1], w * x[0]])
+        >>> f.jacobian([[1.0, 2.0], [3.0, 4.0]])
+        array([[[ 2.,  1.],
+                [10.,  0.]],
+        <BLANKLINE>
+               [[ 4.,  3.],
+                [10.,  0.]]])
+        >>> f.jacobian([[1.0, 2.0], [3.0, 4.0]], wrt=w)
+        array([[[0.],
+                [1.]],
+        <BLANKLINE>
+               [[0.],
+                [3.]]])
+
+        A compiled graph has no examples: its derivatives are by its :attr:`parameters`, if *wrt*
+        does not name others, and m is left out.  TypeError if the result is not a number or a
+        nested list of numbers with one shape.
+        """
+        lifted, batch = self._prepared(arrays)
+        result = self._result_shape(lifted)
+        if wrt is not None or not batch:
+            if argnums is not None:
+                raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
+            leaves = self.parameters if wrt is None else _leaves_of(wrt)
+            found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
+            count = (found.shape[1],) if batch else ()
+            return _turned(found).reshape(*count, *result, len(leaves))
+        which = self._argument_numbers(argnums, len(batch))
+        given = [np.asarray(arrays[i]) for i in which]
+        wanted = lifted.numbers_of_arguments(which)
+        found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._threads)
+        table = found.reshape(lifted.size, sum(map(len, wanted)), found.shape[1])
+        stops = itertools.accumulate(map(len, wanted))
+        parts = [
+            _turned(table[:, stop - len(numbers) : stop]).reshape(len(x), *result, *x.shape[1:])
+            for x, numbers, stop in zip(given, wanted, stops, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
+
+    def _result_shape(self, lifted: Lifted) -> tuple[int, ...]:
+        """Return the shape of the result as an array; TypeError if it has none."""
+        try:
+            shape: tuple[int, ...] = np.shape(lifted.result)
+        except ValueError:
+            shape = (0,)
+        if math.prod(shape) != lifted.size or isinstance(lifted.result, dict):
+            raise TypeError(
+                f"the Jacobian of {self._name} needs a number, or a nested list of numbers of one "
+                f"shape, as its result, not {lifted.result!r:.80} (numbered from 0)"
+            )
+        return shape
+
+    def _argument_numbers(self, argnums: Any, count: int) -> list[int]:
+        """Return the numbers of the arguments that *argnums* names; None names all *count*."""
+        if argnums is None:
+            return list(range(count))
+        found = list(argnums) if isinstance(argnums, Sequence) else [argnums]
+        for i in found:
+            if type(i) is not int or not 0 <= i < count:
+                raise ValueError(
+                    f"the Jacobian of {self._name}: argnums={argnums!r}; expected numbers of "
+                    f"arguments, from 0 to {count - 1}"
+                )
+        return found
+
+    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
         if lifted.size != 1:
@@ -93,7 +182,7 @@ class Compiled:
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        return lifted, *lifted.gradient(batch)
+        return lifted, *lifted.gradient(batch, self._threads)
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -125,9 +214,65 @@ class Compiled:
         return self._recorded().arrays.program
 
     @property
+    def plans(self) -> dict[str, Plan]:
+        """The plans of ``forward`` and, of one number, of ``gradient``: what a machine runs."""
+        return self._recorded().plans()
+
+    @property
     def source(self) -> str:
         """The program as the text of a NumPy module, which runs anywhere."""
         return self._recorded().arrays.source
+
+    @property
+    def c_source(self) -> str:
+        """The program as one file of C99, in ``double``; :meth:`c` says what is in it."""
+        return self.c()
+
+    def c(self, precision: str = "double", name: str | None = None) -> str:
+        """Return the program as one file of C99, which needs libm alone and allocates nothing.
+
+        The file has a function NAME_forward, which computes the result of one example, and for a
+        result of one number NAME_gradient: the mean over a batch, and its derivatives.  A comment
+        at its head says what the arguments are and in which order, how much memory is used, and
+        how the functions are called.  The parameters are in the order of :attr:`parameters`, and
+        those that the gradient is not for follow.  *precision* is "double" or "float", the type of
+        all numbers; *name* is that of the function unless you give another.
+
+        >>> import chainrule as cr
+        >>> w = cr.Value(2.0, "w")
+        >>> f = cr.compile(lambda x: cr.tanh(w * x)).record([1.0])
+        >>> text = f.c(precision="float", name="model")
+        >>> print(next(line for line in text.splitlines() if line.startswith("void")))
+        void model_forward(const float *parameters, const float *x, float *result);
+
+        ValueError for another precision, LookupError if the program has an operation without a
+        formula in C, such as a primitive of your own.
+        """
+        lifted = self._recorded()
+        wanted = self.parameters
+        known = set(wanted)
+        leaves = [*wanted, *(x for x in lifted.captured if x not in known)]
+        place = {leaf: i for i, leaf in enumerate(leaves)}
+        order = [place[x] for x in (lifted.captured if lifted.narrow else self.placed)]
+        straight = not lifted.narrow and order == list(range(len(leaves)))
+        shapes = next(shapes for shapes, x in self._lifted.items() if x is lifted)
+        singles = self._argument_names(len(shapes))
+        signature = printed_c.Signature(
+            name=self._printed_name() if name is None else name,
+            arguments=[
+                (one, _capital(one), shape) for one, shape in zip(singles, shapes, strict=True)
+            ],
+            result=_shape_of(lifted.result, lifted.size),
+            parameters=[leaf.label for leaf in leaves],
+            order=order,
+            blocks=_blocks(self.program) if straight else (),
+        )
+        return printed_c.write(lifted.plans(), signature, precision)
+
+    def _printed_name(self) -> str:
+        if self._function is None and () in self._lifted:
+            return "graph"
+        return "model" if self._name == "<lambda>" else self._name
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -163,29 +308,31 @@ class Compiled:
             )
         return self._latest
 
-    def _prepared(self, arrays: Sequence[Any]) -> tuple[Lifted, list[Array]]:
+    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Lifted, Sequence[Array]]:
         """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
         if () in self._lifted:
             if arrays:
                 raise TypeError(
                     "a compiled graph takes no arguments: write to the data of its leaves instead"
                 )
-            return self._lifted[()], []
+            return self._lifted[()], ()
         batch = self._batch(arrays)
-        shapes = tuple(x.shape[1:] for x in batch)
+        shapes = tuple([x.shape[1:] for x in batch])
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._record(batch, shapes)
             if self._function is not None:
                 self._captured[shapes] = Captured(self._function, lifted.captured)
-        elif shapes in self._captured:
-            self._captured[shapes].check(self._name)
+        elif captured := self._captured.get(shapes):
+            captured.check(self._name)
         if lifted is not self._latest and self._function is not None:
             self._remember(shapes, lifted)
         self._latest = lifted
-        rows = [x if x.ndim > 1 else x[:, None] for x in batch]
-        lifted.test(rows)
-        return lifted, rows
+        if () in shapes:
+            batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
+        if lifted.tested is not None:
+            lifted.test(batch)
+        return lifted, batch
 
     def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
@@ -195,16 +342,23 @@ class Compiled:
             self._lifted.pop(oldest, None)
             self._captured.pop(oldest, None)
 
-    def _batch(self, arrays: Sequence[Any]) -> list[Array]:
+    def _batch(self, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return *arrays* as arrays of float, all with the same number of examples."""
         if len(arrays) != self._count:
             self._check_count(arrays)
             self._count = len(arrays)
+        for x in arrays:
+            if type(x) is not np.ndarray or x.dtype is not _FLOAT or not x.ndim:
+                return self._converted(arrays)
+            if len(x) != len(arrays[0]):
+                return self._converted(arrays)  # which says so
+        return arrays
+
+    def _converted(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
+        """Return *arrays*, lists or anything else, as arrays of float."""
         names = self._argument_names(len(arrays))
         batch = [
-            given
-            if type(given) is np.ndarray and given.dtype == float and given.ndim
-            else floats(given, f"{self._name}: argument {name}")
+            floats(given, f"{self._name}: argument {name}")
             for name, given in zip(names, arrays, strict=True)
         ]
         for name, array in zip(names, batch, strict=True):
@@ -213,7 +367,7 @@ class Compiled:
                     f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
                     f"{array.shape}; expected the same number of examples, along the first axis"
                 )
-        return batch
+        return tuple(batch)
 
     def _check_count(self, arrays: Sequence[Any]) -> None:
         """Raise TypeError unless the function can be called with that many arguments."""
@@ -235,7 +389,7 @@ class Compiled:
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: list[Array], shapes: Shapes) -> Lifted:
+    def _record(self, batch: Sequence[Array], shapes: Shapes) -> Lifted:
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -262,7 +416,7 @@ class Compiled:
         names = [_capital(name) for name in self._argument_names(len(batch))]
         return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
 
-    def _told(self, batch: list[Array]) -> str:
+    def _told(self, batch: Sequence[Array]) -> str:
         """Return a description of the example that the function is recorded on."""
         names = self._argument_names(len(batch))
         told = [
@@ -276,9 +430,19 @@ class Compiled:
         )
 
 
+def _turned(table: Array) -> Array:
+    """Return *table* with its last axis, the examples, as the first, contiguous."""
+    source = np.moveaxis(table, -1, 0)
+    found = np.empty(source.shape)
+    for start in range(0, len(source), _TURNED):
+        found[start : start + _TURNED] = source[start : start + _TURNED]
+    return found
+
+
 def compile(
     function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
     wrt: Any = None,
+    threads: int = 1,
 ) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
@@ -314,23 +478,30 @@ def compile(
     >>> cr.compile(lambda x: cr.dot(w, x, b), wrt=[b, w[0]]).value_and_grad(X)
     (2.5, array([1., 3.]))
 
+    With *threads*, so many threads share the examples of a large batch; the results are the same
+    to the bit.
+
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with
     ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
     was recorded.
     """
     leaves = None if wrt is None else _leaves_of(wrt)
+    if type(threads) is not int or threads < 1:
+        raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
     if isinstance(function, Compiled):
-        if leaves is not None:
-            raise TypeError("compile: already a compiled function; give wrt with the original one")
+        if leaves is not None or threads != 1:
+            raise TypeError(
+                "compile: already a compiled function; give wrt and threads with the original one"
+            )
         return function
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
-        return Compiled(None, function, leaves)
+        return Compiled(None, function, leaves, threads)
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function, wrt=leaves)
+    return Compiled(function, wrt=leaves, threads=threads)
 
 
 def _leaves_of(wrt: Any) -> tuple[Value, ...]:
@@ -366,6 +537,25 @@ def _parameter_names(signature: inspect.Signature | None) -> list[str]:
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = signature.parameters.values() if signature else ()
     return [x.name for x in parameters if x.kind in plain]
+
+
+def _shape_of(result: Any, size: int) -> tuple[int, ...]:
+    """Return the shape of a result, or that of a list of its numbers if it has none."""
+    try:
+        shape: tuple[int, ...] = np.shape(result)
+    except ValueError:
+        return (size,)
+    return shape if math.prod(shape) == size and not isinstance(result, dict) else (size,)
+
+
+def _blocks(program: Program) -> list[tuple[str, int, int, tuple[int, ...]]]:
+    """Return the arrays of parameters that have a name, in order, with their places."""
+    found = []
+    for number, operation in enumerate(program.operations):
+        if operation.kind == "parameter" and number in program.names:
+            start, stop = operation.detail
+            found.append((program.names[number], start, stop, operation.shape))
+    return sorted(found, key=lambda x: x[1])
 
 
 def _capital(name: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .accesses import read, written
 from .groups import Group, Grouping
 from .layout import Layout
+from .plan import BLOCK, STILL, SUMS, Operand, Plan, Step
 from .program import Operation, Program
 from .tape import ONE, Tape
 
@@ -41,22 +43,17 @@ def stats(tape: Tape, program: Program) -> dict[str, Any]:
         found[f"{name} products"] = kinds["matmul"] + kinds["linked_matmul"]
         found[f"{name} gathers"] = kinds["take"]
     found["why gathers"] = _reasons(program)
-    found["replay"] = ""
+    found["way"] = ""
     return found
 
 
-def replay_stats(tape: Tape, groups: int) -> dict[str, Any]:
-    """Return the figures of a graph that is replayed, without array operations, and the reason."""
-    why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; replayed by the engine"
+def narrow_stats(tape: Tape, groups: int) -> dict[str, Any]:
+    """Return the figures of a graph without width, and the reason why it has no array program."""
+    why = f"no width: {tape.recorded:,} nodes in {groups:,} groups; every node is a step of its own"
     names = ("forward", "gradient") if len(tape.outputs) == 1 else ("forward",)
     zeros = {f"{name}{what}": 0 for name in names for what in ("", " products", " gathers")}
-    reason = "0 for nodes that have few alike: their operands are not gathered but replayed"
-    return {"nodes": tape.recorded, **zeros, "why gathers": [reason], "replay": why}
-
-
-def replayed_up_to(most: int) -> str:
-    """Say which batches are replayed, although there is an array program too."""
-    return f"batches of up to {most:,} are replayed by the engine"
+    reason = "0 for nodes that have few alike: their operands are not gathered"
+    return {"nodes": tape.recorded, **zeros, "why gathers": [reason], "way": why}
 
 
 def _reasons(program: Program) -> list[str]:
@@ -147,3 +144,66 @@ def _group_line(part: Group) -> str:
         plain = bool((terms.right == ONE).all())
         kinds.append(f"{number} of {'- ' if terms.sign < 0 else ''}{'a' if plain else 'a * b'}")
     return count + "sum of " + " and ".join(kinds)
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+_SPACES = {STILL: "still", BLOCK: "row", SUMS: "sum"}
+
+
+def plan_report(plans: dict[str, Plan]) -> str:
+    """Return the plans of both functions as text: sizes, steps, lifetimes, and costs."""
+    return "\n".join(_plan_text(name, plan) for name, plan in plans.items())
+
+
+def _plan_text(name: str, plan: Plan) -> str:
+    steps = [*plan.before, *plan.each, *plan.after]
+    lines = [
+        f"  {name}: {len(steps)} steps; for every example {plan.block} rows; in all "
+        f"{len(plan.still)} numbers that are the same for all examples, and {plan.sums} sums"
+    ]
+    until = _lifetimes(plan)
+    number = 0
+    for title, part in (
+        ("before", plan.before),
+        ("for each block of examples", plan.each),
+        ("after", plan.after),
+    ):
+        if part:
+            lines.append(f"    {title}:")
+        for step in part:
+            lines.append(f"    {number:5}  {_step_text(plan, step)}{until[number]}")
+            number += 1
+    return "\n".join(lines)
+
+
+def _step_text(plan: Plan, step: Step) -> str:
+    name = plan.rows[step.detail[0]].name if step.code in ("apply", "call") else step.code
+    if not step.operands:
+        return f"{name} of {len(plan.tables[step.detail[-1]])}"
+    result, *args = [_place_text(x) for x in step.operands]
+    extents = " x ".join(map(str, step.extents))
+    return f"{result:>10} <- {name}({', '.join(args)}), {extents}"
+
+
+def _place_text(x: Operand) -> str:
+    return f"{_SPACES[x.space]} {x.offset}"
+
+
+def _lifetimes(plan: Plan) -> list[str]:
+    """Return, for every step, until when its result is needed, if that is a step after the next."""
+    steps = [*plan.before, *plan.each, *plan.after]
+    last: dict[tuple[int, int], int] = {}
+    found = [""] * len(steps)
+    for number in range(len(steps) - 1, -1, -1):
+        step = steps[number]
+        until = number
+        for space, addresses in written(plan, step):
+            for place in addresses.tolist():
+                until = max(until, last.pop((space, place), number))
+        if until > number + 1:
+            found[number] = f", read until {until}"
+        for space, addresses in read(plan, step):
+            for place in addresses.tolist():
+                last.setdefault((space, place), number)
+    return found

@@ -1,8 +1,8 @@
 """The passes one after another: from a recorded graph to a program that can be called.
 
-A :class:`Lifted` is made from one recording.  It has an array program, or a replay if the graph has
-no width, or both, for batches of different sizes.  Before it runs, it tests the data against the
-rules that the recorded code demanded.
+A :class:`Lifted` is made from one recording.  It runs as an array program or, if the graph has no
+width, as a program of scalars.  Before it runs, it tests the data against the rules that the
+recorded code demanded.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from ..engine import modes
 from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.structures import leaves
-from ..engine.vectors import read_data
-from . import explanation, numpy_source
+from . import explanation, flat
 from .adjoint import differentiate
 from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
-from .program import Symbol
-from .replay import LARGEST, LUMP, Replay, largest_batch, least_groups, narrow
-from .tape import Ids, Tape, fix, flatten, normalise
-from .workspace import ArrayProgram
+from .plan import Plan
+from .printers.numpy import free_names
+from .program import Program, Symbol
+from .running import ArrayProgram
+from .scalars import LUMP, ScalarProgram, least_groups, narrow
+from .tape import Tape, fix, flatten, normalise
 
 Shapes = tuple[tuple[int, ...], ...]
 Passes = list[tuple[str, str]]
@@ -49,56 +50,60 @@ class Recording(NamedTuple):
 class Lifted:
     """One recording of a function, for examples of certain shapes, in a form that can be called."""
 
-    recording: Recording | None
-    """What the array program will be made from when it is needed; None once it exists."""
+    recording: Recording
     parameters: tuple[Value, ...]
     """The leaves to differentiate with respect to, in the order of the gradient."""
     captured: tuple[Value, ...]
-    """All leaves that are read, in the order in which they were made; a replay takes these."""
+    """All leaves that are read, in the order in which they were made."""
     result: Any
     """The structure of the result, with the number of an output in place of every leaf."""
     stats: dict[str, Any]
     passes: Passes
     """What every pass found, as text."""
-    replay: Replay | None
-    """The replay, if it is faster than the array program for some batches."""
+    scalars: ScalarProgram
+    """What runs if the graph has no width; and what gives a Jacobian of any graph."""
+    narrow: bool
+    """Whether it has none."""
     _arrays: ArrayProgram | None
     rules: Sequence[tuple[modes.Rule, slice]] = ()
     """The rules that the data must keep, each with the results of *tested* that it applies to."""
     tested: Lifted | None = None
     """The program that computes the numbers to which the rules apply."""
 
-    def forward(self, batch: Sequence[Array]) -> Array:
-        """Return the outputs, one row per example; a compiled graph has one row."""
-        if self.replay is not None and self.replay.suits(batch):
-            return self.replay.forward(read_data(self.captured), batch)
-        if self._arrays is None and self.replay is not None:
-            return self.replay.columns.forward(read_data(self.captured), batch)
-        return self.arrays.forward(batch, self.size)
+    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+        """Return the outputs, a row each, with a column for each example, or one of a graph."""
+        if self.narrow:
+            return self.scalars.forward(self.captured, batch, threads)
+        return self.arrays.forward(batch, threads)
 
     @functools.cached_property
     def size(self) -> int:
         """The number of numbers in the result."""
         return len(leaves(self.result))
 
-    def gradient(self, batch: Sequence[Array]) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        if self.replay is not None and self.replay.suits(batch):
-            mean, found = self.replay.gradient(read_data(self.captured), batch)
-            return mean, _picked(found, self._from_replay)
-        if self._arrays is None and self.replay is not None:
-            mean, found = self.replay.columns.gradient(read_data(self.captured), batch)
-            return mean, _picked(found, self._from_replay)
-        mean, found = self.arrays.gradient(batch)
-        return mean, _picked(found, self._from_arrays)
+        if self.narrow:
+            return self.scalars.gradient(self.captured, batch, threads)
+        return self.arrays.gradient(batch, threads)
 
-    @functools.cached_property
-    def _from_replay(self) -> Places | None:
-        return _places(self.parameters, self.captured)
+    def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], threads: int = 1) -> Array:
+        """Return the derivatives of all outputs by the numbers *wanted*.
 
-    @functools.cached_property
-    def _from_arrays(self) -> Places | None:
-        return _places(self.parameters, self.arrays.parameters)
+        There is a row for each, those of the first output first, with a column for each example.
+        """
+        if not batch and not self.narrow:
+            self.forward(batch)  # which checks the indices into tables
+        return self.scalars.jacobian(self.captured, batch, wanted, threads)
+
+    def numbers_of(self, leaves: Sequence[Value]) -> list[int]:
+        """Return the numbers of captured *leaves*, -1 for those that are not read."""
+        place = dict(zip(self.captured, self.scalars.parameters, strict=True))
+        return [place.get(leaf, -1) for leaf in leaves]
+
+    def numbers_of_arguments(self, which: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of the leaves in each of *which* arguments."""
+        return [self.scalars.arguments[i] for i in which]
 
     def test(self, batch: Sequence[Array]) -> None:
         """Raise the error of the first rule that an example of *batch* breaks."""
@@ -107,10 +112,10 @@ class Lifted:
         table = self.tested.forward(batch)
         with np.errstate(invalid="ignore"):
             for rule, at in self.rules:
-                numbers = table[:, at].T
+                numbers = table[at]
                 kept = rule.holds(numbers)
                 if not kept.all():
-                    first = int(np.reshape(kept, (-1, len(table))).all(axis=0).argmin())
+                    first = int(np.reshape(kept, (-1, table.shape[1])).all(axis=0).argmin())
                     error = rule.error(numbers[:, first].tolist())
                     raise type(error)(f"example {first}: {error}")
 
@@ -118,24 +123,25 @@ class Lifted:
     def arrays(self) -> ArrayProgram:
         """The array program, made now if there was none yet."""
         if self._arrays is None:
-            assert self.recording is not None
-            tape, replay = self.recording.tape, self.replay
-            assert replay is not None
-            grouping = group(tape, self.recording.members)
-            order = _order(self.recording)
-            self._arrays, stats, self.passes = _arrays(self.recording, grouping, order)
-            replay.largest = largest_batch(tape.recorded, _operations(stats))
-            self.stats = {**stats, "replay": explanation.replayed_up_to(replay.largest)}
-            self.recording = None
+            grouping = group(self.recording.tape, self.recording.members)
+            self._arrays, stats, self.passes = _arrays(
+                self.recording, grouping, self.parameters, self.scalars.parameters
+            )
+            self.stats = {**stats, "way": self.stats["way"]}
         return self._arrays
+
+    def plans(self) -> dict[str, Plan]:
+        """Return the plan of each function, as it is run."""
+        return self.scalars.plans() if self.narrow else self.arrays.plans()
 
     def report(self) -> str:
         """Return what every pass found, with the program if there is one."""
         parts = [f"{title}\n{text}" for title, text in self.passes]
+        parts.append("7. Plan\n" + explanation.plan_report(self.plans()))
         if self._arrays is not None:
-            parts.append("7. NumPy\n" + self._arrays.source)
-        if self.replay is not None:
-            parts.append(f"9. Replay\n  {self.stats['replay']}")
+            parts.append("8. NumPy\n" + self._arrays.source)
+        if self.narrow:
+            parts.append(f"9. Scalars\n  {self.stats['way']}")
         return "\n\n".join(parts)
 
 
@@ -187,56 +193,36 @@ def lift(
 
 
 def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> Lifted:
-    """Return *recording* as an array program, or as a replay if it has no width."""
+    """Return *recording* as an array program or, if it has no width, as a program of scalars."""
     tape, numbers = recording.tape, _order(recording)
     captured = tuple([tape.leaves[n] for n in numbers])
     parameters = captured if wrt is None else tuple(wrt)
+    place = {tape.leaves[n]: n for n in numbers}
+    wanted = [place.get(leaf, -1) for leaf in parameters]
+    scalars = ScalarProgram(tape, recording.members, numbers, wanted)
+    # The rules check the indices in a function; those in a graph are checked by an array program.
+    possible = bool(recording.members) or not flat.takes(tape)
 
-    def narrowed(groups: int) -> Lifted | None:
-        """Return the recording as a replay if it is that narrow and can be replayed, else None."""
-        if not narrow(tape.recorded, groups):
+    def lifted(groups: int, grouping: Grouping | None = None) -> Lifted | None:
+        """Return the recording in its form, or None if that cannot be said yet."""
+        if possible and narrow(tape.recorded, groups):
+            stats, passes = explanation.narrow_stats(tape, groups), explanation.tape_passes(tape)
+            arrays = None
+        elif grouping is not None:
+            arrays, stats, passes = _arrays(recording, grouping, parameters)
+        else:
             return None
-        replay = Replay.of(tape, recording.members, numbers, LARGEST)
-        if replay is None:
-            return None
-        stats, passes = explanation.replay_stats(tape, groups), explanation.tape_passes(tape)
-        return Lifted(recording, parameters, captured, result, stats, passes, replay, None)
+        is_narrow = arrays is None
+        return Lifted(
+            recording, parameters, captured, result, stats, passes, scalars, is_narrow, arrays
+        )
 
-    if found := narrowed(least_groups(tape)):
+    if found := lifted(least_groups(tape)):
         return found
     grouping = group(tape, recording.members)
-    if found := narrowed(sum(LUMP if part.lump else 1 for part in grouping.groups)):
-        return found
-    arrays, stats, passes = _arrays(recording, grouping)
-    most, replay = largest_batch(tape.recorded, _operations(stats)), None
-    if most:
-        replay = Replay.of(tape, recording.members, numbers, most)
-    if replay is not None:
-        stats["replay"] = explanation.replayed_up_to(most)
-    return Lifted(None, parameters, captured, result, stats, passes, replay, arrays)
-
-
-class Places(NamedTuple):
-    """Where the wanted entries of a gradient are: one behind its last for those that it lacks."""
-
-    at: Ids
-    complete: bool
-
-
-def _places(parameters: Sequence[Value], leaves: Sequence[Value]) -> Places | None:
-    """Return the places of *parameters* in *leaves*, or None if both are the same."""
-    if tuple(parameters) == tuple(leaves):
-        return None
-    place = {leaf: i for i, leaf in enumerate(leaves)}
-    at = np.array([place.get(x, len(leaves)) for x in parameters], dtype=np.int64)
-    return Places(at, place.keys() >= set(parameters))
-
-
-def _picked(found: Array, places: Places | None) -> Array:
-    """Return the entries of *found* at *places*, and 0.0 for those that it lacks."""
-    if places is None:
-        return found
-    return (found if places.complete else np.append(found, 0.0)).take(places.at)
+    found = lifted(sum(LUMP if part.lump else 1 for part in grouping.groups), grouping)
+    assert found is not None
+    return found
 
 
 def _order(recording: Recording) -> list[int]:
@@ -247,26 +233,39 @@ def _order(recording: Recording) -> list[int]:
 
 
 def _arrays(
-    recording: Recording, grouping: Grouping, order: Sequence[int] = ()
+    recording: Recording,
+    grouping: Grouping,
+    wrt: Sequence[Value],
+    order: Sequence[int] = (),
 ) -> tuple[ArrayProgram, dict[str, Any], Passes]:
-    """Return *recording* as an array program, with an *order* of the leaves if one is given."""
+    """Return *recording* as an array program that is differentiated with respect to *wrt*.
+
+    If an *order* of the leaves is given, they are kept in it.
+    """
     tape, members, names, shapes = recording
     layout = lay_out(tape, grouping, members, shapes, order)
     program = layout.program
-    program.inputs = numpy_source.free_names(names)
+    program.inputs = free_names(names)
     program.outputs = [_operand(layout.outputs)]
     if len(tape.outputs) == 1:
         _add_gradient(layout, bool(members))
-    parameters = tuple(tape.leaves[n] for n in layout.parameters)
-    source, text = (numpy_source.write(program, to_run) for to_run in (False, True))
-    arrays = ArrayProgram(program, source, parameters, text)
+    _note_arguments(program)
+    parameters = tuple([tape.leaves[n] for n in layout.parameters])
+    place = {leaf: i for i, leaf in enumerate(parameters)}
+    arrays = ArrayProgram(
+        program, parameters, [place.get(leaf, -1) for leaf in wrt], len(tape.outputs)
+    )
     return arrays, explanation.stats(tape, program), explanation.passes(tape, grouping, layout)
 
 
-def _operations(stats: dict[str, Any]) -> int:
-    """Return the number of array operations in a run."""
-    number: int = stats.get("gradient", stats["forward"])
-    return number
+def _note_arguments(program: Program) -> None:
+    """Note which parameters each function of the program takes."""
+    results = {"forward": program.outputs}
+    if program.cost is not None:
+        results["gradient"] = [program.cost, *(x for _, x in program.gradients)]
+    for name, wanted in results.items():
+        needed = sorted(program.needed(wanted))
+        program.arguments[name] = [n for n in needed if program.operations[n].kind == "parameter"]
 
 
 def _add_gradient(layout: Any, batched: bool) -> None:

@@ -1,7 +1,7 @@
 """The array program: a list of array operations as plain data, and the builder that makes it.
 
 An :class:`Operation` is one step on whole arrays.  The only NumPy objects in a program are its
-constants, so it can be pickled, printed, and handed to an emitter for any array library.
+constants, so it can be pickled, and printed for any array library.
 
 Arrays have a *shape* for one example, of at least one axis, and may be *batched*: then an axis for
 the examples comes before all others.  A view addresses the elements of an example as one flat row.

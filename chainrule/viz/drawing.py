@@ -10,7 +10,7 @@ from typing import Any
 
 from ..nn.files import write_whole
 from .circuit import Circuit
-from .layout import Layout
+from .geometry import Layout
 from .matrices import Matrices
 from .network import Network
 from .theme import Theme, checked_theme

@@ -15,8 +15,8 @@ from . import folding
 from .boxes import SMALL_SIZE
 from .circuit import Circuit, Look, circuit_of, listed_operands, members_of
 from .folding import Fold
+from .geometry import Layout, Point
 from .layered import Direction, fit, lay_out
-from .layout import Layout, Point
 from .svg import surround
 
 SLIDE, SMALLEST = (1280.0, 640.0), 11.0

@@ -19,7 +19,7 @@ from typing import Literal
 
 from .boxes import HEADER, ROW, SMALL_SIZE, TEXT_SIZE, box
 from .circuit import Circuit, Node
-from .layout import Layout, Place, Point, Spline, Tag, cropped
+from .geometry import Layout, Place, Point, Spline, Tag, cropped
 from .text import advance
 
 Direction = Literal["right", "down"]

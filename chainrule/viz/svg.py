@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 from . import theme
 from .boxes import FLAT, HEADER, OP_SIZE, PAD, ROW, SMALL_SIZE, TEXT_SIZE, box
 from .circuit import Circuit, Edge, Node
+from .geometry import Layout, Place, Spline, Tag
 from .labels import HALF_HEIGHT
-from .layout import Layout, Place, Spline, Tag
 from .network import MOST_WEIGHTS, Link, Network, Unit, seen_part
 from .text import DUST, NOT_COMPUTED, advance
 

@@ -269,7 +269,7 @@ def test_parameters_stand_in_the_order_in_which_they_were_made():
         assert list(compiled.parameters) == [p for p in made if p in set(compiled.parameters)]
 
 
-def test_parameters_of_a_replay_stand_in_that_order_before_and_after_there_are_arrays():
+def test_parameters_of_a_narrow_graph_stand_in_that_order_before_and_after_there_are_arrays():
     u, w = cr.Value(0.3), cr.Value(0.1)
 
     def newton(x):
@@ -315,5 +315,5 @@ def test_what_is_no_leaf_cannot_be_asked_for():
         cr.compile(lambda x: u * x, wrt=[u * u])
     with pytest.raises(ValueError, match="wrt holds a leaf twice"):
         cr.compile(lambda x: u * x, wrt=[u, u])
-    with pytest.raises(TypeError, match="already a compiled function; give wrt with the original"):
+    with pytest.raises(TypeError, match="already a compiled function; give wrt and threads"):
         cr.compile(cr.compile(lambda x: u * x), wrt=[u])

@@ -244,7 +244,7 @@ def test_leaves_made_while_recording_are_constants():
     assert [a.tolist() for a in y] == [[3.0, 3.0], [8.0, 8.0], [1.0, 2.0]]
 
 
-def test_leaves_made_while_recording_are_constants_in_a_replay():
+def test_leaves_made_while_recording_are_constants_in_a_narrow_graph():
     w = V(0.1)
 
     def newton(x):
@@ -254,7 +254,7 @@ def test_leaves_made_while_recording_are_constants_in_a_replay():
         return root
 
     compiled = cr.compile(newton).record([2.0])
-    assert compiled.stats["replay"].startswith("no width")
+    assert compiled.stats["way"].startswith("no width")
     assert compiled.parameters == (w,)
     agree(newton, [w], [(2.0,), (3.0,)])
     compiled = cr.compile(newton)

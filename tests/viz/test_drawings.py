@@ -23,7 +23,7 @@ from chainrule.viz import layered, theme
 from chainrule.viz import svg as svg_module
 from chainrule.viz.circuit import circuit_of
 from chainrule.viz.dot import circuit_dot
-from chainrule.viz.layout import Layout, Spline
+from chainrule.viz.geometry import Layout, Spline
 from chainrule.viz.network import network_of, seen_part
 from chainrule.viz.text import advance, short, visible
 

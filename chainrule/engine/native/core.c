@@ -14,6 +14,7 @@
 #include "making.h"
 #include "public.h"
 #include "vectors.h"
+#include "machine/machine.h"
 
 /* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */
 static PyObject *
@@ -76,6 +77,14 @@ connect(PyObject *module, PyObject *args)
             goto done;
         }
     }
+    static const char *const others[] = {"hypot", "atan2", "take"};
+    for (int i = 0; i < 3; i++) {
+        PyObject *row = PyMapping_GetItemString(table, others[i]);
+        if (row == NULL) {
+            goto done;
+        }
+        Py_XSETREF(state->machine_row[i], row);
+    }
     if (PyObject_SetAttrString(module, "Value", type) < 0) {
         goto done;
     }
@@ -96,7 +105,9 @@ static PyMethodDef module_methods[] = {
     {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
     {"flatten", flatten, METH_O, "The graph below Values as a tape of the compiler."},
     {"longest_paths", longest_paths, METH_VARARGS, "How deep every entry of a tape is."},
-    {"replay", replay, METH_VARARGS, "Do again what a tape says."},
+    {"reach", reach, METH_VARARGS, "Mark what depends on marked entries of a tape."},
+    {"descend", descend, METH_VARARGS, "Mark what the marked entries of a tape depend on."},
+    {"allot", allot, METH_VARARGS, "Give registers places, by their lifetimes."},
     {"topological_order", topological_order, METH_O,
      "All nodes below a tuple of them, parents first; None unless all are of this class."},
     {"paths", paths, METH_VARARGS,
@@ -131,6 +142,12 @@ module_exec(PyObject *module)
         PyModule_AddObjectRef(module, "Row", (PyObject *)state->row_type) < 0) {
         return -1;
     }
+    PyObject *machine = PyType_FromModuleAndSpec(module, &machine_spec, NULL);
+    if (machine == NULL || PyModule_AddObjectRef(module, "Machine", machine) < 0) {
+        Py_XDECREF(machine);
+        return -1;
+    }
+    Py_DECREF(machine);
     return PyModule_AddObjectRef(module, "entered_modes", state->modes);
 }
 
@@ -146,6 +163,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->modes);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
+    }
+    for (int i = 0; i < 3; i++) {
+        Py_VISIT(state->machine_row[i]);
     }
     ASKED(VISIT)
     for (int i = 0; i < N_PUBLISHED; i++) {
@@ -164,6 +184,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->row_type);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_CLEAR(state->row[kernel]);
+    }
+    for (int i = 0; i < 3; i++) {
+        Py_CLEAR(state->machine_row[i]);
     }
     ASKED(CLEAR)
     for (int i = 0; i < N_PUBLISHED; i++) {

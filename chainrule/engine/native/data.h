@@ -124,6 +124,7 @@ struct State {
     PyTypeObject *value_type;
     PyTypeObject *row_type; /* the base of the rows' class */
     PyObject *row[N_KERNELS];
+    PyObject *machine_row[3]; /* hypot, atan2 and take, which have kernels in the machine alone */
     Asked asked;
     PyObject *modes; /* a list: as many entries as modes are entered, anywhere */
     struct { /* functions that users call, and the one to ask where C does not know better */

@@ -364,71 +364,130 @@ longest_paths(PyObject *module, PyObject *given)
     Py_RETURN_NONE;
 }
 
-/* replay(rows, codes, starts, inputs, given): the operations of a tape on *given*, which has a Value or
-   a number for every entry that is not computed; a list of the results of all entries. */
-static PyObject *
-replay(PyObject *module, PyObject *arguments)
+/* Whether *view* has one byte for each of *n*. */
+static int
+is_bytes(const Py_buffer *view, Py_ssize_t n)
 {
-    State *state = connected(module);
-    PyObject *rows, *given, *found = NULL, **args = NULL;
-    Py_buffer codes, starts, inputs;
-    if (state == NULL ||
-        !PyArg_ParseTuple(arguments, "O!y*y*y*O!:replay", &PyTuple_Type, &rows, &codes, &starts,
-                          &inputs, &PyList_Type, &given)) {
+    return view->len == n;
+}
+
+/* reach(starts, inputs, edges, marks): mark every entry that has an input which is marked, of those
+   that a byte of *edges* does not leave out.  *marks* has a byte for each entry. */
+static PyObject *
+reach(PyObject *module, PyObject *given)
+{
+    (void)module;
+    Py_buffer starts, inputs, edges, marks;
+    if (!PyArg_ParseTuple(given, "y*y*y*w*:reach", &starts, &inputs, &edges, &marks)) {
         return NULL;
     }
     Wiring wiring;
-    const int16_t *code = codes.buf;
-    Py_ssize_t n = codes.len / (Py_ssize_t)sizeof(int16_t), room = 0;
-    int fits = is_aligned(&codes, sizeof(int16_t)) && take_wiring(&wiring, &starts, &inputs, n);
-    found = fits ? PyList_New(n) : NULL;
-    if (found != NULL) {
-        PyObject_GC_UnTrack(found); /* so that nobody can come by it while it fills */
-    }
-    for (Py_ssize_t k = 0; found != NULL && k < n; k++) {
+    const uint8_t *edge = edges.buf;
+    uint8_t *mark = marks.buf;
+    Py_ssize_t n = marks.len;
+    int fits = take_wiring(&wiring, &starts, &inputs, n) && is_bytes(&edges, wiring.n_inputs);
+    for (Py_ssize_t k = 0; fits && k < n; k++) {
         const int64_t *input;
         Py_ssize_t count;
-        int which = code[k];
-        PyObject *result = NULL;
         fits = inputs_of(&wiring, k, &input, &count);
-        if (fits && which < 0) {
-            fits = k < PyList_GET_SIZE(given);
-            result = fits ? Py_NewRef(PyList_GET_ITEM(given, k)) : NULL;
+        for (Py_ssize_t i = 0; fits && i < count; i++) {
+            int64_t at = input[i];
+            fits = 0 <= at && at < k;
+            mark[k] |= fits && edge[input - wiring.input + i] && mark[at];
         }
-        else if (fits) {
-            fits = which < PyTuple_GET_SIZE(rows) && count > 0;
-            if (fits && count > room) {
-                room = count;
-                fits = enlarge(&args, room * sizeof(PyObject *)) == 0;
-            }
-            for (Py_ssize_t i = 0; fits && i < count; i++) {
-                int64_t at = input[i];
-                fits = 0 <= at && at < k;
-                args[i] = fits ? PyList_GET_ITEM(found, at) : NULL;
-            }
-            PyObject *row = fits ? PyTuple_GET_ITEM(rows, which) : NULL;
-            int kernel = fits ? kernel_of(state, row) : NO_KERNEL;
-            result = kernel != NO_KERNEL ? apply(state, kernel, args, count) : NULL;
-            if (fits && (kernel == NO_KERNEL || result == Py_NotImplemented)) {
-                Py_XDECREF(result);
-                result = PyObject_Vectorcall(row, args, count, NULL);
-            }
-        }
-        if (result == NULL) {
-            Py_CLEAR(found);
-            break;
-        }
-        PyList_SET_ITEM(found, k, result);
     }
-    PyMem_Free(args);
-    PyBuffer_Release(&codes);
     PyBuffer_Release(&starts);
     PyBuffer_Release(&inputs);
-    if (found != NULL) {
-        PyObject_GC_Track(found);
+    PyBuffer_Release(&edges);
+    PyBuffer_Release(&marks);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "reach: expected inputs before their users");
+        return NULL;
     }
-    else if (!fits && !PyErr_Occurred()) {
-        PyErr_SetString(PyExc_ValueError, "replay: expected inputs before their users");
+    Py_RETURN_NONE;
+}
+
+/* descend(starts, inputs, edges, ceilings, marks): from the last entry to the first, raise the mark of
+   each input, by the *edges*, to the mark of the entry, but not above its ceiling. */
+static PyObject *
+descend(PyObject *module, PyObject *given)
+{
+    (void)module;
+    Py_buffer starts, inputs, edges, ceilings, marks;
+    if (!PyArg_ParseTuple(given, "y*y*y*y*w*:descend", &starts, &inputs, &edges, &ceilings, &marks)) {
+        return NULL;
     }
-    return found;
+    Wiring wiring;
+    const uint8_t *edge = edges.buf, *ceiling = ceilings.buf;
+    uint8_t *mark = marks.buf;
+    Py_ssize_t n = marks.len;
+    int fits = take_wiring(&wiring, &starts, &inputs, n) && is_bytes(&edges, wiring.n_inputs) &&
+               is_bytes(&ceilings, n);
+    for (Py_ssize_t k = n - 1; fits && k >= 0; k--) {
+        const int64_t *input;
+        Py_ssize_t count;
+        uint8_t mine = mark[k] < ceiling[k] ? mark[k] : ceiling[k];
+        fits = inputs_of(&wiring, k, &input, &count);
+        for (Py_ssize_t i = 0; fits && mine > 0 && i < count; i++) {
+            int64_t at = input[i];
+            fits = 0 <= at && at < k;
+            if (fits && edge[input - wiring.input + i] && mark[at] < mine) {
+                mark[at] = mine;
+            }
+        }
+    }
+    PyBuffer_Release(&starts);
+    PyBuffer_Release(&inputs);
+    PyBuffer_Release(&edges);
+    PyBuffer_Release(&ceilings);
+    PyBuffer_Release(&marks);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "descend: expected inputs before their users");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* allot(results, counts, dying, place, first): the places of registers, as compiler/lifetimes.py has
+   it; -1 stands in *place* for none yet.  Return where they end. */
+static PyObject *
+allot(PyObject *module, PyObject *given)
+{
+    (void)module;
+    Py_buffer results, counts, dying, places;
+    Py_ssize_t stop;
+    if (!PyArg_ParseTuple(given, "y*y*y*w*n:allot", &results, &counts, &dying, &places, &stop)) {
+        return NULL;
+    }
+    const int64_t *result = results.buf, *count = counts.buf, *end = dying.buf;
+    int64_t *place = places.buf, *free = NULL;
+    Py_ssize_t n = results.len / (Py_ssize_t)sizeof(int64_t), n_free = 0, done = 0;
+    Py_ssize_t n_dying = dying.len / (Py_ssize_t)sizeof(int64_t);
+    Py_ssize_t size = places.len / (Py_ssize_t)sizeof(int64_t);
+    int fits = is_aligned(&results, sizeof(int64_t)) && is_aligned(&counts, sizeof(int64_t)) &&
+               is_aligned(&dying, sizeof(int64_t)) && is_aligned(&places, sizeof(int64_t)) &&
+               counts.len == results.len;
+    int failed = enlarge(&free, (n_dying + 1) * sizeof(int64_t)) < 0;
+    for (Py_ssize_t k = 0; fits && !failed && k < n; k++) {
+        int64_t at = result[k];
+        fits = 0 <= at && at < size;
+        if (fits && place[at] < 0) {
+            place[at] = n_free > 0 ? free[--n_free] : stop++;
+        }
+        for (int64_t i = count[k]; fits && i > 0; i--) {
+            fits = done < n_dying && 0 <= end[done] && end[done] < size;
+            if (fits) {
+                free[n_free++] = place[end[done++]];
+            }
+        }
+    }
+    PyMem_Free(free);
+    PyBuffer_Release(&results);
+    PyBuffer_Release(&counts);
+    PyBuffer_Release(&dying);
+    PyBuffer_Release(&places);
+    if (!fits && !failed) {
+        PyErr_SetString(PyExc_ValueError, "allot: expected registers that there are");
+    }
+    return fits && !failed ? PyLong_FromSsize_t(stop) : NULL;
 }

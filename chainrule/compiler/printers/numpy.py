@@ -1,8 +1,7 @@
-"""Pass 7: an array program as NumPy source that a person can read and paste into a file.
+"""An array program as NumPy source that a person can read and paste into a file.
 
-Only this emitter writes NumPy's names, and ``rewriting`` reads them; another library would need
-another emitter.  An operation that is used once is written where it is used, so that a line reads
-like the formula.
+An operation that is used once is written where it is used, so that a line reads like the formula.
+Where the formula of the notes loses digits, it is printed all the same; what runs keeps them.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import table as primitives
-from ..engine.table import Primitive, arrays
-from .program import Operation, Program, Shape, Strides, contiguous
+from ...engine import table as primitives
+from ...engine.table import Primitive, arrays
+from .. import forms
+from ..program import Operation, Program, Shape, Strides, contiguous
 
 _WIDTH = 92
 _SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
@@ -33,137 +33,7 @@ EXPRESSIONS = {
     "relu": "np.maximum({0}, 0.0)",
     "hinge_loss": "np.maximum(1.0 - {1} * {0}, 0.0)",
 }
-FUNCTIONS = {
-    "sigmoid_pair": """
-def sigmoid_pair(z, out=(None, None)):
-    # a = sigmoid(z) and 1 - a, both with all their digits
-    a, rest = out
-    if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
-        e = np.exp(np.negative(z, out=rest), out=rest)
-        a = np.divide(1.0, np.add(1.0, e, out=a), out=a)
-        return a, np.multiply(a, e, out=e)
-    e = np.exp(-np.abs(z))  # does not overflow
-    a = np.divide(np.where(z >= 0.0, 1.0, e), 1.0 + e, out=a)
-    return a, np.divide(np.where(z >= 0.0, e, 1.0), 1.0 + e, out=rest)
-""",
-    "one_minus_square": """
-def one_minus_square(a, z, out=None):
-    # 1 - a**2 for a = tanh(z), with all its digits also where a is almost 1 or -1
-    rest = np.square(a, out=out)
-    rest = np.subtract(1.0, rest, out=rest)
-    if not np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.001:
-        sure = rest < 0.001
-        e = np.exp(-2.0 * np.abs(z[sure]))
-        rest[sure] = 4.0 * e / np.square(1.0 + e)
-    return rest
-""",
-    "rows_of": """
-def rows_of(index, count):
-    rows = index.astype(int)
-    if (rows != index).any() or (rows < 0).any() or (rows >= count).any():
-        raise IndexError(f"take: expected whole numbers from 0 to {count - 1}")
-    return rows
-""",
-    "pick": """
-def pick(index, table):
-    return table[rows_of(index, len(table))]
-""",
-    "spread": """
-def spread(index, delta, count):  # the transpose of pick
-    total = np.zeros((count, delta.shape[-1]))
-    np.add.at(total, rows_of(index, count).ravel(), delta.reshape(-1, delta.shape[-1]))
-    return total
-""",
-    "power": """
-def power(x, p):  # where p is 0.5, NumPy may take the square root: nan at -inf, -0.0 at -0.0
-    half = p == 0.5
-    return np.where(half, root(x), np.power(x, p)) if half.any() else np.power(x, p)
-""",
-    "root": """
-def root(x):  # x ** 0.5, which NumPy takes for sqrt(x): that is nan at -inf
-    return np.where(x == -np.inf, np.inf, np.sqrt(x + 0.0))
-""",
-    "segments": """
-# Of the last axis; or of its stretches, given where they start and which one each element is in:
-
-
-def reduced(ufunc, x, starts):
-    if starts is None:
-        return ufunc.reduce(x, axis=-1, keepdims=True)
-    return ufunc.reduceat(x, starts, axis=-1)
-
-
-def repeated(x, owner):
-    return x if owner is None else x[..., owner]
-""",
-    "softmax": """
-def softmax(z, starts=None, owner=None, out=None):
-    top = repeated(reduced(np.maximum, z, starts), owner)
-    e = np.subtract(z, top, out=out)
-    e = np.exp(e, out=e)
-    if not np.isfinite(top).all():  # an infinite logit takes all; where all are -inf, none is right
-        np.copyto(e, np.where(top > -np.inf, 1.0, np.nan), where=z == top)
-    return np.divide(e, repeated(reduced(np.add, e, starts), owner), out=e)
-""",
-    "logsumexp": """
-def logsumexp(z, starts=None, owner=None):
-    top = reduced(np.maximum, z, starts)
-    tops = repeated(top, owner)
-    ties = reduced(np.add, (z == tops).astype(float), starts)
-    rest = reduced(np.add, np.where(z == tops, 0.0, np.exp(z - tops)), starts)
-    return np.where(np.isfinite(top), top + np.log1p(rest + (ties - 1.0)), top)
-""",
-    "logsumexp_slopes": """
-def logsumexp_slopes(z, starts=None, owner=None, out=None):
-    # The softmax, but nothing responds where all is -inf.
-    p = softmax(z, starts, owner, out)
-    np.copyto(p, 0.0, where=repeated(reduced(np.maximum, z, starts), owner) == -np.inf)
-    return p
-""",
-    "softmax_pullback": """
-def softmax_pullback(p, g, starts=None, owner=None, out=None):
-    def total(x):
-        return repeated(reduced(np.add, x, starts), owner)
-
-    gp = np.multiply(g, p, out=out)
-    sure = p > 0.999
-    if not (sure.any() and (sure & (total(np.where(sure, 0.0, p)) > 0.0)).any()):
-        rest = np.subtract(g, total(gp), out=gp)
-        return np.multiply(p, rest, out=rest)
-    # The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k).
-    sure = p > 0.5
-    small = total(np.where(sure, 0.0, gp))
-    rest = np.where(sure, total(np.where(sure, 0.0, p)), 1.0 - p)
-    others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
-    return np.multiply(p, g * rest - others, out=gp)
-""",
-    "linked_product": """
-def linked_product(a, b, mask, out=None):
-    # a @ b; where the mask of a is 0 there is no term, even if b is infinite or nan there
-    product = np.matmul(a, b, out=out)
-    if not np.isfinite(product).all():
-        mask = np.broadcast_to(mask, a.shape)
-        total = np.zeros(product.shape)
-        for j in range(a.shape[-1]):
-            term = a[..., :, j, None] * b[..., j, None, :]
-            total += np.where(mask[..., :, j, None], term, 0.0)
-        product[...] = total
-    return product
-""",
-    "one_hot": """
-def one_hot(which, count):
-    return (which == np.arange(count)).astype(float)
-""",
-    "view": """
-def view(x, offset, shape, strides, batched):
-    items = x.reshape(len(x), math.prod(x.shape[1:])) if batched else x.reshape(-1)
-    step = items.strides[-1]
-    lead = (len(x),) if batched else ()
-    return np.lib.stride_tricks.as_strided(
-        items[..., offset:], (*lead, *shape), (*items.strides[:-1], *(s * step for s in strides))
-    )
-""",
-}
+_ANNOTATION = re.compile(r": Any(?= =|[,)])| -> Any(?=:)")
 
 
 def printed(function: Callable[..., Any]) -> str:
@@ -172,7 +42,7 @@ def printed(function: Callable[..., Any]) -> str:
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
     body = inspect.getsource(function).split(":\n", 1)[1]
-    return f"\ndef {function.__name__}{bare}:\n{body}"
+    return f"\ndef {function.__name__}{bare}:\n{_ANNOTATION.sub('', body)}"
 
 
 def inlined(function: Callable[..., Any]) -> str:
@@ -199,14 +69,44 @@ def _of_arrays() -> dict[str, Callable[..., Any]]:
 
 
 _OF_ARRAYS = _of_arrays()
-_INLINE = ("equal", "less", "less_equal", "step", "softplus", "leaky_relu")
+_CONDITIONS = {"equal": "{0} == {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}"}
+_INLINE = ("step", "softplus", "leaky_relu")
+EXPRESSIONS |= {name: f"({text}).astype(float)" for name, text in _CONDITIONS.items()}
 EXPRESSIONS |= {name: inlined(_OF_ARRAYS[name]) for name in _INLINE}
+_SEGMENTS = """
+# Of the last axis; or of its stretches, given where they start and which one each element is in:
+
+"""
 FUNCTIONS = {
     name: printed(function) for name, function in _OF_ARRAYS.items() if name not in EXPRESSIONS
-} | FUNCTIONS
+}
 FUNCTIONS |= {
     function.__name__: printed(function)
-    for function in (arrays.surprisals, arrays.cross_entropy, arrays.softmax_minus)
+    for function in (
+        forms.sigmoid_pair,
+        forms.one_minus_square,
+        forms.rows_of,
+        forms.pick,
+        forms.spread,
+        forms.power,
+        forms.root,
+    )
+}
+FUNCTIONS["segments"] = _SEGMENTS + printed(forms.reduced) + "\n" + printed(forms.repeated)
+FUNCTIONS |= {
+    function.__name__: printed(function)
+    for function in (
+        forms.softmax,
+        forms.logsumexp,
+        forms.logsumexp_slopes,
+        forms.softmax_pullback,
+        forms.linked_product,
+        forms.one_hot,
+        forms.view,
+        arrays.surprisals,
+        arrays.cross_entropy,
+        arrays.softmax_minus,
+    )
 }
 _NEEDS = {
     "power": ("root",),
@@ -220,8 +120,7 @@ _NEEDS = {
     "softmax_pullback": ("segments",),
     "cross_entropy": ("surprisals",),
 }
-# What is read and what is run differ where the formula of the notes loses digits that the engine
-# keeps: the function of the same name has them all.
+# The formulas of the notes, which lose digits that the engine and the machine keep.
 READ = {
     primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", _SUM),
     primitives.sigmoid_minus: ("sigmoid({0}) - {1}", _SUM),
@@ -257,10 +156,10 @@ def _is_numpys(function: Any) -> bool:
     return f"{'d' * known.nin}->d" in known.types
 
 
-# Names that have another meaning in the source, or in the rewritten source.
-_TAKEN = {*keyword.kwlist, *dir(builtins), "np", "math", "rows", "slots", "m"}
+# Names that have another meaning in the source.
+_TAKEN = {*keyword.kwlist, *dir(builtins), "np", "math", "rows", "m"}
 _TAKEN |= {"forward", "gradient", "reduced", *FUNCTIONS}
-_TAKEN_PATTERN = re.compile(r"_.*|[ci][0-9]+")  # temporaries, and constants
+_TAKEN_PATTERN = re.compile(r"_.*|[ci][0-9]+")  # what is private, and constants
 
 
 def _is_taken(name: str) -> bool:
@@ -280,14 +179,15 @@ def free_names(names: Sequence[str]) -> list[str]:
 class Emitter:
     """Writes one function: the operations that its results need, in order."""
 
-    def __init__(self, program: Program, to_run: bool = False):
+    def __init__(self, program: Program):
         self.program = program
-        self.to_run = to_run
+        self.names = dict(program.names)
         self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
         self.constants: dict[int, str] = {}
         self.lines: list[str] = []
         self.text: dict[int, tuple[str, int]] = {}  # expression and how tightly it binds
+        self.inline: set[int] = set()  # what is written where it is used
         self.used_names: set[str] = set(program.inputs)
         self.next_names: dict[str, int] = {}
         self.counted = False  # whether the number of examples occurs
@@ -302,10 +202,9 @@ class Emitter:
         stored = self._stored(wanted)
         begun = self._begun(wanted, uses)
         self.rests = self._rests(wanted)
-        parameters = [n for n in sorted(wanted) if program.operations[n].kind == "parameter"]
+        parameters = program.arguments[name]
         for n in parameters:
             self.text[n] = (self._name(n, "theta"), _ATOM)
-        program.arguments[name] = parameters
         for n in sorted(wanted):
             operation = program.operations[n]
             if operation.kind == "parameter":
@@ -325,7 +224,7 @@ class Emitter:
             if operation.kind == "one_minus" and operation.args[0] in self.rests:
                 continue  # it was computed together with the sigmoid
             text = self._expression(n, operation)
-            named = n in program.names and operation.kind not in ("input",)
+            named = n in self.names and operation.kind not in ("input",)
             inline = (
                 operation.kind in ("input", "count")
                 or n in stored
@@ -339,6 +238,7 @@ class Emitter:
             )
             if inline:
                 self.text[n] = text
+                self.inline.add(n)
             else:
                 variable = self._name(n, "v")
                 self.lines.append(f"{variable}{self._rest(n, variable)} = {text[0]}")
@@ -370,7 +270,7 @@ class Emitter:
                 and user.detail[0] == "view"
                 and x == user.args[1]
                 and user.args[0] not in changing
-                and x not in self.program.names
+                and x not in self.names
                 and operations[x].kind in ("apply", "matmul")
                 and operations[x].batched == user.batched
                 and _same_axes(operations[x].shape, user.detail[1])
@@ -394,7 +294,7 @@ class Emitter:
                 new.detail is None
                 and type(value) is int
                 and uses[value] == 1
-                and value not in self.program.names
+                and value not in self.names
                 and self._is_fresh(operations[value])
                 and operations[value].batched == new.batched
                 and operations[value].shape == new.shape
@@ -431,7 +331,7 @@ class Emitter:
         if n not in self.rests or self.rests[n] in self.text:
             return ""
         rest = self.rests[n]
-        self.program.names.setdefault(rest, f"one_minus_{name.partition('[')[0]}")
+        self.names.setdefault(rest, f"one_minus_{name.partition('[')[0]}")
         variable = self._name(rest, "v")
         self.text[rest] = (variable, _ATOM)
         return f", {variable}"
@@ -448,7 +348,7 @@ class Emitter:
         return uses
 
     def _name(self, n: int, stem: str) -> str:
-        name = self.program.names.get(n)
+        name = self.names.get(n)
         if name is None or name in self.used_names or _is_taken(name):
             stem = name + "_" if name else stem
             i = self.next_names.get(stem, 1)
@@ -478,6 +378,7 @@ class Emitter:
     def restart(self) -> None:
         """Forget the last function; helpers and constants are shared by all functions."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
+        self.inline = set()
         self.next_names, self.counted = {}, False
 
     # --- expressions -------------------------------------------------------------------------
@@ -518,7 +419,7 @@ class Emitter:
         if row is primitives.where:
             condition = self._condition(args[0])
             return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
-        if row in READ and not self.to_run:
+        if row in READ:
             text, binding = READ[row]
             if "sigmoid(" in text:
                 self.helper("sigmoid")
@@ -541,14 +442,23 @@ class Emitter:
 
     def _condition(self, x: int | float) -> str:
         """Return the text of a condition for np.where, which does not need it as a number."""
-        text = self.operand(x)[0]
-        end = ").astype(float)"
-        if text.startswith("(") and text.endswith(end) and text.count(end) == 1:
-            return text[1 : -len(end)]
-        return text
+        operation = self.program.operations[int(x)] if self._is_inline(x) else None
+        row = self.program.row(operation) if operation is not None else None
+        if operation is not None and row in _SPELLED and row.name in _CONDITIONS:
+            args = operation.args
+            return _CONDITIONS[row.name].format(*(self.operand(y, _ATOM)[0] for y in args))
+        return self.operand(x)[0]
+
+    def _is_inline(self, x: int | float) -> bool:
+        """Return whether *x* is the result of an operation that is written where it is used."""
+        return type(x) is int and x in self.inline
 
     def _is_product(self, x: int | float) -> bool:
-        return type(x) is int and " @ " in self.text[x][0] and self.text[x][1] == _PRODUCT
+        return (
+            self._is_inline(x)
+            and self.program.operations[int(x)].kind == "matmul"
+            and self.text[int(x)][1] == _PRODUCT
+        )
 
     def helper(self, name: str) -> None:
         for other in _NEEDS.get(name, ()):
@@ -588,18 +498,21 @@ class Emitter:
         return f"{x}.reshape({self._shape((math.prod(source.shape),), source.batched)})"
 
     def _reshape(self, operation: Operation) -> tuple[str, int]:
-        source = self.program.operations[int(operation.args[0])]
-        if source.kind == "reshape" or (source.kind == "sum" and len(source.detail) > 1):
-            text, _ = self.text[int(operation.args[0])]
-            head, found, tail = text.rpartition(".reshape(")
-            if found and tail.endswith(")") and "(" not in tail and not source.batched:
-                return f"{head}.reshape({self._shape(operation.shape, False)})", _ATOM
-        if source.kind == "sum" and source.detail == (-1,) and source.shape[:-1] == operation.shape:
-            text, _ = self.text[int(operation.args[0])]
-            if text.endswith(", keepdims=True)"):
-                return text.removesuffix(", keepdims=True)") + ")", _ATOM
-        x, _ = self.operand(operation.args[0], _ATOM)
+        number = int(operation.args[0])
+        source = self.program.operations[number]
+        if source.kind == "sum" and number in self.inline:
+            summed, _ = self.operand(source.args[0], _ATOM)
+            if self._is_total(source):
+                return f"{summed}.sum().reshape({self._shape(operation.shape, False)})", _ATOM
+            if source.detail == (-1,) and source.shape[:-1] == operation.shape:
+                return f"{summed}.sum(axis=-1)", _ATOM
+        x, _ = self.operand(number, _ATOM)
         return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", _ATOM
+
+    def _is_total(self, operation: Operation) -> bool:
+        """Return whether an operation adds up all numbers of a matrix, or more axes, to one."""
+        source = self.program.operations[int(operation.args[0])]
+        return not source.batched and len(operation.detail) == len(source.shape) > 1
 
     def _take(self, operation: Operation) -> tuple[str, int]:
         index = self._array(operation.detail)
@@ -664,8 +577,7 @@ class Emitter:
     def _sum(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0], _ATOM)
         axes = operation.detail
-        source = self.program.operations[int(operation.args[0])]
-        if not source.batched and len(axes) == len(source.shape) > 1:
+        if self._is_total(operation):
             ones = ", ".join("1" for _ in axes)
             return f"{x}.sum().reshape({ones})", _ATOM
         axis = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
@@ -708,8 +620,6 @@ class Emitter:
         return f"one_hot({self._args(operation)[0]}, {operation.shape[-1]})", _ATOM
 
     def _softmax_minus(self, operation: Operation) -> tuple[str, int]:
-        if self.to_run:
-            return self._segmented(operation)
         self.helper("softmax")
         z, y = operation.args
         return f"softmax({self.operand(z)[0]}) - {self.operand(y, _PRODUCT)[0]}", _SUM
@@ -842,12 +752,9 @@ def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
     return f"{index}.transpose({', '.join(map(str, swapped))})"
 
 
-def write(program: Program, to_run: bool = False) -> str:
-    """Return *program* as a NumPy module: ``forward`` and, if it has one, ``gradient``.
-
-    It is written to be read, or *to_run* with every digit that the engine has.
-    """
-    emitter = Emitter(program, to_run)
+def write(program: Program) -> str:
+    """Return *program* as a NumPy module: ``forward`` and, if it has one, ``gradient``."""
+    emitter = Emitter(program)
     functions = [emitter.function("forward", program.outputs, lambda x: f"return {x[0]}")]
     if program.cost is not None:
         emitter.restart()

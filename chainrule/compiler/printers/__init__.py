@@ -1,0 +1,1 @@
+"""Printers write an array program for people, or for other engines; nothing here runs it."""

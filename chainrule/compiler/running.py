@@ -1,0 +1,62 @@
+"""Running an array program: its plans, made when they are first needed, on the machine at hand."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine.backend import Value
+from .batches import Array
+from .lowering import lower
+from .machine import machine_for
+from .plan import Plan
+from .printers.numpy import write
+from .program import Program
+
+
+@dataclass
+class ArrayProgram:
+    """A program with its parameters, to be called."""
+
+    program: Program
+    parameters: tuple[Value, ...]
+    """The leaves that are read, in the order in which the program holds them."""
+    wanted: Sequence[int]
+    """For each entry of the gradient, the number of its parameter, or -1 if it is none."""
+    size: int
+    """The number of outputs."""
+
+    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+        """Return the outputs, a row each, with a column for each example, or one of a graph."""
+        return self._forward.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+        """Return the mean of the only output over the examples, and its gradient."""
+        return self._gradient.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def plans(self) -> dict[str, Plan]:
+        """Return the plan of each function."""
+        count = len(self.parameters)
+        found = {"forward": lower(self.program, count, size=self.size)}
+        if self.program.cost is not None:
+            found["gradient"] = lower(self.program, count, self.wanted)
+        return found
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The program as a NumPy module, which runs by itself."""
+        return write(self.program)
+
+    @functools.cached_property
+    def _forward(self) -> Any:
+        return machine_for(lower(self.program, len(self.parameters), size=self.size))
+
+    @functools.cached_property
+    def _gradient(self) -> Any:
+        return machine_for(lower(self.program, len(self.parameters), self.wanted))
+
+    def __getstate__(self) -> dict[str, Any]:
+        made_again = ("_forward", "_gradient")
+        return {key: x for key, x in self.__dict__.items() if key not in made_again}

@@ -1,0 +1,100 @@
+"""Programs of scalars: a graph without width runs step by step, a block of examples at a time.
+
+An array program wins where many nodes are alike.  A chain of single nodes has nothing to gain from
+it: its operations go as they are to the machine, which does each on a whole block of examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..engine.backend import Value
+from . import flat
+from .batches import Array
+from .machine import machine_for
+from .plan import Plan
+from .tape import Tape, depths
+
+_FEW = 25  # groups: up to this number, an array program is always made
+_WIDTH = 8  # nodes per group, below which no array program is made...
+LUMP = 4  # ...and a group of nodes that are not alike counts as so many groups
+
+
+def least_groups(tape: Tape) -> int:
+    """Return a lower bound on the number of groups, without making them.
+
+    Nodes of different depths or different operations are never in one group.
+    """
+    codes = tape.codes[tape.computed].astype(np.int64)
+    codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1  # all sums are one operation
+    return len(np.unique(depths(tape)[tape.computed] * (len(tape.rows) + 1) + codes))
+
+
+def narrow(nodes: int, groups: int) -> bool:
+    """Return whether a graph has too little width for an array program."""
+    return groups > _FEW and nodes < _WIDTH * groups
+
+
+@dataclass
+class ScalarProgram:
+    """The operations of a tape in order, to be called; plans are made when they are needed."""
+
+    tape: Tape
+    arguments: list[list[int]]
+    """The numbers of the leaves of every argument."""
+    parameters: list[int]
+    """The numbers of all leaves that are read, in their order in every call."""
+    wanted: list[int]
+    """The numbers to differentiate by, -1 for a leaf that the tape does not have."""
+    _machines: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def forward(self, leaves: Sequence[Value], batch: Sequence[Array], threads: int = 1) -> Array:
+        """Return the outputs, a row each, with a column for each example, or one of a graph."""
+        run = self._machine("forward", lambda: flat.forward(*self._places))
+        return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def gradient(
+        self, leaves: Sequence[Value], batch: Sequence[Array], threads: int = 1
+    ) -> tuple[float, Array]:
+        """Return the mean of the only output over the examples, and its gradient."""
+        run = self._machine("gradient", lambda: flat.gradient(*self._places, self.wanted))
+        return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def jacobian(
+        self,
+        leaves: Sequence[Value],
+        batch: Sequence[Array],
+        wanted: Sequence[int],
+        threads: int = 1,
+    ) -> Array:
+        """Return the derivatives of the outputs by the numbers *wanted*: a row for each.
+
+        Those of the first output come first; there is a column for each example.
+        """
+        key = "jacobian", tuple(wanted)
+        run = self._machine(key, lambda: flat.jacobian(*self._places, wanted))
+        return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def plans(self) -> dict[str, Plan]:
+        """Return the plan of each function."""
+        found = {"forward": flat.forward(*self._places)}
+        if len(self.tape.outputs) == 1:
+            found["gradient"] = flat.gradient(*self._places, self.wanted)
+        return found
+
+    @property
+    def _places(self) -> tuple[Tape, list[list[int]], list[int]]:
+        return self.tape, self.arguments, self.parameters
+
+    def _machine(self, key: Any, plan: Callable[[], Plan]) -> Callable[..., Any]:
+        if key not in self._machines:
+            self._machines[key] = machine_for(plan())
+        run: Callable[..., Any] = self._machines[key].run
+        return run
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_machines": {}}

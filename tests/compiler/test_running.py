@@ -1,0 +1,177 @@
+"""Running: memory is kept from run to run, and nobody can tell but by the memory."""
+
+import random
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import chainrule as cr
+from chainrule.compiler.machine import Machine, machine_for
+
+from . import families
+from .asking import assert_agrees
+
+
+def batch(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def equal(found, expected):
+    expected = np.broadcast_to(expected, np.shape(found))
+    assert np.array_equal(found, expected, equal_nan=True)
+
+
+def test_a_table_that_is_added_up_starts_from_nothing_at_every_run():
+    table = families.values(random.Random(0), 5, 3)
+
+    def function(i, j):
+        return cr.dot(cr.take(table, i), cr.take(table, j))
+
+    for m in (6, 2):
+        assert_agrees(function, np.arange(m) % 5.0, np.arange(m)[::-1] % 4.0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31), st.integers(1, 60))
+@example(1857, 23)  # whose gradient is what is left of larger terms
+def test_random_functions_run_alike_on_both_machines(seed, size):
+    leaves = families.values(random.Random(seed), 3)
+
+    def function(x):
+        x = [v if isinstance(v, cr.Value) else cr.Value(v) for v in x]
+        return families.random_graph(seed, size, leaves, x)
+
+    compiled = cr.compile(function).record(batch(3, 3))
+    arrays = compiled._recorded().arrays
+    rng = random.Random(0)
+    machines = [(Machine(plan), machine_for(plan)) for plan in arrays.plans().values()]
+    for m in (3, 1, 3, 200):
+        for p in compiled.parameters:
+            p.data = rng.gauss(0.0, 1.0)
+        for here, other in machines:
+            found, expected, moved = (
+                x if type(x) is tuple else (x,)
+                for x in (
+                    other.run(arrays.parameters, (batch(m, 3),)),
+                    here.run(arrays.parameters, (batch(m, 3),)),
+                    here.run(_rounded(arrays.parameters), (batch(m, 3),)),
+                )
+            )
+            for a, b, c in zip(found, expected, moved, strict=True):
+                with np.errstate(invalid="ignore"):
+                    change = np.abs(c - b)  # where terms cancel, a rounding is worth this much
+                floor = np.fmax(1e-13 * np.abs(b), change)
+                floor = np.max(floor, initial=1e-300, where=np.isfinite(floor))
+                np.testing.assert_allclose(a, b, rtol=1e-13, atol=floor)
+
+
+def _rounded(parameters):
+    """Return *parameters* that differ by a few roundings, up and down in turn."""
+    return tuple(cr.Value(p.data * (1 + 1e-15 * (-1) ** i)) for i, p in enumerate(parameters))
+
+
+@pytest.mark.asks_once  # its memory is measured
+def test_from_the_second_run_on_no_step_makes_an_array():
+    run, _ = families.mlp(random.Random(0), (64, 32, 10), activation=cr.sigmoid)
+    compiled = cr.compile(lambda x, y: families.squared(run(x), y))
+    arrays = [batch(500, 64) / 8.0, batch(500, 10)]  # in the tails a careful form makes some
+    compiled.value_and_grad(*arrays)
+    tracemalloc.start()
+    compiled.value_and_grad(*arrays)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    outputs = 8 * len(compiled.parameters)
+    assert outputs < peak < 3 * outputs
+    assert 3 * outputs < 500 * 32 * 8  # the smallest array of the hidden layer
+
+
+@pytest.mark.parametrize("count", [1, 5, 4000])
+def test_how_many_threads_share_a_batch_does_not_change_a_bit(count):
+    run, _ = families.mlp(random.Random(0), (3, 4, 2))
+
+    def loss(x, y):
+        return families.squared(run(x), y)
+
+    arrays = batch(count, 3), batch(count, 2)
+    alone = cr.compile(loss)
+    for threads in (2, 3, 8):
+        together = cr.compile(loss, threads=threads)
+        equal(together(*arrays), alone(*arrays))
+        found, expected = together.value_and_grad(*arrays), alone.value_and_grad(*arrays)
+        assert found[0] == expected[0]
+        equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", None])
+def test_threads_are_a_whole_number(threads):
+    with pytest.raises(
+        ValueError, match=r"compile: threads=.*; expected a whole number, at least 1"
+    ):
+        cr.compile(cr.tanh, threads=threads)
+
+
+def test_results_are_the_callers_to_keep():
+    run, _ = families.mlp(random.Random(0), (3, 4, 2))
+    compiled = cr.compile(lambda x: cr.sum(run(x)))
+    first, second = batch(5, 3), batch(5, 3, seed=1)
+    outputs, gradient = compiled(first), compiled.value_and_grad(first)[1]
+    copies = outputs.copy(), gradient.copy()
+    compiled(second)
+    compiled.value_and_grad(second)
+    equal(outputs, copies[0])
+    equal(gradient, copies[1])
+
+
+def test_a_run_inside_a_run_has_a_workspace_of_its_own():
+    inside = []
+
+    def forward(x):
+        if len(inside) == 1:
+            inside.append(None)
+            inside.append(compiled.value_and_grad(2.0 * X)[1])
+        return x * x
+
+    own = cr.primitive("square_of_own", forward, [lambda x, y: 2.0 * x])
+    w = families.values(random.Random(0), 3)
+    X = batch(4, 3)
+    compiled = cr.compile(lambda x: cr.tanh(cr.dot(w, x)) * own(cr.dot(w, x))).record(X)
+    alone = [compiled.value_and_grad(factor * X)[1] for factor in (1.0, 2.0)]
+    inside[:] = [None]
+    around = compiled.value_and_grad(X)[1]
+    equal(around, alone[0])
+    equal(inside[2], alone[1])
+
+
+def test_a_run_that_fails_leaves_the_next_one_right():
+    fails = []
+
+    def forward(x):
+        if fails:
+            raise ArithmeticError(fails.pop())
+        return x * x
+
+    own = cr.primitive("sometimes", forward, [lambda x, y: 2.0 * x])
+    w = families.values(random.Random(0), 3)
+    compiled = cr.compile(lambda x: cr.exp(own(cr.tanh(cr.dot(w, x)))))
+    X, other = batch(4, 3), batch(4, 3, seed=1)
+    expected = compiled.value_and_grad(X)
+    fails.append("half-way")
+    with pytest.raises(ArithmeticError, match="half-way"):
+        compiled.value_and_grad(other)
+    found = compiled.value_and_grad(X)
+    assert found[0] == expected[0]
+    equal(found[1], expected[1])
+
+
+def test_arrays_are_kept_for_a_few_sizes_of_batch_only():
+    w = families.values(random.Random(0), 2)
+    compiled = cr.compile(lambda x: cr.exp(cr.dot(w, x))).record(batch(1, 2))
+    arrays = compiled._recorded().arrays
+    machine = Machine(arrays.plans()["gradient"])
+    for m in range(1, 30):
+        machine.run(arrays.parameters, (batch(m, 2),))
+    (memory,) = machine._free
+    assert len(memory._blocks) <= 4
