@@ -14,6 +14,7 @@ import functools
 import operator
 import types
 import warnings
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..engine import modes
 from ..engine.backend import Value
 
 _OFTEN, _EVERY = 16, 16  # the first calls, which all look; and of the later ones, one in how many
-_MOST = 100_000  # things to look through
+_MOST = 10_000  # things to look through, the nearest first: half a second of it
 
 
 class Captured:
@@ -93,9 +94,9 @@ class Captured:
         attributes: set[str] = set()
         objects: list[tuple[str, Any]] = []
         found = _Found()
-        todo: list[tuple[str, Any, int]] = [("", function, -1)]
+        todo: deque[tuple[str, Any, int]] = deque([("", function, -1)])
         while todo and len(seen) < _MOST:
-            path, x, owner = todo.pop()
+            path, x, owner = todo.popleft()
             if id(x) in seen or isinstance(x, (Value, type, types.ModuleType)):
                 continue
             seen.add(id(x))
@@ -115,9 +116,9 @@ class Captured:
                         self._lists.append((path, x, list(x)))
                         found.mark(owner)
                 else:
-                    parts = [(f"{path}[{i}]", x, i) for i in range(len(x))]
+                    parts = [(f"{path}[{i}]", x, i) for i in range(min(len(x), _MOST))]
             elif isinstance(x, dict):
-                parts = [(f"{path}[{key!r}]", x, key) for key in list(x)]
+                parts = [(f"{path}[{key!r}]", x, key) for key in list(x)[:_MOST]]
             elif hasattr(x, "__dict__"):
                 objects.append((path, x))
                 parts = [(f"{path}.{key}".lstrip("."), vars(x), key) for key in list(vars(x))]
@@ -139,7 +140,7 @@ class Captured:
         holder: Any,
         key: Any,
         wanted: set[Value],
-        todo: list[tuple[str, Any, int]],
+        todo: deque[tuple[str, Any, int]],
         found: _Found,
         owner: int,
         number: bool,

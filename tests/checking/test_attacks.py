@@ -163,7 +163,8 @@ def test_nothing_is_left_when_the_checker_is_ended(tmp_path, by):
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )  # a suite started by nohup ignores it, and so would the checker
     try:
         _until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         pid = int((tmp_path / "pid").read_text())

@@ -125,3 +125,25 @@ def test_numbers_that_changed_are_warned_of():
     neuron.scale = 3.0
     with pytest.warns(RuntimeWarning, match=r"neuron\.scale was 2\.0"):
         compiled(X)
+
+
+def test_only_so_many_things_are_looked_through_and_the_nearest_first():
+    looked = []
+
+    class Counted(dict):
+        def __iter__(self):
+            looked.append(self)
+            return super().__iter__()
+
+    class Framework:
+        """What a function may refer to without a word: everything there is."""
+
+    framework, w = Framework(), [V(2.0)]
+    framework.everything = [Counted(a=1) for _ in range(50_000)]
+    framework.settings = {"rate": 0.5}
+    compiled = cr.compile(lambda x: framework.settings["rate"] * w[0] * x)
+    assert compiled(X).tolist() == [1.0, 2.0]
+    assert 0 < len(looked) <= 10_000
+    w[0] = V(3.0)
+    with pytest.raises(cr.TraceError, match="other Values"):
+        compiled(X)

@@ -55,8 +55,8 @@ GRAPHS = [chain, newton, recurrence, branches]
 
 @pytest.fixture(params=GRAPHS, ids=lambda f: f.__name__)
 def function(request):
-    w = families.values(random.Random(0), 3)
-    return lambda x: request.param(x, w)
+    w, graph = families.values(random.Random(0), 3), request.param
+    return lambda x: graph(x, w)
 
 
 def eager(function, points, parameters):

@@ -19,6 +19,7 @@ import tracemalloc
 import weakref
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -569,7 +570,14 @@ def test_a_million_operations_leave_nothing_behind():
     assert live_nodes() == nodes
     after = [sys.getrefcount(x) for x in counted]
     assert all(abs(x - y) < 40 for x, y in zip(counts, after, strict=True))
-    assert sum(difference.size_diff for difference in end.compare_to(start, "filename")) < 50_000
+    grown = {d.traceback[0].filename: d.size_diff for d in end.compare_to(start, "filename")}
+    ours = {  # a process that runs tests may have threads that make objects meanwhile
+        name: size
+        for name, size in grown.items()
+        if name == __file__ or Path(name).is_relative_to(Path(cr.__file__).parent)
+    }
+    assert __file__ in ours
+    assert sum(ours.values()) < 50_000, ours
 
 
 def test_graphs_go_at_once_with_the_collector_off_and_slabs_are_used_again():
