@@ -42,18 +42,14 @@ def fitted(
         return circuit, lay_out(circuit, direction, room(circuit))
     members, folded = members_of(root, **_of_members(options))
     nodes = [node for node in members if node not in folded]
-    circuit: Circuit | None = None
-    layout: Layout | None = None
     for look in _looks(nodes, members):
-        circuit = None
-        if _is_hopeless(look, nodes, members):
-            continue
-        circuit = circuit_of(root, look=look, **options)
-        layout = fit(circuit, direction, room(circuit))
+        drawn, layout = None, None
+        if not is_hopeless(look, nodes, members):
+            drawn = circuit_of(root, look=look, **options)
+            layout = fit(drawn, direction, room(drawn))
         if layout is not None:
             break
-    if circuit is None:
-        circuit = circuit_of(root, look=look, **options)
+    circuit = drawn or circuit_of(root, look=look, **options)
     if look.folds and look.folds[0].is_one_of_many:
         example = _look(look.folds[1:], len(nodes), look.flat_leaves)
         open_circuit = circuit_of(root, look=example, **options)
@@ -79,7 +75,7 @@ def room(circuit: Circuit) -> Point:
     return _WHOLE[0] - around[0], _WHOLE[1] - around[1]
 
 
-def _is_hopeless(look: Look, nodes: Sequence[Value], members: Sequence[Value]) -> bool:
+def is_hopeless(look: Look, nodes: Sequence[Value], members: Sequence[Value]) -> bool:
     """Whether the smallest boxes that *nodes* could have are too many for the room.
 
     It asks what ``least`` of the layout asks of the whole circuit, only before there is one.
