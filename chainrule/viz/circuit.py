@@ -193,7 +193,8 @@ def _node(
 def _bundled(edges: list[Edge], graph: Graph) -> list[Edge]:
     """Return *edges*, all to one node, with many that come from one fold as a single one."""
     counts = Counter(edge.tail for edge in edges)
-    many = {f"n{u}" for u, fold in enumerate(graph.folds) if fold and counts[f"n{u}"] > _MOST_EDGES}
+    often = (name for name, count in counts.items() if count > _MOST_EDGES)
+    many = {name for name in often if graph.folds[int(name[1:])]}
     kept = [edge for edge in edges if edge.tail not in many]
     for tail in (name for name in counts if name in many):
         pins = [edge.pin for edge in edges if edge.tail == tail]

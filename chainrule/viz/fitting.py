@@ -13,14 +13,16 @@ from typing import Any
 from ..engine.backend import Value
 from . import folding
 from .boxes import SMALL_SIZE
-from .circuit import Circuit, Look, circuit_of, listed_operands, members_of
+from .circuit import Circuit, Look, Node, Row, circuit_of, listed_operands, members_of
 from .folding import Fold
 from .geometry import Layout, Point
-from .layered import Direction, fit, lay_out
+from .layered import Direction, fit, lay_out, least_area, most_area
 from .svg import surround
 
 SLIDE, SMALLEST = (1280.0, 640.0), 11.0
 """The size of a slide, and of the smallest text on it, in pixels."""
+
+_WHOLE = SLIDE[0] * SMALL_SIZE / SMALLEST, SLIDE[1] * SMALL_SIZE / SMALLEST
 
 Unfold = bool | str | Collection[str]
 
@@ -41,10 +43,13 @@ def fitted(
     members, folded = members_of(root, **_of_members(options))
     nodes = [node for node in members if node not in folded]
     for look in _looks(nodes, members):
-        circuit = circuit_of(root, look=look, **options)
-        layout = fit(circuit, direction, room(circuit))
+        drawn, layout = None, None
+        if not is_hopeless(look, nodes, members):
+            drawn = circuit_of(root, look=look, **options)
+            layout = fit(drawn, direction, room(drawn))
         if layout is not None:
             break
+    circuit = drawn or circuit_of(root, look=look, **options)
     if look.folds and look.folds[0].is_one_of_many:
         example = _look(look.folds[1:], len(nodes), look.flat_leaves)
         open_circuit = circuit_of(root, look=example, **options)
@@ -66,9 +71,25 @@ def fitted(
 
 def room(circuit: Circuit) -> Point:
     """Return the width and height that the boxes and edges of *circuit* may take."""
-    width, height = (side * SMALL_SIZE / SMALLEST for side in SLIDE)
     around = surround(circuit.note)
-    return width - around[0], height - around[1]
+    return _WHOLE[0] - around[0], _WHOLE[1] - around[1]
+
+
+def is_hopeless(look: Look, nodes: Sequence[Value], members: Sequence[Value]) -> bool:
+    """Whether the smallest boxes that *nodes* could have are too many for the room.
+
+    It asks what ``least`` of the layout asks of the whole circuit, only before there is one.
+    """
+    listed = listed_operands(members) if look.listed_operands else ()
+    inside = {node for fold in look.folds for node in fold.members}
+    boxes = [node for node in nodes if node not in inside and node not in listed]
+    flat = sum(node.primitive is None for node in boxes) if look.flat_leaves else 0
+    areas = (
+        (len(boxes) - flat) * least_area(Node("", "+", "", "0", "0", 0))
+        + flat * least_area(Node("", "", "", "0", "0", 0, flat=True))
+        + len(look.folds) * least_area(Node("", "", "", "", "", 0, rows=(Row(""),) * 2))
+    )
+    return areas > most_area(_WHOLE)
 
 
 def _checked(unfold: Any) -> list[str]:

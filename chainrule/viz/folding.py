@@ -346,8 +346,8 @@ def _parts(graph: Graph, size: int) -> list[Fold]:
     taken: set[int] = set()
     groups = []
     for unit in reversed(range(len(above))):
-        computed = graph.computed(regions[unit])
-        if unit not in taken and len(computed) > 1 and len(regions[unit]) <= size:
+        small = unit not in taken and len(regions[unit]) <= size
+        if small and len(graph.computed(regions[unit])) > 1:
             taken |= regions[unit]
             groups.append(regions[unit])
     return _numbered(graph, "part", groups[::-1])

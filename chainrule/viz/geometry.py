@@ -40,14 +40,22 @@ class Layout:
     tags: tuple[Tag, ...] = ()
 
 
+def bounds(places: Sequence[Place], points: Sequence[Point]) -> tuple[float, float, float, float]:
+    """Return the least and largest x, then the least and largest y, of boxes and points."""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return (
+        min(xs + [x - w / 2 for x, _, w, _ in places]),
+        max(xs + [x + w / 2 for x, _, w, _ in places]),
+        min(ys + [y - h / 2 for _, y, _, h in places]),
+        max(ys + [y + h / 2 for _, y, _, h in places]),
+    )
+
+
 def cropped(nodes: dict[str, Place], edges: Sequence[Spline], tags: Sequence[Tag] = ()) -> Layout:
     """Return the layout moved to the origin, just large enough for its nodes, tags and edges."""
     curves = [point for edge in edges for point in (*edge.points, edge.tip)]
     places = [*nodes.values(), *((*tag.middle, tag.width, tag.height) for tag in tags)]
-    left = min([x - w / 2 for x, _, w, _ in places] + [x for x, _ in curves])
-    right = max([x + w / 2 for x, _, w, _ in places] + [x for x, _ in curves])
-    top = min([y - h / 2 for _, y, _, h in places] + [y for _, y in curves])
-    bottom = max([y + h / 2 for _, y, _, h in places] + [y for _, y in curves])
+    left, right, top, bottom = bounds(places, curves)
 
     def moved(point: Point) -> Point:
         return point[0] - left, point[1] - top

@@ -14,12 +14,13 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, islice, pairwise
+from math import inf
 from typing import Literal
 
 from .boxes import HEADER, ROW, SMALL_SIZE, TEXT_SIZE, box
 from .circuit import Circuit, Node
-from .geometry import Layout, Place, Point, Spline, Tag, cropped
+from .geometry import Layout, Place, Point, Spline, Tag, bounds, cropped
 from .text import advance
 
 Direction = Literal["right", "down"]
@@ -33,7 +34,6 @@ _TURN = 8.0  # the radius of their corners
 _SWEEPS = 12
 _MOST_ROWS = 6
 _CELL = 8.0  # of the grid in which labels look for edges below them
-_FAR = 250.0  # no label is as large
 _STRETCH, _STRETCHES = 25.0, 4  # what moves columns apart whose edges' labels overlap
 
 
@@ -73,15 +73,14 @@ class _Step:
     out: float = 0.0
     """Where it starts, off the middle."""
 
-    @property
-    def arrival(self) -> float:
-        """Where it arrives as a part of one place in a column."""
-        return self.pin / (self.end.breadth + 1.0)
+    arrival: float = field(init=False)
+    """Where it arrives as a part of one place in a column."""
+    departure: float = field(init=False)
+    """Where it starts as a part of one place in a column."""
 
-    @property
-    def departure(self) -> float:
-        """Where it starts as a part of one place in a column."""
-        return self.out / (self.start.breadth + 1.0)
+    def __post_init__(self) -> None:
+        self.arrival = self.pin / (self.end.breadth + 1.0)
+        self.departure = self.out / (self.start.breadth + 1.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -119,12 +118,25 @@ def fit(circuit: Circuit, direction: Direction, room: Point) -> Layout | None:
 
 
 def _fitting_page(graph: _Graph, room: Point) -> _Page | None:
-    for breaks in graph.ways_to_break(room):
+    for breaks in graph.ways_to_break(room, whole=True):
         if graph.least(breaks, room):
             page = _Page(graph, breaks)
             if scale(page, room) >= 1.0:
                 return page
     return None
+
+
+def least_area(node: Node) -> float:
+    """Return the least area that a box as small as that of *node* takes, with the space around."""
+    size = box(node)
+    width, height = size.gate + size.wire + 2.0, size.height
+    return min((width + _GAP) * (height + _APART), (height + _GAP) * (width + _APART))
+
+
+def most_area(room: Point) -> float:
+    """Return how much of such areas fits into *room*, in whatever direction and number of rows."""
+    extra = _MOST_ROWS * _APART
+    return max((length + _GAP) * (breadth + extra) for length, breadth in (room, room[::-1]))
 
 
 def scale(picture: Layout | _Page, room: Point) -> float:
@@ -198,18 +210,33 @@ class _Graph:
         label = self.labels[edge]
         return (_LABEL_HEIGHT if self.down else label) + _ARROW + 14.0 if label else _GAP
 
-    def ways_to_break(self, room: Point) -> Iterator[list[int]]:
-        """Yield lists of the columns with which a new row begins: none, then more and more."""
+    def ways_to_break(self, room: Point, whole: bool = False) -> Iterator[list[int]]:
+        """Yield lists of the columns with which a new row begins: none, then more and more.
+
+        Of the *whole* circuit in its size, only those whose rows are not too short for it.
+        """
         yield []
         length = room[1] if self.down else room[0]
-        passing = [
-            {t for t, h in self.ends if self.rank[t] < c <= self.rank[h]}
-            for c in range(self.last + 1)
-        ]
-        crossing = [sum(not self.has_name(tail) for tail in tails) for tails in passing]
+        total = sum(self.extents)
+        if whole and total > _MOST_ROWS * (length + _GAP):
+            return
+        crossing = self._crossing()
         for rows in range(2, min(_MOST_ROWS, self.last) + 1):
-            if sum(self.extents) > 0.6 * length * (rows - 1):
+            too_short = whole and total > rows * (length + _GAP)
+            if total > 0.6 * length * (rows - 1) and not too_short:
                 yield _breaks(self.extents, crossing, rows)
+
+    def _crossing(self) -> list[int]:
+        """Return how many boxes without a name have an edge that passes the left of each column."""
+        until = list(self.rank)
+        for tail, head in self.ends:
+            until[tail] = max(until[tail], self.rank[head])
+        change = [0] * (self.last + 2)
+        for tail, last in enumerate(until):
+            if not self.has_name(tail):
+                change[self.rank[tail] + 1] += 1
+                change[last + 1] -= 1
+        return list(accumulate(change))[:-1]
 
     def least(self, breaks: Sequence[int], room: Point) -> bool:
         """Whether boxes and lines alone, as close as they may be, fit into *room*."""
@@ -290,8 +317,9 @@ class _Page:
                     last = end is self.chains[e][-1]
                     if start.row == end.row and (last or (start, end) not in made):
                         made.add((start, end))
-                        step = _Step(start, end, *((graph.pins[e], e) if last else ()))
-                        step.out = graph.outs[e] if start is self.chains[e][0] else 0.0
+                        pin, edge = (graph.pins[e], e) if last else (0.0, -1)
+                        out = graph.outs[e] if start is self.chains[e][0] else 0.0
+                        step = _Step(start, end, pin, edge, out)
                         self.rows[start.row].steps[start.column].append(step)
                 if tail not in seen:
                     seen.add(tail)
@@ -386,8 +414,10 @@ class _Page:
                 position += max((item.length for item in column), default=0.0)
                 row.rights.append(position)
         self.paths = self._paths()
-        size = self._layout([], [])
-        self.width, self.height = size.width, size.height
+        curves = [self._turned(point) for path in self.paths for point in path]
+        curves += [self._turned(self._tip(path)) for path in self.paths]
+        left, right, top_, bottom = bounds([*self._nodes().values()], curves)
+        self.width, self.height = right - left, bottom - top_
 
     def _gap(self, step: _Step) -> float:
         rise = abs(step.end.at + step.pin - step.start.at - step.out)
@@ -487,37 +517,48 @@ class _Page:
 
         And whether no two of them overlap.
         """
-        sizes = {e: self._turned((self.graph.labels[e], _LABEL_HEIGHT)) for e in edges}
-        lines = {e: self._visible(self.paths[e]) for e in edges}
-        passing: dict[tuple[int, int], set[int]] = {}
-        for e, line in lines.items():
-            for along, across in line:
-                passing.setdefault((int(along // _CELL), int(across // _CELL)), set()).add(e)
+        lines = [self._visible(self.paths[e]) for e in edges]
+        passing = _Passing(lines)
         wanted = (between[0] + between[1]) / 2
-        places: dict[int, Point] = {}
-        costs: dict[int, float] = {}
-
-        def cost(e: int, point: Point) -> float:
-            met = sum(
-                abs(point[1] - there[1]) < _FAR and _meets(point, sizes[e], there, sizes[other])
-                for other, there in places.items()
-                if other != e
-            )
-            under = set[int]().union(*(passing.get(cell, ()) for cell in _cells(point, sizes[e])))
-            return abs(point[0] - wanted) / 100.0 + 100.0 * met + 2.0 * len(under - {e})
-
-        for e in [*edges, *edges]:  # once more, when all have a place
-            half = sizes[e][0] / 2
-            inside = [p for p in lines[e] if between[0] + half <= p[0] <= between[1] - half]
-            candidates = inside or [lines[e][len(lines[e]) // 2]]
-            costs[e], places[e] = min((cost(e, point), point) for point in candidates)
-        return places, all(cost < 100.0 for cost in costs.values())
+        sizes = [self._turned((self.graph.labels[e], _LABEL_HEIGHT)) for e in edges]
+        candidates = []
+        for line, (length, _) in zip(lines, sizes, strict=True):
+            low, high = between[0] + length / 2, between[1] - length / 2
+            found = []
+            for point in [p for p in line if low <= p[0] <= high] or [line[len(line) // 2]]:
+                near = abs(point[0] - wanted) / 100.0
+                others = passing.at(point).bit_count() - 1
+                found.append((near + 2.0 * others, near, point))  # the cost is at least the first
+            candidates.append(sorted(found))
+        labels = _Labels(sizes)
+        unders: dict[tuple[int, Point], float] = {}
+        costs = [0.0] * len(edges)
+        for i in [*range(len(edges)), *range(len(edges))]:  # once more, when all have a place
+            labels.take(i)
+            best = inf, candidates[i][0][2]
+            for least, near, point in candidates[i]:
+                if least > best[0]:
+                    break
+                if near + unders.get((i, point), 0.0) > best[0]:
+                    continue
+                cost = near + 100.0 * labels.met(i, point, (best[0] - near) / 100.0 + 1.0)
+                if cost > best[0]:
+                    continue
+                if (i, point) not in unders:
+                    under = passing.under(point, sizes[i]) & ~(1 << i)
+                    unders[i, point] = 2.0 * under.bit_count()
+                best = min(best, (cost + unders[i, point], point))
+            costs[i], point = best
+            labels.put(i, point)
+        places = {e: labels.places[i] for i, e in enumerate(edges)}
+        return places, all(cost < 100.0 for cost in costs)
 
     def _visible(self, path: Sequence[Point]) -> list[Point]:
         """Return points on the last piece of an edge, through the last gap to its head."""
-        pieces = [path[i : i + 4] for i in range(0, len(path) - 1, 3)]
-        last = [piece for piece in pieces[-3:] if piece[0][0] <= piece[-1][0]]
-        return [point for piece in last for point in _points(piece)]
+        starts = range(max(0, len(path) - 10), len(path) - 1, 3)
+        pieces = [path[i : i + 4] for i in starts]
+        forward = [piece for piece in pieces if piece[0][0] <= piece[-1][0]]
+        return [point for piece in forward for point in _points(piece)]
 
     # --- the result -------------------------------------------------------------------------------
 
@@ -536,39 +577,100 @@ class _Page:
         return self._turned((item.length, item.breadth))
 
     def _layout(self, tags: Sequence[Tag], labels: Sequence[Point]) -> Layout:
+        splines = []
+        for e, path in enumerate(self.paths):
+            tip = self._tip(path)
+            label = labels[e] if labels else tip
+            points = tuple(map(self._turned, path))
+            splines.append(Spline(points, self._turned(tip), self._turned(label)))
+        return cropped(self._nodes(), splines, tags)
+
+    def _nodes(self) -> dict[str, Place]:
         graph = self.graph
         nodes: dict[str, Place] = {}
         for item in sorted(self.items.values(), key=lambda item: item.tail):
             if item.is_box:
                 x, y = self._turned((self._middle(item), item.at))
                 nodes[graph.nodes[item.tail].id] = x, y, *graph.sizes[item.tail]
-        splines = []
-        for e, path in enumerate(self.paths):
-            tip = path[-1][0] + _ARROW, path[-1][1]
-            label = labels[e] if labels else tip
-            points = tuple(map(self._turned, path))
-            splines.append(Spline(points, self._turned(tip), self._turned(label)))
-        return cropped(nodes, splines, tags)
+        return nodes
+
+    @staticmethod
+    def _tip(path: Sequence[Point]) -> Point:
+        return path[-1][0] + _ARROW, path[-1][1]
 
     def _turned(self, point: Point) -> Point:
         return (point[1], point[0]) if self.graph.down else point
 
 
-def _cells(middle: Point, size: Point) -> Iterator[tuple[int, int]]:
-    """Yield the cells of a grid that a rectangle covers."""
-    first, last = ([int((m + sign * s / 2) // _CELL) for m, s in zip(middle, size, strict=True)]
-                   for sign in (-1, 1))  # fmt: skip
-    for along in range(first[0], last[0] + 1):
-        for across in range(first[1], last[1] + 1):
-            yield along, across
+class _Labels:
+    """Labels that have a place, found by it: sorted into strips across which none reaches far."""
+
+    def __init__(self, sizes: Sequence[Point]) -> None:
+        self.sizes = sizes
+        self.places: dict[int, Point] = {}
+        self.breadth = max((breadth for _, breadth in sizes), default=1.0)
+        self.strips: dict[int, dict[int, tuple[float, float, float, float]]] = {}
+
+    def put(self, label: int, point: Point) -> None:
+        """Put the middle of *label* at *point*."""
+        self.places[label] = point
+        self.strips.setdefault(self._strip(point), {})[label] = *point, *self.sizes[label]
+
+    def take(self, label: int) -> None:
+        """Take *label* away, if it is there."""
+        if (point := self.places.pop(label, None)) is not None:
+            del self.strips[self._strip(point)][label]
+
+    def met(self, label: int, point: Point, enough: float) -> int:
+        """Return how many others *label* would overlap at *point*, or more than *enough*."""
+        (x, y), (length, breadth), strip = point, self.sizes[label], self._strip(point)
+        count = 0
+        for near in (strip - 1, strip, strip + 1):
+            for u, v, other_length, other_breadth in self.strips.get(near, {}).values():
+                if (
+                    2 * abs(x - u) < length + other_length
+                    and 2 * abs(y - v) < breadth + other_breadth
+                ):
+                    count += 1
+                    if count > enough:
+                        return count
+        return count
+
+    def _strip(self, point: Point) -> int:
+        return int(point[1] // self.breadth)
 
 
-def _meets(one: Point, size: Point, other: Point, other_size: Point) -> bool:
-    """Whether two rectangles, given by their middles and sizes, overlap."""
-    return (
-        2 * abs(one[0] - other[0]) < size[0] + other_size[0]
-        and 2 * abs(one[1] - other[1]) < size[1] + other_size[1]
-    )
+class _Passing:
+    """Which of some lines pass the cells of a grid, as the bits of a number."""
+
+    def __init__(self, lines: Sequence[Sequence[Point]]) -> None:
+        self.cells: dict[tuple[int, int], int] = {}
+        for i, line in enumerate(lines):
+            for cell in {(int(x // _CELL), int(y // _CELL)) for x, y in line}:
+                self.cells[cell] = self.cells.get(cell, 0) | 1 << i
+        self.columns: dict[tuple[int, int, int], int] = {}
+        """What is known of cells side by side: the first index of all, then from where to where."""
+
+    def at(self, point: Point) -> int:
+        """Return which lines pass the cell of *point*."""
+        return self.cells.get((int(point[0] // _CELL), int(point[1] // _CELL)), 0)
+
+    def under(self, middle: Point, size: Point) -> int:
+        """Return which lines pass the cells that a rectangle covers."""
+        (x, y), (length, breadth) = middle, size
+        low, high = int((y - breadth / 2) // _CELL), int((y + breadth / 2) // _CELL)
+        found = 0
+        for a in range(int((x - length / 2) // _CELL), int((x + length / 2) // _CELL) + 1):
+            column = self.columns.get((a, low, high))
+            found |= self._column(a, low, high) if column is None else column
+        return found
+
+    def _column(self, a: int, low: int, high: int) -> int:
+        found = 0
+        for b in range(low, high + 1):
+            found |= self.cells.get((a, b), 0)
+        self.columns[a, low, high] = found
+        return found
 
 
 def _kind(node: Node) -> object:
@@ -643,6 +745,8 @@ def _sweep(row: _Row, forward: bool) -> None:
 # --- straight edges ------------------------------------------------------------------------------
 
 _Pulls = dict[_Item, list[tuple[_Item, float, float]]]
+_Pulled = tuple[_Item, float, list[tuple[_Item, float, float]], float]
+"""An item, its distance from the first of its column, what pulls at it and how strongly."""
 
 
 def _straighten(row: _Row) -> None:
@@ -661,10 +765,20 @@ def _straighten(row: _Row) -> None:
             weight = (1.0, 3.0, 12.0)[s.start.is_line + s.end.is_line]
             pulls[s.end].append((s.start, s.out - s.pin, weight))
             pulls[s.start].append((s.end, s.pin - s.out, weight))
+    columns = [_pulled(column, pulls) for column in row.columns]
     for sweep in range(2 * _SWEEPS):
-        for column in row.columns if sweep % 2 == 0 else reversed(row.columns):
-            _settle(column, pulls)
+        for pulled in columns if sweep % 2 == 0 else reversed(columns):
+            _settle(pulled)
     _level(row)
+
+
+def _pulled(column: Sequence[_Item], pulls: _Pulls) -> list[_Pulled]:
+    found: list[_Pulled] = []
+    offset = 0.0
+    for i, item in enumerate(column):
+        offset += _apart(column[i - 1], item) if i else 0.0
+        found.append((item, offset, pulls[item], sum(w for _, _, w in pulls[item]) or 1e-3))
+    return found
 
 
 def _apart(one: _Item, other: _Item) -> float:
@@ -673,27 +787,31 @@ def _apart(one: _Item, other: _Item) -> float:
     return (one.breadth + other.breadth) / 2 + between
 
 
-def _settle(column: list[_Item], pulls: _Pulls) -> None:
+def _settle(column: Sequence[_Pulled]) -> None:
     """Move the items to the nearest places to those they are pulled to that keep them apart.
 
     Least squares under an order are solved by pooling neighbours that want to pass each other
     (Ayer et al. 1955, "pool adjacent violators").
     """
     blocks: list[tuple[float, float, int]] = []  # mean, weight and number of items
-    offsets: list[float] = []
-    for i, item in enumerate(column):
-        offsets.append(offsets[-1] + _apart(column[i - 1], item) if i else 0.0)
-        pulling = pulls[item]
-        weight = sum(w for _, _, w in pulling) or 1e-3
-        mean = sum(w * (o.at + shift) for o, shift, w in pulling) / weight if pulling else item.at
-        block = (mean - offsets[-1], weight, 1)
-        while blocks and blocks[-1][0] > block[0]:
-            (m, w, n), (mean, weight, count) = blocks.pop(), block
-            block = ((m * w + mean * weight) / (w + weight), w + weight, n + count)
-        blocks.append(block)
-    places = [mean for mean, _, count in blocks for _ in range(count)]
-    for item, place, offset in zip(column, places, offsets, strict=True):
-        item.at = place + offset
+    for item, offset, pulling, weight in column:
+        mean = item.at
+        if pulling:
+            mean = 0.0
+            for other, shift, w in pulling:
+                mean += w * (other.at + shift)
+            mean /= weight
+        mean -= offset
+        count = 1
+        while blocks and blocks[-1][0] > mean:
+            m, w, n = blocks.pop()
+            mean = (m * w + mean * weight) / (w + weight)
+            weight, count = w + weight, n + count
+        blocks.append((mean, weight, count))
+    items = iter(column)
+    for mean, _, count in blocks:
+        for item, offset, _, _ in islice(items, count):
+            item.at = mean + offset
 
 
 def _level(row: _Row) -> None:
@@ -702,27 +820,28 @@ def _level(row: _Row) -> None:
         s.start: s.end for steps in row.steps for s in steps if s.start.is_line and s.end.is_line
     }
     begun = set(after) - set(after.values())
+    places = {item: i for column in row.columns for i, item in enumerate(column)}
     for start in sorted(begun, key=lambda item: item.wish):
         line = [start]
         while line[-1] in after:
             line.append(after[line[-1]])
         run: list[_Item] = []
-        low, high = float("-inf"), float("inf")
+        low, high = -inf, inf
         for item in line:
-            floor, ceiling = _free(row.columns[item.column], item)
+            floor, ceiling = _free(row.columns[item.column], places[item])
             if max(low, floor) > min(high, ceiling):
                 _set_level(run, low, high)
-                run, low, high = [], float("-inf"), float("inf")
+                run, low, high = [], -inf, inf
             run.append(item)
             low, high = max(low, floor), min(high, ceiling)
         _set_level(run, low, high)
 
 
-def _free(column: Sequence[_Item], item: _Item) -> tuple[float, float]:
-    """Return between where *item* can move without coming too near to its neighbours."""
-    i = column.index(item)
-    low = column[i - 1].at + _apart(column[i - 1], item) if i else float("-inf")
-    high = column[i + 1].at - _apart(item, column[i + 1]) if i + 1 < len(column) else float("inf")
+def _free(column: Sequence[_Item], i: int) -> tuple[float, float]:
+    """Return between where the item at place *i* can move without coming too near to others."""
+    item = column[i]
+    low = column[i - 1].at + _apart(column[i - 1], item) if i else -inf
+    high = column[i + 1].at - _apart(item, column[i + 1]) if i + 1 < len(column) else inf
     return min(low, item.at), max(high, item.at)
 
 
@@ -764,13 +883,13 @@ def _towards(corner: Point, target: Point) -> Point:
     return x + part * (u - x), y + part * (v - y)
 
 
-def _points(curve: Sequence[Point], count: int = 14) -> list[Point]:
-    a, b, c, d = curve
-    found = []
-    for k in range(count + 1):
-        t = k / count
-        p, q, r, s = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-        found.append(
-            (p * a[0] + q * b[0] + r * c[0] + s * d[0], p * a[1] + q * b[1] + r * c[1] + s * d[1])
-        )
-    return found
+_BASIS = [((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+          for t in (k / 14 for k in range(15))]  # fmt: skip
+
+
+def _points(curve: Sequence[Point]) -> list[Point]:
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = curve
+    return [
+        (p * ax + q * bx + r * cx + s * dx, p * ay + q * by + r * cy + s * dy)
+        for p, q, r, s in _BASIS
+    ]

@@ -61,6 +61,8 @@ def visible(text: str, limit: int = 24) -> str:
 
     Three combining marks are kept per character; a taller pile would cover the line above.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     shown, marks = "", 0
     for character in text:
         marks = marks + 1 if _is_mark(character) else 0

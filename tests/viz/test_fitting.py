@@ -378,3 +378,24 @@ def test_without_a_backward_pass_folded_boxes_say_so():
     for _ in range(9):
         x = x - (x * x - 2.0) / (2.0 * x)
     assert {node.grad for node in viz.draw(x).diagram.nodes} == {"–"}
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+@pytest.mark.parametrize("count", [20, 60, 130, 160, 200])
+def test_what_is_left_out_as_hopeless_would_not_have_fitted(
+    count: int, direction: layered.Direction
+) -> None:
+    """The bound on small boxes may only leave out what the layout refuses."""
+    hopeless = 0
+    for wide in (True, False):
+        leaves = [Value(0.1 * i) for i in range(count // 2)]
+        root = leaves[0]
+        for leaf in leaves[1:]:
+            root = root + leaf if wide else -(root + leaf)
+        members, _ = fitting.members_of(root, limit=1000)
+        for look in (fitting.Look(), fitting.Look(flat_leaves=True)):
+            if fitting.is_hopeless(look, members, members):
+                hopeless += 1
+                drawn = circuit_of(root, limit=1000, look=look)
+                assert layered.fit(drawn, direction, fitting.room(drawn)) is None
+    assert (hopeless > 0) == (count > 60)
