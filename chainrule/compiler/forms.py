@@ -26,7 +26,7 @@ def sigmoid_pair(z: Any, out: Any = (None, None)) -> Any:
 
 def one_minus(a: Any, z: Any, out: Any = None) -> Any:
     # 1 - a for a = sigmoid(z), with all its digits also where a is almost 1; out may be a or z
-    if not np.maximum.reduce(a, axis=None, initial=0.0) > 0.99:
+    if np.maximum.reduce(a, axis=None, initial=0.0) <= 0.99:  # not if there is a nan
         return np.subtract(1.0, a, out=out)
     sure = a > 0.99
     exact = a[sure] * np.exp(-z[sure])

@@ -511,6 +511,8 @@ def _letters(indices: Sequence[int]) -> str:
 
 def _applied(row: Primitive, result: AnyArray, args: Sequence[Any]) -> Call:
     """Return a call that writes *row* of *args* into *result*."""
+    if all(type(x) is float for x in args):  # an array form needs an array
+        return lambda: result.fill(float(row.scalar(*args)))
     if row is primitives.power and type(args[1]) is float:
         if args[1] == 0.5:
             return _into(forms.root, result, args[:1])

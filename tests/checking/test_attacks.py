@@ -207,6 +207,7 @@ def test_what_leaves_the_session_is_ended_too(tmp_path, submit):
         """
     )
     assert status == 0
+    _until(lambda: (tmp_path / "pid").read_text())  # it is there before it is written
     pid = int((tmp_path / "pid").read_text())
     _until(lambda: not _runs(pid))
 
