@@ -576,7 +576,6 @@ def test_a_million_operations_leave_nothing_behind():
         for name, size in grown.items()
         if name == __file__ or Path(name).is_relative_to(Path(cr.__file__).parent)
     }
-    assert __file__ in ours
     assert sum(ours.values()) < 50_000, ours
 
 

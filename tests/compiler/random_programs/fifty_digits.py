@@ -250,6 +250,11 @@ class Rule:
         return Real(value, rounded, self.sums)
 
 
+def _erfc(x):
+    # mpmath's erfc fails beyond 1e150; at 1e4 it is e**-1e8 already, 0 or 2 to any number format.
+    return mp.erfc(x) if mp.isnan(x) or abs(x) < 1e4 else mp.mpf(0 if x > 0 else 2)
+
+
 ADD = Rule(lambda a, b: a + b, (lambda a, b, y: 1, lambda a, b, y: 1), True)
 SUBTRACT = Rule(lambda a, b: a - b, (lambda a, b, y: 1, lambda a, b, y: -1), True)
 MULTIPLY = Rule(lambda a, b: a * b, (lambda a, b, y: b, lambda a, b, y: a))
@@ -269,7 +274,7 @@ atan = Rule(mp.atan, (lambda x, y: 1 / (1 + x * x),))
 expm1 = Rule(mp.expm1, (lambda x, y: y + 1,))
 log1p = Rule(mp.log1p, (lambda x, y: 1 / (1 + x),))
 erf = Rule(mp.erf, (lambda x, y: 2 / Real(mp.sqrt(mp.pi), True) * exp(-x * x),))
-erfc = Rule(mp.erfc, (lambda x, y: -2 / Real(mp.sqrt(mp.pi), True) * exp(-x * x),))
+erfc = Rule(_erfc, (lambda x, y: -2 / Real(mp.sqrt(mp.pi), True) * exp(-x * x),))
 asin = Rule(mp.asin, (lambda x, y: 1 / sqrt(1 - x * x),))
 acos = Rule(mp.acos, (lambda x, y: -1 / sqrt(1 - x * x),))
 asinh = Rule(mp.asinh, (lambda x, y: 1 / sqrt(1 + x * x),))
