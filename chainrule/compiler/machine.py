@@ -149,7 +149,6 @@ class Binder:
         self.constant = memory.constant
         self.block = block
         self.lanes = block.shape[1]
-        self.lanes_last = len(block) > 0
         self.bases = (memory.still, block.reshape(-1), memory.sums)
 
     def __call__(self, step: Step) -> Call:

@@ -38,11 +38,16 @@ class ArrayProgram:
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
-        count = len(self.parameters)
-        found = {"forward": lower(self.program, count, size=self.size)}
+        found = {"forward": self._forward_plan()}
         if self.program.cost is not None:
-            found["gradient"] = lower(self.program, count, self.wanted)
+            found["gradient"] = self._gradient_plan()
         return found
+
+    def _forward_plan(self) -> Plan:
+        return lower(self.program, len(self.parameters), size=self.size)
+
+    def _gradient_plan(self) -> Plan:
+        return lower(self.program, len(self.parameters), self.wanted)
 
     @functools.cached_property
     def source(self) -> str:
@@ -51,11 +56,11 @@ class ArrayProgram:
 
     @functools.cached_property
     def _forward(self) -> Any:
-        return machine_for(lower(self.program, len(self.parameters), size=self.size))
+        return machine_for(self._forward_plan())
 
     @functools.cached_property
     def _gradient(self) -> Any:
-        return machine_for(lower(self.program, len(self.parameters), self.wanted))
+        return machine_for(self._gradient_plan())
 
     def __getstate__(self) -> dict[str, Any]:
         made_again = ("_forward", "_gradient")

@@ -54,14 +54,14 @@ class ScalarProgram:
 
     def forward(self, leaves: Sequence[Value], batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
-        run = self._machine("forward", lambda: flat.forward(*self._places))
+        run = self._machine("forward", self._forward_plan)
         return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
 
     def gradient(
         self, leaves: Sequence[Value], batch: Sequence[Array], threads: int = 1
     ) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        run = self._machine("gradient", lambda: flat.gradient(*self._places, self.wanted))
+        run = self._machine("gradient", self._gradient_plan)
         return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
 
     def jacobian(
@@ -81,10 +81,16 @@ class ScalarProgram:
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
-        found = {"forward": flat.forward(*self._places)}
+        found = {"forward": self._forward_plan()}
         if len(self.tape.outputs) == 1:
-            found["gradient"] = flat.gradient(*self._places, self.wanted)
+            found["gradient"] = self._gradient_plan()
         return found
+
+    def _forward_plan(self) -> Plan:
+        return flat.forward(*self._places)
+
+    def _gradient_plan(self) -> Plan:
+        return flat.gradient(*self._places, self.wanted)
 
     @property
     def _places(self) -> tuple[Tape, list[list[int]], list[int]]:

@@ -43,7 +43,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line of text beside an output; *what* says of which kind it is."""
+    """A line of text beside an output, bold if it is marked."""
 
     x: float
     y: float

@@ -335,6 +335,12 @@ def test_the_plans_that_run_can_be_seen(function):
     assert "for each block of examples" in compiled.explain()
 
 
+def test_a_notebook_shows_it_without_making_an_array_program(function):
+    compiled = cr.compile(function).record([0.3])
+    assert "no width" in compiled._repr_html_()
+    assert compiled._recorded()._arrays is None
+
+
 # --- what every compiled program can do ----------------------------------------------------------
 
 

@@ -129,12 +129,6 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define FUSED 0
 #endif
 #include "vector.h"
-#undef LEVEL
-#undef LEVEL_NAME
-#undef WIDTH
-#undef FUSED
-#undef TILE_VECTORS
-#undef TILE_COLUMNS
 
 #if HAS_X86_LEVELS
 
@@ -151,12 +145,6 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define TILE_VECTORS 2 /* 6 x 2 sums, 2 of b, 1 of a: of 16 registers */
 #define TILE_COLUMNS 2
 #include "vector.h"
-#undef LEVEL
-#undef LEVEL_NAME
-#undef WIDTH
-#undef FUSED
-#undef TILE_VECTORS
-#undef TILE_COLUMNS
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,fma"))), apply_to = function)
@@ -172,12 +160,6 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define TILE_VECTORS 3 /* 6 x 3 sums, 3 of b, 1 of a: of 32 registers */
 #define TILE_COLUMNS 4
 #include "vector.h"
-#undef LEVEL
-#undef LEVEL_NAME
-#undef WIDTH
-#undef FUSED
-#undef TILE_VECTORS
-#undef TILE_COLUMNS
 #if defined(__clang__)
 #pragma clang attribute pop
 #else

@@ -1239,3 +1239,11 @@ static const struct Vector LEVEL(functions) = {
 #undef STORE_PART
 #undef MASK
 #undef SUM_TILE
+
+/* The parameters of the level: the next one sets its own. */
+#undef LEVEL
+#undef LEVEL_NAME
+#undef WIDTH
+#undef FUSED
+#undef TILE_VECTORS
+#undef TILE_COLUMNS
