@@ -15,8 +15,9 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, overload
 
 import numpy as np
@@ -126,33 +127,54 @@ def _recorded(
 ) -> tuple[_Equation, list[Value]]:
     """Return *residual* at its *solution* as an equation, and the Values that are its parameters.
 
-    They are those with which the operations on the unknowns were done.
+    They are those with which the operations on the unknowns were done.  What *residual* made out of
+    nothing, such as ``Value(2.0)``, is a constant.
     """
     unknowns = [Value(x) for x in solution]
     residuals = residual(*unknowns)
-    order = paths(unknowns, [x for x in residuals if isinstance(x, Value)])
-    computed = [node for node in order if node.parents]
+    computed = [
+        node
+        for node in paths(unknowns, [x for x in residuals if isinstance(x, Value)])
+        if node.parents
+    ]
     inner = {*unknowns, *computed}
-    parents = dict.fromkeys(
-        parent for node in computed for parent in node.parents if parent not in inner
-    )
-    parents.update(dict.fromkeys(x for x in residuals if isinstance(x, Value) and x not in inner))
-    numbers = {node: i for i, node in enumerate([*unknowns, *parents, *computed])}
+    others = [parent for node in computed for parent in node.parents if parent not in inner]
+    others += [x for x in residuals if isinstance(x, Value) and x not in inner]
+    parameters = _captured(dict.fromkeys(others), unknowns[0].serial)
+    numbers = {node: i for i, node in enumerate([*unknowns, *parameters, *computed])}
 
     def operand(x: Any, node: Value | None = None) -> int | float:
         if not isinstance(x, Value):
             return as_float(x, name)
         # What has no part in the result, such as the branch not chosen, is a plain number.
         linked = x in inner or node is None or x in node.parents
-        return numbers[x] if linked else x.data
+        return numbers[x] if linked and x in numbers else x.data
 
-    steps = [
-        (node.primitive, tuple([operand(x, node) for x in node.operands])) for node in computed
-    ]
-    parameters = tuple([parent.data for parent in parents])
-    return _Equation(
-        name, tuple(steps), tuple(map(operand, residuals)), parameters, tuple(solution)
-    ), list(parents)
+    steps = [(node.primitive, tuple(operand(x, node) for x in node.operands)) for node in computed]
+    equation = _Equation(
+        name,
+        tuple(steps),
+        tuple(map(operand, residuals)),
+        tuple([parameter.data for parameter in parameters]),
+        tuple(solution),
+    )
+    return equation, parameters
+
+
+def _captured(nodes: Iterable[Value], since: int) -> list[Value]:
+    """Return those of *nodes* that are older than *since*, or depend on one that is."""
+    younger = {node for node in nodes if node.serial >= since}
+    waiting = list(younger)
+    while waiting:
+        for parent in waiting.pop().parents:
+            if parent.serial >= since and parent not in younger:
+                younger.add(parent)
+                waiting.append(parent)
+    constant: set[Value] = set()
+    for node in sorted(younger, key=attrgetter("serial")):
+        if constant.issuperset(node.parents):
+            constant.add(node)
+    return [node for node in nodes if node not in constant]
 
 
 # --- solving ---------------------------------------------------------------------------------
