@@ -7,6 +7,7 @@ typedef struct Context {
     Py_ssize_t lanes;
     double *scratch;
     double work; /* done since it was last asked whether to stop */
+    Py_ssize_t round; /* of the innermost loop */
     int asks;    /* whether it is this thread that asks Python for signals */
     Py_ssize_t bad_count; /* not 0: a number that is not one of so many rows was met */
 } Context;
@@ -166,6 +167,9 @@ elements(Context *context, const Step *step)
     int outer = loop->n, last = loop->n - 1, merges = last >= 0;
     for (int k = 0; k < n_operands; k++) {
         Place place = step->place[k];
+        if (step->code == STEP_move) {
+            place.offset += step->moves[k] * context->round;
+        }
         scale[k] = place.space == IN_BLOCK ? context->lanes : 1;
         at[k] = context->space[place.space] + place.offset * scale[k];
         inner[k] = place.space == IN_BLOCK;
@@ -193,7 +197,7 @@ elements(Context *context, const Step *step)
         if (step->code == STEP_sigmoids) {
             context->vector->sigmoids(n, at[0], at[1], at[2]);
         }
-        else if (step->code == STEP_copy) {
+        else if (step->code == STEP_copy || step->code == STEP_move) {
             copy_stretch(n, at[0], inner[0], at[1], inner[1]);
         }
         else if (step->code == STEP_add) {
@@ -866,6 +870,7 @@ do_step(Context *context, const Step *step)
     case STEP_one_minus_square:
     case STEP_copy:
     case STEP_add:
+    case STEP_move:
     case STEP_sigmoids:
         elements(context, step);
         break;
