@@ -6,6 +6,7 @@ function, has the recording lifted, and calls the result.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import math
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import modes
+from ..engine import bodies, modes
 from ..engine.backend import Value
 from ..engine.display import plain
 from ..engine.structures import leaves, mapped
@@ -22,6 +23,7 @@ from ..engine.vectors import add_grads
 from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
+from .loops import Looped, NotALoop, looped
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
@@ -32,6 +34,9 @@ KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
 
 _TURNED = 256  # examples whose derivatives are moved at a time, while they are in the cache
+
+
+Recorded = Lifted | Looped
 
 
 class Compiled:
@@ -48,9 +53,9 @@ class Compiled:
         self._threads = threads
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
-        self._lifted: dict[Shapes, Lifted] = {}
+        self._lifted: dict[Shapes, Recorded] = {}
         self._captured: dict[Shapes, Captured] = {}
-        self._latest: Lifted | None = None
+        self._latest: Recorded | None = None
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
         self._count: int | None = None  # a number of arguments that is known to be right
@@ -126,8 +131,8 @@ class Compiled:
         does not name others, and m is left out.  TypeError if the result is not a number or a
         nested list of numbers with one shape.
         """
-        lifted, batch = self._prepared(arrays)
-        result = self._result_shape(lifted)
+        recorded, batch = self._prepared(arrays)
+        lifted, result = recorded.written_out, self._result_shape(recorded)
         if wrt is not None or not batch:
             if argnums is not None:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
@@ -147,7 +152,7 @@ class Compiled:
         ]
         return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
 
-    def _result_shape(self, lifted: Lifted) -> tuple[int, ...]:
+    def _result_shape(self, lifted: Recorded) -> tuple[int, ...]:
         """Return the shape of the result as an array; TypeError if it has none."""
         try:
             shape: tuple[int, ...] = np.shape(lifted.result)
@@ -173,7 +178,7 @@ class Compiled:
                 )
         return found
 
-    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
+    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Recorded, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
         if lifted.size != 1:
@@ -206,12 +211,12 @@ class Compiled:
     @property
     def placed(self) -> tuple[Value, ...]:
         """The leaves, in the order in which the arguments of the printed source hold them."""
-        return self._recorded().arrays.parameters
+        return self._recorded().written_out.arrays.parameters
 
     @property
     def program(self) -> Program:
         """The array program of the latest recording, as plain data."""
-        return self._recorded().arrays.program
+        return self._recorded().written_out.arrays.program
 
     @property
     def plans(self) -> dict[str, Plan]:
@@ -221,7 +226,7 @@ class Compiled:
     @property
     def source(self) -> str:
         """The program as the text of a NumPy module, which runs anywhere."""
-        return self._recorded().arrays.source
+        return self._recorded().written_out.arrays.source
 
     @property
     def c_source(self) -> str:
@@ -248,14 +253,14 @@ class Compiled:
         ValueError for another precision, LookupError if the program has an operation without a
         formula in C, such as a primitive of your own.
         """
-        lifted = self._recorded()
+        lifted = self._recorded().written_out
         wanted = self.parameters
         known = set(wanted)
         leaves = [*wanted, *(x for x in lifted.captured if x not in known)]
         place = {leaf: i for i, leaf in enumerate(leaves)}
         order = [place[x] for x in (lifted.captured if lifted.narrow else self.placed)]
         straight = not lifted.narrow and order == list(range(len(leaves)))
-        shapes = next(shapes for shapes, x in self._lifted.items() if x is lifted)
+        shapes = next(shapes for shapes, x in self._lifted.items() if x.written_out is lifted)
         singles = self._argument_names(len(shapes))
         signature = printed_c.Signature(
             name=self._printed_name() if name is None else name,
@@ -303,14 +308,14 @@ class Compiled:
 
     # --- recording -----------------------------------------------------------------------------
 
-    def _recorded(self) -> Lifted:
+    def _recorded(self) -> Recorded:
         if self._latest is None:
             raise RuntimeError(
                 f"{self._name} is not recorded yet: call it on a batch, or record(X, ...)"
             )
         return self._latest
 
-    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Lifted, Sequence[Array]]:
+    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Recorded, Sequence[Array]]:
         """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
         if () in self._lifted:
             if arrays:
@@ -336,7 +341,7 @@ class Compiled:
             lifted.test(batch)
         return lifted, batch
 
-    def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
+    def _remember(self, shapes: Shapes, lifted: Recorded) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
         self._lifted.pop(shapes, None)
         self._lifted[shapes] = lifted
@@ -391,7 +396,9 @@ class Compiled:
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: Sequence[Array], shapes: Shapes) -> Lifted:
+    def _record(
+        self, batch: Sequence[Array], shapes: Shapes, written_out: bool = False
+    ) -> Recorded:
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -403,18 +410,31 @@ class Compiled:
         examples = [example(x) for x in batch]
         arguments = [leaves(x) for x in examples]  # taken now: the function may change its lists
         demands: modes.Demands = {}
+        loops: list[Any] | None = None if written_out else []
         since = Value(0.0).serial
-        with modes.tracing(demands, itertools.chain.from_iterable(arguments)):
-            try:
+        again = functools.partial(self._record, batch, shapes, written_out=True)
+        try:
+            with modes.tracing(demands, itertools.chain.from_iterable(arguments), loops):
                 result = self._function(*examples)
-            except (TypeError, ValueError, IndexError, AttributeError) as error:
-                if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
-                    raise  # other classes may need other arguments than a message
-                raise type(error)(f"{error}; {self._told(batch)}") from error
+        except bodies.WriteOut:
+            return again()
+        except Exception as error:
+            if loops:  # which may be the reason
+                return again()
+            if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
+                raise  # other classes may need other arguments than a message
+            raise type(error)(f"{error}; {self._told(batch)}") from error
+        if loops and demands:
+            return again()
         outputs: list[Any] = []
         structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
+        if loops:
+            try:
+                return looped(loops, outputs, arguments, structure, since, self._wrt, again)
+            except NotALoop:
+                return again()
         names = [_capital(name) for name in self._argument_names(len(batch))]
         return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
 

@@ -70,6 +70,11 @@ class Lifted:
     tested: Lifted | None = None
     """The program that computes the numbers to which the rules apply."""
 
+    @property
+    def written_out(self) -> Lifted:
+        """This recording, whose loops are written out."""
+        return self
+
     def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
         if self.narrow:

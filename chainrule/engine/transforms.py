@@ -158,6 +158,11 @@ def _check(function: Any) -> None:
         )
 
 
+def differentiating() -> bool:
+    """Return whether a transform is running its function at this point of the program."""
+    return _enclosing.get() is not None
+
+
 # --- one differentiation ---------------------------------------------------------------------
 
 
@@ -420,6 +425,8 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             "gradients in a compiled function would be plain numbers, the same for all examples: "
             "write create_graph=True"
         )
+    if modes.current().loops:
+        raise modes.TraceError("a derivative across a loop whose body is recorded once")
     adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials, inputs)
     found = [adjoints.get(node, 0.0) for node in inputs]
     if not create_graph:

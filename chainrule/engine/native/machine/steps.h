@@ -241,6 +241,23 @@ elements(Context *context, const Step *step)
     } while (advance(loop, outer, index, n_operands, at, scale));
 }
 
+/* A copy whose places depend on the round of the loop; mostly rows in one piece. */
+static void
+move(Context *context, const Step *step)
+{
+    const Loop *loop = &step->loop[WIDE];
+    if (loop->n == 0 || (loop->n == 1 && loop->stride[0] == 1 && loop->stride[1] == 1)) {
+        Py_ssize_t to = step->place[0].offset + step->moves[0] * context->round;
+        Py_ssize_t of = step->place[1].offset + step->moves[1] * context->round;
+        Py_ssize_t n = context->lanes * (loop->n ? loop->extent[0] : 1);
+        double *block = context->space[IN_BLOCK];
+        memmove(block + to * context->lanes, block + of * context->lanes,
+                sizeof(double) * (size_t)n);
+        return;
+    }
+    elements(context, step);
+}
+
 static void
 call(Context *context, const Step *step)
 {
@@ -870,9 +887,11 @@ do_step(Context *context, const Step *step)
     case STEP_one_minus_square:
     case STEP_copy:
     case STEP_add:
-    case STEP_move:
     case STEP_sigmoids:
         elements(context, step);
+        break;
+    case STEP_move:
+        move(context, step);
         break;
     case STEP_gather:
     case STEP_scatter:
