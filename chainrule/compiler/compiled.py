@@ -23,7 +23,7 @@ from ..engine.vectors import add_grads
 from .batches import Array, example, floats, numbered
 from .captured import Captured
 from .lifting import Lifted, Shapes, lift
-from .loops import Looped, NotALoop, looped
+from .loops import Looped, looped
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
@@ -433,7 +433,7 @@ class Compiled:
         if loops:
             try:
                 return looped(loops, outputs, arguments, structure, since, self._wrt, again)
-            except NotALoop:
+            except bodies.WriteOut:
                 return again()
         names = [_capital(name) for name in self._argument_names(len(batch))]
         return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)

@@ -29,7 +29,7 @@ class WriteOut(BaseException):
 
 
 FEWEST_STEPS = 8
-LEAST_WORK = 2_000
+LEAST_WORK = 20_000
 """Nodes in all steps together, from which on a loop is not written out."""
 
 
