@@ -87,6 +87,12 @@ class Lifted:
             return self.scalars.gradient(self.captured, batch, threads)
         return self.arrays.gradient(batch, threads)
 
+    def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
+        """Return the machine of *function*, which ran before, and the leaves that it reads."""
+        if self.narrow:
+            return self.scalars.machine(function), self.captured
+        return self.arrays.machine(function), self.arrays.parameters
+
     def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], threads: int = 1) -> Array:
         """Return the derivatives of all outputs by the numbers *wanted*.
 

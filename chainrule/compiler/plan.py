@@ -22,7 +22,7 @@ What holds for every step: it has one extent at least, and none is 0, but *call*
 have no extents; strides are not negative.  The steps *before* are on STILL alone.  A step for
 *each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product* or
 *spread*; then one of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write
-STILL.  The result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place
+STILL, but nothing writes where the constants and the parameters are.  The result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place
 of an operand with the same strides; otherwise a result shares no place with an operand, but that of
 *add*, *scatter_add* and *spread*, which are added to.  A *product* or *sum* in STILL or BLOCK
 replaces what was there.

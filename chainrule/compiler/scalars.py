@@ -79,6 +79,10 @@ class ScalarProgram:
         run = self._machine(key, lambda: flat.jacobian(*self._places, wanted))
         return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
 
+    def machine(self, function: str) -> Any:
+        """Return the machine of *function*, forward or gradient, which ran before."""
+        return self._machines[function]
+
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
         found = {"forward": self._forward_plan()}

@@ -90,7 +90,7 @@ struct Vector;
 
 typedef struct {
     PyObject_HEAD
-    PyObject *empty; /* numpy.empty */
+    PyObject *empty, *array; /* numpy.empty and numpy.ndarray */
     State *state;    /* kept alive by the module, which the type keeps alive */
     Piece *pieces;
     Py_ssize_t size[N_SPACES]; /* of BLOCK: its rows */
