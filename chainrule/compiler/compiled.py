@@ -31,8 +31,6 @@ _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
 
-_TURNED = 256  # examples whose derivatives are moved at a time, while they are in the cache
-
 
 class _Repeat(NamedTuple):
     """What a call needs that is like the one before it."""
@@ -149,16 +147,16 @@ class Compiled:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
             leaves = self.parameters if wrt is None else _leaves_of(wrt)
             found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
-            count = (found.shape[1],) if batch else ()
-            return _turned(found).reshape(*count, *result, len(leaves))
+            count = (len(found),) if batch else ()
+            return found.reshape(*count, *result, len(leaves))
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
         wanted = lifted.numbers_of_arguments(which)
         found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._threads)
-        table = found.reshape(lifted.size, sum(map(len, wanted)), found.shape[1])
+        table = found.reshape(len(found), lifted.size, sum(map(len, wanted)))
         stops = itertools.accumulate(map(len, wanted))
         parts = [
-            _turned(table[:, stop - len(numbers) : stop]).reshape(len(x), *result, *x.shape[1:])
+            table[:, :, stop - len(numbers) : stop].reshape(len(x), *result, *x.shape[1:])
             for x, numbers, stop in zip(given, wanted, stops, strict=True)
         ]
         return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
@@ -476,15 +474,6 @@ class Compiled:
             f"{self._name} was called with one example, {' and '.join(told)}; the first axis of an "
             "array counts the examples"
         )
-
-
-def _turned(table: Array) -> Array:
-    """Return *table* with its last axis, the examples, as the first, contiguous."""
-    source = np.moveaxis(table, -1, 0)
-    found = np.empty(source.shape)
-    for start in range(0, len(source), _TURNED):
-        found[start : start + _TURNED] = source[start : start + _TURNED]
-    return found
 
 
 def compile(

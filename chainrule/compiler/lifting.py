@@ -96,7 +96,7 @@ class Lifted:
     def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], threads: int = 1) -> Array:
         """Return the derivatives of all outputs by the numbers *wanted*.
 
-        There is a row for each, those of the first output first, with a column for each example.
+        There is a column for each, those of the first output first, with a row for each example.
         """
         if not batch and not self.narrow:
             self.forward(batch)  # which checks the indices into tables

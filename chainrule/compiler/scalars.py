@@ -71,9 +71,9 @@ class ScalarProgram:
         wanted: Sequence[int],
         threads: int = 1,
     ) -> Array:
-        """Return the derivatives of the outputs by the numbers *wanted*: a row for each.
+        """Return the derivatives of the outputs by the numbers *wanted*: a column for each.
 
-        Those of the first output come first; there is a column for each example.
+        Those of the first output come first; there is a row for each example, or one of a graph.
         """
         key = "jacobian", tuple(wanted)
         run = self._machine(key, lambda: flat.jacobian(*self._places, wanted))

@@ -261,6 +261,42 @@ do_steps(Run *run, Context *context, const Steps *steps)
     }
 }
 
+/* The numbers of an output, and how far they lie apart: 1, or 0. */
+static const double *
+output_at(const Context *context, Py_ssize_t i, Py_ssize_t *lane)
+{
+    Place place = context->machine->output[i];
+    *lane = place.space == IN_BLOCK;
+    return context->space[place.space] + place.offset * (*lane ? context->lanes : 1);
+}
+
+/* Put the outputs of each lane side by side, four of them at a time. */
+static void
+put_turned(const Context *context, double *into)
+{
+    Py_ssize_t n = context->lanes, count = context->machine->n_outputs;
+    for (Py_ssize_t i = 0; i < count; i += 4) {
+        int some = count - i < 4 ? (int)(count - i) : 4;
+        const double *x[4];
+        Py_ssize_t lane[4];
+        for (int k = 0; k < 4; k++) {
+            x[k] = output_at(context, i + (k < some ? k : 0), &lane[k]);
+        }
+        double *at = into + i;
+        for (Py_ssize_t l = 0; some == 4 && l < n; l++, at += count) {
+            at[0] = x[0][l * lane[0]];
+            at[1] = x[1][l * lane[1]];
+            at[2] = x[2][l * lane[2]];
+            at[3] = x[3][l * lane[3]];
+        }
+        for (Py_ssize_t l = 0; some < 4 && l < n; l++, at += count) {
+            for (int k = 0; k < some; k++) {
+                at[k] = x[k][l * lane[k]];
+            }
+        }
+    }
+}
+
 static void
 do_block(Run *run, Context *context, Py_ssize_t block)
 {
@@ -277,11 +313,14 @@ do_block(Run *run, Context *context, Py_ssize_t block)
         }
     }
     do_steps(run, context, &machine->list[EACH]);
+    if (run->output != NULL && machine->turned) {
+        put_turned(context, run->output + first * machine->n_outputs);
+        return;
+    }
     for (Py_ssize_t i = 0; run->output != NULL && i < machine->n_outputs; i++) {
-        Place place = machine->output[i];
-        int in_block = place.space == IN_BLOCK;
-        const double *x = context->space[place.space] + place.offset * (in_block ? n : 1);
-        copy_stretch(n, run->output + i * run->division.m + first, 1, x, in_block);
+        Py_ssize_t lane;
+        const double *x = output_at(context, i, &lane);
+        copy_stretch(n, run->output + i * run->division.m + first, 1, x, lane);
     }
 }
 
@@ -690,7 +729,8 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
     int differentiates = machine->cost >= 0;
     Py_ssize_t n_gradient = machine->gradient[1] - machine->gradient[0];
     PyObject *shape = differentiates ? PyLong_FromSsize_t(n_gradient)
-                                     : Py_BuildValue("nn", machine->n_outputs, m);
+                      : machine->turned ? Py_BuildValue("nn", m, machine->n_outputs)
+                                        : Py_BuildValue("nn", machine->n_outputs, m);
     array = new_array(machine, shape, &numbers);
     if (array == NULL) {
         goto done;

@@ -185,6 +185,74 @@ LEVEL(log1p_of_positive)(V x)
     return LEVEL(log_of_positive)(sum, lost / sum);
 }
 
+/* Whether a mask holds for any number of the vector. */
+ALWAYS_INLINE int
+LEVEL(any)(I mask)
+{
+#if FUSED == 2 && WIDTH == 8
+    return _mm512_movepi64_mask((__m512i)mask) != 0;
+#elif FUSED == 2
+    return _mm256_movemask_pd((__m256d)mask) != 0;
+#else
+    double part[WIDTH];
+    int found = 0;
+    STORE(part, SELECT(mask, SET(1.0), SET(0.0)));
+    for (int i = 0; i < WIDTH; i++) {
+        found |= part[i] != 0.0;
+    }
+    return found;
+#endif
+}
+
+/* --- sin and cos ----------------------------------------------------------------------------- */
+
+/* The sine of x, or with *quarters* 1 the cosine, for x up to MOST_TURNED. The formulas of FreeBSD's
+   e_rem_pio2.c, k_sin.c and k_cos.c: x = n pi/2 + r + rest, with pi/2 in three parts. */
+ALWAYS_INLINE V
+LEVEL(turned)(V x, uint64_t quarters)
+{
+    const V magic = SET(6755399441055744.0); /* as in power_of */
+    V shifted = x * SET(6.36619772367581382433e-01) + magic, n = shifted - magic;
+    V t = x - n * SET(1.57079632673412561417e+00); /* exact: the constant has 33 bits... */
+    V w = n * SET(6.07710050630396597660e-11);     /* ...and so has this one */
+    V high = t - w;
+    V low = n * SET(2.02226624879595063154e-21) - ((t - high) - w);
+    V r = high - low, rest = (high - r) - low;
+    V z = r * r, z2 = z * z, v = z * r, half = SET(0.5) * z, top = SET(1.0) - half;
+    V s = FMA(FMA(FMA(SET(1.58969099521155010221e-10), z, SET(-2.50507602534068634195e-08)), z,
+                  SET(2.75573137070700676789e-06)),
+              z2, FMA(SET(-1.98412698298579493134e-04), z, SET(8.33333333332248946124e-03)));
+    V sine = r - ((z * (SET(0.5) * rest - v * s) - rest) - v * SET(-1.66666666666666324348e-01));
+    V c = FMA(FMA(FMA(SET(-1.13596475577881948265e-11), z, SET(2.08757232129817482790e-09)), z,
+                  SET(-2.75573143513906633035e-07)),
+              z2 * z2, z * FMA(FMA(SET(2.48015872894767294178e-05), z, SET(-1.38888888888741095749e-03)),
+                              z, SET(4.16666666666666019037e-02)));
+    V cosine = top + (((SET(1.0) - top) - half) + (z * c - r * rest));
+    I turn = BITS(shifted) + WHOLE(quarters);
+    I odd = WHOLE(0) - (turn & WHOLE(1)), sign = (turn & WHOLE(2)) << 62;
+    return FLOATS(BITS(SELECT(odd, cosine, sine)) ^ sign);
+}
+
+#define MOST_TURNED 1024.0 /* as far as three parts of pi/2 give all digits */
+
+/* Sines, or cosines, of a stretch; vectors with larger numbers, or with a nan, are left to the library. */
+static Py_ssize_t
+LEVEL(turns)(int row, Py_ssize_t n, double *r, const double *x)
+{
+    Py_ssize_t i = 0;
+    uint64_t quarters = row == COS;
+    for (; i + WIDTH <= n; i += WIDTH) {
+        V a = LOAD(x + i);
+        if (LEVEL(any)((I)(LEVEL(absolute)(a) > SET(MOST_TURNED)) | (I)(a != a))) {
+            unary_row(row, WIDTH, r + i, x + i);
+        }
+        else {
+            STORE(r + i, LEVEL(turned)(a, quarters));
+        }
+    }
+    return i;
+}
+
 /* --- rows made of them, as the engine's formulas make them ----------------------------------- */
 
 ALWAYS_INLINE V
@@ -403,6 +471,10 @@ LEVEL(unary_vectors)(int row, Py_ssize_t n, double *r, const double *x)
         UNARY_VECTORS(silu)
     case NORMAL_PDF:
         UNARY_VECTORS(normal_pdf)
+    case SIN:
+    case COS:
+        i = LEVEL(turns)(row, n, r, x);
+        break;
     default:
         return 0;
     }
@@ -1030,18 +1102,6 @@ LEVEL(into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apa
 #define EACH_ROW(k) for (Py_ssize_t k = 0; k < n; k++)
 #define AT(x, k) ((x) + (k) * w)
 
-static int
-LEVEL(any)(I mask)
-{
-    double part[WIDTH];
-    int found = 0;
-    STORE(part, SELECT(mask, SET(1.0), SET(0.0)));
-    for (int i = 0; i < WIDTH; i++) {
-        found |= part[i] != 0.0;
-    }
-    return found;
-}
-
 ALWAYS_INLINE V
 LEVEL(larger)(V a, V b) /* a nan is the largest; -0.0 and 0.0 give 0.0 */
 {
@@ -1291,6 +1351,7 @@ static const struct Vector LEVEL(functions) = {
 #undef AT
 #undef SQUARE_ROOT
 #undef AT_MOST
+#undef MOST_TURNED
 #undef AT_LEAST
 #undef LOAD_PART
 #undef STORE_PART
