@@ -79,7 +79,7 @@ class Compiled:
 
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
-        table, lifted, batch = self._repeated("forward", arrays), self._latest, arrays
+        table, lifted = self._repeated("forward", arrays), self._latest
         if table is None or lifted is None:
             lifted, batch = self._prepared(arrays)
             table = lifted.forward(batch, self._threads)
@@ -88,10 +88,10 @@ class Compiled:
         if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
             return (
                 table.reshape(*result.shape, *table.shape[1:])
-                if batch
+                if arrays
                 else table.reshape(result.shape)
             )
-        rows = table if batch else table[:, 0].tolist()
+        rows = table if arrays else table[:, 0].tolist()
         return rows[0] if type(result) is int else mapped(result, rows.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
@@ -340,8 +340,8 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.
-        gone = {"_function": None, "_signature": None, "_captured": {}, "_repeats": {}}
-        return {**self.__dict__, **gone}
+        gone: dict[str, Any] = dict.fromkeys(("_function", "_signature"))
+        return {**self.__dict__, **gone, "_captured": {}, "_repeats": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
