@@ -15,6 +15,8 @@
 #include "public.h"
 #include "vectors.h"
 #include "routes.h"
+#include "linked.h"
+#include "runs.h"
 #include "transforms.h"
 #include "machine/machine.h"
 
