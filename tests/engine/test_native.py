@@ -537,9 +537,9 @@ def test_a_binary_node_takes_at_most_96_bytes_measured():
 def smallest_growth(operations, times, rounds=4):
     """Return by how many bytes this file and the package grow in *times* calls, at the least.
 
-    What leaks grows in every round.  What the core keeps for later need not: it holds 1 MB of blocks
-    that are not in use, and if others filled that store before memory was traced, theirs are
-    exchanged for traced ones.
+    What leaks grows in every round.  What the core keeps for later need not: it holds 1 MB of
+    blocks that are not in use, and if others filled that store before memory was traced, theirs
+    are exchanged for traced ones.
     """
 
     def taken():
