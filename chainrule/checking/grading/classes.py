@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..._version import __version__
 from ..saved import put, read_problem
 from .pages import as_index, as_report, as_text
 from .results import (
@@ -26,7 +25,7 @@ from .results import (
 )
 from .runner import run_all
 from .store import Store, file_name
-from .submissions import Submission, entries_of, fingerprint, submissions_of
+from .submissions import Submission, checker, entries_of, fingerprint, submissions_of
 from .table import as_csv
 
 Progress = Callable[[Result, int, int], None]
@@ -135,7 +134,7 @@ def grade(
         raise ValueError(f"{jobs} jobs: expected 1 or more")
     found, called = submissions_of(paths, function)
     _check(options)
-    settings = json.dumps([__version__, _plain(options)], sort_keys=True, default=str)
+    settings = json.dumps([checker(), _plain(options)], sort_keys=True, default=str)
     prints = {one.name: fingerprint(one, settings) for one in found}
     store = Store(None if results is None else Path(results))
     done = {} if again else store.done(prints)

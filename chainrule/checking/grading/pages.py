@@ -58,6 +58,8 @@ def as_report(result: Result, hints: str) -> str:
 def as_index(results: Sequence[Result], summary: str, page_of: Callable[[str], str]) -> str:
     """Return the page on the class; *page_of* gives the name of a submission's page."""
     body = [f"<h1>{escape(summary)}</h1>"]
+    heading: tuple[str, ...]
+    rows: list[tuple[str, ...]]
     links = {one.name: f'<a href="reports/{escape(page_of(one.name))}">{_name(one.name)}</a>'
              for one in results}  # fmt: skip
     if counts := counts_of(results):
