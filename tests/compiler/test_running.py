@@ -248,7 +248,7 @@ def test_a_replaced_leaf_is_found_in_calls_that_are_alike():
     assert "other Values" in str(found)
 
 
-@pytest.mark.asks_once(reason="other threads see what asking again writes to the leaves")
+@pytest.mark.asks_once  # other threads see what asking again writes to the leaves
 def test_threads_that_repeat_a_call_while_another_writes():
     w = cr.Value(1.0)
     compiled = cr.compile(lambda x: w * x)
