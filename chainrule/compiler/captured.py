@@ -24,12 +24,16 @@ from ..engine.backend import Value
 _OFTEN, _EVERY = 16, 16  # the first calls, which all look; and of the later ones, one in how many
 _MOST = 10_000  # things to look through, the nearest first: half a second of it
 
+_COMPILER = __name__.rpartition(".")[0]
+
 
 class Captured:
     """The places at which *function* holds *parameters*, and the numbers it refers to."""
 
     def __init__(self, function: Callable[..., Any], parameters: Collection[Value]) -> None:
-        self._calls = 0
+        self.left = 0
+        """How many calls may still go by without a look."""
+        self._looks = 0
         self._lists: list[tuple[str, list[Any], list[Any]]] = []
         self._places: list[tuple[str, Any, Any, Any, list[Value]]] = []
         self._numbers: list[list[Any]] = []
@@ -45,9 +49,11 @@ class Captured:
 
     def check(self, name: str) -> None:
         """Raise TraceError if a Value was replaced by another; warn if a number changed."""
-        self._calls += 1
-        if self._calls > _OFTEN and self._calls % _EVERY:
+        if self.left:
+            self.left -= 1
             return
+        self._looks += 1
+        self.left = _EVERY - 1 if self._looks >= _OFTEN else 0
         for path, now, before in self._lists:
             if now != before:
                 for i, (x, old) in enumerate(zip(now, before, strict=False)):
@@ -97,7 +103,7 @@ class Captured:
         todo: deque[tuple[str, Any, int]] = deque([("", function, -1)])
         while todo and len(seen) < _MOST:
             path, x, owner = todo.popleft()
-            if id(x) in seen or isinstance(x, (Value, type, types.ModuleType)):
+            if id(x) in seen or isinstance(x, (Value, type, types.ModuleType)) or _compiled(x):
                 continue
             seen.add(id(x))
             parts: list[tuple[str, Any, Any]] = []
@@ -185,6 +191,11 @@ class _Found:
     def marked(self) -> list[tuple[str, Any, Any, Any]]:
         """Return the places of the objects that hold a parameter."""
         return [self._entries[n][0] for n in sorted(self._marked)]
+
+
+def _compiled(x: Any) -> bool:
+    """Return whether *x* is a compiled function or a part of one, which watches its own Values."""
+    return type(x).__module__.startswith(_COMPILER)
 
 
 def _named(function: types.FunctionType, attributes: set[str]) -> Iterator[tuple[str, Any, Any]]:

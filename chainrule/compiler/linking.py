@@ -409,6 +409,8 @@ class Linker:
             before, more, rounds = self.pull_body(which, live, used[0], loop.count - len(came))
             came += [more] * rounds
             live = before
+            if not live and not used[0]:
+                came += [set()] * (loop.count - len(came))  # nothing goes further back
             if len(came) == loop.count:
                 break
         else:

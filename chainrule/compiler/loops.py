@@ -44,11 +44,11 @@ class LoopProgram:
 
     def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example."""
-        return self._machine("forward").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
+        return self.machine("forward").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
 
     def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        return self._machine("gradient").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
+        return self.machine("gradient").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
 
     def prepare(self, name: str) -> None:
         """Make the plan of a function; WriteOut if there cannot be one."""
@@ -60,7 +60,8 @@ class LoopProgram:
         linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
         return linker.forward() if name == "forward" else linker.gradient()
 
-    def _machine(self, name: str) -> Any:
+    def machine(self, name: str) -> Any:
+        """Return the machine of a function."""
         if name not in self._machines:
             self.prepare(name)
             self._machines[name] = machine_for(self._ready.pop(name))
@@ -79,6 +80,8 @@ class Looped:
     """The leaves to differentiate with respect to, in the order of the gradient."""
     captured: tuple[Value, ...]
     """All leaves that are read, in the order in which they were made."""
+    shapes: tuple[tuple[int, ...], ...]
+    """The shapes of one example of each argument."""
     result: Any
     """The structure of the result, with the number of an output in place of every leaf."""
     stats: dict[str, Any]
@@ -119,6 +122,13 @@ class Looped:
             return False
         return True
 
+    def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
+        """Return the machine of a function that was run, and the leaves that it reads."""
+        if function == "gradient" and not self._has_gradient:
+            found: tuple[Any, tuple[Value, ...]] = self.written_out.machine(function)
+            return found
+        return self.program.machine(function), self.captured
+
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function, as it is run."""
         found = {"forward": self.program.plan("forward")}
@@ -150,6 +160,7 @@ def looped(
     loops: Sequence[Loop],
     outputs: Sequence[Any],
     arguments: Sequence[Sequence[Value]],
+    shapes: tuple[tuple[int, ...], ...],
     result: Any,
     since: int,
     wrt: Sequence[Value] | None,
@@ -176,7 +187,7 @@ def looped(
     program.prepare("forward")
     lengths = ", ".join(str(loop.count) for loop in loops)
     stats = {"nodes": tape.recorded, "way": f"loops of {lengths} steps, each body recorded once"}
-    return Looped(program, parameters, captured, result, stats, write_out)
+    return Looped(program, parameters, captured, shapes, result, stats, write_out)
 
 
 def _is_wide(loop: Loop) -> bool:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from . import bodies, modes
 from .backend import Value
+from .runs import enclosing
 from .structures import array_of, described, difference, leaves, paths
-from .transforms import differentiating
 
 Carry = TypeVar("Carry")
 Carried = TypeVar("Carried")
@@ -120,7 +120,7 @@ def scan(
     entries = _entries(xs, length)
     went_out: list[Any] = []
     _check_numbers(carry, "scan: the carry")
-    if modes.current().loops is not None and not differentiating():
+    if modes.current().loops is not None and enclosing.get() is None:
         recorded = bodies.recorded(step, carry, entries)
         if recorded is not None:
             return recorded[0], _together(recorded[1])

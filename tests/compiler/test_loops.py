@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import random
 from collections import namedtuple
 
 import numpy as np
@@ -236,7 +237,17 @@ def power_of_what_comes_in():
     return [w], cost
 
 
+def differentiated_as_a_whole():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        return cr.grad(lambda v: cr.scan(lambda c, u: (cr.sin(c * v) + u, None), x, xs)[0])(w) * w
+
+    return [w], cost
+
+
 WRITTEN_OUT = [
+    differentiated_as_a_whole,
     branch_in_the_step, counts_its_calls, looks_at_plain_numbers, differentiated_across,
     power_of_what_comes_in,
 ]  # fmt: skip
@@ -289,6 +300,76 @@ def test_both_machines_and_any_number_of_threads_agree(make):
     forward = Machine(compiled.plans["forward"]).run(compiled.parameters, batch)
     assert forward[0] == pytest.approx(compiled(*many), rel=1e-13)
     assert captured
+
+
+UNARY = (cr.sin, cr.tanh, cr.exp, cr.sqrt, cr.log, lambda v: 1.0 / v, lambda v: v * 0.5, cr.square)
+BINARY = (lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - 2.0 * b, cr.hypot)
+
+
+def random_program(seed):
+    """Return captured leaves and a function of one or two loops, of steps made at random."""
+    draw = random.Random(seed)
+    leaves = [cr.Value(draw.uniform(0.2, 1.0)) for _ in range(draw.randint(1, 3))]
+
+    def expression(pool, size):
+        pool = list(pool)
+        for _ in range(size):
+            if draw.random() < 0.5:
+                pool.append(("u", draw.randrange(len(UNARY)), draw.choice(pool)))
+            else:
+                pool.append(
+                    ("b", draw.randrange(len(BINARY)), draw.choice(pool), draw.choice(pool))
+                )
+        return pool[-1]
+
+    plans = []
+    for _ in range(draw.randint(1, 2)):
+        n, outs = draw.randint(1, 3), draw.randint(0, 2)
+        names = [*(f"c{i}" for i in range(n)), "x", "u", *(f"w{i}" for i in range(len(leaves)))]
+        steps = [
+            draw.choice(names[:n]) if draw.random() < 0.3 else expression(names, draw.randint(1, 5))
+            for _ in range(n + outs)
+        ]
+        plans.append((n, steps, draw.random() < 0.5, [draw.random() < 0.7 for _ in range(n)]))
+
+    def cost(x, xs):
+        known = {"x": x, **{f"w{i}": w for i, w in enumerate(leaves)}}
+
+        def value(e, names):
+            if isinstance(e, str):
+                return names[e]
+            form = (UNARY if e[0] == "u" else BINARY)[e[1]]
+            return form(*(value(part, names) for part in e[2:]))
+
+        terms, entries = [], xs
+        for n, steps, chained, used in plans:
+
+            def step(c, u, n=n, steps=steps):
+                names = {**known, "u": u, **{f"c{i}": v for i, v in enumerate(c)}}
+                found = [value(e, names) for e in steps]
+                return found[:n], tuple(found[n:])
+
+            start = [known["x"] * 0.5 if i % 2 else 0.3 + 0.1 * i for i in range(n)]
+            last, ys = cr.scan(step, start, entries)
+            terms += [v for v, there in zip(last, used, strict=True) if there]
+            terms += [cr.mean(y) for y in ys]
+            if ys and chained:
+                entries = ys[0]
+        return cr.sum(terms) + 0.0 * x + leaves[0]
+
+    return leaves, cost
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_loops_have_the_numbers_of_the_loop_written_out(seed, monkeypatch):
+    leaves, cost = random_program(seed)
+    x, xs = np.array([0.7, 0.4]), np.abs(XS[:2]) + 0.1
+    with np.errstate(all="ignore"):
+        found = cr.compile(cost, wrt=leaves).value_and_grad(x, xs)
+        monkeypatch.setattr(bodies, "LEAST_WORK", 1e18)
+        expected = cr.compile(cost, wrt=leaves).value_and_grad(x, xs)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-9)
 
 
 def test_several_results_with_structure():

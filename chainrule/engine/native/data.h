@@ -106,7 +106,6 @@ typedef struct Arena {
 
 #define MEMBER(name) PyObject *name;
 typedef struct { ASKED(MEMBER) } Asked;
-#undef MEMBER
 
 #define CONSTANT(NAME, ...) NAME,
 enum {
@@ -126,6 +125,7 @@ struct State {
     PyObject *row[N_KERNELS];
     PyObject *machine_row[3]; /* hypot, atan2 and take, which have kernels in the machine alone */
     Asked asked;
+    struct { ASKED_BY_TRANSFORMS(MEMBER) } above; /* or NULL, until the transforms are imported */
     PyObject *modes; /* a list: as many entries as modes are entered, anywhere */
     struct { /* functions that users call, and the one to ask where C does not know better */
         PyMethodDef def;
@@ -136,6 +136,7 @@ struct State {
     int releasing;  /* how many calls of node_dealloc are under way */
     Node *left_over; /* nodes that those further out release */
     uint64_t serial;
+    uint64_t writes; /* how often somebody wrote to the data of a leaf */
     uint64_t slab_number;
     uint16_t sweep; /* the number of the last one */
     Slab *open; /* the slab that new computed nodes go to, from open_slot on */
@@ -149,6 +150,7 @@ struct State {
     Slab **queue; /* a binary heap; has room for every slab there is */
     Py_ssize_t queue_length;
 };
+#undef MEMBER
 
 /* Return the state of *module* if it has its rows and its Value yet, else raise RuntimeError. */
 static State *
