@@ -134,6 +134,11 @@ class Problem:
         return len(self.thetas[-1])
 
     @property
+    def squares(self) -> bool:
+        """Whether the loss is a squared error; the others take logarithms."""
+        return self.loss in ("half_squared_error", "squared_error")
+
+    @property
     def last(self) -> int:
         """The index of the last Theta."""
         return len(self.thetas) - 1
