@@ -305,7 +305,7 @@ def square(like: Problem) -> Problem:
     return build(
         (3, 3, 3, 3),
         PROBE_EXAMPLES,
-        like.lam or 1.3,
+        like.lam,
         loss=like.loss,
         activation=like.activations[0] if like.activations else "sigmoid",
         output_activation=like.output_activation,

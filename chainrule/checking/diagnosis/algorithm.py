@@ -46,12 +46,12 @@ class Run:
             "z": ("activation", "a"),
             "targets": (),
             "rows": (),
-            "count": (),
+            "count": ("rows",),
             "error": ("a", "targets"),
             "output_delta": ("error", "a", "z", "targets", "slope"),
             "theta_back": (),
             "blame": ("theta_back", "z", "delta", "error", "output_delta", "slope"),
-            "slope": ("activation", "z"),
+            "slope": ("activation", "z", "blame", "error"),
             "delta": ("output_delta", "blame", "slope", "theta_back"),
             "sums": ("delta", "a", "rows"),
             "data": ("sums", "count"),
@@ -59,7 +59,7 @@ class Run:
             "gradient": ("data", "decay"),
         }
     )
-    """Which steps a step reads."""
+    """Which steps a step reads, or a mistake in it may read."""
 
     def __init__(
         self,
@@ -207,6 +207,11 @@ def _reachable(name: str, seen: set[str]) -> set[str]:
         for need in Run.NEEDS[name]:
             _reachable(need, seen)
     return seen
+
+
+def reaches(changes: Changes, steps: Collection[str]) -> bool:
+    """Whether *changes* can be seen in any of the *steps*."""
+    return not all(_ALL_NEEDS[step].isdisjoint(changes) for step in steps)
 
 
 _ALL_NEEDS = {name: frozenset(_reachable(name, set())) for name in Run.NEEDS}

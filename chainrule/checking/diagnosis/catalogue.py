@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import combinations, pairwise, permutations
+from itertools import combinations, pairwise, permutations, product
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
-from .algorithm import Changes, Run, only
+from .algorithm import Changes, Run, only, reaches
 from .mistakes import MISTAKES, Mistake, Solves
 
 
@@ -63,6 +63,8 @@ MOST_FOR_PAIRS = 200_000
 """Up to which size of a problem pairs, thousands of them, and choices of layers are replayed."""
 MOST_STEPS, SMALL_STEP = 12, 1e-6
 """How many steps of Newton's method a number gets, and how far apart a slope is measured."""
+STARTS = (0.0, 0.01, 0.1, 0.5, 1.0)
+"""Where Newton's method begins, as learning rates go."""
 MOST_FOR_CHOICES = 4
 """Up to how many Thetas every choice of them is tried."""
 
@@ -168,11 +170,21 @@ class Catalogue:
         with np.errstate(all="ignore"):
             return self.vector(self.run(explanation, number).gradients())
 
-    def _top(self, explanation: Explanation) -> Array:
-        """Return the end of the vector, the gradient of the output layer, without the rest."""
+    def _top(self, one: Made, two: Made, runs: dict[Made, Run]) -> Array:
+        """Return the end of the vector, the gradient of the output layer, without the rest.
+
+        Where the one mistake cannot be seen in the steps that the other changes, the other is added
+        to the run that the one has already made.
+        """
         last = self.problem.last
+        if not reaches(two.changes, one.changes):
+            run = Run(self.problem, [two.changes], 0.0, runs[one])
+        elif not reaches(one.changes, two.changes):
+            run = Run(self.problem, [one.changes], 0.0, runs[two])
+        else:
+            run = self.run((one, two))
         with np.errstate(all="ignore"):
-            D = self.run(explanation).gradient(last)
+            D = run.gradient(last)
         kept: Array = np.ravel(D)[self._kept[last]] / (self.problem.scales[last] or 1.0)
         return kept
 
@@ -287,10 +299,12 @@ class Catalogue:
             if made.mistake.category == "hidden" and _equal(top, self.truth[start:])
         }
 
+        runs = {made: self.run((made,)) for made in alone}
+
         def top(one: Made, two: Made) -> Array:
             if two in below:
                 return alone[one]
-            return alone[two] if one in below else self._top((one, two))
+            return alone[two] if one in below else self._top(one, two, runs)
 
         pairs = list(self._orders(self._small, 2))
         tops = np.array([top(*pair) for pair in pairs])
@@ -415,7 +429,8 @@ class Catalogue:
                 vector = self.replay((made,), number)
                 error = float(np.abs(vector - wanted).max()) / _size(wanted)
                 if error <= tolerance and not _equal(vector, self.truth):
-                    found.append(Match((made,), error, number))
+                    shown = number if made.mistake.with_number else None
+                    found.append(Match((made,), error, shown))
         return _one_for_each_code(found)
 
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
@@ -462,20 +477,21 @@ class Catalogue:
         wanted = self.vector(gradients)
         if self.problem.size > MOST_FOR_PAIRS:
             return []
-        found = []
-        for made in self._rows(Solves.CURVE):
-            number = 0.0
+        for made, start in product(self._rows(Solves.CURVE), STARTS):
+            number, error = start, np.inf
             for _ in range(MOST_STEPS):
-                at = self.replay((made,), number)
-                move = (self.replay((made,), number + SMALL_STEP) - at) / SMALL_STEP
+                at, before = self.replay((made,), number), error
                 error = float(np.abs(at - wanted).max()) / _size(wanted)
+                if error <= tolerance or not error < before / 2:
+                    break
+                move = (self.replay((made,), number + SMALL_STEP) - at) / SMALL_STEP
                 length = float(move @ move)
-                if error <= tolerance or not 0.0 < length < np.inf:
+                if not 0.0 < length < np.inf:
                     break
                 number += float(move @ (wanted - at)) / length
             if error <= tolerance and number > 0.0:
-                found.append(Match((made,), error, number))
-        return _one_for_each_code(found)
+                return [Match((made,), error, number)]
+        return []
 
     def factors(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return three wrong factors at once that give *gradients*."""

@@ -37,17 +37,23 @@ class Block:
     of_data: bool = False
     """Whether the factor is that of the examples' part alone, the penalty being right."""
 
-    def __str__(self) -> str:
-        where = symbol("Θ", self.layer + 1)
+    @property
+    def name(self) -> str:
+        """The block in words."""
+        return f"the {self.part} of {symbol('Θ', self.layer + 1)}"
+
+    def says(self) -> str | None:
+        """Say in which way it is wrong, if that can be said."""
+        name = self.name[0].upper() + self.name[1:]
         if self.ratio is not None:
-            right = "right ones, the penalty left out of it" if self.of_data else "right ones"
-            return f"The {self.part} of {where} are {number(self.ratio)} times the {right}."
+            right = "right ones, but for the penalty" if self.of_data else "right ones"
+            return f"{name} are {number(self.ratio)} times the {right}."
         if self.off < NEARLY:
             return (
-                f"The {self.part} of {where} agree to {short(self.off)}: they are rounded, or "
-                "differences of the cost with a large step."
+                f"{name} agree to {short(self.off)}: they are rounded, or differences of the cost "
+                "with a large step."
             )
-        return f"The {self.part} of {where} are wrong, and by no constant factor."
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +145,17 @@ class Evidence:
         return Block(layer, part, off, right=False)
 
     def by_blocks(self) -> list[str]:
-        """Say of which layers the weights or the biases are wrong, and how."""
+        """Say of which layers the weights or the biases are wrong, and how, from the output."""
         blocks = self.blocks()
-        right = [
-            f"the {block.part} of {symbol('Θ', block.layer + 1)}" for block in blocks if block.right
-        ]
-        says = [str(block) for block in blocks if not block.right]
-        if right and self.instead == "right":
-            says.append(f"Right: {', '.join(right)}.")
-        return says
+        says = [block.says() for block in blocks if not block.right]
+        found = [line for line in says if line]
+        if None in says and not self.columns():
+            wrong = [block.name for block in blocks if not block.right and not block.says()]
+            found.append(f"Wrong, and by no constant factor: {_listed(wrong)}.")
+            right = [block.name for block in blocks if block.right]
+            if right and self.instead == "right":
+                found.append(f"Right: {_listed(right)}.")
+        return found
 
     def columns(self) -> str:
         """Say whether the biases alone are wrong, or the weights alone."""
@@ -207,6 +215,11 @@ class Evidence:
         yours = number(float(self.gradients[layer][unit, column]))
         right = number(float(self.problem.truth.D[layer][unit, column]))
         return f"{entry} is {yours}; right is {right}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _ratio(yours: Array, right: Array, most: float) -> float | None:

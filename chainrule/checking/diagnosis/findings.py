@@ -85,7 +85,10 @@ def _support(match: Match, found: Evidence) -> list[str]:
     together = "this mistake" if len(match.made) == 1 else "these mistakes together"
     says = [f"The algorithm replayed with {together} gives your gradient, to {short(match.error)}."]
     if match.number is not None and any(made.mistake.with_number for made in match.made):
-        says.append(f"The factor is {number(match.number)}.")
+        what = (
+            "number" if any(made.mistake.category == "number" for made in match.made) else "factor"
+        )
+        says.append(f"The {what} is {number(match.number)}.")
     elif match.number is not None:
         says.append(f"The learning rate of the update was {number(match.number)}.")
     other = _with_other_square(found.problem)

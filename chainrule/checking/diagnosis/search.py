@@ -30,6 +30,8 @@ TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32:
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
 TOLERANCE = 1e-7
 """The same for float64: far above rounding, and far below what any mistake makes."""
+EXACTLY = 1e-11
+"""How well a mistake in a penalty that is nearly nothing must explain it."""
 PENALTY_ALONE = (
     "The biases, which have no penalty, are right to the last digits; the weights are not, though "
     "by little, as the penalty is small."
@@ -97,12 +99,14 @@ class Search:
         own = TOLERANCES.get(precision(tree), TOLERANCE)
         # Numbers in float64 may still have been computed in float32 on the way.
         tolerances = [own] if own > TOLERANCE else [TOLERANCE, TOLERANCES[np.float32]]
-        read = self._likeliest_first(read, own)
-        single = self._named(Catalogue.single, of_integers(tree))
-        steps: list[tuple[Step, float]] = [(self._right, own), (single, own)]
-        for tolerance in tolerances[1:]:
-            steps += [(self._penalty, own), (self._right, tolerance)]
-        steps.append((self._named(Catalogue.tried), own))
+        read = self._likeliest(read, own)
+        single, tried = self._named(Catalogue.single), self._named(Catalogue.tried)
+        steps: list[tuple[Step, float]] = [(self._penalty, own), (self._right, own)]
+        if of_integers(tree):  # of zeros they are the likelier reason
+            steps.append((tried, own))
+        steps.append((single, own))
+        steps += [(self._right, tolerance) for tolerance in tolerances[1:]]
+        steps.append((tried, own))
         steps += [(single, tolerance) for tolerance in tolerances[1:]]
         steps += [
             (step, tolerance)
@@ -111,28 +115,25 @@ class Search:
                 # of them for each loss, activation and reduction would take a minute, and coincide.
                 self._named(Catalogue.pair, most=len(backprop.LOSSES)),
                 self._named(Catalogue.constant),
-                self._named(Catalogue.curve),
                 self._blocks,
                 self._factors,
-                self._one_more,
             )
             for tolerance in tolerances
         ]
+        steps += [(self._one_more, own), (self._named(Catalogue.curve), own)]
         for step, tolerance in steps:
             report = step(read, tolerance)
             if report is not None:
                 return report
         return self._unknown(read, own)
 
-    def _likeliest_first(self, read: list[Reading], tolerance: float) -> list[Reading]:
-        """Put the readings first in which the most layers are right, counted from the output."""
-
-        def right(reading: Reading) -> int:
-            return max(
-                replays.right_layers(reading.gradients, tolerance) for replays in self.catalogues
-            )
-
-        return sorted(read, key=right, reverse=True)  # which keeps the order of equals
+    def _likeliest(self, read: list[Reading], tolerance: float) -> list[Reading]:
+        """Return the readings in which the most layers are right, counted from the output."""
+        right = [
+            max(replays.right_layers(reading.gradients, tolerance) for replays in self.catalogues)
+            for reading in read
+        ]
+        return [one for one, count in zip(read, right, strict=True) if count == max(right)]
 
     def _right(self, read: list[Reading], tolerance: float) -> Report | None:
         if len({problem.loss for problem in self.problems}) > 1:
@@ -148,13 +149,10 @@ class Search:
                 return self._report(fits[0], reading, tolerance, fits=fits)
         return None
 
-    def _named(
-        self, look: Callable[..., list[Match]], integers: bool = False, most: int | None = None
-    ) -> Step:
+    def _named(self, look: Callable[..., list[Match]], most: int | None = None) -> Step:
         """Return the step that looks something up in every catalogue.
 
-        In the first one alone, if there are more than *most*. Where *integers* came back, that is
-        the first explanation of zeros.
+        In the first one alone, if there are more than *most*.
         """
         several = most is None or len(self.problems) <= most
 
@@ -162,8 +160,6 @@ class Search:
             for reading in read:
                 for index, replays in enumerate(self.catalogues[: None if several else 1]):
                     matches = closest(look(replays, reading.gradients, tolerance))
-                    if integers:
-                        matches.sort(key=lambda match: match.codes != ("number.integers",))
                     if matches:
                         return self._matched(index, reading, matches, tolerance)
             return None
@@ -178,12 +174,14 @@ class Search:
         """
         for reading in read:
             for index, replays in enumerate(self.catalogues):
-                if replays.only_penalty_wrong(reading.gradients, TOLERANCES[np.float32]):
-                    finding = findings.bare("penalty.other", PENALTY_ALONE)
-                    found = Evidence(self.problems[index], reading.gradients, tolerance)
-                    return self._report(
-                        index, reading, tolerance, [findings.with_rule(finding, found)]
-                    )
+                if not replays.only_penalty_wrong(reading.gradients, TOLERANCES[np.float32]):
+                    continue
+                matches = closest(replays.single(reading.gradients, EXACTLY))
+                if matches:
+                    return self._matched(index, reading, matches, tolerance)
+                finding = findings.bare("penalty.other", PENALTY_ALONE)
+                found = Evidence(self.problems[index], reading.gradients, tolerance)
+                return self._report(index, reading, tolerance, [findings.with_rule(finding, found)])
         return None
 
     def _blocks(self, read: list[Reading], tolerance: float) -> Report | None:

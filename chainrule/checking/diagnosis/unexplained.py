@@ -32,7 +32,7 @@ Probe: TypeAlias = Callable[[Sequence[Problem]], "list[Reading] | None"]
 def narrowed(found: Evidence, replays: Catalogue, probe: Probe) -> list[Finding]:
     """Return what is known: mistakes that explain a part, and last that there is another."""
     known = _by_probes(found, probe)
-    is_delta = known.code == "unknown.deltas"
+    is_delta, is_product = known.code == "unknown.deltas", known.code == "unknown.products"
     partly, rest = known.partly, found
     if is_delta and not partly:
         partly, rest = _next_to_the_output(found, replays)
@@ -52,7 +52,7 @@ def narrowed(found: Evidence, replays: Catalogue, probe: Probe) -> list[Finding]
         rule,
         rule_text(rule),
         "\n".join([rest.two_numbers(layer, unit, column), *(chain if is_delta else chain[:1])]),
-        "\n".join([*known.evidence, *rest.by_blocks()]),
+        "\n".join([*known.evidence, *(rest.by_blocks() if is_product or is_delta else [])]),
         "partial",
     )
     return [*partly, finding]

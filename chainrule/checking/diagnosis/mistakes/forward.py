@@ -66,6 +66,7 @@ ROWS: tuple[Mistake, ...] = (
         "X is scaled inside the function.",
         "Use X as it is given; scale the data outside, before training.",
         tuple(_inputs(scaling) for scaling in _SCALINGS),
+        lambda problem: problem.m > 1,
         alone=True,
     ),
     Mistake(

@@ -13,6 +13,12 @@ from .row import Mistake
 MOST_DIGITS = 8
 
 
+def _whole(problem: Problem, gradients: Sequence[Array]) -> Iterator[float]:
+    """Yield a number, which is not needed, if every entry is whole."""
+    if all(np.array_equal(D, np.trunc(D)) for D in gradients):
+        yield 0.0
+
+
 def _digits(problem: Problem, gradients: Sequence[Array]) -> Iterator[float]:
     """Yield how many digits all entries have after the point, if they are few."""
     for digits in range(MOST_DIGITS + 1):
@@ -62,7 +68,7 @@ ROWS: tuple[Mistake, ...] = (
             {"gradient": lambda run, usual, layer: np.trunc(usual(layer))},
             {"gradient": lambda run, usual, layer: np.floor(usual(layer))},
         ),
-        alone=True,
+        solves=_whole,
     ),
     Mistake(
         "number.rounded",

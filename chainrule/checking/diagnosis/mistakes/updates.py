@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ...problem import Array
-from ..algorithm import Run
+from ..algorithm import Changes, Run
 from .row import Mistake, Solves
 
 
@@ -18,25 +18,28 @@ def _stepped(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
     return updated
 
 
-def _one_by_one(factor: Callable[[Run], float]) -> Callable[..., Any]:
+def _one_by_one(run: Run) -> list[Array]:
     """Add up the examples' gradients, each at the weights that the one before has left."""
+    p = run.problem
+    thetas, total = list(p.thetas), [np.zeros(shape) for shape in p.shapes]
+    for t in range(p.m):
+        one = slice(t, t + 1)
+        D = Run(replace(p, thetas=tuple(thetas), X=p.X[one], Y=p.Y[one], lam=0.0)).gradients()
+        total = [so_far + step for so_far, step in zip(total, D, strict=True)]
+        thetas = [theta - run.rate * step for theta, step in zip(thetas, D, strict=True)]
+    return total
+
+
+def _after_each_example(factor: Callable[[Run], float]) -> Changes:
+    """What the walk gives, times factor(run), in place of the examples' part."""
+    walked: WeakKeyDictionary[Run, list[Array]] = WeakKeyDictionary()
 
     def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-        thetas, total = list(run.problem.thetas), np.zeros(run.problem.shapes[layer])
-        for t in range(run.m):
-            one = replace(
-                run.problem,
-                thetas=tuple(thetas),
-                X=run.problem.X[t : t + 1],
-                Y=run.problem.Y[t : t + 1],
-                lam=0.0,
-            )
-            D = Run(one).gradients()
-            total += D[layer]
-            thetas = [theta - run.rate * step for theta, step in zip(thetas, D, strict=True)]
-        return factor(run) * total
+        if run not in walked:
+            walked[run] = _one_by_one(run)
+        return factor(run) * walked[run][layer]
 
-    return change
+    return {"data": change}
 
 
 ROWS: tuple[Mistake, ...] = (
@@ -66,8 +69,8 @@ ROWS: tuple[Mistake, ...] = (
         "The weights are updated after each example, so that the later ones see other weights.",
         "The gradient belongs to one point: add up over all examples first, then update once.",
         (
-            {"data": _one_by_one(lambda run: 1.0 / run.count())},
-            {"data": _one_by_one(lambda run: 1.0)},
+            _after_each_example(lambda run: 1.0 / run.count()),
+            _after_each_example(lambda run: 1.0),
         ),
         lambda problem: problem.m > 1,
         solves=Solves.CURVE,
