@@ -125,7 +125,9 @@ def test_on_the_probe_only_mistakes_that_are_one_program_are_alternatives():
             others = report_on(made(bug)).findings[0].alternatives
             if others:
                 found[bug] = [other.codes for other in others]
-    assert found == {}
+    # And a plain factor, which two mistakes have together.
+    four = [("mean.missing-everywhere", "factor.half")]
+    assert found == {"update.rate-inside:four": four}
 
 
 ONE_PROGRAM = {"hidden.slope-missing", "hidden.relu-mask-always-true"}

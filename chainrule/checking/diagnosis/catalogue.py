@@ -302,9 +302,10 @@ class Catalogue:
         runs = {made: self.run((made,)) for made in alone}
 
         def top(one: Made, two: Made) -> Array:
-            if two in below:
-                return alone[one]
-            return alone[two] if one in below else self._top(one, two, runs)
+            if one in below or two in below:
+                shown: Array = alone[two if one in below else one]
+                return shown
+            return self._top(one, two, runs)
 
         pairs = list(self._orders(self._small, 2))
         tops = np.array([top(*pair) for pair in pairs])
