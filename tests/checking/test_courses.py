@@ -343,3 +343,123 @@ def test_without_a_penalty_a_theta_that_was_not_transposed_is_named_alone():
     report = diagnose_calls(caller(not_transposed), [probe(lam=0.0)])
     assert report.codes == ("call.raises", "hidden.theta-not-transposed")
     assert report.first_wrong_layer == 2
+
+
+# ---------------------------------------------------------------- layouts
+
+
+def pairs_of(Ds):
+    return [D[:, 1:] for D in Ds], [D[:, 0] for D in Ds]
+
+
+def one_vector(Ds, blocks, order="C"):
+    weights, biases = pairs_of(Ds)
+    return np.concatenate(
+        [biases[i] if b else weights[i].ravel(order=order) for i, b in blocks(len(Ds))]
+    )
+
+
+VECTORS = {
+    "all W, then all b": lambda n: [(i, b) for b in (False, True) for i in range(n)],
+    "all b, then all W": lambda n: [(i, b) for b in (True, False) for i in range(n)],
+    "b before W": lambda n: [(i, b) for i in range(n) for b in (True, False)],
+    "output first": lambda n: [(i, b) for i in reversed(range(n)) for b in (False, True)],
+}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("blocks", VECTORS)
+def test_weights_and_biases_in_one_vector_in_any_order(blocks, order):
+    report = on_arrays(one_vector(PROBE.truth.D, VECTORS[blocks], order))
+    assert report.ok
+    assert "one vector" in report.conventions[0].says
+    wrong = program(hidden=of_its_error)(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
+    report = on_arrays(one_vector(wrong, VECTORS[blocks], order))
+    assert report.codes == ("hidden.slope-of-error",)
+
+
+def test_lists_in_any_order():
+    weights, biases = pairs_of(PROBE.truth.D)
+    for answer in (
+        [*weights, *biases],
+        [*biases, *weights],
+        [part for pair in zip(biases, weights, strict=True) for part in pair],
+        [part for pair in zip(weights[::-1], biases[::-1], strict=True) for part in pair],
+    ):
+        assert on_arrays(answer).ok
+
+
+def test_a_total_in_place_of_biases_is_told_and_a_single_one_is_right():
+    weights, biases = pairs_of(PROBE.truth.D)
+    report = on_arrays([(W, b.sum()) for W, b in zip(weights, biases, strict=True)])
+    assert report.codes == ("bias.one-total",)
+    one = build((3, 4, 1), 5, 1.3)
+    (W1, W2), (b1, b2) = pairs_of(one.truth.D)
+    for answer in ([W1, b1, W2, b2[0]], {"dW1": W1, "db1": b1, "dW2": W2, "db2": b2[0]}):
+        assert on_arrays(answer, one).ok
+    cost = backprop.cost(one.thetas, one.X, one.Y, one.lam)
+    assert on_arrays([W1, b1, W2, b2[0], cost], one).ok
+    assert on_arrays([W1, b1, W2, b2[0], 7.0], one).codes == ("cost.wrong",)
+
+
+# ---------------------------------------------------------------- the cost, and differences
+
+J = backprop.cost(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
+WITHOUT = backprop.cost(PROBE.thetas, PROBE.X, PROBE.Y, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "codes"),
+    [
+        (J, ()),
+        (123.456, ("cost.wrong",)),
+        (WITHOUT, ("cost.penalty-missing",)),
+        (PROBE.m * J, ("cost.not-averaged",)),
+        (-J, ("cost.wrong-sign",)),
+        (WITHOUT / PROBE.K + (J - WITHOUT), ("cost.over-outputs",)),
+        (2 * J - WITHOUT, ("cost.penalty-doubled",)),
+        (np.array([[J]]), ()),
+    ],
+)
+def test_a_cost_beside_right_gradients(cost, codes):
+    Ds = list(PROBE.truth.D)
+    for answer in ((cost, Ds), (Ds, cost), [cost, *Ds], {"grads": Ds, "cost": cost}):
+        report = on_arrays(answer)
+        assert report.codes == codes
+    if codes:
+        assert "right: " in report.findings[0].evidence
+        assert report.first_wrong_layer is None
+
+
+def test_the_cost_of_a_mistake_is_not_another_mistake():
+    def no_biases(thetas, X, Y, lam):
+        bare = [np.c_[0 * theta[:, 0], theta[:, 1:]] for theta in thetas]
+        return backprop.cost(bare, X, Y, lam), list(backprop.gradients(bare, X, Y, lam).D)
+
+    assert diagnose(no_biases, loss="logistic").codes == ("forward.no-bias",)
+
+
+def by_differences(step, sides=2):
+    def function(thetas, X, Y, lam):
+        Ds = [np.zeros_like(theta) for theta in thetas]
+        for D, theta in zip(Ds, thetas, strict=True):
+            for entry in np.ndindex(theta.shape):
+                ends = []
+                for move in (step, -step) if sides == 2 else (step, 0.0):
+                    moved = [t.copy() if t is theta else t for t in thetas]
+                    moved[[t is theta for t in thetas].index(True)][entry] += move
+                    ends.append(backprop.cost(moved, X, Y, lam))
+                D[entry] = (ends[0] - ends[1]) / (sides * step)
+        return Ds
+
+    return function
+
+
+@pytest.mark.numpy_alone
+@pytest.mark.parametrize(("step", "sides"), [(1e-3, 2), (1e-4, 2), (1e-6, 1)])
+def test_differences_in_place_of_backpropagation_are_remarked(step, sides):
+    report = on_arrays(by_differences(step, sides)(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam))
+    assert report.ok
+    (said,) = report.conventions
+    kind = "central" if sides == 2 else "one-sided"
+    assert f"{kind} differences of the cost, with a step of {step:.2g}" in said.says
