@@ -6,6 +6,7 @@ another sign for the error, plain factors, a penalty that is off by very little.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -463,3 +464,44 @@ def test_differences_in_place_of_backpropagation_are_remarked(step, sides):
     (said,) = report.conventions
     kind = "central" if sides == 2 else "one-sided"
     assert f"{kind} differences of the cost, with a step of {step:.2g}" in said.says
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def test_a_row_of_the_table_has_one_entry_counted_in_both_ways():
+    Ds = [D.copy() for D in PROBE.truth.D]
+    Ds[1][2, 1] += 1e-3
+    Ds[1][0, 0] *= 1 + 1e-5
+    report = on_arrays(Ds)
+    heading, *rows = [line for line in report.text().splitlines() if line.startswith(("lay", "Θ"))]
+    assert heading.split() == ["layer", "entry", "in", "code", "yours", "right", "difference",
+                               "relative"]  # fmt: skip
+    wrong = next(row for row in rows if "wrong" in row)
+    assert "D₃₁⁽²⁾  D[1][2, 1]" in wrong
+    assert "0.001 " in wrong
+    told = report.data()["layers"][1]
+    assert told["index"] == [2, 1]
+    assert told["difference"] == pytest.approx(1e-3)
+
+
+def test_rules_are_those_of_this_depth():
+    one = build((4, 3), 8, 1.3, loss="half_squared_error")
+    report = on_arrays([(one.truth.a[-1] - one.Y).T @ np.c_[np.ones(8), one.X] / 8
+                        + 1.3 / 8 * np.c_[np.zeros(3), one.thetas[0][:, 1:]]], one)  # fmt: skip
+    assert report.codes == ("output.slope-missing",)
+    assert report.findings[0].formula == "∂J/∂Θ₁ = a₁ᵀ δ₂, δ₂ = -(y - ŷ) g'(z₂)"
+    logistic = diagnose(program(error=lambda a, Y: Y - a), loss="logistic")
+    assert logistic.findings[0].formula == "δ⁽⁴⁾ = a⁽⁴⁾ - y"
+
+
+def test_codes_stay_on_one_line_and_rules_can_be_looked_up():
+    report = diagnose(program(decay=lambda theta, lam, m: 0 * theta), loss="logistic")
+    text = report.text()
+    assert "lam=0, or --lam 0" in " ".join(text.split())
+    assert "docs/notes.md" in text
+    poor = build((2, 2, 1), 1, 0.0)
+    right = on_arrays(poor.truth.D, poor)
+    codes = re.findall(r"[a-z]+\.[a-z0-9-]+[a-z0-9]", right.text().split("cannot show: ")[1])
+    assert set(right.unseen) == set(codes)
+    assert "<code>penalty.missing</code>" in report.html()

@@ -107,7 +107,7 @@ def test_a_planted_mistake_is_named_alone_and_first(bug, loss, activation):
         assert [other.codes for other in finding.alternatives] == [(bug,)]
     else:
         assert report.codes == (code(bug),)
-    assert finding.formula == rule_text(finding.rule)
+    assert finding.formula == rule_text(finding.rule, problem)
     assert finding.here
     wrong = [
         number

@@ -170,7 +170,7 @@ class Search:
         code = made[0].mistake.code if made else "cost.wrong"
         says = f"yours: J = {number(cost)}; right: {number(right[0])}"
         rule = rule_for(BY_CODE[code].rule, problem)
-        return [replace(findings.bare(code, says), rule=rule, formula=rule_text(rule))]
+        return [replace(findings.bare(code, says), rule=rule, formula=rule_text(rule, problem))]
 
     def _named(self, look: Callable[..., list[Match]], most: int | None = None) -> Step:
         """Return the step that looks something up in every catalogue.
