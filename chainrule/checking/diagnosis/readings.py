@@ -232,12 +232,12 @@ def _vectors(tree: np.ndarray[Any, Any], problem: Problem) -> Iterator[Reading]:
     yield Reading(
         "unrolled-output-first", "one vector, each matrix row by row, from the output", [*backwards]
     )
-    for name, order in _ORDERS.items():
+    for name, blocks in _ORDERS.items():
         for memory, how in (("C", "row by row"), ("F", "column by column")):
             yield Reading(
                 f"unrolled-{name}-{memory}",
-                f"one vector, {order.says}, the weights {how}",
-                order.of(vector, shapes, memory),
+                f"one vector, {blocks.says}, the weights {how}",
+                blocks.of(vector, shapes, memory),
             )
 
 

@@ -40,6 +40,15 @@ def _finding(count: int, finding: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _wrapped(text: str, width: int, **indents: str) -> list[str]:
+def _wrapped(
+    text: str, width: int, initial_indent: str = "", subsequent_indent: str = ""
+) -> list[str]:
     """Wrap *text* between words: a code or a formula that is broken cannot be looked up."""
-    return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False, **indents)
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=initial_indent,
+        subsequent_indent=subsequent_indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
