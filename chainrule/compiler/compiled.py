@@ -11,7 +11,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from ..engine.vectors import add_grads
 from . import nodes
 from .batches import Array, HoldsValuesError, example, floats, numbered
 from .captured import Captured
-from .derivatives import turned
 from .differentiable import Differentiable, leaves_of
 from .lifting import Lifted, Shapes, lift
 from .plan import Plan
@@ -35,6 +34,17 @@ _FLOAT = np.dtype(np.float64)
 _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
+
+
+class _Repeat(NamedTuple):
+    """What a call needs that is like the one before it."""
+
+    attempt: Callable[..., Any]
+    """Runs the machine if the arguments have the *shapes*; else returns None."""
+    leaves: tuple[Value, ...]
+    shapes: Shapes
+    captured: Captured | None
+    """What is to be looked at from time to time."""
 
 
 class Compiled(Differentiable):
@@ -57,6 +67,7 @@ class Compiled(Differentiable):
         self._lifted: dict[Shapes, Lifted] = {}
         self._captured: dict[Shapes, Captured] = {}
         self._latest: Lifted | None = None
+        self._repeats: dict[str, _Repeat] = {}
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
         self._count: int | None = None  # a number of arguments that is known to be right
@@ -86,20 +97,24 @@ class Compiled(Differentiable):
         >>> x.grad, cr.grad(cr.grad(lambda t: f([[t, t]])[0]))(0.0)
         (3.0, 2.0)
         """
-        try:
-            lifted, batch = self._prepared(arrays)
-        except HoldsValuesError:
-            if not nodes.holds_values(arrays):
-                raise  # of a call inside
-            return self._nodes(arrays)
-        table, result = lifted.forward(batch, self._threads), lifted.result
+        table, lifted = self._repeated("forward", arrays), self._latest
+        if table is None or lifted is None:
+            try:
+                lifted, batch = self._prepared(arrays)
+            except HoldsValuesError:
+                if not nodes.holds_values(arrays):
+                    raise  # of a call inside
+                return self._nodes(arrays)
+            table = lifted.forward(batch, self._threads)
+            self._remember_run("forward", lifted)
+        result = lifted.result
         if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
             return (
                 table.reshape(*result.shape, *table.shape[1:])
-                if batch
+                if arrays
                 else table.reshape(result.shape)
             )
-        rows = table if batch else table[:, 0].tolist()
+        rows = table if arrays else table[:, 0].tolist()
         return rows[0] if type(result) is int else mapped(result, rows.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
@@ -108,8 +123,8 @@ class Compiled(Differentiable):
         The gradient is a vector with an entry for each of :attr:`parameters`.  TypeError if the
         function returns more than one number, ValueError if there are no examples.
         """
-        _, mean, gradient = self._differentiated(arrays)
-        return mean, gradient
+        found: tuple[float, Array] | None = self._repeated("gradient", arrays)
+        return self._differentiated(arrays)[1:] if found is None else found
 
     def backward(self, *arrays: Any) -> float:
         """Add the gradient of the mean over the examples to the parameters' ``grad``.
@@ -172,16 +187,16 @@ class Compiled(Differentiable):
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
             leaves = self.parameters if wrt is None else leaves_of(wrt)
             found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
-            count = (found.shape[1],) if batch else ()
-            return turned(found).reshape(*count, *result, len(leaves))
+            count = (len(found),) if batch else ()
+            return found.reshape(*count, *result, len(leaves))
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
         wanted = lifted.numbers_of_arguments(which)
         found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._threads)
-        table = found.reshape(lifted.size, sum(map(len, wanted)), found.shape[1])
+        table = found.reshape(len(found), lifted.size, sum(map(len, wanted)))
         stops = itertools.accumulate(map(len, wanted))
         parts = [
-            turned(table[:, stop - len(numbers) : stop]).reshape(len(x), *result, *x.shape[1:])
+            table[:, :, stop - len(numbers) : stop].reshape(len(x), *result, *x.shape[1:])
             for x, numbers, stop in zip(given, wanted, stops, strict=True)
         ]
         return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
@@ -208,7 +223,7 @@ class Compiled(Differentiable):
             members = lifted.numbers_of_arguments(range(len(batch)))
             numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
             found = lifted.jacobian(prepared, numbers, self._threads)
-            slopes = turned(found.reshape(lifted.size, len(numbers), -1))
+            slopes = found.reshape(len(found), lifted.size, len(numbers))
             return table, lifted.result, slopes, lifted.captured
 
         return nodes.called(arrays, run, self.row)
@@ -246,7 +261,34 @@ class Compiled(Differentiable):
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        return lifted, *lifted.gradient(batch, self._threads)
+        found = lifted.gradient(batch, self._threads)
+        self._remember_run("gradient", lifted)
+        return lifted, *found
+
+    def _repeated(self, function: str, arrays: tuple[Any, ...]) -> Any:
+        """Return what a call gives that is like the last one of *function*.
+
+        It is None if the call has to go the long way: if the arguments are not arrays of such
+        examples, or if it is time to look at what was captured.
+        """
+        repeat = self._repeats.get(function)
+        if repeat is None:
+            return None
+        attempt, leaves, shapes, captured = repeat
+        if captured is not None:
+            if not captured.left:
+                return None
+            captured.left -= 1
+        return attempt(leaves, arrays, self._threads, shapes)
+
+    def _remember_run(self, function: str, lifted: Lifted) -> None:
+        """Keep what the next call of *function* needs, if its data need no test."""
+        if function in self._repeats or lifted.tested is not None:
+            return
+        machine, leaves = lifted.machine(function)
+        if attempt := getattr(machine, "attempt", None):
+            shapes = lifted.recording.shapes
+            self._repeats[function] = _Repeat(attempt, leaves, shapes, self._captured.get(shapes))
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -363,14 +405,8 @@ class Compiled(Differentiable):
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.
-        left: dict[str, Any] = {
-            "_function": None,
-            "_signature": None,
-            "_root": None,
-            "_captured": {},
-            "_rows": {},
-        }
-        return {**self.__dict__, **left}
+        gone: dict[str, Any] = dict.fromkeys(("_function", "_signature", "_root"))
+        return {**self.__dict__, **gone, "_captured": {}, "_repeats": {}, "_rows": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -398,8 +434,10 @@ class Compiled(Differentiable):
                 self._captured[shapes] = Captured(self._function, lifted.captured)
         elif captured := self._captured.get(shapes):
             captured.check(self._name)
-        if lifted is not self._latest and self._function is not None:
-            self._remember(shapes, lifted)
+        if lifted is not self._latest:
+            self._repeats = {}
+            if self._function is not None:
+                self._remember(shapes, lifted)
         self._latest = lifted
         if () in shapes:
             batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
