@@ -214,19 +214,19 @@ class Compiled(Differentiable):
                 f"{self._name}: a copied or loaded program cannot be called with Values, because "
                 "its Python function is not there"
             )
+        if len(arrays) != self._count:
+            self._check_count(arrays)
+        names = [f"{self._name}: argument {name}" for name in self._argument_names(len(arrays))]
+        batch = self._batch(nodes.numbers_in(arrays, names))
         if modes.current().tracing:
             return nodes.inlined(self._function, arrays)
-
-        def run(batch: list[Array]) -> tuple[Array, Any, Array, Sequence[Value]]:
-            lifted, prepared = self._prepared(tuple(batch))
-            table = lifted.forward(prepared, self._threads)
-            members = lifted.numbers_of_arguments(range(len(batch)))
-            numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
-            found = lifted.jacobian(prepared, numbers, self._threads)
-            slopes = found.reshape(len(found), lifted.size, len(numbers))
-            return table, lifted.result, slopes, lifted.captured
-
-        return nodes.called(arrays, run, self.row)
+        lifted, prepared = self._prepared(batch)
+        table = lifted.forward(prepared, self._threads)
+        members = lifted.numbers_of_arguments(range(len(batch)))
+        numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
+        found = lifted.jacobian(prepared, numbers, self._threads)
+        slopes = found.reshape(len(found), lifted.size, len(numbers))
+        return nodes.called(arrays, table, lifted.result, slopes, lifted.captured, self.row)
 
     def row(self, number: int, shapes: Shapes) -> Primitive:
         """Return the operation that gives that *number* of the result, for examples of *shapes*."""

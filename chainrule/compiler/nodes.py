@@ -18,8 +18,8 @@ from ..engine import modes
 from ..engine.backend import Value, make_node
 from ..engine.structures import array_of, leaves, mapped
 from ..engine.sweeps import linked_partials, paths
-from ..engine.table import Primitive, call_template, identity
-from .batches import Array, example_like
+from ..engine.table import Primitive, as_float, call_template, identity
+from .batches import Array, example_like, floats
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -53,12 +53,7 @@ def stacked(structure: Any, examples: Sequence[Sequence[Any]]) -> Any:
 
 def _examples(x: Any) -> list[Any]:
     array = np.asarray(x, dtype=object)
-    if not array.ndim:
-        raise TypeError(_BATCHES)
     return [example_like(one) for one in array]
-
-
-_BATCHES = "a compiled function is called with batches: write f([x]) for the one example x"
 
 
 class Called(Primitive):
@@ -144,22 +139,38 @@ def row_of(
     return row
 
 
+def numbers_in(arrays: Sequence[Any], names: Sequence[str]) -> tuple[Array, ...]:
+    """Return *arrays*, called *names* in messages, with a number for each Value."""
+    found = []
+    for x, name in zip(arrays, names, strict=True):
+        if not holds_values([x]):
+            found.append(floats(x, name))
+            continue
+        array = np.asarray(x, dtype=object)
+        if not array.ndim:
+            raise TypeError(
+                f"{name} is one Value; a compiled function is called with batches: write f([x]) "
+                "for the one example x"
+            )
+        flat = [v.data if isinstance(v, Value) else as_float(v, name) for v in array.ravel()]
+        found.append(np.array(flat).reshape(array.shape))
+    return tuple(found)
+
+
 def called(
     arrays: Sequence[Any],
-    run: Callable[[list[Array]], tuple[Array, Any, Array, Sequence[Value]]],
+    table: Array,
+    structure: Any,
+    slopes: Array,
+    captured: Sequence[Value],
     row: Callable[[int, Shapes], Primitive],
 ) -> Any:
     """Return the result of a function for each example of *arrays*, as Values.
 
-    *run* gives from plain arrays the table of results, a column for each example, their structure,
-    the derivatives, for each example by its numbers and then by the leaves, and these leaves.
+    *table* has its numbers, a column for each example, *structure* their structure, and *slopes*,
+    for each example, their derivatives by the numbers in *arrays* and then by *captured* leaves.
     """
     given = [np.asarray(x, dtype=object) for x in arrays]
-    for x in given:
-        if not x.ndim:
-            raise TypeError(_BATCHES)
-    numbers = [np.array(_numbers(x), dtype=float).reshape(x.shape) for x in given]
-    table, structure, slopes, captured = run(numbers)
     shapes = tuple(x.shape[1:] for x in given)
     flat = [x.reshape(len(x), -1).tolist() for x in given]
     rows = [row(k, shapes) for k in range(len(table))]
@@ -176,7 +187,3 @@ def called(
             ]
         )
     return stacked(structure, examples)
-
-
-def _numbers(x: Any) -> list[float]:
-    return [v.data if isinstance(v, Value) else float(v) for v in x.ravel().tolist()]
