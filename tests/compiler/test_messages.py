@@ -311,6 +311,8 @@ def test_the_derivatives_of_a_compiled_function_inside_another_take_numbers_only
     with pytest.raises(TypeError, match=r"holds Values; .* cr\.grad and the others give"):
         cr.compile(lambda x: inner.jacobian([x])[0])([1.0])
     assert cr.compile(lambda x: inner([x])[0] + 1.0)([2.0]).tolist() == [2.0 * w[0].data + 1.0]
+    scale = cr.compile(lambda x: x * float(inner([3.0])[0]))
+    assert scale([1.0, 2.0]).tolist() == [3.0, 6.0]
 
 
 def test_identity_and_what_is_no_number_may_be_compared_while_recording(w):
