@@ -979,10 +979,22 @@ def test_parts_are_judged_in_numbers_that_nothing_explains():
     odd[1][:, 0] = np.sin(odd[1][:, 0])
     assert wrong_parts(odd)[0] == ["Θ⁽²⁾: biases"]
     odd[0] = odd[0] + np.cos(odd[0])
-    assert wrong_parts(odd)[0] == ["Θ⁽¹⁾: weights", "Θ⁽¹⁾: biases", "Θ⁽²⁾: biases", "penalty"]
-    no_penalty = [np.sin(data[0]), *data[1:]]
+    assert wrong_parts(odd)[0] == ["Θ⁽¹⁾: weights", "Θ⁽¹⁾: biases", "Θ⁽²⁾: biases"]
+    no_penalty = [np.cos(data[0]), *data[1:]]
     assert wrong_parts(no_penalty)[0] == ["Θ⁽¹⁾: weights", "Θ⁽¹⁾: biases", "penalty"]
     assert wrong_parts(PROBE.truth.D) == ([], pytest.approx(7.0))
+    nearly = [D.copy() for D in PROBE.truth.D]
+    nearly[2][0, 3] *= 1.001
+    assert wrong_parts(nearly)[0] == ["Θ⁽³⁾: weights"]
+    assert wrong_parts([-D for D in PROBE.truth.D])[1] == 0.0
+
+
+def test_without_a_lambda_a_penalty_is_a_wrong_gradient():
+    p = replace(PROBE, lam=0.0)
+    report = diagnose([D + theta for D, theta in zip(p.truth.D, p.thetas, strict=True)],
+                      p.thetas, p.X, p.Y, 0.0, loss="logistic")  # fmt: skip
+    told = json.loads(report.gradescope())
+    assert [test["status"] for test in told["tests"]] == ["failed"] * 6
 
 
 def test_a_function_that_does_not_behave_earns_nothing_by_its_numbers():
