@@ -24,7 +24,8 @@ import numpy as np
 from ..engine import modes
 from ..engine import table as primitives
 from ..engine.backend import Value
-from ..engine.bodies import Loop, WriteOut
+from ..engine.bodies import Loop
+from ..engine.modes import WriteOut
 from ..engine.table import BUILT_IN, Primitive
 from . import flat
 from .plan import BLOCK, STILL, SUMS, Operand, Plan, Step

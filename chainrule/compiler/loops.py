@@ -14,7 +14,8 @@ from operator import attrgetter
 from typing import Any
 
 from ..engine.backend import Value
-from ..engine.bodies import Loop, WriteOut
+from ..engine.bodies import Loop
+from ..engine.modes import WriteOut
 from ..engine.structures import leaves
 from . import explanation
 from .batches import Array

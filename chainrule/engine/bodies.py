@@ -20,14 +20,6 @@ from . import modes
 from .backend import Value
 from .structures import difference, leaves, mapped
 
-
-class WriteOut(BaseException):
-    """The function has to be recorded anew, with its loops written out.
-
-    The step was called, and may remember it: so what was recorded so far cannot be gone on with.
-    """
-
-
 FEWEST_STEPS = 8
 LEAST_WORK = 20_000
 """Nodes in all steps together, from which on a loop is not written out."""
@@ -67,7 +59,7 @@ def recorded(
 ) -> tuple[Any, list[Any]] | None:
     """Return the last carry and what goes out of all steps; None if that is for the caller to do.
 
-    WriteOut if the step was called and is not one for a body.
+    modes.WriteOut if the step was called and is not one for a body.
     """
     loops, demands = modes.current().loops, modes.current().demands
     if loops is None or demands is None or len(entries) < FEWEST_STEPS:
@@ -82,14 +74,14 @@ def recorded(
             body, after, out = _called(step, carry, entries[0])
             again, _, _ = _called(step, carry, entries[0])
     except Exception as error:  # the step says so again when it is written out
-        raise WriteOut from error
+        raise modes.WriteOut from error
     if (
         {rule: len(values) for rule, values in demands.items()} != before
         or difference(after, carry, "carry") is not None
         or len(body.nodes) * len(entries) < LEAST_WORK
         or _written(body) != _written(again)
     ):
-        raise WriteOut
+        raise modes.WriteOut
     last = [Value(0.0) for _ in start]
     ys = [[Value(0.0) for _ in body.y_out] for _ in entries]
     loops.append(Loop(len(entries), body, start, xs, last, ys))

@@ -222,3 +222,10 @@ class TraceError(TypeError):
     """A function that is being compiled chose by the data of a Value, so it cannot be compiled."""
 
     __module__ = "chainrule"
+
+
+class WriteOut(BaseException):
+    """The function has to be recorded anew, with its loops written out.
+
+    The step of a loop was called, and may remember it: so what was recorded so far is of no use.
+    """

@@ -240,8 +240,6 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             "gradients in a compiled function would be plain numbers, the same for all examples: "
             "write create_graph=True"
         )
-    if modes.current().loops:
-        raise modes.TraceError("a derivative across a loop whose body is recorded once")
     found = pull([output], inputs, [1.0], linked=create_graph)
     if not create_graph:
         return found
@@ -305,7 +303,16 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     """
     run = Run(function, primals)
 
+    plain = (
+        core is not None
+        and not run.linked
+        and isinstance(run.result, Value)
+        and not any(isinstance(primal, (list, tuple, dict, np.ndarray)) for primal in primals)
+    )
+
     def pulled(cotangent: Any) -> tuple[Any, ...]:
+        if plain and type(cotangent) is float and not modes.active:  # the same, without detours
+            return tuple(core.pull(run.outputs, run.variables, [cotangent]))
         adjoints = iter(run.pull(_matched(cotangent, run.result, "vjp cotangent")))
         return tuple([like(primal, adjoints) for primal in run.primals])
 
@@ -333,7 +340,10 @@ def jacobian(function: Function, mode: Literal["forward", "reverse"] | None = No
         raise ValueError(f"jacobian: mode={mode!r}; expected 'forward', 'reverse' or None")
 
     def matrix(*point: Any) -> Any:
-        run = Run(function, point)
+        found = None if core is None else core.jacobian(function, point, mode)
+        if isinstance(found, np.ndarray):
+            return found
+        run = Run(function, point, found=found)
         shape = _shape(run.result) + _point_shape(point)
         n, m = len(run.variables), len(run.outputs)
         forward = n < m if mode is None else mode == "forward"

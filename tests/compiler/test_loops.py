@@ -33,7 +33,10 @@ def is_loop(compiled):
 
 def pendulum():
     length, damping = cr.Value(1.3), cr.Value(0.2)
+    return [length, damping], rebuilt(length, damping)
 
+
+def rebuilt(length, damping):
     def cost(x, xs):
         def step(state, push):
             speed = state.velocity - 0.1 * (cr.sin(state.position) / length)
@@ -44,7 +47,7 @@ def pendulum():
         last, squares = cr.scan(step, State(x, 0.0), xs)
         return last.position * last.velocity + cr.mean(squares)
 
-    return [length, damping], cost
+    return cost
 
 
 def computed_before_and_after():
@@ -453,6 +456,24 @@ def test_what_needs_the_whole_graph_writes_it_out():
     assert f"{STEPS} times the next" in report
     assert "no width" in repr(compiled.stats) or is_loop(compiled)
     assert compiled._repr_html_()
+
+
+def test_derivatives_of_compiled_loops():
+    (length, damping), cost = pendulum()
+    compiled = cr.compile(cost)
+    compiled.record(X, XS)
+    assert is_loop(compiled)
+    hessian = compiled.hessian(X, XS, wrt=[length, damping])
+    for i in range(2):
+        with_these = lambda a, b, i=i: rebuilt(a, b)(X[i], XS[i].tolist())  # noqa: E731
+        assert hessian[i] == pytest.approx(cr.hessian(with_these)(1.3, 0.2), rel=1e-11)
+    _, tangent = compiled.jvp(X, XS, tangents=[1.0, np.zeros(STEPS)])
+    slopes = [cr.grad(cost)(x, row) for x, row in zip(X.tolist(), XS.tolist(), strict=True)]
+    assert tangent == pytest.approx([float(getattr(s, "data", s)) for s in slopes], rel=1e-12)
+    node = compiled([cr.Value(0.7)], [XS[0].tolist()])[0]
+    assert node.data == pytest.approx(compiled(X[:1], XS[:1])[0], rel=1e-13)
+    node.backward()
+    assert node.parents[0].grad == pytest.approx(tangent[0], rel=1e-12)
 
 
 def test_a_pickled_program_runs():

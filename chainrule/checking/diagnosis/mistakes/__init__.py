@@ -19,22 +19,25 @@ from types import MappingProxyType
 
 from . import (
     biases,
+    costs,
     entries,
     examples,
     factors,
     forward,
     hidden,
     mean,
+    numbers,
     output,
     penalty,
+    slopes,
     sums,
     unknown,
     updates,
     when_called,
 )
-from .row import CATEGORIES, Mistake
+from .row import CATEGORIES, Mistake, Solves
 
-__all__ = ["BY_CODE", "CATEGORIES", "MISTAKES", "Mistake", "as_markdown"]
+__all__ = ["BY_CODE", "CATEGORIES", "MISTAKES", "Mistake", "Solves", "as_markdown"]
 
 MISTAKES: tuple[Mistake, ...] = (
     *mean.ROWS,
@@ -42,12 +45,15 @@ MISTAKES: tuple[Mistake, ...] = (
     *penalty.ROWS,
     *output.ROWS,
     *hidden.ROWS,
+    *slopes.EVERYWHERE,
     *forward.ROWS,
     *sums.ROWS,
     *updates.ROWS,
     *biases.ROWS,
     *examples.ROWS,
     *entries.ROWS,
+    *numbers.ROWS,
+    *costs.ROWS,
     *when_called.ROWS,
     *unknown.ROWS,
 )
