@@ -505,9 +505,8 @@ class Compiled(Differentiable):
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(
-        self, batch: Sequence[Array], shapes: Shapes, written_out: bool = False
-    ) -> Recorded:
+    def _record(self, batch: Sequence[Array], shapes: Shapes, written_out: str = "") -> Recorded:
+        """Record the function: its loops once, or, for the reason *written_out*, in full."""
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -521,31 +520,34 @@ class Compiled(Differentiable):
         demands: modes.Demands = {}
         loops: list[Any] | None = None if written_out else []
         since = Value(0.0).serial
-        again = functools.partial(self._record, batch, shapes, written_out=True)
+        again = functools.partial(self._record, batch, shapes)
         try:
             with modes.tracing(demands, itertools.chain.from_iterable(arguments), loops):
                 result = self._function(*examples)
-        except modes.WriteOut:
-            return again()
+        except modes.WriteOut as reason:
+            return again(str(reason))
         except Exception as error:
             if loops:  # which may be the reason
-                return again()
+                return again(f"{type(error).__name__} where a loop was recorded once: {error}")
             if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
                 raise  # other classes may need other arguments than a message
             raise type(error)(f"{error}; {self._told(batch)}") from error
         if loops and demands:
-            return again()
+            return again("there is a rule for the data, which is tested on the whole graph")
         outputs: list[Any] = []
         structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         if loops:
+            whole = functools.partial(again, "something needs the whole graph")
             try:
-                return looped(loops, outputs, arguments, shapes, structure, since, self._wrt, again)
-            except modes.WriteOut:
-                return again()
+                return looped(loops, outputs, arguments, shapes, structure, since, self._wrt, whole)
+            except modes.WriteOut as reason:
+                return again(str(reason))
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
+        lifted = lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
+        lifted.written_out_because = written_out
+        return lifted
 
     def _told(self, batch: Sequence[Array]) -> str:
         """Return a description of the example that the function is recorded on."""

@@ -395,7 +395,7 @@ class Linker:
         n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
         used = [[j for j in range(ny) if row[j] in self.reached] for row in loop.ys]
         if any(x != used[0] for x in used):
-            raise WriteOut  # some steps are read, and some are not
+            raise WriteOut("of what goes out of its steps, some is read and some is not")
         live = [i for i, leaf in enumerate(loop.last) if leaf in self.reached]
         if not live and not used[0]:
             return
@@ -415,7 +415,7 @@ class Linker:
             if len(came) == loop.count:
                 break
         else:
-            raise WriteOut
+            raise WriteOut("what its results depend on differs from step to step")
         weights = [Value(0.0) for _ in self.entry(which)]
         reached = [i in live for i in range(n)]
         reached += [j in more for more in reversed(came) for j in range(nx)]
@@ -556,8 +556,8 @@ def _check_rows(tape: Tape) -> None:
     """
     for row in (tape.rows[code] for code in np.unique(tape.codes) if code >= 0):
         if row.selects is not None or row.name not in BUILT_IN or row in _OF_A_CLASS:
-            raise WriteOut
+            raise WriteOut(f"there is the operation {row.name}, in its step or around it")
     powers = np.flatnonzero(tape.codes >= 0)
     powers = powers[tape.are(powers, primitives.power)]
     if len(powers) and not tape.constant(tape.inputs[tape.starts[powers] + 1]).all():
-        raise WriteOut
+        raise WriteOut("there is a power with an exponent that is not constant")

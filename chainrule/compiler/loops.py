@@ -168,8 +168,10 @@ def looped(
     write_out: Callable[[], Any],
 ) -> Looped:
     """Return a recording as a program with loops; WriteOut if it has to be written out."""
-    if len(loops) > MOST_LOOPS or any(map(_is_wide, loops)):
-        raise WriteOut
+    if len(loops) > MOST_LOOPS:
+        raise WriteOut(f"there are {len(loops)} loops")
+    if any(map(_is_wide, loops)):
+        raise WriteOut("many nodes of its step are alike: they are faster as arrays")
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),

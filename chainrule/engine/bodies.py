@@ -74,14 +74,16 @@ def recorded(
             body, after, out = _called(step, carry, entries[0])
             again, _, _ = _called(step, carry, entries[0])
     except Exception as error:  # the step says so again when it is written out
-        raise modes.WriteOut from error
-    if (
-        {rule: len(values) for rule, values in demands.items()} != before
-        or difference(after, carry, "carry") is not None
-        or len(body.nodes) * len(entries) < LEAST_WORK
-        or _written(body) != _written(again)
-    ):
-        raise modes.WriteOut
+        raise modes.WriteOut(f"{type(error).__name__} of a step on Values: {error}") from error
+    work = len(body.nodes) * len(entries)
+    if work < LEAST_WORK:
+        raise modes.WriteOut(f"it is short: {work} nodes in {len(entries)} steps")
+    if {rule: len(values) for rule, values in demands.items()} != before:
+        raise modes.WriteOut("the step has a rule for its data, which is tested for each")
+    if difference(after, carry, "carry") is not None:
+        raise modes.WriteOut("the step changes the structure of the carry")
+    if _written(body) != _written(again):
+        raise modes.WriteOut("the step did something else when it was called again")
     last = [Value(0.0) for _ in start]
     ys = [[Value(0.0) for _ in body.y_out] for _ in entries]
     loops.append(Loop(len(entries), body, start, xs, last, ys))

@@ -225,7 +225,7 @@ class TraceError(TypeError):
 
 
 class WriteOut(BaseException):
-    """The function has to be recorded anew, with its loops written out.
+    """The function has to be recorded anew, with its loops written out; the message says why.
 
     The step of a loop was called, and may remember it: so what was recorded so far is of no use.
     """

@@ -69,7 +69,7 @@ class _Sweep:
 
     def __init__(self, outputs: Iterable[Node], inputs: Iterable[Node]) -> None:
         if modes.current().loops:  # the graph ends at the leaves that stand for their results
-            raise modes.WriteOut
+            raise modes.WriteOut("a derivative is taken across it")
         self._inputs = frozenset(inputs)
         self._made: dict[Condition, tuple[Condition, Condition]] = {}
         self._opposite: dict[Condition, Condition] = {}

@@ -537,6 +537,21 @@ def test_short_and_wide_loops_are_written_out(monkeypatch):
     assert is_loop(cr.compile(wide).record(np.zeros((1, 8))))
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (branch_in_the_step, "there is the operation where"),
+        (counts_its_calls, "the step did something else when it was called again"),
+        (differentiated_across, "a derivative is taken across it"),
+        (power_of_what_comes_in, "a power with an exponent that is not constant"),
+    ],
+)
+def test_the_report_says_why_a_loop_is_written_out(make, reason):
+    report = cr.compile(make()[1]).record(X, XS).explain()
+    assert report.startswith("Loops\n  written out: ")
+    assert reason in report.splitlines()[1]
+
+
 def test_an_empty_batch_and_one_example():
     _, cost = pendulum()
     compiled = cr.compile(cost)
