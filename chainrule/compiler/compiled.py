@@ -359,14 +359,14 @@ class Compiled(Differentiable):
         ValueError for another precision, LookupError if the program has an operation without a
         formula in C, such as a primitive of your own.
         """
-        lifted = self._recorded().written_out
+        lifted = self._recorded()
         wanted = self.parameters
         known = set(wanted)
         leaves = [*wanted, *(x for x in lifted.captured if x not in known)]
         place = {leaf: i for i, leaf in enumerate(leaves)}
         order = [place[x] for x in (lifted.captured if lifted.narrow else self.placed)]
         straight = not lifted.narrow and order == list(range(len(leaves)))
-        shapes = next(shapes for shapes, x in self._lifted.items() if x.written_out is lifted)
+        shapes = next(shapes for shapes, x in self._lifted.items() if x is lifted)
         singles = self._argument_names(len(shapes))
         signature = printed_c.Signature(
             name=self._printed_name() if name is None else name,

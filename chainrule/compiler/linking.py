@@ -80,10 +80,12 @@ class _Piece:
 
     def __init__(self, linker: Linker, outputs: Sequence[Any], more: Sequence[Any] = ()) -> None:
         self.linker = linker
-        self.groups = [*linker.groups, *more]
         roots = [x if isinstance(x, Value) else Value(x) for x in outputs]
         self.tape = flatten(roots)
         _add_one_by_one(self.tape)
+        used = set(self.tape.leaves.values())
+        some = [group for group in linker.groups if not used.isdisjoint(group[0])]
+        self.groups = [*some, *more]
         known = {v for values, _ in self.groups for v in values}
         constant = [
             n

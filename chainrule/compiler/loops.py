@@ -1,8 +1,8 @@
 """Programs with loops: recordings of functions in which the body of a scan was recorded once.
 
 What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that needs the
-whole graph (the printed sources, the Jacobian) has the function recorded anew, with its loops
-written out.
+whole graph (the printed NumPy, the Jacobian) has the function recorded anew, with its loops written
+out.
 """
 
 from __future__ import annotations

@@ -487,6 +487,8 @@ class _Function:
         self.used: set[str] = set()  # arguments of the function
         self.tabular = self._flat_steps() > _PLAIN
         self.steps = [*plan.before, *plan.each, *plan.after]
+        self.loops = any(step.code == "loop" for step in self.steps)
+        self.round = ""  # the index of the loop around the step that is printed
         self.touched = [self._touched(step) for step in self.steps]
         self._find_places()
 
@@ -531,7 +533,8 @@ class _Function:
         inputs = np.full(max(1, plan.block), -1)
         for i, (first, count) in enumerate(plan.inputs):
             inputs[first : first + count] = i
-        self.direct = set() if self.tabular else {i for i, (_, n) in enumerate(plan.inputs) if n}
+        apart = self.tabular or self.loops  # a copy that moves may reach any row
+        self.direct = set() if apart else {i for i, (_, n) in enumerate(plan.inputs) if n}
         self.direct -= set(inputs[writes[BLOCK]].tolist())
         self.block = np.where(np.isin(inputs, [*self.direct]), inputs, -1)
         for touched in self.touched:
@@ -574,7 +577,7 @@ class _Function:
         for i, (first, count) in enumerate(plan.inputs):
             if count and i not in self.direct:
                 work.append((first, first + count))
-        if self.tabular:
+        if self.tabular or self.loops:
             work = [(0, max(1, plan.block))]
         if self.moved:
             fixed.append(plan.parameters)
@@ -807,9 +810,18 @@ class _Function:
 
     def lines(self, steps: Sequence[Step]) -> list[str]:
         """Return the statements of *steps*."""
-        found = []
-        for step in steps:
-            found += [f"/* {self._named(step)} */", *getattr(self, "_" + step.code)(step)]
+        found: list[str] = []
+        at = 0
+        while at < len(steps):
+            step, at = steps[at], at + 1
+            if step.code != "loop":
+                found += [f"/* {self._named(step)} */", *getattr(self, "_" + step.code)(step)]
+                continue
+            count, n = step.detail
+            around, self.round = self.round, f"{self.round}_" if self.round else "round"
+            head = f"for (int {self.round} = 0; {self.round} < {count}; {self.round}++) {{"
+            found += [head, *_indented(self.lines(steps[at : at + n])), "}"]
+            self.round, at = around, at + n
         return found
 
     def _named(self, step: Step) -> str:
@@ -824,12 +836,22 @@ class _Function:
         operands: Sequence[Operand],
         body: Callable[[list[str]], list[str]],
         first: int = 0,
+        moves: Sequence[int] = (),
     ) -> list[str]:
-        """Return loops over *extents*; *body* is given the elements, and returns statements."""
+        """Return loops over *extents*; *body* is given the elements, and returns statements.
+
+        By each of *moves* an operand goes on with the round of the loop around.
+        """
         axes = _merged(extents, [x.strides[: len(extents)] for x in operands])
         names = [_index(first + i) for i in range(len(axes))]
         elements = [
-            self.element(x, [(n, s[i]) for n, (_, s) in zip(names, axes, strict=True)])
+            self.element(
+                x,
+                [
+                    *((self.round, by) for by in moves[i : i + 1]),
+                    *((n, s[i]) for n, (_, s) in zip(names, axes, strict=True)),
+                ],
+            )
             for i, x in enumerate(operands)
         ]
         found = body(elements)
@@ -861,6 +883,12 @@ class _Function:
 
     def _copy(self, step: Step) -> list[str]:
         return self._loops(step.extents, step.operands, lambda x: [f"{x[0]} = {_bare(x[1])};"])
+
+    def _move(self, step: Step) -> list[str]:
+        def body(elements: list[str]) -> list[str]:
+            return [f"{elements[0]} = {_bare(elements[1])};"]
+
+        return self._loops(step.extents, step.operands, body, moves=step.detail)
 
     def _add(self, step: Step) -> list[str]:
         return self._loops(step.extents, step.operands, lambda x: [f"{x[0]} += {_bare(x[1])};"])
