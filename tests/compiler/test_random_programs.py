@@ -137,6 +137,10 @@ FAILED = {  # the text, the batch, the results per example, the gradient of thei
         "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
         [1.0, 2.0], [0.25, 0.25], [0.0],
     ),
+    "an infinite adjoint of a softmax": (
+        "w = [cr.Value(1.0)]\ndef f(x): return x * cr.softmax([1.0, w[0]])[1]",
+        [math.inf, 2.0], [math.inf, 1.0], [math.inf],
+    ),
     "a difference in a sum": (
         "w = [cr.Value(1.0)]\ndef f(x):\n    s = (x**3)**3\n"
         "    return cr.sum([w[0] * cr.erfc(2.0), s - s])",
