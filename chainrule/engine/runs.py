@@ -29,6 +29,7 @@ from .value import watch_adjoints, watch_tangents
 # Any: a function of any shape may be differentiated, and what it gives may be nested.
 Function = Callable[..., Any]
 Rows = NDArray[np.float64]
+empty = np.empty  # the C core makes matrices with it
 
 
 class Scope:
@@ -176,7 +177,11 @@ class Run:
                     as_float(output, f"result of {name}")
         self.outputs = outputs
         # A recorded graph may reach its inputs in any way, not only through those that were given.
-        self.linked = given or modes.current().tracing or reaches(entry, self.outputs)
+        self.linked = (
+            given
+            or (bool(modes.active) and modes.current().tracing)
+            or reaches(entry, self.outputs)
+        )
 
     def scalar(self) -> Any:
         """Return the only output; TypeError if there are more."""
@@ -190,7 +195,7 @@ class Run:
     def value(self) -> Any:
         """Return the function's result, with numbers or linked Values in it."""
         if isinstance(self.result, Value):
-            return self.finished((self.result,), ())[0]
+            return self.result.data if not self.linked else self.finished(self.outputs, ())[0]
         return like(self.result, iter(self.finished(self.outputs, ())))
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:

@@ -138,6 +138,8 @@ static PyMethodDef module_methods[] = {
      "What jvp gives, or a run for Python to go on with, or None."},
     {"hvp", (PyCFunction)(void (*)(void))hvp, METH_FASTCALL,
      "A gradient and what hvp gives, or a run for Python to go on with, or None."},
+    {"jacobian", (PyCFunction)(void (*)(void))jacobian, METH_FASTCALL,
+     "What jacobian gives, or a run for Python to go on with, or None."},
     {"sweep", sweep, METH_VARARGS, "Sweep for each row of seeds; whether that could be done."},
     {"pull", (PyCFunction)(void (*)(void))pull, METH_FASTCALL,
      "The adjoints of inputs; None if that is not for C."},
