@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
@@ -27,7 +29,8 @@ from .tape import flatten, normalise
 
 MOST_LOOPS = 8
 MOST_WRITTEN_OUT = 300_000
-"""Nodes up to which a loop is written out if its body has width, for which arrays are faster."""
+"""Nodes up to which a loop is written out if its step is matrix products: arrays are faster."""
+_PRODUCT = 4  # terms, from which on a sum is one
 
 
 @dataclass
@@ -171,7 +174,7 @@ def looped(
     if len(loops) > MOST_LOOPS:
         raise WriteOut(f"there are {len(loops)} loops")
     if any(map(_is_wide, loops)):
-        raise WriteOut("many nodes of its step are alike: they are faster as arrays")
+        raise WriteOut("its step is mostly matrix products, which are faster as arrays")
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
@@ -194,11 +197,13 @@ def looped(
 
 
 def _is_wide(loop: Loop) -> bool:
-    """Return whether *loop* is better written out: many nodes of its body are alike."""
+    """Return whether *loop* is better written out: its step is mostly matrix products."""
     size = len(loop.body.nodes)
     if size * loop.count > MOST_WRITTEN_OUT:
         return False
     results = (*loop.body.carry_out, *loop.body.y_out)
     tape = flatten([x if isinstance(x, Value) else Value(x) for x in results])
     normalise(tape)
-    return size >= WIDTH * least_groups(tape)
+    terms = np.diff(tape.term_starts)
+    products = int(terms[terms >= _PRODUCT].sum())
+    return size >= WIDTH * least_groups(tape) and 2 * products > size

@@ -65,7 +65,7 @@ def recorded(
     if loops is None or demands is None or len(entries) < FEWEST_STEPS:
         return None
     start, xs = _numbers(carry), [_numbers(x) for x in entries]
-    plain = {type(x) for numbers in (start, *xs) for x in numbers} <= {float, Value}
+    plain = {type(x) for numbers in (start, *xs) for x in numbers} <= {int, float, Value}
     if not plain or any(difference(x, entries[0], "x") is not None for x in entries):
         return None
     before = {rule: len(values) for rule, values in demands.items()}
