@@ -402,6 +402,10 @@ def push(
         row = np.array([tangents], dtype=float)
         return sweep_rows(list(outputs), list(inputs), row, forward=True)[0].tolist()  # type: ignore[no-any-return]
     moving = {v: t for v, t in zip(inputs, tangents, strict=True) if not is_zero(t)}
+    if core is not None and linked and not mode.tracing and not mode.watching:
+        found: list[Any] | None = core.push_linked(list(outputs), list(moving), [*moving.values()])
+        if found is not None:
+            return found
     nodes = [output for output in outputs if isinstance(output, Value)]
     if mode.tracing:
         moved = recorded.pushforward(nodes, moving)

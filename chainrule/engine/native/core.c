@@ -149,6 +149,8 @@ static PyMethodDef module_methods[] = {
      "The adjoints of inputs; None if that is not for C."},
     {"pull_linked", (PyCFunction)(void (*)(void))pull_linked, METH_FASTCALL,
      "The adjoints of inputs as Values; None if that is not for C."},
+    {"push_linked", (PyCFunction)(void (*)(void))push_linked, METH_FASTCALL,
+     "The tangents of outputs as Values; None if that is not for C."},
     {"memory", memory, METH_NOARGS, "What the arenas take and hold."},
     {NULL, NULL, 0, NULL},
 };

@@ -624,6 +624,41 @@ end:
     return found;
 }
 
+/* push_linked(outputs, inputs, tangents): the tangents of the outputs, Values wherever they depend on
+   one; those of the inputs are floats, but 0.0, and Values. */
+static PyObject *
+push_linked(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = connected(module);
+    if (state == NULL) {
+        return NULL;
+    }
+    if (count != 3 || !read_ends(state, args[0], args[1]) || !PyList_CheckExact(args[2]) ||
+        PyList_GET_SIZE(args[2]) != PyList_GET_SIZE(args[1]) || state->above.linked_partials == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *found = NULL, *outputs = PyList_AsTuple(args[0]), *inputs = PyList_AsTuple(args[1]);
+    PyObject *tangents = PyList_AsTuple(args[2]);
+    if (outputs == NULL || inputs == NULL || tangents == NULL) {
+        goto end;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(inputs);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *x = PyTuple_GET_ITEM(tangents, i);
+        if (!is_node(state, x) && !PyFloat_CheckExact(x)) {
+            found = Py_NewRef(Py_None);
+            goto end;
+        }
+    }
+    found = push_values(state, PySequence_Fast_ITEMS(outputs), PyTuple_GET_SIZE(outputs),
+                        PySequence_Fast_ITEMS(inputs), PySequence_Fast_ITEMS(tangents), n);
+end:
+    Py_XDECREF(outputs);
+    Py_XDECREF(inputs);
+    Py_XDECREF(tangents);
+    return found;
+}
+
 /* connect_transforms(runs): take what the transforms ask of that module. */
 static PyObject *
 connect_transforms(PyObject *module, PyObject *runs)
