@@ -175,13 +175,13 @@ def test_what_is_private_to_a_file_stays_in_it(module):
 RUNNING = "chainrule.checking.diagnosis.running"
 
 
-@pytest.mark.parametrize("name", ["student", "calls", "exam", "messages", "results"])
+@pytest.mark.parametrize("name", ["student", "calls", "exam", "fences", "messages", "results"])
 def test_what_is_loaded_beside_a_submission_is_one_room(name):
     """The packages around it are not there, and the right answers neither."""
     ours = {found for found, _ in imports(f"{RUNNING}.{name}") if found.startswith("chainrule")}
     assert ours <= {
         RUNNING,
-        *(f"{RUNNING}.{beside}" for beside in ("calls", "exam", "messages", "results")),
+        *(f"{RUNNING}.{beside}" for beside in ("calls", "exam", "fences", "messages", "results")),
     }
     assert third_party(f"{RUNNING}.{name}") <= {"numpy"}
 

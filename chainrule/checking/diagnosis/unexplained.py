@@ -45,15 +45,15 @@ def narrowed(found: Evidence, replays: Catalogue, probe: Probe) -> list[Finding]
     chain = [] if rest is not found else Worked(found.problem).chain(layer, unit, column)
     finding = Finding(
         row.code,
-        # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
-        layer + 1 if is_delta or len(wrong) == 1 else None,
         "There is another mistake as well, which is not in the list." if partly else row.says,
         row.fix,
-        rule,
-        rule_text(rule),
+        rule_text(rule, found.problem),
         "\n".join([rest.two_numbers(layer, unit, column), *(chain if is_delta else chain[:1])]),
         "\n".join([*known.evidence, *(rest.by_blocks() if is_product or is_delta else [])]),
         "partial",
+        # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
+        layer=layer + 1 if is_delta or len(wrong) == 1 else None,
+        rule=rule,
     )
     return [*partly, finding]
 
