@@ -276,6 +276,11 @@ def test_a_wrong_penalty_is_wrong_however_small(lam):
     assert report.codes == ("penalty.divided-by-2m",)
 
 
+def test_a_lambda_in_float32_is_right():
+    inexact = program(decay=lambda theta, lam, m: float(np.float32(lam)) / m * theta)
+    assert diagnose(inexact, loss="logistic").ok
+
+
 def test_a_small_penalty_in_float32_is_right():
     Ds = program()(PROBE.thetas, PROBE.X, PROBE.Y, 1e-6)
     report = given([D.astype(np.float32).astype(float) for D in Ds], replace(PROBE, lam=1e-6))

@@ -73,6 +73,8 @@ MOST_DIFFERENT = 1e-6
 """How far a number may be from a plain one and still be meant as it."""
 EXACT, NOT_EXACT = 1e-13, 1e-11
 """What float64 leaves of a right number, and what is far above it."""
+LEAST_OF_PENALTY = 1e-3
+"""Which part of a penalty has to be off for the penalty to be wrong, and not only inexact."""
 SMALLEST = 1e-6
 """Relative to the terms that are summed, what is below this is compared as if it were as large."""
 _PLAIN = frozenset(
@@ -159,17 +161,22 @@ class Catalogue:
         return next((n for n, one in enumerate(reversed(right)) if not one), len(right))
 
     def only_penalty_wrong(self, gradients: Sequence[Array], most: float) -> bool:
-        """Whether the weights are off by *most* at most, and the biases exact in float64."""
+        """Whether the weights are off by *most* at most, and the biases exact in float64.
+
+        What is off has to be a good part of the penalty: a lambda in float32 is not a mistake.
+        """
         if not self.problem.lam or _in_float32(gradients):
             return False
-        weights = biases = 0.0
-        for D, true, scale in zip(
-            gradients, self.problem.truth.D, self.problem.scales, strict=True
-        ):
-            off = np.abs(D - true) / (scale or 1.0)
+        weights = biases = decay = 0.0
+        for layer, (D, true) in enumerate(zip(gradients, self.problem.truth.D, strict=True)):
+            if not true[:, 0].any():
+                return False  # nothing is learnt from biases that are 0
+            scale = self.problem.scales[layer] or 1.0
+            off = np.abs(D - true) / scale
             weights = max(weights, float(off[:, 1:].max(initial=0.0)))
             biases = max(biases, float(off[:, 0].max()))
-        return biases < EXACT < NOT_EXACT < weights <= most
+            decay = max(decay, float(np.abs(self.base.decay(layer)).max()) / scale)
+        return biases < EXACT < NOT_EXACT < weights <= most and weights > LEAST_OF_PENALTY * decay
 
     def run(self, explanation: Explanation, number: float = 0.0) -> Run:
         """Return the algorithm with these mistakes in it."""
