@@ -316,6 +316,12 @@ def test_few_digits_are_told_with_their_number():
     assert six.ok
 
 
+def test_a_mistake_is_named_behind_few_digits():
+    rounded = program(slope=lambda z, a, back: a, result=lambda Ds: [D.round(2) for D in Ds])
+    report = diagnose(rounded, loss="logistic")
+    assert report.codes == ("hidden.slope-is-a", "number.rounded")
+
+
 SQUARE = build((4, 4, 4, 4), 8, 1.3)
 
 

@@ -444,15 +444,25 @@ class Catalogue:
 
     def tried(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the mistakes whose number can be read off *gradients*: digits, a bound."""
+        return self._tried([()], gradients, tolerance)
+
+    def tried_after_another(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return the same where another mistake has been made before."""
+        return self._tried([(made,) for made in self._small], gradients, tolerance)
+
+    def _tried(
+        self, before: Sequence[Explanation], gradients: Sequence[Array], tolerance: float
+    ) -> list[Match]:
         wanted, found = self.vector(gradients), []
         for made in self._trying:
             tries = made.mistake.solves
             for number in tries(self.problem, gradients) if callable(tries) else ():
-                vector = self.replay((made,), number)
-                error = float(np.abs(vector - wanted).max()) / _size(wanted)
-                if error <= tolerance and not _equal(vector, self.truth):
-                    shown = number if made.mistake.with_number else None
-                    found.append(Match((made,), error, shown))
+                for others in before:
+                    vector = self.replay((*others, made), number)
+                    error = float(np.abs(vector - wanted).max()) / _size(wanted)
+                    if error <= tolerance and not _equal(vector, self.truth):
+                        shown = number if made.mistake.with_number else None
+                        found.append(Match((*others, made), error, shown))
         return _one_for_each_code(found)
 
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:

@@ -116,6 +116,7 @@ class Search:
                 # If much is unstated, pairs are looked for in the first choice alone: two thousand
                 # of them for each loss, activation and reduction would take a minute, and coincide.
                 self._named(Catalogue.pair, most=len(backprop.LOSSES)),
+                self._named(Catalogue.tried_after_another),
                 self._named(Catalogue.constant),
                 self._blocks,
                 self._factors,
