@@ -364,6 +364,15 @@ def test_the_command_prints_the_report_and_says_it_by_its_status(student, capsys
     assert "hidden" not in printed.out
 
 
+def test_the_name_of_the_output_says_the_format(student, tmp_path, capsys):
+    page, data, text = (tmp_path / name for name in ("r.html", "r.json", "r.txt"))
+    for path in (page, data, text):
+        run(capsys, f"{student}:no_slope", "--loss", "logistic", "-o", path)
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert json.loads(data.read_text(encoding="utf-8"))["ok"] is False
+    assert "not right" in text.read_text(encoding="utf-8").splitlines()[0]
+
+
 def test_arrays_may_be_computed_elsewhere_and_saved(tmp_path, capsys):
     network, result = tmp_path / "network.npz", tmp_path / "result.npz"
     assert run(capsys, "--save-network", network, "--loss", "squared_error", "--lam", 2)[0] == 0
