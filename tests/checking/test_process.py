@@ -179,6 +179,12 @@ def test_what_a_function_does_becomes_a_finding(student, function, expected, evi
         assert evidence in report.findings[0].evidence
 
 
+def test_the_heading_of_a_result_that_is_too_large_is_true_of_it(student):
+    heading = str(report_on(student, "huge")).lower()
+    assert "is not an array" not in heading  # it is one
+    assert "cannot be read as arrays of real numbers" in heading
+
+
 @pytest.mark.numpy_alone
 @pytest.mark.parametrize("function", ["hangs", "sleeps", "prints_without_end"])
 def test_a_function_that_does_not_end_is_stopped(student, function):
