@@ -45,11 +45,13 @@ def first_wrong(told: dict[str, Any]) -> str:
 def about_rules(told: dict[str, Any]) -> str:
     """Say where the rules can be looked up; "" if none is quoted."""
     rules = [finding["rule"] for finding in told["findings"] if finding.get("rule")]
-    if not rules:
+    every = list(dict.fromkeys(rules))
+    if not every:
         return ""
+    what = "a formula" if len(every) == 1 else "formulas"
     return (
-        f"{', '.join(dict.fromkeys(rules))}: a formula of the course notes A, B and C, which "
-        "docs/notes.md describes and `chainrule demo notes` lists."
+        f"{' and '.join(every)}: {what} of the course notes A, B and C, which docs/notes.md "
+        "describes and `chainrule demo notes` lists."
     )
 
 
