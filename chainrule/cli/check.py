@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .requests import RequestError, from_on
-
-if TYPE_CHECKING:
-    from ..checking import PartsReport, Report
+from .requests import RequestError
+from .submissions import add_options, options_of
 
 SUMMARY = "say what is wrong with a hand-written backpropagation, or a hand-written engine"
 DESCRIPTION = (
@@ -25,7 +22,6 @@ FORMATS = ("text", "markdown", "html", "json", "gradescope")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule check``."""
-    from .. import backprop
     from ..checking.diagnosis.reporting import HINTS
 
     parser.add_argument(
@@ -35,36 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a function, called as NAME(thetas, X, Y, lam), or an autograd class; or the result "
         "of such a function, saved as .npz or .npy",
     )
-    network = parser.add_argument_group("the cost; none: find it out")
-    network.add_argument("--loss", choices=[*backprop.LOSSES, "none"], default="none")
-    network.add_argument(
-        "--activation", choices=[*backprop.ACTIVATIONS, "none"], default="sigmoid", metavar="NAME"
-    )
-    network.add_argument("--output-activation", metavar="NAME", help="by default the loss's own")
-    network.add_argument("--reduction", choices=["mean", "sum", "none"], default="mean")
-    network.add_argument("--lam", type=float, metavar="LAMBDA", help="by default 1.3")
-    network.add_argument(
-        "--network", type=Path, metavar="FILE", help="by default the probe network"
-    )
-    network.add_argument(
-        "--save-network", type=Path, metavar="FILE", help="write it there as .npz, and stop"
-    )
-    network.add_argument(
-        "--seed",
-        type=from_on(0),
-        metavar="N",
-        help="of the second network, on which a right function is tried",
+    add_options(parser)
+    parser.add_argument(
+        "--save-network",
+        type=Path,
+        metavar="FILE",
+        help="write the network there as .npz, and stop",
     )
     told = parser.add_argument_group("the report")
     told.add_argument("--format", choices=FORMATS, default="text")
     told.add_argument("--hints", choices=HINTS, default="fix", help="how much to tell")
     told.add_argument("-o", "--output", type=Path, metavar="FILE")
-    limits = parser.add_argument_group("limits for the process that runs the function")
-    limits.add_argument("--time-limit", type=float, default=10.0, metavar="SECONDS")
-    limits.add_argument("--memory-limit", type=int, default=2048, metavar="MiB")
-    limits.add_argument(
-        "--allow-chainrule", action="store_true", help="let the file import chainrule"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,38 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(arguments: argparse.Namespace) -> int:
-    from ..checking.diagnosis.running.process import EngineGivenError
-    from ..checking.diagnosis.submissions import diagnose_file
-    from ..checking.engines import check_engine_file
+    from ..checking.handed_in import report_on
     from ..checking.problem import probe
     from ..checking.saved import put, write_problem
 
-    stated = {
-        "loss": _stated(arguments.loss),
-        "activation": _stated(arguments.activation),
-        "output_activation": arguments.output_activation,
-        "reduction": _stated(arguments.reduction),
-        "lam": arguments.lam,
-    }
+    options = options_of(arguments)
     if arguments.save_network is not None:
-        loss, lam = stated["loss"] or "logistic", arguments.lam
+        loss, lam = options["loss"] or "logistic", arguments.lam
         write_problem(arguments.save_network, probe(loss, lam=1.3 if lam is None else lam))
         return 0
     if arguments.target is None:
         raise RequestError("expected FILE.py:FUNCTION, or a file of arrays")
-    limits = {
-        "time_limit": arguments.time_limit,
-        "memory_limit": arguments.memory_limit,
-        "allow_chainrule": arguments.allow_chainrule,
-    }
-    report: Report | PartsReport
-    try:
-        report = diagnose_file(
-            arguments.target, network=arguments.network, seed=arguments.seed, **limits, **stated
-        )
-    except EngineGivenError:
-        path, _, name = arguments.target.rpartition(":")
-        report = check_engine_file(Path(path), name, **limits)
+    report = report_on(arguments.target, **options)
     not_loaded = "call.not-loaded" in report.codes
     if not_loaded and arguments.format == "text":
         raise RequestError("; ".join(report.data()["findings"][0]["evidence"].splitlines()))
@@ -121,7 +78,3 @@ def _checked(arguments: argparse.Namespace) -> int:
     else:
         put(arguments.output, text.encode())
     return 2 if not_loaded else int(not report.ok)
-
-
-def _stated(choice: str) -> str | None:
-    return None if choice == "none" else choice

@@ -50,6 +50,8 @@ class _Item:
     wish: int
     """Its place in the order of the operands."""
     is_box: bool = False
+    is_result: bool = False
+    """Whether it is a box, and not a leaf's."""
     is_tag: bool = False
     breadth: float = 0.0
     length: float = 0.0
@@ -350,6 +352,7 @@ class _Page:
             item = _Item(tail, net, row, inner, len(self.items), is_tag=is_tag)
             item.is_box = graph.rank[tail] == column and self.home[tail] == row
             if item.is_box:
+                item.is_result = not graph.nodes[tail].is_leaf
                 item.length, item.breadth = (
                     graph.sizes[tail][graph.down],
                     graph.sizes[tail][not graph.down],
@@ -550,8 +553,14 @@ class _Page:
                 best = min(best, (cost + unders[i, point], point))
             costs[i], point = best
             labels.put(i, point)
-        places = {e: labels.places[i] for i, e in enumerate(edges)}
-        return places, all(cost < 100.0 for cost in costs)
+        free = all(cost < 100.0 for cost in costs)
+        if not free:
+            column = _Labels(sizes)  # in front of the arrowheads, like a column of numbers
+            for i, found in enumerate(candidates):
+                column.put(i, max(point for _, _, point in found))
+            if not any(column.met(i, column.places[i], 1.0) > 1 for i in range(len(edges))):
+                labels, free = column, True
+        return {e: labels.places[i] for i, e in enumerate(edges)}, free
 
     def _visible(self, path: Sequence[Point]) -> list[Point]:
         """Return points on the last piece of an edge, through the last gap to its head."""
@@ -763,8 +772,12 @@ def _straighten(row: _Row) -> None:
     for steps in row.steps:
         for s in steps:
             weight = (1.0, 3.0, 12.0)[s.start.is_line + s.end.is_line]
-            pulls[s.end].append((s.start, s.out - s.pin, weight))
-            pulls[s.start].append((s.end, s.pin - s.out, weight))
+            shift = s.out - s.pin
+            if s.start.is_result and s.end.is_box:
+                # Level boxes rather than a level edge: else a long chain goes down like stairs.
+                weight, shift = 20.0, 0.0
+            pulls[s.end].append((s.start, shift, weight))
+            pulls[s.start].append((s.end, -shift, weight))
     columns = [_pulled(column, pulls) for column in row.columns]
     for sweep in range(2 * _SWEEPS):
         for pulled in columns if sweep % 2 == 0 else reversed(columns):

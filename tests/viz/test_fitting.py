@@ -117,6 +117,28 @@ def test_boxes_are_apart_and_edges_run_from_one_to_the_other(drawn, name):
     check_layout(drawing.diagram, drawing._layout)
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_no_label_of_an_edge_covers_another(drawn, name):
+    drawing = drawn[name]
+    labels = [
+        (spline.label, advance(edge.local, boxes.SMALL_SIZE))
+        for edge, spline in zip(drawing.diagram.edges, drawing._layout.edges, strict=True)
+        if edge.local
+    ]
+    height = 0.8 * boxes.SMALL_SIZE  # of digits
+    for ((x, y), w), ((u, v), p) in itertools.combinations(labels, 2):
+        assert abs(x - u) >= (w + p) / 2 or abs(y - v) >= height, (name, x, y)
+
+
+@pytest.mark.parametrize("name", ["newton", "recurrence"])
+def test_the_steps_of_a_loop_stand_side_by_side(drawn, name):
+    """A box is as high as the one before, to less than half its height."""
+    drawing = drawn[name]
+    places = [drawing._layout.nodes[n.id] for n in drawing.diagram.nodes if n.folded]
+    for (x, y, _, h), (u, v, _, _) in itertools.pairwise(places):
+        assert abs(y - v) < h / 2 or u < x  # it goes on in the next row
+
+
 @pytest.mark.parametrize("direction", ["right", "down"])
 @pytest.mark.parametrize("seed", range(3))
 def test_any_graph_is_laid_out_without_overlaps(seed, direction):
@@ -212,7 +234,7 @@ def test_the_examples_of_a_batch_are_folded_and_one_stays_open(drawn):
 
 
 def test_every_step_of_a_recurrence_is_found(drawn):
-    assert names(drawn["recurrence"]) == [f"step {t}" for t in range(1, 9)]
+    assert names(drawn["recurrence"]) == [f"step {t}" for t in range(2, 9)]  # the first stays open
     inputs = [n.label for n in drawn["recurrence"].diagram.nodes if n.label.startswith("x")]
     assert sorted(inputs) == [f"x{t}" for t in range(1, 9)]  # inputs stay in sight
 

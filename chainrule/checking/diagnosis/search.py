@@ -312,6 +312,7 @@ class Search:
             compare(reading.gradients, list(problem.truth.D)),
             tuple(layers),
             tuple(found.wrong_entries()),
+            theirs=tuple(reading.gradients),
             unseen=tuple(replays.unseen),
             name=self.name,
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ....characters import plain
 from ...comparison import Comparison
 from ...problem import Problem
@@ -84,6 +86,8 @@ class ReportData:
     """(l, row, column) of each wrong entry, for drawings."""
     wrong_deltas: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     """(l, unit) of each delta^(l) that is wrong, as far as the findings explain it."""
+    theirs: tuple[np.ndarray[Any, Any], ...] = field(default=(), repr=False, compare=False)
+    """What was given, read as arrays of the Thetas' shapes; none if there is nothing to read."""
     unseen: tuple[str, ...] = field(default=(), repr=False)
     """Codes of mistakes that this data cannot show."""
     name: str = "gradient"
