@@ -85,12 +85,15 @@ class Catalogue:
         """Which entries of each layer are compared: all, or as many as a sample needs."""
         random = np.random.default_rng(0)
         most = MOST_COMPARED // len(self.problem.thetas)
-        return [
-            np.sort(random.choice(theta.size, most, replace=False))
-            if theta.size > most
-            else slice(None)
-            for theta in self.problem.thetas
-        ]
+        found: list[Array | slice] = []
+        for theta in self.problem.thetas:
+            if theta.size > most:
+                found.append(np.sort(random.choice(theta.size, most, replace=False)))
+            elif self.problem.biases:
+                found.append(slice(None))
+            else:
+                found.append(np.flatnonzero(np.arange(theta.size) % theta.shape[1]))
+        return found
 
     @cached_property
     def _stops(self) -> list[int]:

@@ -24,7 +24,7 @@ _DEEPEST = 4
 _MOST = 4000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """Where an array is: in which container, under which name, attribute or index."""
 

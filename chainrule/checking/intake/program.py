@@ -467,7 +467,7 @@ class _Hand:
         names = []
         for role, now, before in self._arrays:
             if not _alike(now, before):
-                names.append("thetas[0]" if role == "thetas" else role)
+                names.append(role)
         return tuple(names)
 
 
@@ -628,6 +628,20 @@ def _is_function(made: Any) -> bool:
     return True
 
 
+def is_program(made: Any) -> bool:
+    """Whether *made* is something to call, not the arrays that a call returned."""
+    if isinstance(made, (np.ndarray, Mapping, str, bytes)) or made is None:
+        return False
+    if isinstance(made, tuple) and len(made) == 2 and all(map(callable, made)):
+        return True
+    if isinstance(made, (list, tuple)):
+        return isinstance(made, list) and bool(made) and all(map(_is_layer, made))
+    if callable(made):
+        return True
+    own = type(made).__module__ not in ("builtins", "numpy", "torch")
+    return own and not hasattr(made, "__array__") and bool(main_method(made))
+
+
 def _is_layer(made: Any) -> bool:
     return hasattr(made, "forward") and hasattr(made, "backward")
 
@@ -637,6 +651,15 @@ def _signature(function: Any) -> list[inspect.Parameter]:
         return list(inspect.signature(function).parameters.values())
     except Exception:  # TypeError and ValueError, or what a __signature__ of their own raises
         return []
+
+
+def has_signature(function: Any) -> bool:
+    """Whether it is known which arguments *function* takes."""
+    try:
+        inspect.signature(function)
+    except Exception:
+        return False
+    return True
 
 
 def parameters_of(function: Any) -> dict[str, inspect.Parameter]:

@@ -28,13 +28,15 @@ from .program import (
     Network,
     OtherSizesError,
     Program,
+    has_signature,
     parameters_of,
     settings_of,
 )
 
 MOST_CALLS = 600
 MOST_SECONDS = 4.0
-MOST_FOUND = 8
+MOST_FOUND = 16
+MOST_LOOSE = 3
 _TINY = 1e-8
 _CANONICAL = ("thetas", "X", "Y", "lam")
 
@@ -47,6 +49,8 @@ class Found:
     """Manners in which a gradient came, each with the answers of three calls."""
     failure: Exception | SystemExit | None = None
     """What the likeliest manner raised, if none gave a gradient."""
+    loose: list[tuple[Manner, list[Answer]]] = field(default_factory=list)
+    """Manners in which arrays came of which a gradient may be read in another layout."""
     other: tuple[Manner, list[Answer]] | None = None
     """A manner in which the call gave something else."""
     sizes: list[tuple[int, ...]] = field(default_factory=list)
@@ -55,9 +59,14 @@ class Found:
     """What has to be stated, as a question; "" if nothing is missing."""
 
 
-def explore(program: Program, offered: Sequence[Network], stated: Stated) -> Found:
-    """Call *program* in every manner that is possible, until one gives a gradient."""
-    return _Exploration(program, offered, stated).run()
+def explore(
+    program: Program, offered: Sequence[Network], stated: Stated, networks: int | None = None
+) -> Found:
+    """Call *program* in every manner that is possible, until one gives a gradient.
+
+    *networks* is how many of those that are offered to try: all, unless the first is known to do.
+    """
+    return _Exploration(program, offered[:networks], stated).run()
 
 
 class _Exploration:
@@ -68,6 +77,11 @@ class _Exploration:
         self.texts = program.texts()
 
     def run(self) -> Found:
+        found = self._run()
+        found.answers += found.loose
+        return found
+
+    def _run(self) -> Found:
         possible = list(self._steps())
         for library in self._libraries():
             for steps in possible:
@@ -119,6 +133,10 @@ class _Exploration:
         if answer.found.score == 0:
             if self.found.other is None:
                 self.found.other = manner, self._thrice(given, manner, answer)
+            return False
+        if answer.found.score == 1:
+            if len(self.found.loose) < MOST_LOOSE:
+                self.found.loose.append((answer.found.manner, self._thrice(given, manner, answer)))
             return False
         manner, answer = self._settled(given, answer)
         new = not any(_equal(answer, others[0]) for _, others in self.found.answers)
@@ -443,7 +461,8 @@ def _related(family: tuple[str, ...], key: tuple[str, ...], first: Manner) -> bo
 
 def _joints(base: Manner, container: str) -> Iterator[Manner]:
     for bias in ("first", "last", "none"):
-        for turned in (False, True):
+        # A matrix that is unrolled is a transposed one, unrolled in the other order.
+        for turned in (False,) if container == "vector" else (False, True):
             yield replace(base, container=container, bias=bias, turned=turned)
 
 
@@ -477,8 +496,11 @@ def _letters(keys: list[str]) -> str:
 
 
 def _variadic(function: Any) -> bool:
+    """Whether it takes any arguments, or nobody can say which."""
     every = parameters_of(function).values()
-    return not every or any(one.kind is one.VAR_POSITIONAL for one in every)
+    if not every:
+        return not has_signature(function)
+    return any(one.kind is one.VAR_POSITIONAL for one in every)
 
 
 def _equal(one: Answer, two: Answer) -> bool:
