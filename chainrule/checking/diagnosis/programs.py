@@ -281,7 +281,7 @@ class _Diagnosis:
         usual = self._usual(one)
         if one.manner.plain and not set(self.words) & {"tanh", "relu", "maximum"}:
             return usual
-        best, most = usual, 0
+        best, most = usual, 0.0
         for problem in [*usual, *self._wide(one)]:
             for reading in one.read[:4]:
                 for scale, _ in self._scales(one, reading.gradients, problem):
@@ -293,7 +293,7 @@ class _Diagnosis:
             return best
         wide = self._wide(one)
         first = wide[0].activations if wide else ()
-        return [p for p in wide if p.activations == first and p.output_activation is None][:4] or usual
+        return [p for p in wide if p.activations == first and p.output_activation is None][:2] or usual
 
     def _searched(
         self, one: _Candidate, problems: Sequence[Problem], outcome: Outcome,
@@ -346,13 +346,16 @@ def error_of(problem: Problem, gradients: Sequence[Array]) -> float:
     return max(float(np.abs(D - true).max()) / (scale or 1.0) for D, true, scale in layers)
 
 
-def _right_layers(problem: Problem, gradients: Sequence[Array], tolerance: float) -> int:
-    """Return how many layers are right, counted from the output."""
-    count = 0
+def _right_layers(problem: Problem, gradients: Sequence[Array], tolerance: float) -> float:
+    """Return how many layers are right, counted from the output; half a one counts a half."""
+    count = 0.0
     layers = list(zip(gradients, problem.truth.D, problem.scales, strict=True))
     for D, true, scale in reversed(layers):
-        if float(np.abs(D - true).max()) > tolerance * (scale or 1.0):
-            break
+        right = np.abs(D - true) <= tolerance * (scale or 1.0)
+        if not right.all():
+            return count + 0.5 * bool(
+                right[:, 1:].all() or (right[:, 0].all() and problem.biases)
+            )
         count += 1
     return count
 

@@ -70,11 +70,7 @@ def read(returned: Any, thetas: Sequence[Array], manner: Manner) -> Found:
     """Return the gradients in *returned*; *thetas* has the shapes that they should have."""
     like = shapes_of(thetas, manner)
     best: Found | None = None
-    cost: Any = None
     for node in _nodes(returned):
-        array = array_of(node)
-        if array is not None and array.size == 1 and array.ndim == 0 and cost is None:
-            cost = array
         found = _in_layout(node, like, manner)
         if found is not None:
             made, layout = found
@@ -179,6 +175,12 @@ def _leaves(node: Any) -> list[Array] | None:
     if node is None:
         return []
     if isinstance(node, Mapping):
+        named = _named(node)
+        if named is not None:
+            # One layer's dictionary; that of a whole network is read by its names.
+            if any((gradient_of(name) or block_of(name) or ("", ""))[1] for name, _ in named):
+                return None
+            return [array for _, array in sorted(named, key=lambda one: "b" in one[0].lower())]
         node = list(node.values())
     if not isinstance(node, (list, tuple)):
         return None

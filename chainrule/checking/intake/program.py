@@ -106,10 +106,10 @@ class Program:
         return getattr(getattr(main, "__func__", main), "__globals__", {})
 
     @property
-    def forward(self) -> str:
-        """The name of the method or function that computes forward, "" if there is none."""
+    def forwards(self) -> list[str]:
+        """The names of methods or functions that may compute forward, the likeliest first."""
         if self._forward is not None:
-            return getattr(self._forward, "__name__", "forward")
+            return [getattr(self._forward, "__name__", "forward")]
         if self.is_function:
             there = {plain(name): name for name, value in self.module.items() if callable(value)}
         else:
@@ -117,9 +117,11 @@ class Program:
             there.pop("call", None)
             if callable(self.made) and not isinstance(self.made, (type, Chain)):
                 there["__call__"] = "__call__"
-        wanted = (there.get(plain(name), "") for name in FORWARD if name != "__call__")
-        main = getattr(self.main, "__name__", "")
-        return next((name for name in wanted if name and name != main), "")
+        main = plain(getattr(self.main, "__name__", ""))
+        # backward_propagation goes with forward_propagation, if there are several.
+        partner = main.replace("backward", "forward").replace("backprop", "forwardprop")
+        wanted = (there.get(plain(name), "") for name in (partner, *FORWARD))
+        return list(dict.fromkeys(name for name in wanted if name and plain(name) != main))[:3]
 
     def of(self, function: str, holder: Any) -> Callable[..., Any]:
         """Return what a step calls."""
@@ -129,11 +131,10 @@ class Program:
             return self._forward or self.module[function]  # type: ignore[no-any-return]
         return getattr(holder, function or self.method)  # type: ignore[no-any-return]
 
-    def code(self) -> Iterator[CodeType]:
+    def code(self, forwards: Sequence[str] = ()) -> Iterator[CodeType]:
         """Yield the code of what is called, and of the functions beside it that it calls."""
         todo: list[Any] = [self.main] if self.is_function or self.method else []
-        if self.forward:
-            todo.append(self._forward or _get(self.made, self.forward, self.module))
+        todo += [self._forward or _get(self.made, one, self.module) for one in forwards if one]
         if not self.is_function:
             owner = self.made if isinstance(self.made, type) else type(self.made)
             todo += [value for value in vars(owner).values() if inspect.isfunction(value)]
@@ -151,10 +152,10 @@ class Program:
             known = getattr(function, "__globals__", self.module)
             todo += [known[n] for n in code.co_names if inspect.isfunction(known.get(n))]
 
-    def texts(self) -> set[str]:
-        """Return the short texts and the names in its code."""
+    def texts(self, forwards: Sequence[str] = ()) -> set[str]:
+        """Return the short texts and the names in its code, and in that of forward passes."""
         found: set[str] = set()
-        for code in self.code():
+        for code in self.code(forwards):
             found |= {part for part in code.co_consts if isinstance(part, str) and len(part) < 40}
             found |= set(code.co_names)
         return found
@@ -268,7 +269,7 @@ class Program:
         found = read(returned, thetas, manner)
         kind = manner.answer
         if kind in ("", "stored", "changed") and held is not None:
-            now = held.now()
+            now = (holding.find(holder, sizes_of(given)) or held).now()
             changed = any(not np.array_equal(a, b) for a, b in zip(now, before, strict=True))
             stored = holding.stored(holder, held, thetas, manner)
             at_rest = read(stored, thetas, manner) if stored is not None else None

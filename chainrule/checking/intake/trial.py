@@ -33,7 +33,7 @@ from .program import (
     settings_of,
 )
 
-MOST_CALLS = 600
+MOST_CALLS = 2000
 MOST_SECONDS = 4.0
 MOST_FOUND = 16
 MOST_LOOSE = 3
@@ -74,7 +74,10 @@ class _Exploration:
         self.program, self.offered, self.stated = program, offered, stated
         self.found = Found()
         self.calls, self.end = 0, time.monotonic() + MOST_SECONDS
-        self.texts = program.texts()
+        self.texts: set[str] = set()
+        self.place: tuple[str, int] | None = None
+        """Where the last call failed."""
+        self.hopeless: set[tuple[str, int] | None] = set()
 
     def run(self) -> Found:
         found = self._run()
@@ -85,6 +88,7 @@ class _Exploration:
         possible = list(self._steps())
         for library in self._libraries():
             for steps in possible:
+                self.texts = self.program.texts([step.function for step in steps])
                 for index in self._networks(steps):
                     if self._on(index, steps, library):
                         return self.found
@@ -125,6 +129,7 @@ class _Exploration:
             return False
         except Exception as error:
             self.found.failure = self.found.failure or error
+            self.place = _place_of(error)
             return False
         except SystemExit as error:
             self.found.failure = self.found.failure or error
@@ -207,18 +212,18 @@ class _Exploration:
 
     def _steps(self) -> Iterator[tuple[Step, ...]]:
         """Yield the calls to make, each argument with its role."""
-        forward = self.program.forward
         for step in self._readings("", self.program.main):
             roles = {role for _, role in step.arguments}
             needs = any(r in ("output", "cache") or r.startswith("named:") for r in roles)
             first: list[tuple[Step, ...]] = [()]
-            if forward:
-                function = self.program.of(forward, self.program.made)
-                before = [(one,) for one in self._readings(forward, function)]
-                if needs:
-                    first = list(before)
-                elif not self.program.is_function and not _is_step(self.program.name):
-                    first = [*before, ()]
+            method = not self.program.is_function and not _is_step(self.program.name)
+            if needs or method:
+                before = [
+                    (one,)
+                    for name in self.program.forwards
+                    for one in self._readings(name, self.program.of(name, self.program.made))
+                ]
+                first = before if needs else [*before, ()]
             for one in first:
                 yield (*one, step)
 
@@ -234,6 +239,8 @@ class _Exploration:
             yield Step()
             return
         roles = [self._role(one.name) for one in parameters]
+        if "biases" not in roles:
+            roles = ["thetas" if role == "weights" else role for role in roles]
         needed = [
             place for place, one in enumerate(parameters)
             if one.default is one.empty and not roles[place]
@@ -306,8 +313,16 @@ class _Exploration:
         base = replace(base, takes_lam=takes)
         for layout in self._layouts(base, roles):
             for examples in _examples(layout, roles):
-                for targets in self._targets(layout, roles):
+                places = set()
+                for targets in self._targets(layout):
+                    self.place = None
                     yield replace(layout, examples=examples, targets=targets)
+                    places.add(self.place)
+                    if self.place in self.hopeless:
+                        break
+                if len(places) == 1 and None not in places:
+                    # It fails there whatever the targets are: before it reads them, it seems.
+                    self.hopeless |= places
 
     def _sets_lam(self, index: int, base: Manner) -> bool:
         try:
@@ -389,7 +404,7 @@ class _Exploration:
         if base.bias == "first":
             yield replace(base, bias="last")
 
-    def _targets(self, layout: Manner, roles: list[str]) -> list[str]:
+    def _targets(self, layout: Manner) -> list[str]:
         outputs = self.offered[layout.network].Y.shape[1]
         if outputs == 1:
             return ["one-hot", "flat"]
@@ -430,6 +445,13 @@ class _Exploration:
             f"what is {name} in {self.program.name}? State it: --argument {name}=ROLE, with thetas, "
             "X, Y, lam, rate, sizes or a number for ROLE"
         )
+
+
+def _place_of(error: Exception) -> tuple[str, int] | None:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
 
 
 def _shown(name: str, role: str) -> str:

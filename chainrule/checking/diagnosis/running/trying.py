@@ -15,7 +15,7 @@ from ...intake.names import role_of
 from ...intake.program import Answer, Program, has_signature, parameters_of
 from ...intake.trial import explore
 from .calls import Arguments, Outcome, call, refused, told, until_failure
-from .results import tidy
+from .results import Tree, tidy
 
 EXPLORED = "call.explored"
 """The code of the outcome that ends trials in which gradients came; its evidence is JSON."""
@@ -39,13 +39,12 @@ def tried(program: Program, offered: Sequence[Arguments], stated: Stated) -> Ite
             return
     came = any(one.tree is not None for one in first)
     found = explore(program, offered, stated, 1 if came else None)
-    there = [(manner, answers) for manner, answers in found.answers if not (first and manner.plain)]
+    flat = came and _is_flat(first[0].tree)
+    there = [(manner, answers) for manner, answers in found.answers if not (flat and manner.plain)]
     for manner, answers in there:
         yield from (_outcome(answer).in_manner(manner) for answer in answers)
-    came = there or [one for one in first if one.tree is not None]
-    if came:
-        names = sorted(program.texts() & set(WORDS))
-        yield Outcome(None, EXPLORED, json.dumps(names))
+    if there or came:
+        yield _ended(program, there[0][0] if there else Manner())
     elif found.sizes and not stated.sizes:
         yield Outcome(None, OTHER_SIZES, json.dumps(found.sizes[:4]))
     elif first:
@@ -55,9 +54,19 @@ def tried(program: Program, offered: Sequence[Arguments], stated: Stated) -> Ite
         outcome = _outcome(answers[0])
         yield outcome if outcome.tree is None else outcome.in_manner(manner)
         if outcome.tree is not None:
-            yield Outcome(None, EXPLORED, json.dumps(sorted(program.texts() & set(WORDS))))
+            yield _ended(program, manner)
     else:
         yield _failed(program, found.failure, found.asked)
+
+
+def _ended(program: Program, manner: Manner) -> Outcome:
+    names = program.texts([step.function for step in manner.steps]) & set(WORDS)
+    return Outcome(None, EXPLORED, json.dumps(sorted(names)))
+
+
+def _is_flat(tree: Tree | None) -> bool:
+    """Whether these are arrays in one list, and nothing in them has to be looked for."""
+    return not isinstance(tree, list) or all(isinstance(part, np.ndarray) for part in tree)
 
 
 def _asking(outcome: Outcome, asked: str) -> Outcome:
