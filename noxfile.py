@@ -98,9 +98,12 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
-    """The pages in a real browser, the chromium on the PATH; with npm, also what axe finds."""
+    """The pages in a real browser, the chromium on the PATH, and notebooks that are executed.
+
+    With npm, also what axe finds.
+    """
     session.install("-e", ".[test]", *group("browser"))
-    env = {"CHAINRULE_SEQUENCES": "200"}
+    env = {"CHAINRULE_SEQUENCES": os.environ.get("CHAINRULE_SEQUENCES", "200")}
     if shutil.which("npm"):
         folder = session.create_tmp()
         session.run("npm", "install", "--prefix", folder, "axe-core@4", external=True)

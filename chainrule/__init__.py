@@ -15,6 +15,8 @@ from ._version import __version__
 from .engine import functions as _functions
 from .engine.backend import Value, backend
 from .engine.functions import *  # noqa: F403 (each is handed on there, by its name)
+from .engine.implicit import fixed_point, root
+from .engine.loops import scan, while_loop
 from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
 from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
 from .engine.scopes import scope
@@ -31,6 +33,7 @@ __all__ = [
     "compile",
     "detect_anomaly",
     "dot",
+    "fixed_point",
     "grad",
     "gradients",
     "hessian",
@@ -41,12 +44,15 @@ __all__ = [
     "mean",
     "no_grad",
     "primitive",
+    "root",
+    "scan",
     "scope",
     "softmax",
     "sum",
     "take",
     "value_and_grad",
     "vjp",
+    "while_loop",
 ]
 __all__ += [name for name, row in vars(_functions).items() if isinstance(row, _Primitive)]
 __all__.sort()

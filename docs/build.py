@@ -6,11 +6,14 @@ python docs/build.py --check    write nothing; exit status 1 if a page is out of
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import re
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 import chainrule as cr
 from chainrule import nn, viz
@@ -18,6 +21,7 @@ from chainrule.checking import course
 from chainrule.checking.diagnosis import mistakes
 from chainrule.checking.engines import mistakes as engine_mistakes
 from chainrule.demos import gallery
+from chainrule.viz import theme
 
 HERE = Path(__file__).parent
 
@@ -129,6 +133,104 @@ def pictures() -> dict[Path, viz.Drawing]:
     }
 
 
+def computed_on(page: Path) -> dict[str, Any]:
+    """Return the names that the examples on a page define."""
+    names: dict[str, Any] = {}
+    for example in doctest.DocTestParser().get_examples(page.read_text(encoding="utf-8")):
+        exec(compile(example.source, str(page), "exec"), names)
+    return names
+
+
+Curve = tuple[str, list[float], list[float], theme.Tone, bool]
+"""A name, x, y, a colour, and whether it is a line or dots."""
+
+
+def chart(title: str, across: str, curves: list[Curve], *, square: bool = False) -> str:
+    """Return a chart of *curves* as SVG, with both axes of one scale if it is *square*."""
+    width, height, edge = 640.0, 480.0 if square else 300.0, 44.0
+    xs = [x for curve in curves for x in curve[1]]
+    ys = [y for curve in curves for y in curve[2]]
+    left, right, low, high = min(xs), max(xs), min(ys), max(ys)
+    by_x, by_y = (width - 2 * edge) / (right - left), (height - 2 * edge) / (high - low)
+    if square:
+        by_x = by_y = min(by_x, by_y)
+
+    def text(x: float, y: float, words: str, colour: theme.Tone, anchor: str = "start") -> str:
+        return (
+            f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour.light}" text-anchor="{anchor}">'
+            f"{escape(words)}</text>"
+        )
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'font-family="{theme.FONT}" font-size="13" role="img">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="{theme.PAPER.light}"/>',
+        text(width / 2, height - 16, across, theme.MUTED, "middle"),
+        text(edge, height - 16, f"{left:.4g}", theme.MUTED),
+        text(edge + (right - left) * by_x, height - 16, f"{right:.4g}", theme.MUTED, "end"),
+        text(edge - 6, height - edge, f"{low:.4g}", theme.MUTED, "end"),
+        text(edge - 6, edge + 10, f"{high:.4g}", theme.MUTED, "end"),
+        f'<path d="M{edge} {edge}V{height - edge}H{width - edge}" fill="none" '
+        f'stroke="{theme.LINE.light}"/>',
+    ]
+    for i, (name, x, y, colour, line) in enumerate(curves):
+        at = [
+            (edge + (a - left) * by_x, height - edge - (b - low) * by_y)
+            for a, b in zip(x, y, strict=True)
+        ]
+        if line:
+            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in at)
+            parts.append(
+                f'<polyline points="{points}" fill="none" stroke="{colour.light}" '
+                'stroke-width="1.5"/>'
+            )
+        else:
+            parts += [
+                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2" fill="{colour.light}"/>' for a, b in at
+            ]
+        parts.append(text(edge + 10 + 190 * i, 24, name, colour))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def charts() -> dict[Path, str]:
+    """Return the pictures of what the page on simulations computes."""
+    found = computed_on(HERE / "simulations.md")
+    swing, orbit, needed = found["swing"], found["orbit"], found["needed"]
+    times = [found["h"] * (k + 1) for k in range(80)]
+    years = [1871.0 + k for k in range(100)]
+    dots, line, other = theme.GRAD, theme.POSITIVE, theme.DATA
+    orbits: list[Curve] = []
+    for name, speed, colour in (
+        ("a circle", 1.0, theme.MUTED),
+        ("half in 80 steps", needed(80), other),
+        ("half in 100 steps", needed(100), line),
+    ):
+        path = orbit(speed, 260)[1]
+        orbits.append((name, path["x"], path["y"], colour, True))
+    folder = HERE / "images" / "simulations"
+    return {
+        folder / "pendulum.svg": chart(
+            "A pendulum, measured and fitted",
+            "seconds",
+            [
+                ("measured angle", times, found["measured"], dots, False),
+                ("0.9 m", times, swing(0.9)[1], theme.MUTED, True),
+                ("the length that fits", times, swing(found["length"])[1], line, True),
+            ],
+        ),
+        folder / "nile.svg": chart(
+            "The flow of the Nile",
+            "year",
+            [
+                ("flow of the year", years, found["nile"], dots, False),
+                ("filtered level", years[1:], found["levels"], line, True),
+            ],
+        ),
+        folder / "orbit.svg": chart("Three orbits", "x", orbits, square=True),
+    }
+
+
 def comparable(page: str) -> str:
     """Return *page* without its measured numbers, whose last digits differ between machines."""
     return re.sub(r"-?\d+\.\d+(e[-+]\d+)?|\d+%", "#", page)
@@ -150,12 +252,18 @@ def main() -> None:
         for path, drawing in pictures().items():
             if content(path.read_text(encoding="utf-8")) != content(drawing.svg):
                 sys.exit(f"{path} is out of date: run python docs/build.py")
+        for path, svg in charts().items():
+            if content(path.read_text(encoding="utf-8")) != content(svg):
+                sys.exit(f"{path} is out of date: run python docs/build.py")
         return
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
     for path, drawing in pictures().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         drawing.save(path)
+    for path, svg in charts().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ def test_every_public_name_is_there_once_and_documented():
 DESIGNED = """
     Value exp exp2 expm1 log log1p log2 log10 sqrt cbrt sin cos tan asin acos atan sinh cosh tanh
     asinh acosh atanh erf erfc sigmoid relu leaky_relu softplus logsigmoid gelu silu abs square sign
-    step maximum minimum logaddexp hypot atan2 where equal less less_equal take sum
+    step maximum minimum logaddexp hypot atan2 where equal less less_equal take sum scan
     dot mean softmax logsumexp grad value_and_grad gradients jvp vjp jacobian hessian hvp no_grad
     detect_anomaly backend primitive __version__
 """.split()  # noqa: SIM905 (a list of this length is read more easily without the quotes)

@@ -7,6 +7,7 @@ from .diagnosis.reporting import (
     Alternative,
     Convention,
     Finding,
+    Limited,
     Part,
     PartFinding,
     PartsReport,
@@ -20,24 +21,28 @@ from .gradients import (
     NotCheckable,
     check_gradients,
 )
+from .grading import ClassReport, Result, grade
 from .layers import check_layer
 from .problem import Problem, probe
 
 __all__ = [
     "Alternative",
     "CheckedDerivative",
+    "ClassReport",
     "Comparison",
     "Convention",
     "Finding",
     "GradientCheck",
     "GradientMismatch",
     "LayerComparison",
+    "Limited",
     "NotCheckable",
     "Part",
     "PartFinding",
     "PartsReport",
     "Problem",
     "Report",
+    "Result",
     "assert_gradients_close",
     "check_engine",
     "check_gradients",
@@ -45,5 +50,6 @@ __all__ = [
     "compare",
     "diagnose",
     "diagnose_step",
+    "grade",
     "probe",
 ]

@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo``, ``draw``, ``check`` and ``bench``."""
+"""The command line: ``chainrule demo``, ``draw``, ``check``, ``grade`` and others."""
 
 from .main import main
 

@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = parser.add_argument_group("the report")
     told.add_argument("--format", choices=FORMATS, default="text")
     told.add_argument("--hints", choices=HINTS, default="fix", help="how much to tell")
+    told.add_argument(
+        "--points", type=float, default=1.0, metavar="N", help="of a right gradient, for gradescope"
+    )
     told.add_argument("-o", "--output", type=Path, metavar="FILE")
 
 
@@ -72,7 +75,8 @@ def _checked(arguments: argparse.Namespace) -> int:
     not_loaded = "call.not-loaded" in report.codes
     if not_loaded and arguments.format == "text":
         raise RequestError("; ".join(report.data()["findings"][0]["evidence"].splitlines()))
-    text: str = getattr(report, arguments.format)(arguments.hints).rstrip("\n") + "\n"
+    more = {"points": arguments.points} if arguments.format == "gradescope" else {}
+    text: str = getattr(report, arguments.format)(arguments.hints, **more).rstrip("\n") + "\n"
     if arguments.output is None:
         sys.stdout.write(text)
     else:

@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo``, ``draw``, ``explore``, ``check`` and ``bench``.
+"""The command line: ``chainrule demo``, ``draw``, ``explore``, ``check``, ``grade``, ``bench``.
 
 Each command is a file, and imports what it needs when it runs.  Exit status 0 means success, 1 a
 failure while running, 2 a request that cannot be understood or carried out, with one line that says
@@ -18,10 +18,17 @@ from typing import Any, NoReturn
 
 from .. import __version__, backend
 from ..characters import plain
-from . import bench, check, demo, draw, explore
+from . import bench, check, demo, draw, explore, grade
 from .requests import FailureError, RequestError
 
-_COMMANDS = {"demo": demo, "draw": draw, "explore": explore, "check": check, "bench": bench}
+_COMMANDS = {
+    "demo": demo,
+    "draw": draw,
+    "explore": explore,
+    "check": check,
+    "grade": grade,
+    "bench": bench,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,8 @@ from ..engine.backend import Value
 _OFTEN, _EVERY = 16, 16  # the first calls, which all look; and of the later ones, one in how many
 _MOST = 10_000  # things to look through, the nearest first: half a second of it
 
+_COMPILER = __name__.rpartition(".")[0]
+
 
 class Captured:
     """The places at which *function* holds *parameters*, and the numbers it refers to."""
@@ -97,7 +99,7 @@ class Captured:
         todo: deque[tuple[str, Any, int]] = deque([("", function, -1)])
         while todo and len(seen) < _MOST:
             path, x, owner = todo.popleft()
-            if id(x) in seen or isinstance(x, (Value, type, types.ModuleType)):
+            if id(x) in seen or isinstance(x, (Value, type, types.ModuleType)) or _compiled(x):
                 continue
             seen.add(id(x))
             parts: list[tuple[str, Any, Any]] = []
@@ -185,6 +187,11 @@ class _Found:
     def marked(self) -> list[tuple[str, Any, Any, Any]]:
         """Return the places of the objects that hold a parameter."""
         return [self._entries[n][0] for n in sorted(self._marked)]
+
+
+def _compiled(x: Any) -> bool:
+    """Return whether *x* is a compiled function or a part of one, which watches its own Values."""
+    return type(x).__module__.startswith(_COMPILER)
 
 
 def _named(function: types.FunctionType, attributes: set[str]) -> Iterator[tuple[str, Any, Any]]:

@@ -64,6 +64,7 @@ _OPEN = {
 _WHOLE = (primitives.softmax_entry, primitives.take_entry, *OVER_CLASSES)  # never mixed
 _FEW = 4  # a group is split up if it has at most so many sizes of products, or numbers of terms
 _MANY = 32  # kinds of terms, each of which needs its own array operations
+_RUNS = 8  # a sum is added up in its order if its terms change their kind less often than that
 SMALL = 8  # fewer alike nodes than this are not worth their own array operation
 
 
@@ -177,10 +178,8 @@ def _buckets(tape: Tape, level: Ids, colour: Ids) -> dict[Any, list[Ids]]:
 
 def _likeness(tape: Tape, n: int, colour: Ids) -> Any:
     """Return what another node must share with node *n* to be like it."""
-    terms = tape.terms[:, tape.term_starts[n] : tape.term_starts[n + 1]]
-    if terms.size:
-        p, q = colour[terms[1]], colour[terms[2]]
-        kinds = np.stack([terms[0], np.maximum(p, q), np.minimum(p, q)], axis=1)
+    if tape.term_starts[n] < tape.term_starts[n + 1]:
+        kinds = np.stack(_terms(tape, np.array([n]), colour)[1:], axis=1)
         return None, frozenset(map(tuple, kinds.tolist()))
     row, inputs = tape.row(n), tape.operands(n)
     colours = colour[inputs].tolist()
@@ -204,14 +203,11 @@ def _digests(tape: Tape, level: Ids, colour: Ids) -> Digests:
     one for each of its operands and its place.
     """
     rows = tape.codes[level].astype(np.int64)
-    counts = tape.term_starts[level + 1] - tape.term_starts[level]
-    sums = counts > 0
+    sums = tape.term_starts[level + 1] > tape.term_starts[level]
     rows[sums] = -1  # + and dot are alike once they are sums
-    term = ranges(tape.term_starts[level], counts)
-    sign, left, right = tape.terms[:, term]
-    p, q = colour[left], colour[right]
-    kinds = scattered(scattered(np.maximum(p, q)) + scattered(np.minimum(p, q)) * np.uint64(3))
-    owner = [np.repeat(np.arange(len(level)), counts)]
+    of_term, sign, p, q, run = _terms(tape, level, colour)
+    kinds = scattered(scattered(p) + scattered(q) * np.uint64(3) + scattered(run) * np.uint64(5))
+    owner = [of_term]
     marks = [kinds + sign.astype(np.uint64)]
 
     counts = np.where(sums, 0, tape.starts[level + 1] - tape.starts[level])
@@ -237,6 +233,30 @@ def _digests(tape: Tape, level: Ids, colour: Ids) -> Digests:
     mark[~first & np.append(False, mark[1:] == mark[:-1])] = 0
     total: Digests = np.add.reduceat(mark, np.flatnonzero(first)) + scattered(rows)
     return total
+
+
+def _terms(tape: Tape, nodes: Ids, colour: Ids) -> tuple[Ids, Ids, Ids, Ids, Ids]:
+    """Return for every term of *nodes*, one after another, whose it is and of what kind.
+
+    Those are the position of its node in *nodes*; its sign, the colours of its factors, the larger
+    one first; and its run.  A run is a piece of the sum whose terms are of one kind, so sums that
+    have their kinds in another order are not alike.  Products stand where the product is computed:
+    they are in run 0, and so are all terms if there would be many runs.
+    """
+    counts = tape.term_starts[nodes + 1] - tape.term_starts[nodes]
+    owner = np.repeat(np.arange(len(nodes)), counts)
+    sign, left, right = tape.terms[:, ranges(tape.term_starts[nodes], counts)]
+    p, q = np.maximum(colour[left], colour[right]), np.minimum(colour[left], colour[right])
+    run = np.zeros(len(owner), dtype=np.int64)
+    plain = np.flatnonzero(q == UNIT)
+    kinds = np.stack([owner[plain], sign[plain], p[plain]])
+    changes = np.append(False, (kinds[:, 1:] != kinds[:, :-1]).any(axis=0))[: len(plain)]
+    changes[1:] &= kinds[0, 1:] == kinds[0, :-1]
+    so_far = np.cumsum(changes)
+    number = np.bincount(kinds[0], weights=changes, minlength=len(nodes)).astype(np.int64)
+    before = np.cumsum(number) - number
+    run[plain] = np.where(number[kinds[0]] < _RUNS, so_far - before[kinds[0]], 0)
+    return owner, sign, p, q, run
 
 
 def scattered(x: Ids | Digests) -> Digests:
@@ -290,9 +310,9 @@ def _form(tape: Tape, key: Any, ids: Ids, colour: Ids) -> list[Group]:
 
 
 def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
+    owner, sign, first, second, run = _terms(tape, ids, colour)
     counts = tape.term_starts[ids + 1] - tape.term_starts[ids]
-    sign, left, right = tape.terms[:, ranges(tape.term_starts[ids], counts)]
-    owner = np.repeat(np.arange(len(ids)), counts)
+    _, left, right = tape.terms[:, ranges(tape.term_starts[ids], counts)]
     turned = colour[left] < colour[right]
     left, right = np.where(turned, right, left), np.where(turned, left, right)
     if mixed:
@@ -300,13 +320,13 @@ def _sums(tape: Tape, ids: Ids, colour: Ids, mixed: bool) -> list[Group]:
         left, right = np.where(plain, right, left), np.where(plain, left, right)
         signs = None if (sign == 1).all() else sign
         return [Group(None, ids, -1, terms=[Terms(1, left, right, counts, signs)])]
-    first, second = colour[left] - UNIT, colour[right] - UNIT
+    first, second = first - UNIT, second - UNIT
     size = 1 + int(first.max())
-    kinds = ((sign > 0) * size + first) * size + second
+    kinds = ((run * 2 + (sign > 0)) * size + first) * size + second
     order = np.argsort(kinds, kind="stable")
     ends = np.cumsum(np.unique(kinds, return_counts=True)[1])
     classes: list[Terms] = []
-    for at in np.split(order, ends[:-1]):
+    for at in sorted(np.split(order, ends[:-1]), key=lambda at: int(at[0])):  # as written
         number = np.bincount(owner[at], minlength=len(ids))
         classes.append(Terms(int(sign[at[0]]), left[at], right[at], number))
     whole = Group(None, ids, -1, terms=classes)

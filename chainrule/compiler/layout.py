@@ -488,17 +488,27 @@ class _Placer:
                 positions = self._order([rest[0].left[starts]])
                 shape = (count,)
             order = positions.reshape(shape)
-        sums: dict[Shape, Operand] = {}  # for a single member, what remains to be added up
-        for terms in sorted(rest, key=lambda terms: -terms.sign):
-            if self._is_inner(terms, count):
+        addends: dict[Any, tuple[int, Operand]] = {}  # in the order in which they were written
+        lines: set[Shape] = set()  # for a single member, what remains to be added up
+        for terms in part.terms:
+            if terms is found:
+                assert value is not None
+                addends[id(terms)] = 1, value
+            elif self._is_inner(terms, count):
                 for addend, along in self._inner_product(terms):
-                    sums[along] = _plus(sums.get(along), terms.sign, addend)
-            else:
-                value = _plus(value, terms.sign, self._terms(terms, order, shape))
-        for along, addends in sums.items():
-            total = self.builder.total(addends, range(-len(along), 0), along)
-            value = _plus(value, 1, self.builder.reshape(total, (1,)))
-        assert value is not None
+                    lines.add(along)
+                    addends[along] = _plus(addends.get(along), terms.sign, addend)
+            elif any(terms is other for other in rest):  # else it is the bias of the product
+                addends[id(terms)] = terms.sign, self._terms(terms, order, shape)
+        total: tuple[int, Operand] | None = None
+        for key, (sign, addend) in addends.items():
+            if key in lines:
+                summed = self.builder.total(addend, range(-len(key), 0), key)
+                addend = self.builder.reshape(summed, (1,))
+            total = _plus(total, sign, addend)
+        assert total is not None
+        sign, value = total
+        value = value if sign == 1 else primitives.negative(value)
         self.keep(part.members[positions], value, shape, name)
 
     def _terms(self, terms: Terms, order: Ids, shape: Shape) -> Operand:
@@ -648,13 +658,15 @@ class _Placer:
         return builder.stack(a, b, (False, True))
 
 
-def _plus(total: Operand | None, sign: int, addend: Operand) -> Operand:
-    """Return *total*, or nothing if it is None, plus or minus *addend*."""
+def _plus(total: tuple[int, Operand] | None, sign: int, addend: Operand) -> tuple[int, Operand]:
+    """Return *total*, a sign and what it is the sign of, with *sign* times *addend* added."""
     if total is None:
-        return addend if sign == 1 else -addend
-    row = primitives.add if sign == 1 else primitives.subtract
-    result: Operand = row(total, addend)
-    return result
+        return sign, addend
+    of_total, x = total
+    if of_total == sign:
+        return sign, primitives.add(x, addend)
+    first, second = (x, addend) if of_total == 1 else (addend, x)
+    return 1, primitives.subtract(first, second)
 
 
 def _columns(terms: Terms, count: int) -> list[Ids]:

@@ -288,9 +288,9 @@ def fix(tape: Tape, leaves: Sequence[int]) -> None:
 
 
 def normalise(tape: Tape) -> None:
-    """Fill in the terms: every addition becomes a sum; one that is used once joins its user.
+    """Fill in the terms: every addition becomes a sum, and some that are used once join their user.
 
-    The terms of a sum keep the order in which they were written.
+    The terms of a sum keep the order in which the engine adds them.
     """
     size, inputs = len(tape), tape.inputs
     sums = tape.are(
@@ -325,8 +325,17 @@ def normalise(tape: Tape) -> None:
     plain = ~(nothing | (in_dot & (slot < 2 * k)))
 
     lone = plain & (uses[operand] == 1)
-    inner = lone & sums[operand]  # sums that become part of another
     factors = lone & (tape.codes[operand] == tape.code(primitives.multiply))
+    inner = lone & sums[operand]  # sums that may become part of another
+    mixed = np.zeros(size, dtype=bool)  # which sums have a term that is not a product
+    mixed[owner[plain & ~inner & ~factors]] = True
+    _spread(mixed, operand[inner], owner[inner])
+    whole = inner & mixed[operand]
+    first = whole & np.where(in_dot, slot == 2 * k, slot == 0)
+    second = whole & (slot == 1) & ~in_dot
+    second[1:] &= ~whole[:-1]
+    joins = _joining(first, second, whole & ~first & ~second, operand, owner, size)
+    inner &= joins | ~whole
     merged = operand[inner]
     root, turn = np.arange(size), np.ones(size, dtype=np.int64)
     root[merged], turn[merged] = owner[inner], sign[inner]
@@ -350,6 +359,39 @@ def normalise(tape: Tape) -> None:
     left_over = tape.codes >= 0
     left_over[operand[inner | factors]] = False
     tape.computed = np.flatnonzero(left_over)
+
+
+def _joining(first: Mask, second: Mask, item: Mask, operand: Ids, owner: Ids, size: int) -> Mask:
+    """Return at which places a sum becomes part of the sum that adds it up.
+
+    Sums of products alone always do: a neuron needs them all.  The others are the *first* operand
+    of their owner, or its *second* and the first is not such a sum, so the two may change places;
+    there they go on a chain in the order of the engine.  Or they are an *item* of a chain, which
+    stands in parentheses.  An item is a term: in ``e + x + (a - b)`` the digits of e must not hang
+    on the size of a.  A chain that has items begins with one, since items should be alike.
+    """
+    chain = first | second
+    of_items = np.zeros(size, dtype=bool)
+    of_items[owner[item]] = True
+    _spread(of_items, operand[chain], owner[chain])
+    above = np.arange(size)
+    above[operand[chain]] = owner[chain]
+    begins = second & of_items[above[owner]] & ~of_items[owner]  # x + (a - b) + (c - d)
+    of_items[owner[begins]] = True
+    chain &= ~begins
+    return chain & (of_items[operand] | ~of_items[owner])
+
+
+def _spread(mark: Mask, below: Ids, above: Ids) -> None:
+    """Mark what is above anything marked; each of *below* is right under one of *above*."""
+    up = np.arange(len(mark))
+    up[below] = above
+    while len(below):  # twice as far up in every round
+        mark[up[below[mark[below]]]] = True
+        further = up[up[below]]
+        on = further != up[below]
+        up[below] = further
+        below = below[on]
 
 
 def depths(tape: Tape) -> Ids:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .table import as_float
+
 
 def leaves(structure: Any) -> list[Any]:
     """Return the numbers and Values in *structure*, from left to right.
@@ -84,3 +86,54 @@ def paths(structure: Any, name: str) -> list[str]:
     if isinstance(structure, (list, tuple)):
         return [path for i, x in enumerate(structure) for path in paths(x, f"{name}[{i}]")]
     return [name]
+
+
+def difference(given: Any, pattern: Any, name: str) -> str | None:
+    """Return in words where *given*, called *name*, differs in structure from *pattern*, or None.
+
+    >>> difference({"v": [1.0, 2.0]}, {"v": [0.0]}, "carry")
+    "carry['v'] is a list of 2, not a list of 1"
+
+    Any number is like any other, plain or Value, and None is like None.
+    """
+    if type(given) is float and type(pattern) is float:
+        return None
+    if described(given) != described(pattern):
+        return f"{name} is {described(given)}, not {described(pattern)}"
+    if isinstance(pattern, dict):
+        parts = [(given[key], part, f"{name}[{key!r}]") for key, part in pattern.items()]
+    elif isinstance(pattern, (list, tuple)):
+        parts = [
+            (x, part, f"{name}[{i}]")
+            for i, (x, part) in enumerate(zip(given, pattern, strict=True))
+        ]
+    else:
+        return None
+    found = (difference(*part) for part in parts)
+    return next((words for words in found if words is not None), None)
+
+
+def described(structure: Any) -> str:
+    """Return in words what the outermost part of *structure* is.
+
+    >>> described([1.0]), described({"v": 1.0}), described(np.zeros((2, 3))), described("text")
+    ('a list of 1', "a dict of 'v'", 'an array of shape (2, 3)', 'str')
+    """
+    kind = type(structure)
+    if kind in (float, int) or hasattr(kind, "__chainrule__"):
+        return "a number"
+    if structure is None:
+        return "None"
+    if isinstance(structure, np.ndarray) and structure.ndim:
+        return f"an array of shape {structure.shape}"
+    if isinstance(structure, dict):
+        keys = ", ".join(sorted(map(repr, structure)))
+        return f"a dict of {keys}" if structure else "an empty dict"
+    if isinstance(structure, (list, tuple)):
+        article = "an" if kind.__name__[0] in "aeiouAEIOU" else "a"
+        return f"{article} {kind.__name__} of {len(structure)}"
+    try:
+        as_float(structure, "")
+    except TypeError:
+        return kind.__name__
+    return "a number"

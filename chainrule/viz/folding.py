@@ -15,12 +15,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain as chained
 from itertools import groupby, pairwise
+from math import isqrt
 
 from ..engine import scopes
 from ..engine.backend import Value
 from ..engine.table import dot_product
 
 _REPEATS = 3  # from which on equal pieces are a loop
+_MANY = 25  # from which on the steps of a loop are folded together
 _FEWEST = 5  # boxes that parts may leave; fewer say too little
 _LAST = (24, 16, 12, 8, 5, 3, 2, 1)  # computed nodes that are kept if all before them is one box
 _PARTS = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)  # nodes in a part, tried in this order
@@ -52,6 +54,10 @@ def ways_to_fold(nodes: Sequence[Value]) -> Iterator[list[Fold]]:
         if found:
             folds = _combined(folds, found)
             yield folds
+    runs = _runs(folds)
+    if runs:
+        folds = _combined(folds, runs)
+        yield folds
     for size in _PARTS:
         parts = _combined(folds, _parts(Graph(nodes, folds), size))
         if len(Graph(nodes, parts).members) < _FEWEST or size > 2 * len(nodes):
@@ -290,6 +296,20 @@ def _repetition(signs: Sequence[object]) -> tuple[int, int, int]:
                 best = (position, period, repeats)
             position += length
     return best
+
+
+def _runs(folds: Sequence[Fold]) -> list[Fold]:
+    """Return folds of many steps each, if there are many steps: as many as there are in each."""
+    steps = [fold for fold in folds if fold.name.startswith("step ") and fold.is_one_of_many]
+    if len(steps) < _MANY:
+        return []
+    length = isqrt(len(steps))
+    found = []
+    for first in range(0, len(steps), length):
+        run = steps[first : first + length]
+        nodes = sorted((n for fold in run for n in fold.members), key=lambda node: node.serial)
+        found.append(Fold(f"steps {first + 1} to {first + len(run)}", tuple(nodes), True))
+    return found
 
 
 def _terms(graph: Graph) -> list[Fold]:

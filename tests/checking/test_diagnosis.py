@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from chainrule import backprop
-from chainrule.checking import diagnose, diagnose_step, probe
+from chainrule.checking import Report, diagnose, diagnose_step, probe
 from chainrule.checking.diagnosis.algorithm import Run
 from chainrule.checking.diagnosis.catalogue import Catalogue, Made, Match, closest
 from chainrule.checking.diagnosis.diagnose import assert_gradients_close, diagnose_calls
@@ -921,13 +921,83 @@ def test_json_is_strict_and_keeps_its_keys():
             "alternatives", "fix", "says"} <= set(finding)  # fmt: skip
 
 
-def test_gradescope_gives_points_for_a_right_gradient_alone():
+def test_gradescope_gives_all_points_or_none_where_parts_do_not_count():
     right, wrong = report_on(PROBE.truth.D), WRONG
     for report, score, status in ((right, 5.0, "passed"), (wrong, 0.0, "failed")):
-        told = json.loads(report.gradescope("layer", points=5.0))
+        told = json.loads(report.gradescope("layer", points=5.0, by_part=False))
         assert told["score"] == told["tests"][0]["score"] == score
         assert told["tests"][0]["status"] == status
         assert told["tests"][0]["max_score"] == 5.0
+
+
+def wrong_parts(gradient):
+    """Return the names of the tests that fail, and the score out of 7."""
+    told = json.loads(report_on(gradient).gradescope("layer", points=7.0))
+    assert told["score"] == pytest.approx(sum(test["score"] for test in told["tests"]))
+    assert sum(test["max_score"] for test in told["tests"]) == pytest.approx(7.0)
+    failed = [test["name"] for test in told["tests"] if test["status"] == "failed"]
+    return failed, told["score"]
+
+
+HIDDEN = [f"Θ⁽{layer}⁾: {part}" for layer in "¹²" for part in ("weights", "biases")]
+ALL = [*HIDDEN, "Θ⁽³⁾: weights", "Θ⁽³⁾: biases"]
+
+
+@pytest.mark.parametrize(
+    ("code", "failed"),
+    [
+        ("penalty.missing", ["penalty"]),
+        ("penalty.not-divided", ["penalty"]),
+        ("penalty.on-bias", ["penalty"]),
+        ("hidden.slope-missing", HIDDEN),
+        ("mean.missing", ALL),
+        ("output.slope-missing", ALL),
+    ],
+)
+def test_gradescope_gives_points_for_each_part_that_is_right(code, failed):
+    gradient = planted.backprop(code)(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
+    assert wrong_parts(gradient) == (failed, pytest.approx(7.0 - len(failed)))
+
+
+def test_parts_are_judged_in_numbers_that_nothing_explains():
+    data = replace(PROBE, lam=0.0).truth.D
+    odd = [D.copy() for D in PROBE.truth.D]
+    odd[1][:, 0] = np.sin(odd[1][:, 0])
+    assert wrong_parts(odd)[0] == ["Θ⁽²⁾: biases"]
+    odd[0] = odd[0] + np.cos(odd[0])
+    assert wrong_parts(odd)[0] == ["Θ⁽¹⁾: weights", "Θ⁽¹⁾: biases", "Θ⁽²⁾: biases", "penalty"]
+    no_penalty = [np.sin(data[0]), *data[1:]]
+    assert wrong_parts(no_penalty)[0] == ["Θ⁽¹⁾: weights", "Θ⁽¹⁾: biases", "penalty"]
+    assert wrong_parts(PROBE.truth.D) == ([], pytest.approx(7.0))
+
+
+def test_a_function_that_does_not_behave_earns_nothing_by_its_numbers():
+    calls = []
+
+    def adds_up(*args):
+        calls.append(1)
+        return [len(calls) * D for D in PROBE.truth.D]
+
+    told = json.loads(diagnose(adds_up, loss="logistic").gradescope("layer"))
+    assert told["score"] == 0.0
+
+
+def test_at_the_level_pass_a_student_sees_the_sum_alone():
+    told = json.loads(WRONG.gradescope("pass"))
+    assert {test["visibility"] for test in told["tests"]} == {"hidden"}
+    assert 0 < told["score"] < 1
+    assert "Θ" not in told["output"]
+
+
+def test_a_report_can_be_limited_for_a_notebook():
+    shown = WRONG.up_to("layer")
+    assert str(shown) == repr(shown) == WRONG.text("layer")
+    assert WRONG.findings[0].says not in shown._repr_html_()
+    assert "The first wrong layer" in shown._repr_html_()
+    assert (bool(shown), shown.ok) == (False, False)
+    assert not any(isinstance(value, Report) for value in vars(shown).values())
+    with pytest.raises(ValueError, match="hints"):
+        WRONG.up_to("all")
 
 
 def test_reports_in_words():

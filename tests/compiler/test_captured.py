@@ -147,3 +147,18 @@ def test_only_so_many_things_are_looked_through_and_the_nearest_first():
     w[0] = V(3.0)
     with pytest.raises(cr.TraceError, match="other Values"):
         compiled(X)
+
+
+def test_another_compiled_function_is_not_looked_into():
+    w = [V(2.0), V(3.0)]
+    first = cr.compile(lambda x: cr.dot(w[: len(x)], x))
+    second = cr.compile(lambda x: (first, w[0] * w[1] * x)[1])
+    first([[1.0, 2.0]])
+    assert second([1.0, 2.0]).tolist() == [6.0, 12.0]
+    first([[1.0]])  # its latest recording now reads fewer Values, which is its own affair
+    assert second([1.0, 2.0]).tolist() == [6.0, 12.0]
+    w[0].data = 10.0
+    assert second([1.0, 2.0]).tolist() == [30.0, 60.0]
+    w[1] = V(4.0)
+    with pytest.raises(cr.TraceError, match="holds other Values"):
+        second([1.0, 2.0])

@@ -65,6 +65,7 @@ PRODUCT = (
     "cr.primitive('scale', lambda *xs: math.prod(xs), variadic=lambda xs, y, linked: "
     "[math.prod([x for j, x in enumerate(xs) if j != i]) for i in linked])"
 )
+ERFC_OF_2 = 0.004677734981047266
 FAILED = {  # the text, the batch, the results per example, the gradient of their mean
     "a leaf made inside": (
         "w = [cr.Value(2.0)]\ndef f(x): return cr.Value(1.0) * w[0] * x",
@@ -135,6 +136,25 @@ FAILED = {  # the text, the batch, the results per example, the gradient of thei
     "a derivative of sigmoid": (
         "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
         [1.0, 2.0], [0.25, 0.25], [0.0],
+    ),
+    "a difference in a sum": (
+        "w = [cr.Value(1.0)]\ndef f(x):\n    s = (x**3)**3\n"
+        "    return cr.sum([w[0] * cr.erfc(2.0), s - s])",
+        [2.0, 8.0], [ERFC_OF_2, ERFC_OF_2], [ERFC_OF_2],
+    ),
+    "a difference at the head of a sum": (
+        "w = [cr.Value(1.0)]\ndef f(x):\n    s = (x**3)**3\n"
+        "    return s - s + w[0] * cr.erfc(2.0)",
+        [2.0, 8.0], [ERFC_OF_2, ERFC_OF_2], [ERFC_OF_2],
+    ),
+    "a difference of two of a kind at the head of a sum": (
+        "w = [cr.Value(1.0)]\ndef f(u): return u[0] - u[0] + u[1] * w[0] + u[2]",
+        [[1e9, 1e-9, 3.0]], [3.0 + 1e-9], [1e-9],
+    ),
+    "terms between which the sum is 0": (
+        "w = [cr.Value(20.0)]\ndef f(u):\n    e = cr.exp(w[0])\n"
+        "    return cr.sum([cr.sin(u[0]), -e, e, cr.sin(u[1])])",
+        [[0.0, 1e-9]], [1e-9], [0.0],
     ),
 }  # fmt: skip
 
@@ -298,6 +318,21 @@ def test_a_failure_is_made_small(monkeypatch):
 
 
 # --- derivatives in fifty digits -----------------------------------------------------------------
+
+
+NUMERIC = [
+    *pieces.SAFE, "tan", "sinh", "cosh", "asin", "acos", "acosh", "atanh", "exp", "exp2", "expm1",
+    "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot", "atan2", "logaddexp",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_fifty_digits_know_the_functions_that_programs_call(name):
+    args = {"acosh": [1.6], "hypot": [0.6, 0.3], "atan2": [0.6, 0.3], "logaddexp": [0.6, 0.3]}
+    xs = args.get(name, [0.6])
+    with fifty_digits.rounding(None):
+        found = fifty_digits.real(getattr(fifty_digits, name)(*xs)).value
+    assert float(found) == pytest.approx(getattr(cr, name)(*xs), rel=1e-14)
 
 
 def test_towers_are_right_where_the_answer_is_known():

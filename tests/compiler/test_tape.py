@@ -1,6 +1,8 @@
 """The compiler's flat arrays: C and the reference agree, and no rewriting changes a value."""
 
+import functools
 import math
+import operator
 import random
 
 import numpy as np
@@ -74,7 +76,8 @@ def evaluated(tape):
             terms, row = tape.sum_of(n), tape.row(n)
             args = [float(values[x]) for x in tape.operands(n)]
             if terms:
-                values[n] = sum(s * float(values[a]) * float(values[b]) for s, a, b in terms)
+                found = [s * float(values[a]) * float(values[b]) for s, a, b in terms]
+                values[n] = functools.reduce(operator.add, found)  # sum() would compensate
             elif row.name == "softmax":
                 first = n
                 while tape.row(first - 1) is row and tape.operands(first - 1) == tape.operands(n):
@@ -94,31 +97,86 @@ def test_the_normal_form_has_the_values_of_the_graph(seed, size):
     assert evaluated(tape)[tape.outputs[0]] == pytest.approx(root.data, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.sampled_from("+-.~sd"), min_size=1, max_size=40), st.integers(0, 2**31))
-def test_nested_sums_merge_with_their_signs(kinds, seed):
-    rng = random.Random(seed)
-    leaves = [cr.Value(rng.uniform(-1.0, 1.0)) for _ in range(6)]
+def grown(kinds, rng, leaves):
+    """Return a sum that each of *kinds* makes longer, at its end or around it."""
     total = leaves[0] * leaves[1]
     for kind in kinds:
         x = rng.choice(leaves)
         if kind == "+":
-            total = rng.choice([total + x * x, x + total, 0 + total])
+            total = rng.choice([total + x * x, total + x, 0 + total, x * x + total, x + total])
         elif kind == "-":
-            total = rng.choice([total - x, x * leaves[2] - total])
+            total = rng.choice([total - x, total - x * leaves[2], x - total])
         elif kind == "~":
             total = -total
         elif kind == "s":
-            total = cr.sum([x, total, 2.5])
+            total = rng.choice([cr.sum([total, x, 2.5]), cr.sum([x, total, 2.5])])
         elif kind == "d":
             total = cr.dot(leaves[:2], [x, 3.0], total)
+        elif kind == "(":
+            total = rng.choice(
+                [cr.sum([x, 2.5, total]), total + (x - leaves[3]), (x + leaves[3]) - total]
+            )
         else:
             total = cr.tanh(total)
+    return total
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.sampled_from("+-.~sd("), min_size=1, max_size=40), st.integers(0, 2**31))
+def test_chains_of_sums_merge_with_their_signs(kinds, seed):
+    rng = random.Random(seed)
+    total = grown(kinds, rng, [cr.Value(rng.uniform(-1.0, 1.0)) for _ in range(6)])
     tape = flatten([total])
     normalise(tape)
     sums = [n for n in tape.computed.tolist() if tape.sum_of(n)]
-    assert len(sums) <= 1 + kinds.count(".")  # what is added to a sum is merged into it
+    # What is added to a chain is merged into it, unless it stands in parentheses.
+    assert len(sums) <= 1 + kinds.count(".") + 3 * kinds.count("(")
     assert evaluated(tape)[tape.outputs[0]] == pytest.approx(total.data, rel=1e-12, abs=1e-13)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2**31), st.integers(1, 20))
+def test_terms_that_are_not_products_are_added_in_the_order_of_the_engine(seed, size):
+    rng = random.Random(seed)
+    numbers = [1e16, -1e16, 1.0, -1.0, 0.1, 1e-9, 3e16]
+    values = [cr.Value(rng.choice(numbers)) for _ in range(4)]
+    for _ in range(size):
+        a, b, c = (rng.choice(values[-6:]) for _ in range(3))
+        values.append(
+            rng.choice([a + b, a - b, -a, 0 + a, 0 + a + b + c, cr.sum([a, b, c]), a - (b - c)])
+        )
+    root = cr.sum(values[-3:])
+    tape = flatten([root])
+    normalise(tape)
+    assert evaluated(tape)[tape.outputs[0]] == root.data
+
+
+def test_what_stands_in_parentheses_is_one_term_and_a_neuron_is_one_sum():
+    a, b, c, w, x = (cr.Value(0.5 + k) for k in range(5))
+
+    def sums(root):
+        tape = flatten([root])
+        normalise(tape)
+        return sorted(len(tape.sum_of(n)) for n in tape.computed.tolist() if tape.sum_of(n))
+
+    assert sums(a + x + (b - c)) == [2, 2, 2]
+    assert sums(a + x - (b - c)) == [2, 2, 2]
+    assert sums(a - b + c) == [3]
+    assert sums(a - (b - c)) == [3]  # the same as -(b - c) + a
+    assert sums(cr.tanh(a) + w * (b - c)) == [2, 2]
+    assert sums(-(a - b) + c) == [3]
+    assert sums(cr.sum([a, b - c, w])) == [4]
+    assert sums(cr.sum([a, w, b - c])) == [2, 3]
+    assert sums(a + (w * x + b * c)) == [3]
+    assert sums(a + sum([w * x, b * c])) == [3]
+    assert sums(cr.dot([w, b], [x, c]) + cr.dot([a], [c]) + b) == [4]
+    assert sums(b - cr.dot([w, b], [x, c])) == [3]
+    assert sums(sum(cr.tanh(v) - v * w for v in (a, b, c))) == [2, 2, 2, 3]  # all are alike
+    assert sums(sum([cr.tanh(v) - v * w for v in (b, c)], start=a)) == [2, 2, 3]
+    backwards = a
+    for u, v in ((w, x), (b, c)):
+        backwards = u * v + backwards
+    assert sums(backwards) == [3]
 
 
 def test_a_sum_of_many_terms_is_one_sum():

@@ -81,6 +81,14 @@ cr.hessian(cost)(1.0, 2.0).dat  # wrong
 cr.hvp(pair, (1.0, 2.0), (1.0, 0.0))  # wrong
 cr.hvp(cost, (1.0, 2.0))  # wrong
 cr.hvp(cost, (1.0, 2.0), (1.0, 0.0))[0].backward()  # wrong
+cr.scan(3, 0.0, [1.0])  # wrong
+cr.scan(cost, x, [1.0])  # wrong
+cr.scan(pair, x, [w], "3")  # wrong
+cr.while_loop(x, cr.tanh, w)  # wrong
+cr.while_loop(lambda v: v > 1.0, lambda v: v / 2, x).dat  # wrong
+cr.root(x, 1.0)  # wrong
+cr.root(math.cos, 1.0, limit="3")  # wrong
+cr.fixed_point(math.cos, 1.0).backward()  # wrong
 model.load_state_dict(model.parameters())  # wrong
 model.trace([1.0, 2.0]).z[2][0].dat  # wrong
 viz.draw(3)  # wrong

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -139,6 +140,36 @@ eigenvalues = np.linalg.eigvalsh(cr.hessian(lambda u, v: u * v)(1.0, 2.0))
 assert_type(cr.hvp(energy_of, (1.0, 2.0), (1.0, 0.0)), tuple[float, ...])
 assert_type(cr.hvp(energy_of, [x, w], [1.0, 0.0]), tuple[Value, ...])
 product = cr.hvp(lambda u, v: u * v, (1.0, 2.0), (1.0, 0.0))
+
+# --- loops --------------------------------------------------------------------------------------
+
+
+def grow(size: Value | float, rate: Value | float) -> tuple[Value | float, Value | float]:
+    return size * (1 + rate), size
+
+
+def fall(state: tuple[Value, Value], _: None) -> tuple[tuple[Value, Value], None]:
+    height, speed = state
+    return (height + 0.1 * speed, speed - 0.981), None
+
+
+final, sizes = cr.scan(grow, 1.0, [0.1, 0.2])
+assert_type(final, Value | float)
+assert_type(sizes, list[Value | float])
+assert_type(cr.scan(fall, (x, w), length=10), tuple[tuple[Value, Value], None])
+total, partial_sums = cr.scan(lambda c, u: (c + u, c * w), x, [1.0, 2.0])
+total.backward()
+(last_height, _), heights = cr.scan(lambda s, u: ((s[0] + u, s[1]), s[0]), (x, w), numbers)
+ended: tuple[Value, list[tuple[Value, Value]]] = cr.scan(
+    lambda s, uv: (s * uv[0] + uv[1], None), x, ([1.0, 2.0], [3.0, 4.0])
+)
+assert_type(cr.while_loop(lambda v: v > 1.0, lambda v: v / 2, x), Value)
+assert_type(cr.while_loop(lambda v: v[0] > 1.0, lambda v: [v[0] / 2], [x]), list[Value])
+assert_type(cr.while_loop(lambda v: v > 1.0, lambda v: v / 2, 8.0, limit=None), float)
+assert_type(cr.fixed_point(math.cos, 0.5), float)
+solved: Value = cr.root(lambda v: v * v - x, 1.0, tolerance=1e-9, limit=20)
+place: list[float] = cr.root(lambda v: [v[0] - 1.0, v[0] * v[1]], [1.0, 1.0])
+assert_type(cr.grad(lambda a: cr.root(lambda v: v * v - a, 1.0))(2.0), float)
 
 # --- a row of one's own -------------------------------------------------------------------------
 

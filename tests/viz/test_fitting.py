@@ -239,6 +239,18 @@ def test_every_step_of_a_recurrence_is_found(drawn):
     assert sorted(inputs) == [f"x{t}" for t in range(1, 9)]  # inputs stay in sight
 
 
+def test_many_steps_of_a_loop_are_folded_together():
+    h = x = Value(0.3, "x")
+    for _ in range(100):
+        h = cr.tanh(h * x) + x
+    drawing = viz.draw(h, limit=400)
+    assert names(drawing)[-2:] == ["steps 81 to 90", "steps 91 to 100"]
+    ten = next(n for n in drawing.diagram.nodes if n.op == "steps 91 to 100")
+    assert ten.folded == 30
+    opened = viz.draw(h, limit=400, unfold="steps 91 to 100").diagram.nodes
+    assert len(opened) == len(drawing.diagram.nodes) + 29
+
+
 def test_a_long_sum_lists_its_operands(drawn):
     (box,) = drawn["wide_sum"].diagram.nodes
     assert [row.name for row in box.rows[:2]] == ["+ x0", "+ x1"]

@@ -20,6 +20,7 @@ from .primitive import BUILT_IN as BUILT_IN
 from .primitive import TABLE as TABLE
 from .primitive import Primitive as Primitive
 from .primitive import as_float as as_float
+from .primitive import call_template as call_template
 from .primitive import named as named
 from .primitive import position_of as position_of
 from .primitive import primitive as primitive

@@ -34,6 +34,9 @@ class GraphPage {
     this.question = null;
     this.hints = 0;
     this.score = {right: 0, asked: 0};
+    /** @type {{sight: import('./picture.js').Sight, rows: [number, number]} | null} what was in
+     * sight when a drag began: to measure it at each move would cost a layout */
+    this.seen = null;
     write(get("title"), data.title);
     theme();
     this.#choices();
@@ -99,6 +102,9 @@ class GraphPage {
     get("undo").addEventListener("click", () => this.change(() => explorer.undo()));
     get("reset").addEventListener("click", () => this.change(() => explorer.reset()));
     get("all").addEventListener("toggle", () => this.update());
+    for (const scroller of [get("picture"), get("leaves").closest(".scroller")]) {
+      scroller.addEventListener("scroll", () => (this.seen = null));
+    }
   }
 
   #stepping() {
@@ -460,9 +466,10 @@ class GraphPage {
   /** @param {boolean} dragging  whether what is out of sight may wait */
   update(dragging = false) {
     const {explorer, graph, question} = this;
-    const sight = dragging ? this.picture.sight(get("picture")) : null;
-    const rows = dragging ? this.#rowsInSight()
-      : /** @type {[number, number]} */ ([0, graph.leaves.length]);
+    if (!dragging) this.seen = null;
+    else this.seen ??= {sight: this.picture.sight(get("picture")), rows: this.#rowsInSight()};
+    const {sight, rows} = this.seen
+      ?? {sight: null, rows: /** @type {[number, number]} */ ([0, graph.leaves.length])};
     const {pass, mode} = explorer;
     const frame = explorer.frame();
     const shown = question ? null : this.pointed ?? explorer.selected;

@@ -24,6 +24,7 @@ import {short} from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 12;
+const LEAST = 0.85; // how far a picture shrinks where there is little room: 13 px become 11
 
 /**
  * @param {string} tag @param {Record<string, string | number>} attributes
@@ -79,8 +80,11 @@ export class Picture {
     this.graph = graph;
     this.named = false;
     const [width, height] = [places.width + 2 * MARGIN, places.height + 2 * MARGIN];
-    this.svg = draw("svg", {viewBox: `0 0 ${width} ${height}`, width, height, role: "group",
+    this.width = width;
+    this.svg = draw("svg", {viewBox: `0 0 ${width} ${height}`, role: "group",
       "aria-label": "nodes of the graph"});
+    // As wide as there is room, but never larger than life, nor too small to be read.
+    this.svg.style.width = `clamp(${LEAST * width}px, 100%, ${width}px)`;
     const body = draw("g", {transform: `translate(${MARGIN} ${MARGIN})`}, this.svg);
     this.wires = places.wires.map((wire) => this.#wire(wire, body));
     this.boxes = places.boxes.map((box) => this.#box(box, body));
@@ -206,8 +210,10 @@ export class Picture {
   /** What can be seen of the picture, and a little around it. @param {Element} scroller
    * @returns {Sight} */
   sight(scroller) {
-    const [left, top] = [scroller.scrollLeft - 150, scroller.scrollTop - 100];
-    return [left, top, left + scroller.clientWidth + 300, top + scroller.clientHeight + 200];
+    const scale = this.width / this.svg.getBoundingClientRect().width;
+    const [left, top] = [scale * scroller.scrollLeft - 150, scale * scroller.scrollTop - 100];
+    return [left, top, left + scale * scroller.clientWidth + 300,
+      top + scale * scroller.clientHeight + 200];
   }
 
   /** Bring a box into sight. @param {number} k @param {Element} scroller */

@@ -252,7 +252,7 @@ class Rule:
 
 def _erfc(x):
     # mpmath's erfc fails beyond 1e150; at 1e4 it is e**-1e8 already, 0 or 2 to any number format.
-    return mp.erfc(x) if mp.isnan(x) or abs(x) < 1e4 else mp.mpf(0 if x > 0 else 2)
+    return mp.erfc(x) if mp.isnan(x) or mp.fabs(x) < 1e4 else mp.mpf(0 if x > 0 else 2)
 
 
 ADD = Rule(lambda a, b: a + b, (lambda a, b, y: 1, lambda a, b, y: 1), True)

@@ -10,6 +10,7 @@ from .graders import as_gradescope, as_json
 from .markdown import as_markdown
 from .page import as_fragment, as_page
 from .parts import Part, PartFinding, PartsData
+from .points import PartPoints, parts_of
 from .report import Alternative, Convention, Finding, ReportData
 from .terminal import as_text
 from .words import HINTS, Tells
@@ -19,12 +20,15 @@ __all__ = [
     "Alternative",
     "Convention",
     "Finding",
+    "Limited",
     "Part",
     "PartFinding",
+    "PartPoints",
     "PartsData",
     "PartsReport",
     "Report",
     "ReportData",
+    "parts_of",
 ]
 
 
@@ -54,15 +58,57 @@ class _Written(Tells):
         """
         return as_json(self, hints)
 
-    def gradescope(self, hints: str = "fix", points: float = 1.0) -> str:
-        """Return Gradescope's results.json: all *points* if the gradient is right, else none."""
-        return as_gradescope(self, hints, points)
+    def gradescope(self, hints: str = "fix", points: float = 1.0, by_part: bool = True) -> str:
+        """Return Gradescope's results.json, a test for each part of a gradient.
+
+        The parts are the weights and the biases of each layer, and the penalty; they share the
+        *points* equally. All points or none if not *by_part*, and for what has no such parts.
+        """
+        return as_gradescope(self, hints, points, by_part)
+
+    def up_to(self, hints: str) -> Limited:
+        """Return what may be told at the level *hints*, to be shown in a notebook, say.
+
+        >>> from chainrule.checking import diagnose, probe
+        >>> p = probe()
+        >>> shown = diagnose([-D for D in p.truth.D], p.thetas, p.X, p.Y, p.lam).up_to("category")
+        >>> print(shown)
+        gradient: not right
+        ...
+        1. There is a mistake in a sign.
+        """
+        return Limited(self, hints)
 
     def __str__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
         return as_fragment(self, "fix")
+
+
+class Limited:
+    """A report as it may be shown at one hint level: to a notebook, to ``print``, as HTML.
+
+    It holds the texts, and not the report: nothing more can be got out of it.
+    """
+
+    def __init__(self, report: _Written, hints: str) -> None:
+        self.ok = bool(report.data(hints)["ok"])
+        """Whether what was checked is right."""
+        self._text = report.text(hints)
+        self._fragment = as_fragment(report, hints)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def _repr_html_(self) -> str:
+        return self._fragment
 
 
 class Report(ReportData, _Written):

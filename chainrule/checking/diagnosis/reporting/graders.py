@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..worked import symbol
+from .points import PartPoints, parts_of
+from .report import ReportData
 from .terminal import as_text
-from .words import Tells
+from .words import HINTS, Tells
 
 
 def as_json(report: Tells, hints: str) -> str:
@@ -14,20 +17,42 @@ def as_json(report: Tells, hints: str) -> str:
     return _written(report.data(hints))
 
 
-def as_gradescope(report: Tells, hints: str, points: float) -> str:
-    """Return Gradescope's results.json: all *points* if the gradient is right, else none."""
+def as_gradescope(report: Tells, hints: str, points: float, by_part: bool = True) -> str:
+    """Return Gradescope's results.json: the *points* divided among the parts of the gradient.
+
+    Each part (weights and biases of each layer, the penalty) is a test. At the level "pass" the
+    tests are hidden from students, who see the sum. What has no parts, and everything if not
+    *by_part*, is one test: all points or none.
+    """
     told = report.data(hints)
-    score = points if told["ok"] else 0.0
-    test = {
-        "name": told["name"],
-        "score": score,
-        "max_score": points,
-        "status": "passed" if told["ok"] else "failed",
-        "output_format": "text",
-        "output": as_text(report, hints),
-        "extra_data": told,
-    }
-    return _written({"score": score, "tests": [test]})
+    text = as_text(report, hints)
+    parts = parts_of(report) if by_part and isinstance(report, ReportData) else ()
+    if len(parts) < 2:
+        test = _test(told["name"], told["ok"], points)
+        test |= {"output_format": "text", "output": text, "extra_data": told}
+        return _written({"score": test["score"], "tests": [test]})
+    each = points / len(parts)
+    tests = [_test(_name(part), part.ok, each) for part in parts]
+    if hints == HINTS[0]:
+        tests = [test | {"visibility": "hidden"} for test in tests]
+    return _written(
+        {
+            "score": points * sum(part.ok for part in parts) / len(parts),
+            "output_format": "text",
+            "output": text,
+            "extra_data": told,
+            "tests": tests,
+        }
+    )
+
+
+def _test(name: str, ok: bool, points: float) -> dict[str, Any]:
+    score, status = (points, "passed") if ok else (0.0, "failed")
+    return {"name": name, "score": score, "max_score": points, "status": status}
+
+
+def _name(part: PartPoints) -> str:
+    return part.part if part.layer is None else f"{symbol('Θ', part.layer)}: {part.part}"
 
 
 def _written(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""The evals of GradBench, each a page of plain scalar code."""

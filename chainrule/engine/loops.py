@@ -1,0 +1,331 @@
+# Of plain numbers they give numbers, and of anything wider more: the signatures overlap.
+# mypy: disable-error-code="overload-overlap"
+"""Loops: ``scan``, which runs a known number of steps, and ``while_loop``, which ends by its data.
+
+They are plain Python: each step is a call, and what it computes is part of the graph like anything
+else, so all derivatives go through.  What they add to a ``for`` or ``while`` is a form that can be
+read by people and programs (what goes from step to step, what comes in, what comes out), and
+errors that say in which step something became different.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import modes
+from .backend import Value
+from .structures import array_of, described, difference, leaves, paths
+
+Carry = TypeVar("Carry")
+Carried = TypeVar("Carried")
+X = TypeVar("X")
+Y = TypeVar("Y", bound="Value | float")
+
+
+@overload
+def scan(
+    step: Callable[[Carry, X], tuple[Carried, None]],
+    carry: Carry,
+    xs: list[X] | range,
+    length: int | None = None,
+) -> tuple[Carried, None]: ...
+@overload
+def scan(
+    step: Callable[[Carry, X], tuple[Carried, Y]],
+    carry: Carry,
+    xs: list[X] | range,
+    length: int | None = None,
+) -> tuple[Carried, list[Y]]: ...
+@overload
+def scan(
+    step: Callable[[Carry, None], tuple[Carried, None]],
+    carry: Carry,
+    xs: None = None,
+    *,
+    length: int,
+) -> tuple[Carried, None]: ...
+@overload
+def scan(
+    step: Callable[[Carry, None], tuple[Carried, Y]],
+    carry: Carry,
+    xs: None = None,
+    *,
+    length: int,
+) -> tuple[Carried, list[Y]]: ...
+@overload
+def scan(
+    step: Callable[[Carry, Any], tuple[Carried, None]],
+    carry: Carry,
+    xs: NDArray[Any],
+    length: int | None = None,
+) -> tuple[Carried, None]: ...
+@overload
+def scan(
+    step: Callable[[Carry, Any], tuple[Carried, Y]],
+    carry: Carry,
+    xs: NDArray[Any],
+    length: int | None = None,
+) -> tuple[Carried, list[Y]]: ...
+@overload
+def scan(
+    step: Callable[[Carry, Any], tuple[Carried, Any]],
+    carry: Carry,
+    xs: Any = None,
+    length: int | None = None,
+) -> tuple[Carried, Any]: ...
+def scan(
+    step: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    xs: Any = None,
+    length: int | None = None,
+) -> tuple[Any, Any]:
+    """Carry a state through a number of steps, and return the last state and what each step gave.
+
+    *step* is called with the state and with what comes in at this step, and returns a pair: the
+    next state, and what goes out.  The result is the pair (last state, all that went out).
+
+    >>> import chainrule as cr
+    >>> def balance(saved, deposit):
+    ...     saved = 1.1 * saved + deposit
+    ...     return saved, saved
+    >>> last, each = cr.scan(balance, 100.0, [0.0, 50.0, 50.0])
+    >>> round(last, 2), [round(x, 2) for x in each]
+    (238.1, [110.0, 171.0, 238.1])
+
+    Derivatives go through, of any order, with respect to everything that *step* computes with:
+
+    >>> cr.grad(lambda rate: cr.scan(lambda x, _: (x * rate, None), 1.0, length=10)[0])(1.0)
+    10.0
+
+    The state may be a number or a Value, or lists, tuples, dicts and arrays of them, nested; it
+    keeps its structure from step to step.  A list, an array or a range *xs* has an entry for every
+    step.  A tuple, a named tuple or a dict holds several such sequences side by side, and a step
+    gets a tuple, a named tuple or a dict of their entries.  What goes out is put together by the
+    same rule: of numbers or lists comes a list, of arrays an array with one more axis in front, of
+    tuples and dicts a tuple or a dict of those, and of None, None.
+
+    Without *xs*, *length* says how many steps there are, and what comes in is None.  ValueError if
+    there is not a step, if the sequences differ in length, or if the state or what goes out
+    changes its structure; nan and infinities are numbers like others.
+    """
+    if not callable(step):
+        raise TypeError(f"scan: step must be a function of (carry, x), not {described(step)}")
+    entries = _entries(xs, length)
+    went_out: list[Any] = []
+    _check_numbers(carry, "scan: the carry")
+    watching = modes.current().watching
+    for k, x in enumerate(entries):
+        try:
+            found = step(carry, x)
+        except modes.AnomalyError as error:
+            raise modes.AnomalyError(f"{error}; in step {k} of a scan") from error
+        if type(found) not in (tuple, list) or len(found) != 2:
+            raise TypeError(
+                f"scan: step must return a pair, the next carry and what goes out (None if "
+                f"nothing does), not {described(found)}"
+            )
+        after, out = found
+        if (words := difference(after, carry, "carry")) is not None:
+            raise ValueError(
+                f"scan: step {k} (counted from 0) changed the structure of the carry: {words} as "
+                "before; return a carry like the one given"
+            )
+        if went_out and (words := difference(out, went_out[0], "y")) is not None:
+            raise ValueError(
+                f"scan: step {k} (counted from 0) gave out something else than the steps before: "
+                f"{words}"
+            )
+        if watching:
+            _watch(after, f"scan: step {k} (counted from 0) made")
+        carry = after
+        went_out.append(out)
+    _check_numbers(went_out[0], "scan: y, what a step gives out,")
+    return carry, _together(went_out)
+
+
+def _entries(xs: Any, length: int | None) -> Iterator[Any] | Sequence[Any]:
+    """Return what comes in at each step."""
+    columns = dict(_columns(xs, "xs"))
+    lengths = {name: len(column) for name, column in columns.items()}
+    if length is not None:
+        try:
+            lengths["length"] = operator.index(length)
+        except TypeError:
+            raise TypeError(f"scan: length must be a whole number, not {length!r:.80}") from None
+    if not lengths:
+        raise TypeError(
+            "scan: how many steps? Give xs, with an entry for every step, or length: "
+            "scan(step, carry, length=10)"
+        )
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise ValueError(f"scan: the lengths differ: {listed}; there is an entry for every step")
+    name, n = next(iter(lengths.items()))
+    if n < 1:
+        what = f"length is {n}" if name == "length" else f"{name} has no entries"
+        raise ValueError(
+            f"scan: {what}, so step is never called and nobody knows what would go out; "
+            "expected a step at least: treat this case before the call"
+        )
+    return [None] * n if xs is None else _rows(xs, columns, "xs", n)
+
+
+def _columns(xs: Any, name: str) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yield the sequences in *xs*, each with its name."""
+    if xs is None:
+        return
+    if isinstance(xs, dict):
+        for key, part in xs.items():
+            yield from _columns(part, f"{name}[{key!r}]")
+    elif isinstance(xs, tuple):
+        for i, part in enumerate(xs):
+            yield from _columns(part, f"{name}[{i}]")
+    elif isinstance(xs, np.ndarray) and xs.ndim:
+        yield name, xs.tolist() if xs.ndim == 1 else list(xs)
+    elif isinstance(xs, (list, range)):
+        yield name, xs
+    else:
+        raise TypeError(
+            f"scan: {name} is {described(xs)}; expected a list or an array with an entry for every "
+            "step (a tuple or a dict holds several of those side by side)"
+        )
+
+
+def _rows(xs: Any, columns: dict[str, Sequence[Any]], name: str, n: int) -> Sequence[Any]:
+    """Return the *n* entries of *xs*, whose sequences are *columns*."""
+    if xs is None:
+        return [None] * n
+    if isinstance(xs, dict):
+        parts = [_rows(part, columns, f"{name}[{key!r}]", n) for key, part in xs.items()]
+        return [dict(zip(xs, row, strict=True)) for row in zip(*parts, strict=True)]
+    if isinstance(xs, tuple):
+        parts = [_rows(part, columns, f"{name}[{i}]", n) for i, part in enumerate(xs)]
+        make: Any = getattr(type(xs), "_make", type(xs))
+        return [make(row) for row in zip(*parts, strict=True)]
+    return columns[name]
+
+
+def _together(outs: list[Any]) -> Any:
+    """Return what went out of all steps, as one structure."""
+    first = outs[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {key: _together([out[key] for out in outs]) for key in first}
+    if isinstance(first, tuple):
+        make: Any = getattr(type(first), "_make", type(first))
+        return make([_together(list(column)) for column in zip(*outs, strict=True)])
+    if isinstance(first, np.ndarray) and first.ndim:
+        return array_of(outs, (len(outs),))
+    return outs
+
+
+def _check_numbers(structure: Any, name: str) -> None:
+    """Raise TypeError unless *structure* is made of numbers, Values and None."""
+    for path, leaf in zip(paths(structure, ""), leaves(structure), strict=True):
+        if leaf is not None and described(leaf) != "a number":
+            raise TypeError(
+                f"{name} holds {described(leaf)}{' at ' + path if path else ''}: expected numbers "
+                "or Values, in lists, tuples, dicts or arrays"
+            )
+
+
+def _watch(carry: Any, doing: str) -> None:
+    """Raise AnomalyError if a number in *carry* is infinite or nan."""
+    for path, number in _not_finite(carry):
+        raise modes.AnomalyError(f"{doing} {path} {number}")
+
+
+def _not_finite(carry: Any) -> Iterator[tuple[str, float]]:
+    for path, leaf in zip(paths(carry, "carry"), leaves(carry), strict=True):
+        number = leaf.data if isinstance(leaf, Value) else leaf
+        if number is not None and not math.isfinite(number):
+            yield path, number
+
+
+@overload
+def while_loop(
+    condition: Callable[[Carry], Any],
+    body: Callable[[Carry], Carry],
+    carry: Carry,
+    limit: int | None = ...,
+) -> Carry: ...
+@overload
+def while_loop(
+    condition: Callable[[Carry], Any],
+    body: Callable[[Carry], Carried],
+    carry: Carry,
+    limit: int | None = ...,
+) -> Carry | Carried: ...
+def while_loop(
+    condition: Callable[[Any], Any],
+    body: Callable[[Any], Any],
+    carry: Any,
+    limit: int | None = 1_000_000,
+) -> Any:
+    """Replace *carry* by *body(carry)* as long as *condition(carry)* holds, and return the last.
+
+    >>> import chainrule as cr
+    >>> def halved(x):
+    ...     return cr.while_loop(lambda x: x > 1.0, lambda x: x / 2.0, x)
+    >>> cr.value_and_grad(halved)(5.0)
+    (0.625, 0.125)
+
+    The carry is as in :func:`scan`.  The derivative is that of the steps that were taken: how many
+    there are is a whole number, which has none.  RuntimeError after *limit* steps, ValueError if
+    *body* changes the structure of the carry.  A comparison with nan is false, so a loop written
+    with ``<`` ends there.
+
+    A compiled function cannot loop by its data: use :func:`scan`, with :func:`where` to keep what
+    is finished.
+    """
+    for function, role in ((condition, "condition"), (body, "body")):
+        if not callable(function):
+            raise TypeError(f"while_loop: {role} must be a function, not {described(function)}")
+    _check_numbers(carry, "while_loop: the carry")
+    most = math.inf if limit is None else operator.index(limit)
+    k = 0
+    while _holds(condition, carry):
+        if k >= most:
+            raise RuntimeError(_endless(carry, k))
+        after = body(carry)
+        if (words := difference(after, carry, "carry")) is not None:
+            raise ValueError(
+                f"while_loop: pass {k} (counted from 0) changed the structure of the carry: "
+                f"{words} as before; return a carry like the one given"
+            )
+        carry = after
+        k += 1
+    return carry
+
+
+def _holds(condition: Callable[[Any], Any], carry: Any) -> bool:
+    """Return whether *condition* holds; a Value that it gives holds unless it is 0.0."""
+    try:
+        found = condition(carry)
+        if isinstance(found, Value):
+            modes.refuse_to_choose("looping by a Value")
+            return found.data != 0.0
+        return bool(found)
+    except modes.TraceError as error:
+        raise modes.TraceError(
+            "while_loop: how often it runs would be fixed for all examples while a function is "
+            "compiled: use cr.scan with a length that is enough for all, and cr.where(done, x, "
+            "next_x) to keep what is finished"
+        ) from error
+
+
+def _endless(carry: Any, k: int) -> str:
+    numbers = [x.data if isinstance(x, Value) else x for x in leaves(carry)]
+    strange = next((f"; {path} is {number}" for path, number in _not_finite(carry)), "")
+    shown = numbers[0] if len(numbers) == 1 else numbers
+    return (
+        f"while_loop: the condition still holds after {k} passes, with {shown!r:.200}{strange}; "
+        "if that is as it should be, give limit= a higher number, or None"
+    )

@@ -1,0 +1,335 @@
+"""``scan`` and ``while_loop``: the numbers of the loop written out, and errors that say where."""
+
+import math
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+State = namedtuple("State", "position velocity")
+STEPS = 25
+
+
+def swing(length, damping, kick):
+    """Return the step of a pendulum that is kicked."""
+
+    def step(state, push):
+        angle, speed = state
+        speed = speed - 0.1 * (cr.sin(angle) / length + damping * speed) + kick * push
+        angle = angle + 0.1 * speed
+        return (angle, speed), cr.square(angle)
+
+    return step
+
+
+def pushes(n=STEPS):
+    return [math.sin(k) for k in range(n)]
+
+
+def by_scan(length, damping, kick, start):
+    (angle, speed), squares = cr.scan(swing(length, damping, kick), (start, 0.0), pushes())
+    return angle * speed + cr.sum(squares)
+
+
+def by_loop(length, damping, kick, start):
+    step, state, squares = swing(length, damping, kick), (start, 0.0), []
+    for push in pushes():
+        state, square = step(state, push)
+        squares.append(square)
+    return state[0] * state[1] + cr.sum(squares)
+
+
+POINT = (1.3, 0.2, 0.05, 0.7)
+
+
+def test_a_scan_is_the_loop_written_out_to_the_last_bit():
+    assert by_scan(*POINT) == by_loop(*POINT)
+    assert cr.value_and_grad(by_scan, (0, 1, 2, 3))(*POINT) == cr.value_and_grad(
+        by_loop, (0, 1, 2, 3)
+    )(*POINT)
+    assert np.array_equal(cr.hessian(by_scan)(*POINT), cr.hessian(by_loop)(*POINT))
+    direction = (1.0, -2.0, 0.5, 0.25)
+    assert cr.jvp(by_scan, POINT, direction) == cr.jvp(by_loop, POINT, direction)
+    assert cr.hvp(by_scan, POINT, direction) == cr.hvp(by_loop, POINT, direction)
+
+
+def test_captured_parameters_get_their_gradient():
+    length, damping = cr.Value(1.3), cr.Value(0.2)
+    by_scan(length, damping, 0.05, 0.7).backward()
+    again = [cr.Value(1.3), cr.Value(0.2)]
+    by_loop(*again, 0.05, 0.7).backward()
+    assert (length.grad, damping.grad) == tuple(v.grad for v in again)
+
+
+def test_a_closed_form():
+    # x -> r x, n times: r^n, and its derivatives.
+    def power(r):
+        return cr.scan(lambda x, _: (x * r, None), 1.0, length=10)[0]
+
+    assert power(2.0) == 1024.0
+    assert cr.grad(power)(2.0) == 5120.0
+    assert cr.grad(cr.grad(power))(2.0) == 23040.0
+
+
+def test_scans_inside_scans():
+    def row(total, k):
+        def entry(inner, j):
+            return inner + k * j, inner
+
+        inner, partial = cr.scan(entry, total, [1.0, 2.0, 3.0])
+        return inner, partial
+
+    last, table = cr.scan(row, 0.0, [1.0, 10.0])
+    assert last == 66.0
+    assert table == [[0.0, 1.0, 3.0], [6.0, 16.0, 36.0]]
+    assert cr.grad(lambda a: cr.scan(row, a, [1.0, 10.0])[0] * a)(2.0) == 70.0
+
+
+@pytest.mark.parametrize(
+    ("xs", "seen"),
+    [
+        ([1.0, 2.0], [1.0, 2.0]),
+        (range(2), [0, 1]),
+        (np.array([1.0, 2.0]), [1.0, 2.0]),
+        (([1.0, 2.0], [3.0, 4.0]), [(1.0, 3.0), (2.0, 4.0)]),
+        ([(1.0, 3.0), (2.0, 4.0)], [(1.0, 3.0), (2.0, 4.0)]),
+        (State([1.0, 2.0], [3.0, 4.0]), [State(1.0, 3.0), State(2.0, 4.0)]),
+        ({"t": [1.0, 2.0], "u": ([3.0, 4.0],)}, [{"t": 1.0, "u": (3.0,)}, {"t": 2.0, "u": (4.0,)}]),
+        (([1.0, 2.0], None), [(1.0, None), (2.0, None)]),
+    ],
+)
+def test_what_comes_in_at_each_step(xs, seen):
+    came = []
+    cr.scan(lambda _, x: (came.append(x), None), None, xs)
+    assert came == seen
+    assert list(map(type, came)) == list(map(type, seen))
+
+
+def test_a_matrix_comes_in_row_by_row():
+    last, rows = cr.scan(lambda total, row: (total + row, 2.0 * row), np.zeros(3), np.ones((4, 3)))
+    assert last.tolist() == [4.0] * 3
+    assert rows.tolist() == [[2.0] * 3] * 4
+
+
+@pytest.mark.parametrize(
+    ("out", "together"),
+    [
+        (lambda k: None, None),
+        (lambda k: k, [0, 1]),
+        (lambda k: [k, -k], [[0, 0], [1, -1]]),
+        (lambda k: (k, [k]), ([0, 1], [[0], [1]])),
+        (lambda k: State(k, None), State([0, 1], None)),
+        (lambda k: {"a": k, "b": (k, k)}, {"a": [0, 1], "b": ([0, 1], [0, 1])}),
+    ],
+)
+def test_what_goes_out_is_put_together(out, together):
+    _, found = cr.scan(lambda _, k: (None, out(k)), None, range(2))
+    assert found == together
+    assert type(found) is type(together)
+
+
+def test_arrays_of_values_go_out_as_one_array():
+    x = cr.Value(2.0)
+    _, table = cr.scan(lambda c, k: (c, np.array([x * k, x])), 0.0, [1.0, 2.0])
+    assert table.shape == (2, 2)
+    assert table[1, 0].data == 4.0
+    cr.sum(table).backward()
+    assert x.grad == 5.0
+
+
+def test_the_state_may_be_any_tree():
+    start = {"p": np.array([1.0, 2.0]), "q": [State(3.0, (4.0,))], "none": None}
+
+    def step(tree, k):
+        position, velocity = tree["q"][0]
+        q = [State(position + velocity[0], velocity)]
+        return {"q": q, "none": None, "p": tree["p"] * cr.Value(2.0)}, None
+
+    last, _ = cr.scan(step, start, length=3)
+    assert [v.data for v in last["p"]] == [8.0, 16.0]
+    assert last["q"] == [State(15.0, (4.0,))]
+
+
+def test_nan_and_infinities_pass_through():
+    last, each = cr.scan(lambda x, y: (x + y, x), math.inf, [1.0, -math.inf, 0.0])
+    assert math.isnan(last)
+    assert each[:2] == [math.inf, math.inf]
+    assert math.isnan(each[2])
+
+
+def test_detect_anomaly_says_in_which_step():
+    w = cr.Value(1.0)
+    with cr.detect_anomaly():
+        with pytest.raises(cr.AnomalyError, match=r"log\(0.0\) = -inf.*; in step 1 of a scan"):
+            cr.scan(lambda x, _: (cr.log(x), None), w, length=3)
+        with pytest.raises(cr.AnomalyError, match=r"step 2 .* made carry\['v'\] nan"):
+            cr.scan(lambda c, x: ({"v": c["v"] * x}, None), {"v": 1.0}, [1.0, 1.0, math.nan])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((3, 0.0, [1.0]), TypeError, "step must be a function"),
+        ((lambda c, x: (c, x), 0.0), TypeError, "how many steps"),
+        ((lambda c, x: (c, x), 0.0, []), ValueError, "xs has no entries.*nobody knows"),
+        ((lambda c, x: (c, x), 0.0, None, 0), ValueError, "length is 0"),
+        ((lambda c, x: (c, x), 0.0, None, -2), ValueError, "length is -2"),
+        ((lambda c, x: (c, x), 0.0, None, 2.5), TypeError, "must be a whole number, not 2.5"),
+        (
+            (lambda c, x: (c, x), 0.0, ([1.0], {"u": [1.0, 2.0]})),
+            ValueError,
+            r"lengths differ: xs\[0\] 1, xs\[1\]\['u'\] 2",
+        ),
+        ((lambda c, x: (c, x), 0.0, [1.0], 2), ValueError, "lengths differ: xs 1, length 2"),
+        ((lambda c, x: (c, x), 0.0, (1.0, 2.0)), TypeError, r"xs\[0\] is a number; expected"),
+        ((lambda c, x: (c, x), 0.0, (x for x in [1.0])), TypeError, "xs is generator"),
+        ((lambda c, x: (c, x), 0.0, 3.0), TypeError, "xs is a number"),
+        ((lambda c, x: (c, x), "0", [1.0]), TypeError, "the carry holds str: expected numbers"),
+        ((lambda c, x: (c, x), [0.0, 1j], [1.0]), TypeError, r"the carry holds complex at \[1\]"),
+        ((lambda c, x: c, 0.0, [1.0]), TypeError, "must return a pair.*not a number"),
+        ((lambda c, x: State(c, x), 0.0, [1.0]), TypeError, "must return a pair.*a State of 2"),
+        ((lambda c, x: (c, "x"), 0.0, [1.0]), TypeError, "gives out, holds str"),
+        ((lambda c, x: (None, x), 0.0, [1.0]), ValueError, "step 0 .* carry is None, not a number"),
+        (
+            (lambda c, x: ([*c, x], x), [0.0], [1.0]),
+            ValueError,
+            "step 0 .* changed the structure of the carry: carry is a list of 2, not a list of 1",
+        ),
+        (
+            (lambda c, x: ({"v": (c["v"],) if x else c["v"]}, x), {"v": 1.0}, [0.0, 1.0]),
+            ValueError,
+            r"step 1 .* carry\['v'\] is a tuple of 1, not a number",
+        ),
+        (
+            (lambda c, x: (np.zeros((2, 1)), x), np.zeros((1, 2)), [0.0]),
+            ValueError,
+            r"an array of shape \(2, 1\), not an array of shape \(1, 2\)",
+        ),
+        (
+            (lambda c, x: ({"w": 1.0}, x), {"v": 1.0}, [0.0]),
+            ValueError,
+            "a dict of 'w', not a dict of 'v'",
+        ),
+        (
+            (lambda c, x: (c, [x] * int(x)), 0.0, [1.0, 2.0]),
+            ValueError,
+            "step 1 .* gave out something else .*: y is a list of 2, not a list of 1",
+        ),
+    ],
+)  # fmt: skip
+def test_errors_say_what_and_where(arguments, error, message):
+    with pytest.raises(error, match=message):
+        cr.scan(*arguments)
+
+
+def test_an_interrupt_ends_a_loop():
+    def step(x, k):
+        if k == 3:
+            raise KeyboardInterrupt
+        return x, None
+
+    with pytest.raises(KeyboardInterrupt):
+        cr.scan(step, 0.0, range(10))
+
+
+def test_no_graph_is_made_in_no_grad():
+    w = cr.Value(2.0)
+    with cr.no_grad():
+        last, _ = cr.scan(lambda x, _: (x * w, None), 1.0, length=5)
+    assert last.data == 32.0
+    assert last.parents == ()
+
+
+# --- while_loop ---------------------------------------------------------------------------------
+
+
+def test_newton_by_a_while_loop():
+    def root(a):
+        def far(pair):
+            return cr.abs(pair[0] - pair[1]) > 1e-12
+
+        def better(pair):
+            return (0.5 * (pair[0] + a / pair[0]), pair[0])
+
+        return cr.while_loop(far, better, (a, 0.0))[0]
+
+    assert root(2.0) == pytest.approx(math.sqrt(2.0), rel=1e-15)
+    assert cr.grad(root)(2.0) == pytest.approx(0.5 / math.sqrt(2.0), rel=1e-14)
+    assert cr.grad(cr.grad(root))(2.0) == pytest.approx(-0.25 / 2.0**1.5, rel=1e-13)
+    assert cr.jvp(root, (2.0,), (1.0,))[1] == pytest.approx(0.5 / math.sqrt(2.0), rel=1e-14)
+
+
+def test_a_condition_may_be_a_value():
+    x = cr.Value(1.0)
+    doubled = cr.while_loop(lambda v: cr.less(v, 10.0), lambda v: 2.0 * v, x)
+    doubled.backward()
+    assert (doubled.data, x.grad) == (16.0, 16.0)
+
+
+def test_a_loop_whose_condition_never_holds_gives_back_what_it_got():
+    x = cr.Value(1.0)
+    assert cr.while_loop(lambda v: False, lambda v: 2.0 * v, x) is x
+
+
+def test_a_loop_that_never_ends_is_told():
+    with pytest.raises(RuntimeError, match=r"still holds after 50 passes, with 51.0; .*limit="):
+        cr.while_loop(lambda x: x > 0.0, lambda x: x + 1.0, 1.0, limit=50)
+    with pytest.raises(RuntimeError, match=r"with \[nan, 3\]; carry\['x'\] is nan"):
+        cr.while_loop(
+            lambda c: not c["x"] < 1.0,
+            lambda c: {"x": c["x"] - c["x"], "k": c["k"]},
+            {"x": math.inf, "k": 3},
+            limit=5,
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((True, lambda x: x, 1.0), TypeError, "condition must be a function"),
+        ((lambda x: x < 3.0, 1.0, 1.0), TypeError, "body must be a function"),
+        ((lambda x: True, lambda x: [x], 1.0), ValueError, "pass 0 .* carry is a list of 1"),
+        ((lambda x: True, lambda x: x, "1"), TypeError, "the carry holds str"),
+    ],
+)
+def test_errors_of_a_while_loop(arguments, error, message):
+    with pytest.raises(error, match=message):
+        cr.while_loop(*arguments)
+
+
+# --- compiled -----------------------------------------------------------------------------------
+
+
+def test_a_compiled_scan_has_the_numbers_of_the_engine():
+    length, damping = cr.Value(1.3), cr.Value(0.2)
+
+    def cost(start, pushes):
+        (angle, speed), squares = cr.scan(swing(length, damping, 0.05), (start, 0.0), pushes)
+        return angle * speed + cr.sum(squares)
+
+    starts, given = np.array([0.7, -0.2, 0.0]), np.sin(np.arange(3.0 * STEPS)).reshape(3, -1)
+    compiled = cr.compile(cost)
+    value, gradient = compiled.value_and_grad(starts, given)
+    for v in (length, damping):
+        v.grad = 0.0
+    costs = [cost(start, list(row)) for start, row in zip(starts, given, strict=True)]
+    total = cr.mean(costs)
+    total.backward()
+    assert compiled(starts, given) == pytest.approx([c.data for c in costs], rel=1e-13)
+    assert value == pytest.approx(total.data, rel=1e-13)
+    assert gradient == pytest.approx([length.grad, damping.grad], rel=1e-12)
+
+
+def test_a_transform_of_a_scan_compiles():
+    slope = cr.grad(lambda r: cr.scan(lambda x, _: (x * cr.sin(r * x), x), r, length=6)[0])
+    compiled = cr.compile(slope)
+    points = [0.3, 1.1, 2.0]
+    assert compiled(points) == pytest.approx([slope(x) for x in points], rel=1e-12)
+
+
+def test_a_compiled_function_cannot_loop_by_its_data():
+    for condition in (lambda x: x < 10.0, lambda x: cr.less(x, 10.0)):
+        with pytest.raises(cr.TraceError, match=r"while_loop: .*cr\.scan"):
+            cr.compile(lambda x, c=condition: cr.while_loop(c, lambda x: 2.0 * x, x))([1.0])
