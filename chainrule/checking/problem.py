@@ -243,7 +243,6 @@ def build(
     >>> print(build((5, 6, 3), loss="cross_entropy", activation="tanh").describe())
     a network: 5-6-3, tanh, softmax output, cross_entropy loss, m = 8, lambda = 1.3, mean over the \
 examples
-
     Mistakes are told apart best where all sizes, m and the number of outputs are different, and
     none is a multiple of another.
     """

@@ -12,9 +12,9 @@ from .submissions import add_options, options_of
 SUMMARY = "say what is wrong with a hand-written backpropagation, or a hand-written engine"
 DESCRIPTION = (
     "Call a program in a process of its own, on a network that shows every mistake, and name the "
-    "mistake in its gradient. How it is called, and how it answers, is found out. A class with arithmetic (FILE.py:Value) is examined as an "
-    "autograd engine: each operation, shared nodes, one pass after another. Exit status 1 if there "
-    "is a mistake."
+    "mistake in its gradient. How it is called, and how it answers, is found out. A class "
+    "with arithmetic (FILE.py:Value) is examined as an autograd engine: each operation, shared "
+    "nodes, one pass after another. Exit status 1 if there is a mistake."
 )
 FORMATS = ("text", "markdown", "html", "json", "gradescope")
 """The methods of a report that write it down."""

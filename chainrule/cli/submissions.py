@@ -12,7 +12,6 @@ from .requests import from_on
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what a submission is measured by, and within which limits."""
     from .. import backprop
-
     from ..checking.diagnosis.asked import COURSES, MEAN, PENALTIES, SIGMOID
     from ..checking.intake.manner import CONTAINERS, TARGETS
 

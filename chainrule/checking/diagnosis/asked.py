@@ -1,7 +1,8 @@
 """What is asked of a program: what is stated of its cost and its manner, and what may be found out.
 
-What is not stated is found out: it is a convention, not a mistake, if the program is right by it. What
-is stated is enforced. Whoever states lambda states the penalty of the notes, unless another is named.
+What is not stated is found out: it is a convention, not a mistake, if the program is right by it.
+What is stated is enforced. Whoever states lambda states the penalty of the notes, unless another is
+named.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ... import backprop
-from ..intake import manner
+from ..intake.manner import CONTAINERS, TARGETS, Manner, Stated
 from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
 
 
@@ -159,7 +160,7 @@ class Asked:
     reduction: str | None = MEAN
     lam: float | None = None
     penalty: str | None = None
-    manner: manner.Stated = manner.Stated()
+    manner: Stated = field(default_factory=Stated)
     strict: bool = False
     given: Problem | None = None
     """The network that is stated, if one is."""
@@ -195,12 +196,13 @@ class Asked:
                 told[key] = COURSES[course].cost.get(key, told[key])
         for key, allowed in (
             ("examples", ("rows", "columns", "one")),
-            ("targets", manner.TARGETS),
+            ("targets", TARGETS),
             ("biases", ("with", "none")),
-            ("weights", manner.CONTAINERS),
+            ("weights", CONTAINERS),
         ):
-            if stated[key] is not None:
-                _one_of(key, stated[key], allowed)
+            chosen_one = stated[key]
+            if chosen_one is not None:
+                _one_of(key, chosen_one, allowed)
         if told.get("penalty") is not None:
             _one_of("penalty", told["penalty"], PENALTIES)
         counts = tuple(sizes or ())
@@ -208,7 +210,7 @@ class Asked:
             raise ValueError(
                 f"sizes are {counts}: expected the units of each layer, the input first, as 5,6,3"
             )
-        spoken = manner.Stated(
+        spoken = Stated(
             sizes=counts,
             rate=rate,
             arguments=dict(arguments or {}),
@@ -219,7 +221,7 @@ class Asked:
     @property
     def takes_anything(self) -> bool:
         """Whether nothing is stated of the manner."""
-        return self.manner == manner.Stated()
+        return self.manner == Stated()
 
     # --- the networks ---
 
@@ -227,7 +229,7 @@ class Asked:
         """Return the networks on which a program may be tried, the likeliest first."""
         if self.given is not None or self.network is not None:
             return [self.given or self.network]  # type: ignore[list-item]
-        chosen = [self.manner.sizes] if self.manner.sizes else list(sizes)
+        chosen: list[Sequence[int]] = [self.manner.sizes] if self.manner.sizes else list(sizes)
         if not chosen:
             chosen = [(5, 6, 4, 3), (5, 6, 3), (5, 6, 1), (5, 3), (5, 1), (5, 6, 4, 1)]
         return [self._network(tuple(one)) for one in chosen]
@@ -241,7 +243,7 @@ class Asked:
         found = build(sizes, PROBE_EXAMPLES, lam, loss=loss)
         return replace(found, name=f"a {'-'.join(map(str, sizes))} network")
 
-    def fitted(self, network: Problem, how: manner.Manner) -> Problem:
+    def fitted(self, network: Problem, how: Manner) -> Problem:
         """Return *network* as a program that is called in this manner can have it."""
         found = network.with_classes() if how.labels else network
         if how.without_biases:

@@ -81,11 +81,11 @@ class Catalogue:
         self.truth = self.vector(problem.truth.D)
 
     @cached_property
-    def _kept(self) -> list[Array | slice]:
+    def _kept(self) -> list[Any]:
         """Which entries of each layer are compared: all, or as many as a sample needs."""
         random = np.random.default_rng(0)
         most = MOST_COMPARED // len(self.problem.thetas)
-        found: list[Array | slice] = []
+        found: list[Any] = []
         for theta in self.problem.thetas:
             if theta.size > most:
                 found.append(np.sort(random.choice(theta.size, most, replace=False)))

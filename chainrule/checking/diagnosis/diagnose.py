@@ -65,12 +65,12 @@ def diagnose(
     """Return a report on what is wrong with a gradient, and which mistake made it so.
 
     *theirs* is a program: a function, a class or an object with a method that returns gradients or
-    changes weights, the two functions (forward, backward), a list of layers. How it is called and how
-    it answers is found out, see :mod:`chainrule.checking.intake`, and the report says what was found
-    under ``conventions``. Or it is what a program returned: a list of arrays with the shapes of the
-    Thetas, (s_next, 1 + s) with the bias in column 0; (W, b) pairs; either of them transposed; or one
-    vector, row- or column-major. The rest is the network as in ``backprop.gradients``; if it is left
-    out, a network is used on which every mistake shows.
+    changes weights, the two functions (forward, backward), a list of layers. How it is called and
+    how it answers is found out, see :mod:`chainrule.checking.intake`, and the report says what was
+    found under ``conventions``. Or it is what a program returned: a list of arrays with the shapes
+    of the Thetas, (s_next, 1 + s) with the bias in column 0; (W, b) pairs; either of them
+    transposed; or one vector, row- or column-major. The rest is the network as in
+    ``backprop.gradients``; if it is left out, a network is used on which every mistake shows.
 
     >>> from chainrule import backprop
     >>> from chainrule.checking import diagnose
@@ -86,14 +86,15 @@ def diagnose(
     *loss*, *activation* and *reduction* may be None: they are then found out, and the report says
     what was found. So is, of a program, all that is left at its default: *penalty*, a name in
     ``asked.PENALTIES``; *sizes* of the network, the input first; *examples* in "rows", "columns" or
-    "one" at a time; *targets* "one-hot", "labels-0", "labels-1" or "flat"; *biases* "with" or "none";
-    *weights*, how they are handed over, a name in ``intake.manner.CONTAINERS``; the learning *rate*
-    of a training step; *arguments*, which parameter is what, as ``{"w": "thetas", "t": "Y"}``.
-    *course* states many of them in one word, a name in ``asked.COURSES``. With *strict*, what was
-    found out and not stated is a finding. Whoever states *lam* states the penalty of the notes.
+    "one" at a time; *targets* "one-hot", "labels-0", "labels-1" or "flat"; *biases* "with" or
+    "none"; *weights*, how they are handed over, a name in ``intake.manner.CONTAINERS``; the
+    learning *rate* of a training step; *arguments*, which parameter is what, as ``{"w": "thetas",
+    "t": "Y"}``. *course* states many of them in one word, a name in ``asked.COURSES``. With
+    *strict*, what was found out and not stated is a finding. Whoever states *lam* states the
+    penalty of the notes.
 
-    ``ValueError`` and ``TypeError`` are for a network or a statement that makes no sense; whatever is
-    wrong with *theirs*, from a wrong shape to an exception, is a finding.
+    ``ValueError`` and ``TypeError`` are for a network or a statement that makes no sense; whatever
+    is wrong with *theirs*, from a wrong shape to an exception, is a finding.
 
     The surprise: a gradient in another layout is right, and where no loss was stated so is that of
     any of them. The report mentions it under ``conventions``. Of a stated loss every factor counts:
@@ -101,7 +102,9 @@ def diagnose(
     """
     asked = Asked.read(
         loss=loss,
-        activation=activation if activation is None or isinstance(activation, str) else [*activation],
+        activation=activation
+        if activation is None or isinstance(activation, str)
+        else [*activation],
         output_activation=output_activation,
         reduction=reduction,
         lam=lam,

@@ -1,8 +1,8 @@
-"""A program as it is, diagnosed: which manner it has, and then whether it is right, or which mistake.
+"""A program as it is, diagnosed: which manner it has, whether it is right, or which mistake.
 
-The intake finds manners in which a call gives a gradient; the numbers decide between them, and between
-the costs that were not stated. In this order: right by what is usual; right by another convention; one
-mistake alone in some manner; and what the layers next to the output agree with.
+The intake finds manners in which a call gives a gradient; the numbers decide between them, and
+between the costs that were not stated. In this order: right by what is usual; right by another
+convention; one mistake alone in some manner; and what the layers next to the output agree with.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..problem import Array, Problem, drawn
 from ..text import number
 from . import findings
 from .asked import PENALTIES, Asked, with_penalty
-from .catalogue import catalogue_of
 from .called import diagnose_calls
+from .catalogue import catalogue_of
 from .readings import Reading, precision, readings
 from .reporting import Convention, Report
 from .running.calls import Caller, Outcome
@@ -110,8 +110,15 @@ class _Diagnosis:
         for manner, calls in together.items():
             problem = self.asked.fitted(offered[manner.network], manner)
             tree = calls[0].tree
-            if tree is not None:
-                yield _Candidate(manner, calls, problem, readings(tree, problem))
+            if tree is None:
+                continue
+            found = readings(tree, problem)
+            stated = PENALTIES.get(self.asked.penalty or "")
+            if stated is not None and stated.on_biases:
+                # A network's own penalty has no biases; those that were asked for are taken off.
+                found = [replace(one, gradients=_off_biases(problem, one)) for one in found]
+                calls = [replace(one, tree=found[0].gradients) for one in calls if found]
+            yield _Candidate(manner, calls or together[manner], problem, found)
 
     def _without_a_gradient(self, outcomes: Sequence[Outcome], network: Problem) -> Report:
         """Say what the likeliest call met."""
@@ -293,7 +300,9 @@ class _Diagnosis:
             return best
         wide = self._wide(one)
         first = wide[0].activations if wide else ()
-        return [p for p in wide if p.activations == first and p.output_activation is None][:2] or usual
+        return [p for p in wide if p.activations == first and p.output_activation is None][
+            :2
+        ] or usual
 
     def _searched(
         self, one: _Candidate, problems: Sequence[Problem], outcome: Outcome,
@@ -306,8 +315,10 @@ class _Diagnosis:
             call = _scaled_caller(call, one, outcome)
         report = Search(problems, self.name, call).report(outcome, besides)
         how = [Convention(name, says) for name, says in one.manner.conventions()]
-        if not one.manner.takes_lam and self.asked.finds_penalty and not any(
-            item.name.startswith("penalty") for item in said
+        if (
+            not one.manner.takes_lam
+            and self.asked.finds_penalty
+            and not any(item.name.startswith("penalty") for item in said)
         ):
             how.append(Convention("penalty-none", "it takes no lambda, and has no penalty"))
         unseen = report.unseen
@@ -325,7 +336,9 @@ class _Diagnosis:
         if not found_out:
             return report
         says = "\n".join(f"Not stated: {item.says}." for item in found_out)
-        return replace(report, findings=(*report.findings, findings.bare("call.not-as-asked", says)))
+        return replace(
+            report, findings=(*report.findings, findings.bare("call.not-as-asked", says))
+        )
 
     def _is_stated(self, name: str) -> bool:
         first, stated = name.partition("-")[0], self.asked.manner
@@ -353,9 +366,7 @@ def _right_layers(problem: Problem, gradients: Sequence[Array], tolerance: float
     for D, true, scale in reversed(layers):
         right = np.abs(D - true) <= tolerance * (scale or 1.0)
         if not right.all():
-            return count + 0.5 * bool(
-                right[:, 1:].all() or (right[:, 0].all() and problem.biases)
-            )
+            return count + 0.5 * bool(right[:, 1:].all() or (right[:, 0].all() and problem.biases))
         count += 1
     return count
 
@@ -367,6 +378,15 @@ def _oddity(said: Sequence[Convention]) -> float:
             power = np.log10(float(item.says.split(",")[0].rpartition(" ")[2]))
             return float(abs(power) / 100 + (abs(power - round(power)) > 1e-5))
     return 0.0
+
+
+def _off_biases(problem: Problem, reading: Reading) -> list[Array]:
+    """Return the gradients without a penalty on the biases."""
+    strength = problem.lam / problem.divisor
+    found = [np.array(D) for D in reading.gradients]
+    for D, theta in zip(found, problem.thetas, strict=True):
+        D[:, 0] -= strength * theta[:, 0]
+    return found
 
 
 def _own_penalty(problem: Problem, gradients: Sequence[Array]) -> float | None:
@@ -429,4 +449,3 @@ def again_elsewhere(
     """Return the report on the same program, called on a network drawn at random."""
     problems = drawn([report.problem], seed, shapes=True)
     return Search(problems, report.name).report(subject.caller(manner)(problems)[0])
-

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..intake.source import locate
 from ..problem import drawn
 from ..saved import check_is_file, read_arrays, read_problem
-from ..intake.source import locate
 from .asked import Asked
 from .diagnose import Stated, diagnose, problems_for
 from .programs import diagnose_program
@@ -78,10 +78,14 @@ def _elsewhere(asked: Asked, report: Report, seed: int) -> Asked:
     keep = asked.given is not None or bool(asked.manner.sizes) or bool(report.conventions)
     keep = keep or report.problem.K == 1
     like = report.problem
-    classes = asked.loss is None or any(one.name.startswith("targets-") for one in report.conventions)
+    classes = asked.loss is None or any(
+        one.name.startswith("targets-") for one in report.conventions
+    )
     if like.K > 1 and classes:
         like = replace(like, loss="cross_entropy")
-    network = drawn([replace(like, lam=1.3 if asked.lam is None else asked.lam)], seed, shapes=keep)[0]
+    network = drawn(
+        [replace(like, lam=1.3 if asked.lam is None else asked.lam)], seed, shapes=keep
+    )[0]
     if asked.given is not None:
         network = replace(network, lam=asked.given.lam)
         return replace(asked, given=network)

@@ -1,8 +1,8 @@
 """What a program gave, read as one array for each Theta, or handed on as it is.
 
-Somewhere in what was returned or stored are the gradients: by name, in a list, as one vector, beside
-a cost, activations or a cache. They are looked for from the outside in; what fits the shapes is taken.
-What fits nowhere is handed on, for whoever knows what wrong shapes mean.
+Somewhere in what was returned or stored are the gradients: by name, in a list, as one vector,
+beside a cost, activations or a cache. They are looked for from the outside in; what fits the shapes
+is taken. What fits nowhere is handed on, for whoever knows what wrong shapes mean.
 """
 
 from __future__ import annotations
@@ -99,9 +99,7 @@ def _nodes(value: Any, depth: int = 4) -> Iterator[Any]:
         level = inside
 
 
-def _in_layout(
-    node: Any, like: Sequence[Block], manner: Manner
-) -> tuple[list[Block], str] | None:
+def _in_layout(node: Any, like: Sequence[Block], manner: Manner) -> tuple[list[Block], str] | None:
     """Return the blocks in *node*, and what is particular about their order."""
     named = _named(node)
     if named is not None:

@@ -1,15 +1,17 @@
 """Weights that an object or a module holds: where they are, and how to put others there.
 
 Attributes, dictionaries and lists are looked through for matrices, in the order in which they were
-made. Which of them are weights, names say, and shapes decide: one layer's outputs are the next one's
-inputs.
+made. Which of them are weights, names say, and shapes decide: one layer's outputs are the next
+one's inputs.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -109,12 +111,12 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any, bool, Any]]:
         for name, item in list(vars(value).items()):
             if not name.startswith("_"):
                 yield value, name, True, item
-    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
-        for name, item in list(vars(value).items()):
-            yield value, name, True, item
-    elif hasattr(value, "__dict__") and hasattr(type(value), "__call__") and not isinstance(
-        value, type
-    ) and type(value).__module__ not in ("builtins", "functools", "numpy"):
+    elif (
+        hasattr(value, "__dict__")
+        and not isinstance(value, (type, ModuleType))
+        and not inspect.isroutine(value)
+        and type(value).__module__ not in ("builtins", "functools", "numpy")
+    ):
         for name, item in list(vars(value).items()):
             yield value, name, True, item
 
@@ -195,8 +197,7 @@ def _may_be(place: Place) -> bool:
 
 def _is_weights(place: Place) -> bool:
     return any(
-        block is not None and block[0] == "W"
-        for block in map(block_of, place.path.split("."))
+        block is not None and block[0] == "W" for block in map(block_of, place.path.split("."))
     )
 
 

@@ -50,8 +50,8 @@ _ROLES = {
     "m": "m numexamples batchsize nexamples nsamples numsamples",
     "sizes": "sizes layersizes layers layerdims layersdims dims architecture topology structure "
     "neurons layernodes units networksizes layerssizes dimensions shape layersize",
-    "size0": "inputlayersize inputsize inputdim nin ninput ninputs numinputs nx inputnodes nfeatures "
-    "numfeatures innodes din ni inputunits numinput inputneurons inputdimension insize",
+    "size0": "inputlayersize inputsize inputdim nin ninput ninputs numinputs nx inputnodes "
+    "nfeatures numfeatures innodes din ni inputunits numinput inputneurons inputdimension insize",
     "size1": "hiddenlayersize hiddensize hiddendim nhidden numhidden nh hiddennodes hiddenunits h "
     "hidden hiddenneurons hid nhid hiddendimension numhiddenunits",
     "sizeK": "numlabels numclasses nout noutput noutputs outputsize outputdim outputlayersize ny "

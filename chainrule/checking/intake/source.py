@@ -1,8 +1,8 @@
 """A file, notebook or module -> what of it is called, without running loose code.
 
 Many a script loads data and trains as soon as it is imported. Of such a file only this is run: the
-definitions, and those imports and assignments that they need. If the file has nothing loose in it, or if
-what is asked for is only made by loose code, it is imported as usual.
+definitions, and those imports and assignments that they need. If the file has nothing loose in it,
+or if what is asked for is only made by loose code, it is imported as usual.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import ast
 import builtins
 import json
 import linecache
+import symtable
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -66,8 +66,8 @@ def _code_of(cell: str) -> str:
 def load(path: Path, name: str, package: str = "") -> ModuleType:
     """Return the module in the file *path*, run as far as *name* needs it.
 
-    *name* may have dots (a method of a class) or a comma (two functions). Whatever the file raises is
-    raised.
+    *name* may have dots (a method of a class) or a comma (two functions). Whatever the file raises
+    is raised.
     """
     text = text_of(path)
     tree = ast.parse(text, str(path))
@@ -102,7 +102,7 @@ def _new_module(path: Path, package: str) -> ModuleType:
 
 
 def _is_loose(statement: ast.stmt) -> bool:
-    """Whether a statement does something when it is run, beside giving a name to something plain."""
+    """Whether a statement does something when it is run, beside naming something plain."""
     if isinstance(statement, (*_DEFINITIONS, *_IMPORTS)):
         return False
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
@@ -138,7 +138,18 @@ def _names_made(statement: ast.stmt) -> set[str]:
 
 
 def _names_used(statement: ast.stmt) -> set[str]:
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    """Return the names of the module that a statement reads, now or when it is called."""
+    try:
+        table = symtable.symtable(ast.unparse(statement), "statement", "exec")
+    except (SyntaxError, ValueError):
+        return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    found = {one.get_name() for one in table.get_symbols() if one.is_referenced()}
+    todo = table.get_children()
+    while todo:
+        inside = todo.pop()
+        found |= {one.get_name() for one in inside.get_symbols() if one.is_global()}
+        todo += inside.get_children()
+    return found
 
 
 def _needed(tree: ast.Module, wanted: list[str]) -> set[int]:
@@ -264,7 +275,7 @@ def _in_folder(folder: Path, name: str) -> tuple[Path, str, str]:
 
 
 def likeliest(path: Path) -> str:
-    """Return the name of what computes gradients in a file; ``ValueError`` if that cannot be told."""
+    """Return the name of what computes gradients in a file; ``ValueError`` if none tells."""
     if not path.is_file():
         return ""
     try:

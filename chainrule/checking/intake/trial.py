@@ -1,13 +1,12 @@
 """Which manners are possible, the likeliest first, and those in which a call gives a gradient.
 
-Names say what is likely; a call says what is possible. The sizes of the networks that are offered are
-all different, so a wrong guess is refused by the shapes. Where a wrong guess gets past them (labels
-from 0 or 1, the bias first or last) several manners are returned: the numbers must decide.
+Names say what is likely; a call says what is possible. The sizes of the networks that are offered
+are all different, so a wrong guess is refused by the shapes. Where a wrong guess gets past them
+(labels from 0 or 1, the bias first or last) several manners are returned: the numbers must decide.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -19,19 +18,11 @@ from typing import Any
 import numpy as np
 
 from . import holding
+from .handing import RATE, CannotCallError, Network
 from .manner import Manner, Stated, Step
 from .names import STEP, block_of, plain, role_of
-from .program import (
-    RATE,
-    Answer,
-    CannotCallError,
-    Network,
-    OtherSizesError,
-    Program,
-    has_signature,
-    parameters_of,
-    settings_of,
-)
+from .program import Answer, OtherSizesError, Program, has_signature, parameters_of
+from .settings import settings_of
 
 MOST_CALLS = 2000
 MOST_SECONDS = 4.0
@@ -155,11 +146,11 @@ class _Exploration:
         roles = {role for step in manner.steps for _, role in step.arguments}
         rates = "rate" in roles or self._sets_rate(given, manner)
         settled = manner
-        if manner.answer == "returned" and answer.found.score == 2 and manner.container != "held":
-            if (rates and self._stands_still(given, manner)) or (
-                not rates and _is_step(self.program.name)
-            ):
-                settled = replace(manner, answer="after", rate=RATE if rates else 0.0)
+        returned = manner.answer == "returned" and manner.container != "held"
+        if returned and (
+            self._stands_still(given, manner) if rates else _is_step(self.program.name)
+        ):
+            settled = replace(manner, answer="after", rate=RATE if rates else 0.0)
         if manner.answer == "changed" and rates and self._stands_still(given, manner):
             settled = replace(manner, rate=RATE)
         if settled.is_step and not settled.rate and self.stated.rate is not None:
@@ -218,7 +209,7 @@ class _Exploration:
             first: list[tuple[Step, ...]] = [()]
             method = not self.program.is_function and not _is_step(self.program.name)
             if needs or method:
-                before = [
+                before: list[tuple[Step, ...]] = [
                     (one,)
                     for name in self.program.forwards
                     for one in self._readings(name, self.program.of(name, self.program.made))
@@ -257,7 +248,7 @@ class _Exploration:
                 continue
             seen.add(order)
             chosen = dict(zip(needed, order, strict=True))
-            given = []
+            given: list[tuple[str, str]] = []
             for place, one in enumerate(parameters):
                 role = chosen.get(place, roles[place])
                 if role == "X?":
@@ -288,8 +279,10 @@ class _Exploration:
         """Return which networks may fit, by the number of their layers."""
         roles = [role for step in steps for _, role in step.arguments]
         every = range(len(self.offered))
-        counted = {r for r in steps[-1].arguments for r in [r[1]] if (block_of(r) or ("", ""))[1]}
-        depth = sum((block_of(role) or ("", ""))[0] == "W" for role in counted)
+        depth = sum(
+            kind == "W" and bool(where)
+            for kind, where in (block_of(role) or ("", "") for _, role in steps[-1].arguments)
+        )
         if not depth and "size1" in roles:
             depth = 2
         if not depth and "size2" in roles:
@@ -301,7 +294,7 @@ class _Exploration:
                 if (block := block_of(text)) and block[0] == "W" and block[1].isdigit()
             ]
             whole = not any(block_of(text) == ("W", "") and len(text) == 1 for text in self.texts
-                            ) or not any("W" == text for text in self.texts)  # fmt: skip
+                            ) or not any(text == "W" for text in self.texts)  # fmt: skip
             depth = max(numbers) if len(set(numbers)) > 1 and whole else 0
         fitting = [i for i in every if len(self.offered[i].thetas) == depth]
         return fitting or list(every)
@@ -313,7 +306,7 @@ class _Exploration:
         base = replace(base, takes_lam=takes)
         for layout in self._layouts(base, roles):
             for examples in _examples(layout, roles):
-                places = set()
+                places: set[tuple[str, int] | None] = set()
                 for targets in self._targets(layout):
                     self.place = None
                     yield replace(layout, examples=examples, targets=targets)
@@ -357,7 +350,7 @@ class _Exploration:
             for one in reversed(vectors):
                 yield from _splits(one, "split-vector")
             return
-        if named and any(key in self.texts for key in named.split(",")[:2]) or _numbered(keys):
+        if (named and any(key in self.texts for key in named.split(",")[:2])) or _numbered(keys):
             base = replace(base, names=named)
             yield from _splits(base, "dict")
             yield from _joints(base, "dict")
@@ -442,8 +435,8 @@ class _Exploration:
             return ""
         name = unknown[0]
         return (
-            f"what is {name} in {self.program.name}? State it: --argument {name}=ROLE, with thetas, "
-            "X, Y, lam, rate, sizes or a number for ROLE"
+            f"what is {name} in {self.program.name}? State it: --argument {name}=ROLE, with "
+            "thetas, X, Y, lam, rate, sizes or a number for ROLE"
         )
 
 
@@ -454,13 +447,25 @@ def _place_of(error: Exception) -> tuple[str, int] | None:
     return None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
 
 
+_LABELS = {
+    "thetas": "the weights",
+    "lam": "lambda",
+    "rate": "the rate",
+    "output": "the output",
+    "cache": "the cache",
+    "pairs": "(x, y) pairs",
+}
+
+
 def _shown(name: str, role: str) -> str:
-    label = {"thetas": "the weights", "weights": "weights", "X": "X", "Y": "Y", "lam": "lambda",
-             "rate": "the rate", "output": "the output", "cache": "the cache"}.get(role, role)  # fmt: skip
+    label = _LABELS.get(role, role)
     if not name:
         return label
-    return name if plain(name) == plain(label) or role.startswith(("size", "named")) or (
-        name == role) else f"{name} = {label}"
+    return (
+        name
+        if plain(name) == plain(label) or role.startswith(("size", "named")) or (name == role)
+        else f"{name} = {label}"
+    )
 
 
 def _is_step(name: str) -> bool:

@@ -51,19 +51,23 @@ def theta_of(block: Block, manner: Manner) -> Array:
 
 def packed(made: Sequence[Block], manner: Manner) -> Any:
     """Return the weights as one argument, in the container of *manner*."""
-    flat = [part for one in made for part in ((one.W,) if one.b is None else (one.W, one.b))]
     if manner.container == "pairs":
         return [(one.W, one.b) for one in made]
     if manner.container == "alternating":
-        return flat
+        return flat(made)
     if manner.container == "dict":
         return named(made, manner)
     if manner.container == "dicts":
         weight, bias, _ = manner.names.split(",")
         return [{weight: one.W} | ({} if one.b is None else {bias: one.b}) for one in made]
     if manner.container in ("vector", "split-vector"):
-        return np.concatenate([part.ravel(manner.order) for part in flat])  # type: ignore[arg-type]
+        return np.concatenate([part.ravel(manner.order) for part in flat(made)])  # type: ignore[arg-type]
     return [one.W for one in made]
+
+
+def flat(made: Sequence[Block]) -> list[Array]:
+    """Return W1, b1, W2, ..., or W1, W2, ... where no biases are apart."""
+    return [part for one in made for part in ((one.W,) if one.b is None else (one.W, one.b))]
 
 
 def named(made: Sequence[Block], manner: Manner) -> dict[str, Array]:
@@ -111,7 +115,7 @@ def unpacked(vector: Array, like: Sequence[Block], manner: Manner) -> list[Block
         for part in (one.W, one.b):
             if part is not None:
                 content = vector[start : start + part.size]
-                parts.append(content.reshape(part.shape, order=manner.order))
+                parts.append(content.reshape(part.shape, order=manner.order))  # type: ignore[call-overload]
                 start += part.size
         found.append(Block(*parts))
     return found

@@ -1,6 +1,8 @@
-"""Objects: weights as attributes, in dictionaries, lists or layers; gradients returned or stored."""
+"""Objects: weights as attributes, in dictionaries, lists, layers; gradients returned or stored."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,12 +35,12 @@ class StoresGradients:
         self.grad_W1, self.grad_b1 = X.T @ d1, d1.sum(axis=0)
 
 
-class SigmoidTwice(StoresGradients):
+class SlopeAtTheOutput(StoresGradients):
     """The slope of the sigmoid with the cross-entropy."""
 
     def backward(self, X, y):
         d2 = (self.a2 - y) * self.a2 * (1 - self.a2) / len(X)
-        d1 = d2 @ self.W2.T * (self.a1 * (1 - self.a1)) ** 2
+        d1 = d2 @ self.W2.T * self.a1 * (1 - self.a1)
         self.grad_W2, self.grad_b2 = self.a1.T @ d2, d2.sum(axis=0)
         self.grad_W1, self.grad_b1 = X.T @ d1, d1.sum(axis=0)
 
@@ -106,7 +108,7 @@ class FullyConnectedNet:
 
 class Nielsen:
     def __init__(self, sizes):
-        self.weights = [np.random.randn(y, x) for x, y in zip(sizes[:-1], sizes[1:], strict=True)]
+        self.weights = [np.random.randn(y, x) for x, y in pairwise(sizes)]
         self.biases = [np.random.randn(y, 1) for y in sizes[1:]]
 
     def feedforward(self, a):
@@ -156,9 +158,7 @@ class LayeredNetwork:
     """Layer objects; the error of half the squared error goes in at the end."""
 
     def __init__(self, layer_sizes):
-        self.layers = [
-            Dense(a, b) for a, b in zip(layer_sizes[:-1], layer_sizes[1:], strict=True)
-        ]
+        self.layers = [Dense(a, b) for a, b in pairwise(layer_sizes)]
 
     def forward(self, x):
         for layer in self.layers:
@@ -213,8 +213,7 @@ class BackFromOutput:
 
     def __init__(self, layer_dims):
         self.layers = [
-            {"W": np.random.randn(o, i), "b": np.zeros((o, 1))}
-            for i, o in zip(layer_dims[:-1], layer_dims[1:], strict=True)
+            {"W": np.random.randn(o, i), "b": np.zeros((o, 1))} for i, o in pairwise(layer_dims)
         ]
 
     def forward(self, X):

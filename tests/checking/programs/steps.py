@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -104,7 +106,7 @@ class MiniBatch:
 
     def __init__(self, sizes):
         self.biases = [np.random.randn(y, 1) for y in sizes[1:]]
-        self.weights = [np.random.randn(y, x) for x, y in zip(sizes[:-1], sizes[1:], strict=True)]
+        self.weights = [np.random.randn(y, x) for x, y in pairwise(sizes)]
 
     def update_mini_batch(self, mini_batch, eta):
         nabla_b = [np.zeros(b.shape) for b in self.biases]
@@ -113,8 +115,12 @@ class MiniBatch:
             for store, new in zip((nabla_b, nabla_w), self.of_one(x, y), strict=True):
                 for i, grad in enumerate(new):
                     store[i] = store[i] + grad
-        self.weights = [w - (eta / len(mini_batch)) * n for w, n in zip(self.weights, nabla_w)]
-        self.biases = [b - (eta / len(mini_batch)) * n for b, n in zip(self.biases, nabla_b)]
+        self.weights = [
+            w - (eta / len(mini_batch)) * n for w, n in zip(self.weights, nabla_w, strict=True)
+        ]
+        self.biases = [
+            b - (eta / len(mini_batch)) * n for b, n in zip(self.biases, nabla_b, strict=True)
+        ]
 
     def of_one(self, x, y):
         a = [x]

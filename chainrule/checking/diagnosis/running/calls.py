@@ -99,14 +99,15 @@ def call(function: Callable[..., Any], problem: Arguments) -> Outcome:
     if len(thetas) != len(given) or any(a is not b for a, b in zip(thetas, given, strict=False)):
         changed.append("the list thetas")
     try:
-        return Outcome(_copied(tidy(returned)), changed=tuple(changed))
+        return Outcome(copied(tidy(returned)), changed=tuple(changed))
     except Exception as error:
         # Conversion runs the object's own code, which may do anything.
         return Outcome(None, "call.no-numbers", f"It returned {text_of(error)}.", tuple(changed))
 
 
-def _copied(tree: Tree) -> Tree:
-    return [_copied(item) for item in tree] if isinstance(tree, list) else np.array(tree)
+def copied(tree: Tree) -> Tree:
+    """Return the same arrays, shared with nobody."""
+    return [copied(item) for item in tree] if isinstance(tree, list) else np.array(tree)
 
 
 def refused(function: Callable[..., Any]) -> str:

@@ -123,9 +123,7 @@ class FileProgram:
 
     def caller(self, manner: Manner) -> Caller:
         """Return how to call it in this *manner*; each sequence of calls is a new process."""
-        return lambda problems: self._outcomes(
-            {"manner": manner.words()}, problems, len(problems)
-        )
+        return lambda problems: self._outcomes({"manner": manner.words()}, problems, len(problems))
 
     def _outcomes(
         self, more: dict[str, Any], problems: Sequence[Arguments], wanted: int

@@ -72,7 +72,7 @@ def main() -> None:
     else:
         outcomes = _outcomes(path, name, _problems(tree))
     for outcome in outcomes:
-        said = {
+        said: dict[str, Any] = {
             "code": outcome.code,
             "evidence": outcome.evidence[:MOST_TEXT],
             "changed": outcome.changed,
@@ -171,8 +171,7 @@ def _of_program(
     if "manner" in words:
         yield from outcomes_of(program, Manner.of(words["manner"]), problems)
         return
-    stated = words["explore"]
-    stated["sizes"] = tuple(stated["sizes"])
+    stated = words["explore"] | {"sizes": tuple(words["explore"]["sizes"])}
     yield from tried(program, problems, Stated(**stated))
 
 

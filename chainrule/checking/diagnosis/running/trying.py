@@ -14,7 +14,7 @@ from ...intake.manner import Manner, Stated
 from ...intake.names import role_of
 from ...intake.program import Answer, Program, has_signature, parameters_of
 from ...intake.trial import explore
-from .calls import Arguments, Outcome, call, refused, told, until_failure
+from .calls import Arguments, Outcome, call, copied, refused, told, until_failure
 from .results import Tree, tidy
 
 EXPLORED = "call.explored"
@@ -109,11 +109,12 @@ def _outcome(answer: Answer) -> Outcome:
         tree = tidy(answer.found.raw)
     except Exception as error:
         return Outcome(None, "call.no-numbers", f"It returned {error}.", answer.changed)
-    return Outcome([np.array(part) for part in tree] if isinstance(tree, list) and all(
-        isinstance(part, np.ndarray) for part in tree) else tree, changed=answer.changed)  # fmt: skip
+    return Outcome(copied(tree), changed=answer.changed)
 
 
-def outcomes_of(program: Program, manner: Manner, problems: Sequence[Arguments]) -> Iterator[Outcome]:
+def outcomes_of(
+    program: Program, manner: Manner, problems: Sequence[Arguments]
+) -> Iterator[Outcome]:
     """Call *program* in one *manner* with each problem, until it fails."""
     for problem in problems:
         if manner.plain and program.is_function:
