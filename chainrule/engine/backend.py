@@ -20,7 +20,7 @@ else:
     Value.__doc__ = value.Value.__doc__
     # Copied, not inherited: a subclass of a class written in Python is tracked by the collector.
     for name, behaviour in vars(value.Common).items():
-        if isinstance(behaviour, (FunctionType, property)):
+        if isinstance(behaviour, (FunctionType, property)) and name not in vars(Value):
             setattr(Value, name, behaviour)
     add_to(Value, lambda row, x: row(x))
     Value.__init_subclass__ = vars(value.Value)["__init_subclass__"]

@@ -8,33 +8,21 @@ to them, so transforms nest in any order and to any depth.
 
 from __future__ import annotations
 
-import contextlib
-import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from types import MappingProxyType
 from typing import Any, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import modes, recorded
+from . import modes
 from .backend import Value
-from .structures import array_of, leaves, like
-from .sweeps import (
-    Partials,
-    linked_partials,
-    pullback,
-    pushforward,
-    stored_partials,
-)
-from .table import as_float, identity
-from .value import watch_adjoints, watch_tangents
+from .native import core
+from .runs import Function, Run, check_function, pull, push, run_gradient, sweep_rows
+from .structures import array_of, like
+from .table import as_float
 
-# Any: a function of any shape may be differentiated, and what it gives may be nested.
-Function = Callable[..., Any]
 Array = NDArray[Any]  # of floats, or of Values
 S = TypeVar("S")
 # A plain number: unlike SupportsFloat it leaves out arrays, whose derivatives are arrays.
@@ -104,189 +92,6 @@ class Hessian(Protocol):
     def __call__(self, x: Scalar | Number, y: Scalar | Number, /, *more: Any) -> Array: ...
 
 
-class _Scope:
-    """A differentiation in progress: its variables, and which nodes are known to depend on them.
-
-    For each node, by its serial number, the scope knows whether the node depends on a variable of
-    this scope or of one around it.  So every node is visited once, however often it is asked about.
-    """
-
-    __slots__ = ("around", "known", "since")
-
-    def __init__(self, variables: Sequence[Value], around: _Scope | None) -> None:
-        self.around = around
-        self.known = {variable.serial: True for variable in variables}
-        self.since = min(self.known)
-
-    def reaches(self, node: Value) -> bool:
-        """Return whether *node* depends on a variable, directly or through other nodes."""
-        self._look_at([node])
-        return self._knows(node)
-
-    def _look_at(self, nodes: list[Value]) -> None:
-        older, unknown = [], {}
-        todo = list(nodes)
-        while todo:
-            node = todo.pop()
-            serial = node.serial
-            if serial < self.since:
-                older.append(node)
-            elif serial not in self.known and serial not in unknown and node.parents:
-                unknown[serial] = node
-                todo += node.parents
-        if self.around is not None and older:
-            self.around._look_at(older)
-        for serial in sorted(unknown):
-            self.known[serial] = any(map(self._knows, unknown[serial].parents))
-
-    def _knows(self, node: Value) -> bool:
-        scope: _Scope | None = self
-        while scope is not None and node.serial < scope.since:
-            scope = scope.around
-        return scope is not None and scope.known.get(node.serial, False)
-
-
-# The innermost differentiation in progress at this point of the program.
-_enclosing: ContextVar[_Scope | None] = ContextVar("chainrule_enclosing", default=None)
-
-
-def _check(function: Any) -> None:
-    if not callable(function):
-        raise TypeError(
-            f"expected a function to differentiate, not {function!r:.80}; for an existing graph "
-            "call backward(), or gradients(output, inputs)"
-        )
-
-
-# --- one differentiation ---------------------------------------------------------------------
-
-
-class _Run:
-    """A function run once on fresh variables, ready to be differentiated."""
-
-    def __init__(
-        self,
-        function: Function,
-        args: Sequence[Any],
-        argnums: Sequence[int],
-        kwargs: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        _check(function)
-        name = getattr(function, "__name__", "function")
-        self.primals = [args[i] for i in argnums]
-        given = leaves(self.primals)
-        # A copy linked to the Value is varied, not the Value: in f(v, v) the arguments differ.
-        self.variables = [
-            identity(x) if isinstance(x, Value) else Value(as_float(x, f"argument of {name}"))
-            for x in given
-        ]
-        fresh = iter(self.variables)
-        replaced = dict(zip(argnums, (like(p, fresh) for p in self.primals), strict=True))
-        enclosing = _enclosing.get()
-        scope = _Scope(self.variables, enclosing) if self.variables else enclosing
-        with modes.recording(), _differentiating(scope):
-            self.result = function(*(replaced.get(i, arg) for i, arg in enumerate(args)), **kwargs)
-        self.name = name
-        self.outputs = leaves(self.result)
-        for output in self.outputs:
-            if not isinstance(output, Value):
-                as_float(output, f"result of {name}")
-        nodes = [output for output in self.outputs if isinstance(output, Value)]
-        # A recorded graph may reach its inputs in any way, not only through *given*.
-        self.linked = (
-            modes.current().tracing
-            or any(isinstance(x, Value) for x in given)
-            or (enclosing is not None and any(map(enclosing.reaches, self._captured(nodes))))
-        )
-        self.partials_of = linked_partials if self.linked else stored_partials
-
-    def _captured(self, nodes: Iterable[Value]) -> Iterator[Value]:
-        """Yield the older nodes, made before this run, that its outputs *nodes* depend on."""
-        since = self.variables[0].serial if self.variables else math.inf
-        seen: set[Value] = set()
-        todo = list(nodes)
-        while todo:
-            node = todo.pop()
-            if node not in seen:
-                seen.add(node)
-                if node.serial < since:
-                    yield node
-                else:
-                    todo += node.parents
-
-    def scalar(self) -> Any:
-        """Return the only output; TypeError if there are more."""
-        if isinstance(self.result, (list, tuple, dict)) or len(self.outputs) != 1:
-            raise TypeError(
-                f"the gradient of {self.name} needs one number as its result, not "
-                f"{type(self.result).__name__} of {len(self.outputs)}: use jacobian"
-            )
-        return self.outputs[0]
-
-    def value(self) -> Any:
-        """Return the function's result, with numbers or linked Values in it."""
-        return like(self.result, iter(self._finished(self.outputs, ())))
-
-    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
-        """Return the adjoint of each variable for one cotangent per output."""
-        seeds: dict[Value, Any] = {}
-        for output, cotangent in zip(self.outputs, cotangents, strict=True):
-            if isinstance(output, Value) and not _is_zero(cotangent):
-                seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
-        adjoints = _pull(seeds, self.partials_of, self.variables)
-        return self._finished([adjoints.get(v, 0.0) for v in self.variables], cotangents)
-
-    def push(self, tangents: Sequence[Any]) -> list[Any]:
-        """Return the tangent of each output for one tangent per variable."""
-        moving = {v: t for v, t in zip(self.variables, tangents, strict=True) if not _is_zero(t)}
-        nodes = [output for output in self.outputs if isinstance(output, Value)]
-        if modes.current().tracing:
-            moved = recorded.pushforward(nodes, moving)
-        else:
-            moved = pushforward(nodes, moving, self.partials_of)
-            if modes.current().watching:
-                watch_tangents(moved)
-        found = [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in self.outputs]
-        return self._finished(found, tangents)
-
-    def _finished(self, found: Iterable[Any], directions: Iterable[Any]) -> list[Any]:
-        """Return what was *found*, as Values if the caller may differentiate again."""
-        if self.linked or any(isinstance(x, Value) for x in directions):
-            linking = modes.current().linking
-            return [x if isinstance(x, Value) and linking else Value(_number(x)) for x in found]
-        return [_number(x) for x in found]
-
-
-def _number(x: Any) -> float:
-    return x.data if isinstance(x, Value) else as_float(x, "result")
-
-
-@contextlib.contextmanager
-def _differentiating(scope: _Scope | None) -> Iterator[None]:
-    token = _enclosing.set(scope)
-    try:
-        yield
-    finally:
-        _enclosing.reset(token)
-
-
-def _is_zero(x: Any) -> bool:
-    # An exact zero is dropped: multiplied by an infinite partial it would become nan.
-    return isinstance(x, float) and x == 0.0
-
-
-def _pull(
-    seeds: Mapping[Value, Any], partials_of: Partials, inputs: Sequence[Value]
-) -> dict[Value, Any]:
-    """Return the adjoints of *inputs*, and perhaps of other nodes."""
-    if modes.current().tracing:
-        return recorded.pullback(seeds, inputs)
-    adjoints = pullback(seeds, partials_of, inputs)
-    if modes.current().watching:
-        watch_adjoints(adjoints)
-    return adjoints
-
-
 def _positions(argnums: Any, args: Sequence[Any]) -> list[int]:
     n = len(args)
     try:
@@ -343,16 +148,27 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
     >>> cr.value_and_grad(lambda x: x**3)(2.0)
     (8.0, 12.0)
     """
-    _check(function)
+    check_function(function)
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        run = _Run(function, args, _positions(argnums, args), kwargs)
-        run.scalar()
-        adjoints = iter(run.pull([1.0]))
-        gradients = tuple(like(primal, adjoints) for primal in run.primals)
-        return run.value(), gradients[0] if isinstance(argnums, Integral) else gradients
+        if _gradient is not None:
+            found = _gradient(function, args, argnums, kwargs, True)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+        return _value_and_gradient(function, args, argnums, kwargs)
 
     return value_and_gradient
+
+
+# The C core's way from a function of plain numbers to its gradient; None if that is not for C.
+_gradient = None if core is None else core.gradient
+
+
+def _value_and_gradient(
+    function: Function, args: Any, argnums: Any, kwargs: Any
+) -> tuple[Any, Any]:
+    value, gradients = run_gradient(Run(function, args, _positions(argnums, args), kwargs))
+    return value, gradients[0] if isinstance(argnums, Integral) else gradients
 
 
 @overload
@@ -377,10 +193,14 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
     *function* ignores the argument, the derivative is ``0.0``.  TypeError if *function* returns
     more than one number.
     """
-    both = value_and_grad(function, argnums)
+    check_function(function)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[1]
+        if _gradient is not None:
+            found = _gradient(function, args, argnums, kwargs, False)
+            if found is not None:
+                return found
+        return _value_and_gradient(function, args, argnums, kwargs)[1]
 
     return gradient
 
@@ -420,8 +240,7 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
             "gradients in a compiled function would be plain numbers, the same for all examples: "
             "write create_graph=True"
         )
-    adjoints = _pull({output: 1.0}, linked_partials if create_graph else stored_partials, inputs)
-    found = [adjoints.get(node, 0.0) for node in inputs]
+    found = pull([output], inputs, [1.0], linked=create_graph)
     if not create_graph:
         return found
     return [x if isinstance(x, Value) else Value(x) for x in found]
@@ -448,8 +267,11 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> cr.jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 0.0))
     (12.0, 4.0)
     """
+    found = None if core is None else core.jvp(function, primals, tangents)
+    if found is not None and len(found) == 2:
+        return found  # type: ignore[no-any-return]
     primals, tangents = _arguments(primals, "primals"), _arguments(tangents, "tangents")
-    run = _Run(function, primals, range(len(primals)))
+    run = Run(function, primals, found=found)
     moved = run.push(_matched(tangents, primals, "jvp tangents"))
     return run.value(), like(run.result, iter(moved))
 
@@ -479,16 +301,16 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     >>> value, pull((1.0, 10.0))
     ((12.0, 7.0), (14.0, 13.0))
     """
-    run = _Run(function, primals, range(len(primals)))
+    run = Run(function, primals)
 
-    def pull(cotangent: Any) -> tuple[Any, ...]:
+    def pulled(cotangent: Any) -> tuple[Any, ...]:
         adjoints = iter(run.pull(_matched(cotangent, run.result, "vjp cotangent")))
-        return tuple(like(primal, adjoints) for primal in run.primals)
+        return tuple([like(primal, adjoints) for primal in run.primals])
 
-    return run.value(), pull
+    return run.value(), pulled
 
 
-def jacobian(function: Function) -> Jacobian:
+def jacobian(function: Function, mode: Literal["forward", "reverse"] | None = None) -> Jacobian:
     """Return a function that computes the matrix of the first derivatives of *function*.
 
     The matrix has the shape of the result followed by the shape of the point.  The point is one
@@ -500,19 +322,28 @@ def jacobian(function: Function) -> Jacobian:
            [1., 1.],
            [2., 0.]])
 
-    It uses forward or reverse mode, whichever needs fewer sweeps.
+    It sweeps once for each number of the point in *mode* "forward", and once for each number of the
+    result in "reverse"; without a mode it takes the one that needs fewer sweeps.  ValueError for
+    another mode.
     """
-    _check(function)
+    check_function(function)
+    if mode not in (None, "forward", "reverse"):
+        raise ValueError(f"jacobian: mode={mode!r}; expected 'forward', 'reverse' or None")
 
     def matrix(*point: Any) -> Any:
-        run = _Run(function, point, range(len(point)))
+        run = Run(function, point)
+        shape = _shape(run.result) + _point_shape(point)
         n, m = len(run.variables), len(run.outputs)
-        if n < m:
-            columns = [run.push(_unit(n, i)) for i in range(n)]
-            entries = [column[k] for k in range(m) for column in columns]
-        else:
-            entries = [entry for k in range(m) for entry in run.pull(_unit(m, k))]
-        return _shaped(entries, _shape(run.result) + _point_shape(point))
+        forward = n < m if mode is None else mode == "forward"
+        if run.linked:
+            if forward:
+                columns = [run.push(_unit(n, i)) for i in range(n)]
+                entries = [column[k] for k in range(m) for column in columns]
+            else:
+                entries = [entry for k in range(m) for entry in run.pull(_unit(m, k))]
+            return _shaped(entries, shape)
+        found = sweep_rows(run.outputs, run.variables, None, forward)
+        return found.reshape(shape) if shape else float(found[0, 0])
 
     return matrix
 
@@ -528,36 +359,61 @@ def hessian(function: ScalarFunction) -> Hessian:
     Its shape is the shape of the point twice over: ``(n, n)`` for n arguments or one sequence of n.
     For a function of one number it is a plain number.
     """
-    _check(function)
-
-    def gradient(*point: Any) -> Any:
-        run = _Run(function, point, range(len(point)))
-        run.scalar()
-        return run.pull([1.0]) if _point_shape(point) else run.pull([1.0])[0]
-
-    second = jacobian(gradient)
+    check_function(function)
 
     def matrix(*point: Any) -> Any:
-        shape = _point_shape(point)
-        entries = second(*point)
-        return entries.reshape(shape + shape) if isinstance(entries, np.ndarray) else entries
+        run = Run(function, point)
+        gradient, shape, n = run.gradient(), 2 * _point_shape(point), len(run.variables)
+        if run.linked:
+            pulled = [pull(gradient, run.variables, _unit(n, k), linked=True) for k in range(n)]
+            return _shaped(run.finished([x for row in pulled for x in row], ()), shape)
+        rows = sweep_rows(gradient, run.variables, None, forward=False)
+        return rows.reshape(shape) if shape else float(rows[0, 0])
 
     return matrix
 
 
 @overload
 def hvp(
-    function: ScalarFunction, primals: Sequence[Number], vector: Sequence[Number]
+    function: ScalarFunction,
+    primals: Sequence[Number],
+    vector: Sequence[Number],
+    with_gradient: Literal[False] = False,
 ) -> tuple[float, ...]: ...
 @overload
 def hvp(
-    function: ScalarFunction, primals: Sequence[Value], vector: Sequence[Scalar | Number]
+    function: ScalarFunction,
+    primals: Sequence[Number],
+    vector: Sequence[Number],
+    with_gradient: Literal[True],
+) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
+@overload
+def hvp(
+    function: ScalarFunction,
+    primals: Sequence[Value],
+    vector: Sequence[Scalar | Number],
+    with_gradient: Literal[False] = False,
 ) -> tuple[Value, ...]: ...
 @overload
 def hvp(
-    function: ScalarFunction, primals: Sequence[Any], vector: Sequence[Any]
+    function: ScalarFunction,
+    primals: Sequence[Value],
+    vector: Sequence[Scalar | Number],
+    with_gradient: Literal[True],
+) -> tuple[tuple[Value, ...], tuple[Value, ...]]: ...
+@overload
+def hvp(
+    function: ScalarFunction,
+    primals: Sequence[Any],
+    vector: Sequence[Any],
+    with_gradient: bool = False,
 ) -> tuple[Any, ...]: ...
-def hvp(function: ScalarFunction, primals: Sequence[Any], vector: Sequence[Any]) -> tuple[Any, ...]:
+def hvp(
+    function: ScalarFunction,
+    primals: Sequence[Any],
+    vector: Sequence[Any],
+    with_gradient: bool = False,
+) -> tuple[Any, ...]:
     """Return the Hessian of *function* at *primals* times *vector*, without forming the Hessian.
 
     *primals* and *vector* are sequences with one entry per argument, and so is the result.
@@ -566,14 +422,29 @@ def hvp(function: ScalarFunction, primals: Sequence[Any], vector: Sequence[Any])
     >>> import chainrule as cr
     >>> cr.hvp(lambda x, y: x**2 * y + y + 2, (3.0, 4.0), (1.0, 0.0))
     (8.0, 6.0)
+
+    The gradient is found on the way: *with_gradient*, the result is the gradient and the product.
+
+    >>> cr.hvp(lambda x, y: x**2 * y + y + 2, (3.0, 4.0), (1.0, 0.0), with_gradient=True)
+    ((24.0, 10.0), (8.0, 6.0))
     """
+    found = None if core is None else core.hvp(function, primals, vector)
+    if found is not None and len(found) == 2:
+        return found if with_gradient else found[1]  # type: ignore[no-any-return]
     primals = _arguments(primals, "primals")
+    run = Run(function, primals, found=found)
+    gradient = run.gradient()
+    directions = _matched(vector, primals, "jvp tangents")
+    product = run.finished(push(gradient, run.variables, directions, run.linked), directions)
+    shaped = _like_each(primals, product)
+    if not with_gradient:
+        return shaped
+    return _like_each(primals, run.finished(gradient, directions)), shaped
 
-    def gradient(*args: Any) -> Any:
-        return grad(function, range(len(args)))(*args)
 
-    product: tuple[Any, ...] = jvp(gradient, primals, vector)[1]
-    return product
+def _like_each(primals: Sequence[Any], numbers: Iterable[Any]) -> tuple[Any, ...]:
+    each = iter(numbers)
+    return tuple([like(primal, each) for primal in primals])
 
 
 def _arguments(given: Any, what: str) -> Sequence[Any]:

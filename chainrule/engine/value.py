@@ -37,9 +37,9 @@ Mask = NDArray[np.bool_]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _serials = itertools.count()
-_UFUNCS = {row.array: row for row in primitives.TABLE.values() if isinstance(row.array, np.ufunc)}
-_UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
-_UFUNCS |= {np.fabs: primitives.absolute, np.float_power: primitives.power}
+UFUNCS = {row.array: row for row in primitives.TABLE.values() if isinstance(row.array, np.ufunc)}
+UFUNCS |= {np.maximum: primitives.maximum, np.minimum: primitives.minimum}
+UFUNCS |= {np.fabs: primitives.absolute, np.float_power: primitives.power}
 _DERIVED: dict[np.ufunc, Callable[[Any], Any]] = {
     np.reciprocal: lambda x: primitives.divide(1.0, x),
     np.conjugate: lambda x: x,
@@ -82,6 +82,7 @@ _OWN_OPERATION = (
     "[lambda x, y: 3 * cr.cos(3 * x)]), and call it: sin3(v)"
 )
 GIVEN = primitives.given_row()
+FLOAT64 = np.float64
 
 
 _ONE_IMPORT = (
@@ -277,8 +278,8 @@ class Common:
             array[...] = self.__array_ufunc__(ufunc, method, *args)
             return array
         if method == "__call__" and not kwargs:
-            if ufunc in _UFUNCS:
-                return _UFUNCS[ufunc](*args)
+            if ufunc in UFUNCS:
+                return UFUNCS[ufunc](*args)
             if ufunc in _DERIVED:
                 return _DERIVED[ufunc](*args)
             if ufunc in _COMPARISONS:
@@ -286,11 +287,14 @@ class Common:
         raise TypeError(_without_row(ufunc, method, kwargs))
 
 
+array_ufunc = Common.__array_ufunc__
+
+
 def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str:
     """Return the message for a NumPy function that has no row, with what to write instead."""
     name = ufunc.__name__
     module = "numpy." if getattr(np, name, None) is ufunc else ""
-    if ufunc in _UFUNCS or ufunc in _DERIVED or ufunc in _COMPARISONS:
+    if ufunc in UFUNCS or ufunc in _DERIVED or ufunc in _COMPARISONS:
         what = f"{name}.{method}" if method != "__call__" else f"{name} with {', '.join(kwargs)}"
         return (
             f"{module}{what} does not work on a Value: call np.{name} on Values or on arrays of "
@@ -602,7 +606,7 @@ def _settle(node: Value) -> None:
         node.primitive = None
 
 
-# The next ten, as_float and GIVEN are used by the C core too.
+# The next ten, as_float, array_ufunc, UFUNCS, FLOAT64 and GIVEN are used by the C core too.
 
 
 def as_operand(x: Any, doing: str) -> float:
@@ -816,7 +820,7 @@ def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda self: function(self)
 
 
-for _ufunc, _function in (_DERIVED | _UFUNCS).items():
+for _ufunc, _function in (_DERIVED | UFUNCS).items():
     # What NumPy calls on each element of an array of Values, where it has no operator for it.
     # Those that are rows of the table are made by add_to, and for the class in C by C.
     if _ufunc.nin == 1 and _ufunc.__name__ not in names() and not hasattr(Value, _ufunc.__name__):

@@ -238,7 +238,7 @@ for name, row in table.items():
 refuse = lambda *args: (_ for _ in ()).throw(TypeError(args))
 asked = ("as_float as_operand leaf_data checked_label checked_grad node_contents GIVEN "
          "refuse_attribute refuse_row refuse_write coerced comparable evaluate observe "
-         "watch_backward").split()
+         "watch_backward FLOAT64 UFUNCS array_ufunc").split()
 value = types.SimpleNamespace(**dict.fromkeys(asked, refuse))
 value.checked_label = str
 native.connect(types.SimpleNamespace(TABLE=table), value)

@@ -70,7 +70,7 @@ binary_with_other(int kernel, PyObject *left, PyObject *right) /* one is no Valu
     Node *self = (Node *)(reflected ? right : left);
     State *state = arena_of(self)->state;
     double number;
-    if (!plain_number(other, &number)) {
+    if (!number_in(state, other, &number)) {
         PyObject *known = PyObject_CallFunction(state->asked.coerced, "OOs", state->row[kernel],
                                                 other, reflected ? "{1} {0} Value" : "Value {} {}");
         if (known == NULL) {
@@ -125,7 +125,7 @@ take_item(const State *state, PyObject *item, int own, Operand *operand, uint8_t
         *x = operand->node->data;
         return 1;
     }
-    if (!plain_number(item, x)) {
+    if (!number_in(state, item, x)) {
         return 0;
     }
     operand->number = *x;
@@ -319,7 +319,7 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
         if (is_node(state, args[0])) {
             return unary(kernel, args[0]);
         }
-        if (plain_number(args[0], &a)) {
+        if (number_in(state, args[0], &a)) {
             return PyFloat_FromDouble(kernels[kernel].unary.value(a));
         }
     }
@@ -329,13 +329,13 @@ apply(State *state, int kernel, PyObject *const *args, Py_ssize_t n)
         if (left != NULL) {
             a = left->data;
         }
-        else if (!plain_number(args[0], &a)) {
+        else if (!number_in(state, args[0], &a)) {
             Py_RETURN_NOTIMPLEMENTED;
         }
         if (right != NULL) {
             b = right->data;
         }
-        else if (!plain_number(args[1], &b)) {
+        else if (!number_in(state, args[1], &b)) {
             Py_RETURN_NOTIMPLEMENTED;
         }
         if (left == NULL && right == NULL) {

@@ -14,6 +14,10 @@
 #include "making.h"
 #include "public.h"
 #include "vectors.h"
+#include "routes.h"
+#include "linked.h"
+#include "runs.h"
+#include "transforms.h"
 #include "machine/machine.h"
 
 /* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */
@@ -125,6 +129,20 @@ static PyMethodDef module_methods[] = {
      "Add a float64 buffer to the gradients of leaves; whether that could be done."},
     {"reset_grads", reset_grads, METH_O,
      "Reset the gradients of Values; whether that could be done."},
+    {"connect_transforms", connect_transforms, METH_O, "Take what the transforms ask Python."},
+    {"run", (PyCFunction)(void (*)(void))run_function, METH_FASTCALL,
+     "Call a function on fresh variables; None, and nothing called, if that is not for C."},
+    {"gradient", (PyCFunction)(void (*)(void))gradient, METH_FASTCALL,
+     "What grad or value_and_grad gives; None, and nothing called, if that is not for C."},
+    {"jvp", (PyCFunction)(void (*)(void))jvp, METH_FASTCALL,
+     "What jvp gives, or a run for Python to go on with, or None."},
+    {"hvp", (PyCFunction)(void (*)(void))hvp, METH_FASTCALL,
+     "A gradient and what hvp gives, or a run for Python to go on with, or None."},
+    {"sweep", sweep, METH_VARARGS, "Sweep for each row of seeds; whether that could be done."},
+    {"pull", (PyCFunction)(void (*)(void))pull, METH_FASTCALL,
+     "The adjoints of inputs; None if that is not for C."},
+    {"pull_linked", (PyCFunction)(void (*)(void))pull_linked, METH_FASTCALL,
+     "The adjoints of inputs as Values; None if that is not for C."},
     {"memory", memory, METH_NOARGS, "What the arenas take and hold."},
     {NULL, NULL, 0, NULL},
 };
@@ -153,6 +171,8 @@ module_exec(PyObject *module)
 
 #define VISIT(name) Py_VISIT(state->asked.name);
 #define CLEAR(name) Py_CLEAR(state->asked.name);
+#define VISIT_ABOVE(name) Py_VISIT(state->above.name);
+#define CLEAR_ABOVE(name) Py_CLEAR(state->above.name);
 
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -168,6 +188,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->machine_row[i]);
     }
     ASKED(VISIT)
+    ASKED_BY_TRANSFORMS(VISIT_ABOVE)
     for (int i = 0; i < N_PUBLISHED; i++) {
         Py_VISIT(state->published[i].reference);
     }
@@ -189,6 +210,7 @@ module_clear(PyObject *module)
         Py_CLEAR(state->machine_row[i]);
     }
     ASKED(CLEAR)
+    ASKED_BY_TRANSFORMS(CLEAR_ABOVE)
     for (int i = 0; i < N_PUBLISHED; i++) {
         Py_CLEAR(state->published[i].reference);
     }

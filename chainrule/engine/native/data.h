@@ -106,7 +106,6 @@ typedef struct Arena {
 
 #define MEMBER(name) PyObject *name;
 typedef struct { ASKED(MEMBER) } Asked;
-#undef MEMBER
 
 #define CONSTANT(NAME, ...) NAME,
 enum {
@@ -126,6 +125,7 @@ struct State {
     PyObject *row[N_KERNELS];
     PyObject *machine_row[3]; /* hypot, atan2 and take, which have kernels in the machine alone */
     Asked asked;
+    struct { ASKED_BY_TRANSFORMS(MEMBER) } above; /* or NULL, until the transforms are imported */
     PyObject *modes; /* a list: as many entries as modes are entered, anywhere */
     struct { /* functions that users call, and the one to ask where C does not know better */
         PyMethodDef def;
@@ -149,6 +149,7 @@ struct State {
     Slab **queue; /* a binary heap; has room for every slab there is */
     Py_ssize_t queue_length;
 };
+#undef MEMBER
 
 /* Return the state of *module* if it has its rows and its Value yet, else raise RuntimeError. */
 static State *

@@ -22,7 +22,12 @@
 #define ASKED(NAME) \
     NAME(as_float) NAME(as_operand) NAME(leaf_data) NAME(checked_label) NAME(checked_grad) \
     NAME(node_contents) NAME(GIVEN) NAME(refuse_attribute) NAME(refuse_row) NAME(refuse_write) \
-    NAME(coerced) NAME(comparable) NAME(evaluate) NAME(observe) NAME(watch_backward)
+    NAME(coerced) NAME(comparable) NAME(evaluate) NAME(observe) NAME(watch_backward) NAME(FLOAT64) \
+    NAME(UFUNCS) NAME(array_ufunc)
+
+/* What of runs.py the transforms ask. */
+#define ASKED_BY_TRANSFORMS(NAME) \
+    NAME(enclosing) NAME(continued) NAME(reaches) NAME(linked_partials)
 
 /* Functions that users call. */
 #define PUBLISHED(FUNCTION) \

@@ -49,6 +49,17 @@ plain_number(PyObject *x, double *number)
     return !beyond;
 }
 
+/* The same, and NumPy's float64, which is what a row of an array is made of. */
+ALWAYS_INLINE int
+number_in(const State *state, PyObject *x, double *number)
+{
+    if ((PyObject *)Py_TYPE(x) == state->asked.FLOAT64) {
+        *number = PyFloat_AS_DOUBLE(x);
+        return 1;
+    }
+    return plain_number(x, number);
+}
+
 static PyObject *
 row_of(const State *state, const Node *node) /* borrowed; None for a leaf */
 {

@@ -259,7 +259,8 @@ static PyObject *
 labelled_leaf(State *state, PyObject *data, PyObject *label)
 {
     double number;
-    if (number_by(state->asked.leaf_data, data, NULL, &number) < 0) {
+    if (!number_in(state, data, &number) &&
+        number_by(state->asked.leaf_data, data, NULL, &number) < 0) {
         return NULL;
     }
     Node *node = new_leaf(state, number);
@@ -417,6 +418,34 @@ node_backward(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *nam
     Py_RETURN_NONE;
 }
 
+/* What NumPy calls where one of its functions, or the operator of one of its numbers or arrays, meets
+   a Value. */
+static PyObject *
+node_array_ufunc(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    State *state = arena_of((Node *)self)->state;
+    Py_ssize_t n = PyTuple_GET_SIZE(args);
+    PyObject *const *item = ((PyTupleObject *)args)->ob_item;
+    if (n > 2 && kwargs == NULL && PyUnicode_Check(item[1]) &&
+        PyUnicode_CompareWithASCIIString(item[1], "__call__") == 0) {
+        PyObject *row = PyDict_GetItemWithError(state->asked.UFUNCS, item[0]);
+        if (row == NULL && PyErr_Occurred()) {
+            return NULL;
+        }
+        int kernel = row == NULL ? NO_KERNEL : kernel_of(state, row);
+        PyObject *result = kernel == NO_KERNEL ? Py_NewRef(Py_NotImplemented)
+                                               : apply(state, kernel, item + 2, n - 2);
+        if (result != Py_NotImplemented) {
+            return result;
+        }
+        Py_DECREF(result);
+    }
+    PyObject *bound = PyMethod_New(state->asked.array_ufunc, self);
+    PyObject *result = bound == NULL ? NULL : PyObject_Call(bound, args, kwargs);
+    Py_XDECREF(bound);
+    return result;
+}
+
 static PyObject *
 node_sizeof(PyObject *self, PyObject *unused)
 {
@@ -502,6 +531,8 @@ static PyMethodDef node_methods[] = {
      "Leave in grad of every node below this one seed times d(this)/d(that node).\n\n"
      "Gradients of interior nodes start fresh at each call; leaves add up, so that after k calls\n"
      "a leaf holds k times its gradient.  Nothing is changed if the pass raises."},
+    {"__array_ufunc__", (PyCFunction)(void (*)(void))node_array_ufunc, METH_VARARGS | METH_KEYWORDS,
+     "What NumPy calls where one of its functions meets a Value."},
     {"__sizeof__", node_sizeof, METH_NOARGS, "The bytes that this node takes."},
     UNARY_METHODS(METHOD)
     {NULL, NULL, 0, NULL},

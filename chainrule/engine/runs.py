@@ -1,0 +1,373 @@
+"""A function run once on fresh variables, ready to be differentiated: how all transforms begin.
+
+Here the transforms are kept apart from one another: which nodes depend on the variables of a
+differentiation in progress decides whether a transform inside it returns Values.  The C core does
+the same for plain numbers in lists, tuples and dicts, and all sweeps of numbers; what it leaves is
+done here, by the same rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import modes, recorded
+from .backend import Value
+from .native import core
+from .structures import leaves, like
+from .sweeps import linked_partials, pullback, pushforward, stored_partials
+from .table import as_float, identity
+from .value import watch_adjoints, watch_tangents
+
+# Any: a function of any shape may be differentiated, and what it gives may be nested.
+Function = Callable[..., Any]
+Rows = NDArray[np.float64]
+
+
+class Scope:
+    """A differentiation in progress: its variables, and which nodes are known to depend on them.
+
+    For each node, by its serial number, the scope knows whether the node depends on a variable of
+    this scope or of one around it.  So every node is visited once, however often it is asked about.
+    """
+
+    __slots__ = ("around", "known", "since")
+
+    def __init__(self, variables: Sequence[Value], around: Scope | None) -> None:
+        self.around = around
+        self.known = {variable.serial: True for variable in variables}
+        self.since = min(self.known)
+
+    def reaches(self, node: Value) -> bool:
+        """Return whether *node* depends on a variable, directly or through other nodes."""
+        self._look_at([node])
+        return self._knows(node)
+
+    def _look_at(self, nodes: list[Value]) -> None:
+        older, unknown = [], {}
+        todo = list(nodes)
+        while todo:
+            node = todo.pop()
+            serial = node.serial
+            if serial < self.since:
+                older.append(node)
+            elif serial not in self.known and serial not in unknown and node.parents:
+                unknown[serial] = node
+                todo += node.parents
+        if self.around is not None and older:
+            self.around._look_at(older)
+        for serial in sorted(unknown):
+            self.known[serial] = any(map(self._knows, unknown[serial].parents))
+
+    def _knows(self, node: Value) -> bool:
+        scope: Scope | None = self
+        while scope is not None and node.serial < scope.since:
+            scope = scope.around
+        return scope is not None and scope.known.get(node.serial, False)
+
+
+# A differentiation in progress: the one around it, its scope, which is made when it is first asked,
+# and then its variables.
+Entry = list[Any]
+_AROUND, _SCOPE, _VARIABLES = range(3)
+
+enclosing: ContextVar[Entry | None] = ContextVar("chainrule_enclosing", default=None)
+"""The innermost differentiation in progress at this point of the program."""
+
+
+def _scope_of(entry: Entry | None) -> Scope | None:
+    if entry is None:
+        return None
+    if entry[_SCOPE] is None:
+        entry[_SCOPE] = Scope(entry[_VARIABLES:], _scope_of(entry[_AROUND]))
+    scope: Scope = entry[_SCOPE]
+    return scope
+
+
+def reaches(entry: Entry, outputs: Any) -> bool:
+    """Return whether *outputs* depend on a variable of a differentiation around *entry*, theirs.
+
+    What is older than its own variables was captured.
+    """
+    if entry[_AROUND] is None:
+        return False
+    scope = _scope_of(entry[_AROUND])
+    return scope is not None and any(map(scope.reaches, _captured(entry[_VARIABLES:], outputs)))
+
+
+def _captured(variables: Sequence[Value], outputs: Any) -> Iterator[Value]:
+    """Yield the nodes older than all *variables* that *outputs* depend on."""
+    since = variables[0].serial if variables else math.inf
+    seen: set[Value] = set()
+    todo = [x for x in leaves(outputs) if isinstance(x, Value)]
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            if node.serial < since:
+                yield node
+            else:
+                todo += node.parents
+
+
+def check_function(function: Any) -> None:
+    """Raise TypeError if *function* cannot be called."""
+    if not callable(function):
+        raise TypeError(
+            f"expected a function to differentiate, not {function!r:.80}; for an existing graph "
+            "call backward(), or gradients(output, inputs)"
+        )
+
+
+class Run:
+    """A function run once on fresh variables, ready to be differentiated.
+
+    *argnums*, positions, say which of *args* are varied: by default all.  *found* is what the C
+    core found if it has run the function already.
+    """
+
+    __slots__ = ("linked", "name", "outputs", "primals", "result", "variables")
+
+    primals: Sequence[Any]
+    variables: list[Value]
+    result: Any
+    outputs: list[Any]
+    linked: bool
+    """Whether the derivatives may be differentiated again, so that they are Values."""
+
+    def __init__(
+        self,
+        function: Function,
+        args: Sequence[Any],
+        argnums: Sequence[int] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        found: tuple[Any, ...] | None = None,
+    ) -> None:
+        check_function(function)
+        args = tuple(args)
+        if found is None and core is not None:
+            found = core.run(function, args, argnums, kwargs)
+        if found is None:
+            found = _run(function, args, range(len(args)) if argnums is None else argnums, kwargs)
+        self._take(getattr(function, "__name__", "function"), *found)
+
+    def _take(
+        self,
+        name: str,
+        primals: Sequence[Any],
+        entry: Entry,
+        given: bool,
+        result: Any,
+        outputs: list[Any] | None = None,
+    ) -> None:
+        self.name, self.primals, self.result = name, primals, result
+        self.variables = entry[_VARIABLES:]
+        if outputs is None:
+            outputs = leaves(result)
+            for output in outputs:
+                if not isinstance(output, Value):
+                    as_float(output, f"result of {name}")
+        self.outputs = outputs
+        # A recorded graph may reach its inputs in any way, not only through those that were given.
+        self.linked = given or modes.current().tracing or reaches(entry, self.outputs)
+
+    def scalar(self) -> Any:
+        """Return the only output; TypeError if there are more."""
+        if isinstance(self.result, (list, tuple, dict)) or len(self.outputs) != 1:
+            raise TypeError(
+                f"the gradient of {self.name} needs one number as its result, not "
+                f"{type(self.result).__name__} of {len(self.outputs)}: use jacobian"
+            )
+        return self.outputs[0]
+
+    def value(self) -> Any:
+        """Return the function's result, with numbers or linked Values in it."""
+        if isinstance(self.result, Value):
+            return self.finished((self.result,), ())[0]
+        return like(self.result, iter(self.finished(self.outputs, ())))
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+        """Return the adjoint of each variable for one cotangent per output."""
+        adjoints = pull(self.outputs, self.variables, list(cotangents), self.linked)
+        return self.finished(adjoints, cotangents)
+
+    def push(self, tangents: Sequence[Any]) -> list[Any]:
+        """Return the tangent of each output for one tangent per variable."""
+        return self.finished(push(self.outputs, self.variables, tangents, self.linked), tangents)
+
+    def gradient(self) -> list[Any]:
+        """Return the derivatives of the only output: Values wherever they depend on a variable."""
+        self.scalar()
+        with modes.recording():
+            return pull(self.outputs, self.variables, [1.0], linked=True)
+
+    def finished(self, found: Iterable[Any], directions: Iterable[Any]) -> list[Any]:
+        """Return what was *found*, as Values if the caller may differentiate again."""
+        if self.linked or any(isinstance(x, Value) for x in directions):
+            linking = modes.current().linking
+            return [x if isinstance(x, Value) and linking else Value(_number(x)) for x in found]
+        return [_number(x) for x in found]
+
+
+def continued(
+    function: Function,
+    primals: tuple[Any, ...],
+    entry: Entry,
+    given: bool,
+    result: Any,
+    with_value: bool,
+    single: bool,
+) -> Any:
+    """Return what ``grad`` gives for a function that the C core ran, whose result it left."""
+    run = Run(function, (), found=(primals, entry, given, result))
+    value, gradients = run_gradient(run)
+    gradient = gradients[0] if single else gradients
+    return (value, gradient) if with_value else gradient
+
+
+def run_gradient(run: Run) -> tuple[Any, tuple[Any, ...]]:
+    """Return the value of *run* and its gradient by each primal; TypeError if it has no value."""
+    run.scalar()
+    adjoints = iter(run.pull([1.0]))
+    gradients = tuple([like(primal, adjoints) for primal in run.primals])
+    return run.value(), gradients
+
+
+def _run(
+    function: Function,
+    args: Sequence[Any],
+    argnums: Sequence[int],
+    kwargs: Mapping[str, Any] | None,
+) -> tuple[Any, ...]:
+    """Call *function* with variables in place of the numbers in some of *args*.
+
+    Return the primals, the differentiation as an entry, whether a Value was given, and the result.
+    """
+    name = getattr(function, "__name__", "function")
+    primals = [args[i] for i in argnums]
+    given = leaves(primals)
+    # A copy linked to the Value is varied, not the Value: in f(v, v) the arguments differ.
+    variables = [
+        identity(x) if isinstance(x, Value) else Value(as_float(x, f"argument of {name}"))
+        for x in given
+    ]
+    fresh = iter(variables)
+    replaced = dict(zip(argnums, (like(p, fresh) for p in primals), strict=True))
+    around = enclosing.get()
+    entry: Entry = [around, None, *variables]
+    with modes.recording(), _differentiating(entry if variables else around):
+        result = function(
+            *(replaced.get(i, arg) for i, arg in enumerate(args)),
+            **(kwargs or MappingProxyType({})),
+        )
+    return primals, entry, any(isinstance(x, Value) for x in given), result
+
+
+@contextlib.contextmanager
+def _differentiating(entry: Entry | None) -> Iterator[None]:
+    token = enclosing.set(entry)
+    try:
+        yield
+    finally:
+        enclosing.reset(token)
+
+
+def _number(x: Any) -> float:
+    return x.data if isinstance(x, Value) else as_float(x, "result")
+
+
+def is_zero(x: Any) -> bool:
+    """Return whether *x* is exactly 0.0: multiplied by an infinite partial it would become nan."""
+    return isinstance(x, float) and x == 0.0
+
+
+# --- sweeps --------------------------------------------------------------------------------------
+
+
+def pull(
+    outputs: Sequence[Any], inputs: Sequence[Value], cotangents: list[Any], linked: bool
+) -> list[Any]:
+    """Return the adjoint of each of *inputs* for a cotangent of each of *outputs*.
+
+    Outputs that are not Values are numbers.  If *linked*, the adjoints are Values wherever they
+    depend on one, and can be differentiated again.
+    """
+    mode = modes.current()
+    if core is not None and not mode.tracing and not mode.watching:
+        pulled = core.pull_linked if linked else core.pull
+        found: list[Any] | None = pulled(list(outputs), list(inputs), cotangents)
+        if found is not None:
+            return found
+    seeds: dict[Value, Any] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if isinstance(output, Value) and not is_zero(cotangent):
+            seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
+    if mode.tracing:
+        adjoints = recorded.pullback(seeds, inputs)
+    else:
+        adjoints = pullback(seeds, linked_partials if linked else stored_partials, inputs)
+        if mode.watching:
+            watch_adjoints(adjoints)
+    return [adjoints.get(node, 0.0) for node in inputs]
+
+
+def push(
+    outputs: Sequence[Any], inputs: Sequence[Value], tangents: Sequence[Any], linked: bool
+) -> list[Any]:
+    """Return the tangent of each of *outputs* for a tangent of each of *inputs*.
+
+    If *linked*, they are Values wherever they depend on one, and can be differentiated again.
+    """
+    mode = modes.current()
+    if not linked and not mode.tracing and {float}.issuperset(map(type, tangents)):
+        row = np.array([tangents], dtype=float)
+        return sweep_rows(list(outputs), list(inputs), row, forward=True)[0].tolist()  # type: ignore[no-any-return]
+    moving = {v: t for v, t in zip(inputs, tangents, strict=True) if not is_zero(t)}
+    nodes = [output for output in outputs if isinstance(output, Value)]
+    if mode.tracing:
+        moved = recorded.pushforward(nodes, moving)
+    else:
+        moved = pushforward(nodes, moving, linked_partials if linked else stored_partials)
+        if mode.watching:
+            watch_tangents(moved)
+    return [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
+
+
+def sweep_rows(outputs: list[Any], inputs: list[Value], seeds: Rows | None, forward: bool) -> Rows:
+    """Return a row of derivatives for each row of *seeds*, all of them plain numbers.
+
+    In reverse mode there is a seed for each of *outputs*, and a derivative by each of *inputs*; in
+    *forward* mode it is the other way round, and no input depends on another.  Without seeds the
+    result is the Jacobian, with a row for each of *outputs*.
+    """
+    m, n = len(outputs), len(inputs)
+    jacobian, watching = seeds is None, modes.current().watching
+    shape = (m, n) if seeds is None else (len(seeds), m if forward else n)
+    found = np.empty(shape)
+    if core is not None and not watching and core.sweep(outputs, inputs, seeds, found, forward):
+        return found
+    nodes = [output for output in outputs if isinstance(output, Value)]
+    given = np.eye(n if forward else m) if seeds is None else seeds
+    rows = found.T if jacobian and forward else found
+    for row, numbers in zip(rows, given.tolist(), strict=True):
+        if not forward:
+            row[:] = pull(outputs, inputs, numbers, linked=False)
+            continue
+        moved = pushforward(nodes, {v: t for v, t in zip(inputs, numbers, strict=True) if t != 0.0})
+        if watching:
+            watch_tangents(moved)
+        row[:] = [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
+    return found
+
+
+if core is not None:
+    import sys
+
+    core.connect_transforms(sys.modules[__name__])
