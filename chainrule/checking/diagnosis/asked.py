@@ -269,6 +269,7 @@ class Asked:
         """
         losses = list(backprop.LOSSES) if self.loss is None else [self.loss]
         seen: set[Problem] = set()
+        errors: list[Exception] = []
         for activation, reduction, loss in product(
             self._activations(words, wide), self._reductions(wide), losses
         ):
@@ -278,12 +279,15 @@ class Asked:
                         like.thetas, like.X, like.Y, like.lam, loss=loss, activation=activation,
                         output_activation=output, reduction=reduction, name=like.name,
                     )  # fmt: skip
-                except (TypeError, ValueError):
+                except (TypeError, ValueError) as error:
+                    errors.append(error)
                     continue
                 problem = replace(problem, biases=like.biases)
                 if problem not in seen:
                     seen.add(problem)
                     yield problem
+        if not seen:
+            raise errors[0]
 
     def _activations(self, words: Iterable[str], wide: bool) -> list[Any]:
         given = self.activation
