@@ -141,6 +141,11 @@ class Problem:
         return len(self.thetas[-1])
 
     @property
+    def squares(self) -> bool:
+        """Whether the loss is a squared error; the others take logarithms."""
+        return self.loss in ("half_squared_error", "squared_error")
+
+    @property
     def last(self) -> int:
         """The index of the last Theta."""
         return len(self.thetas) - 1
@@ -332,7 +337,7 @@ def square(like: Problem) -> Problem:
     found = build(
         (3, 3, 3, 3),
         PROBE_EXAMPLES,
-        like.lam or 1.3,
+        like.lam,
         loss=like.loss,
         activation=like.activations[0] if like.activations else "sigmoid",
         output_activation=like.output_activation,

@@ -31,7 +31,9 @@ class Captured:
     """The places at which *function* holds *parameters*, and the numbers it refers to."""
 
     def __init__(self, function: Callable[..., Any], parameters: Collection[Value]) -> None:
-        self._calls = 0
+        self.left = 0
+        """How many calls may still go by without a look."""
+        self._looks = 0
         self._lists: list[tuple[str, list[Any], list[Any]]] = []
         self._places: list[tuple[str, Any, Any, Any, list[Value]]] = []
         self._numbers: list[list[Any]] = []
@@ -47,9 +49,11 @@ class Captured:
 
     def check(self, name: str) -> None:
         """Raise TraceError if a Value was replaced by another; warn if a number changed."""
-        self._calls += 1
-        if self._calls > _OFTEN and self._calls % _EVERY:
+        if self.left:
+            self.left -= 1
             return
+        self._looks += 1
+        self.left = _EVERY - 1 if self._looks >= _OFTEN else 0
         for path, now, before in self._lists:
             if now != before:
                 for i, (x, old) in enumerate(zip(now, before, strict=False)):

@@ -10,7 +10,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,16 @@ _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
 
-_TURNED = 256  # examples whose derivatives are moved at a time, while they are in the cache
+
+class _Repeat(NamedTuple):
+    """What a call needs that is like the one before it."""
+
+    attempt: Callable[..., Any]
+    """Runs the machine if the arguments have the *shapes*; else returns None."""
+    leaves: tuple[Value, ...]
+    shapes: Shapes
+    captured: Captured | None
+    """What is to be looked at from time to time."""
 
 
 class Compiled:
@@ -51,6 +60,7 @@ class Compiled:
         self._lifted: dict[Shapes, Lifted] = {}
         self._captured: dict[Shapes, Captured] = {}
         self._latest: Lifted | None = None
+        self._repeats: dict[str, _Repeat] = {}
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
         self._count: int | None = None  # a number of arguments that is known to be right
@@ -69,15 +79,19 @@ class Compiled:
 
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
         """
-        lifted, batch = self._prepared(arrays)
-        table, result = lifted.forward(batch, self._threads), lifted.result
+        table, lifted = self._repeated("forward", arrays), self._latest
+        if table is None or lifted is None:
+            lifted, batch = self._prepared(arrays)
+            table = lifted.forward(batch, self._threads)
+            self._remember_run("forward", lifted)
+        result = lifted.result
         if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
             return (
                 table.reshape(*result.shape, *table.shape[1:])
-                if batch
+                if arrays
                 else table.reshape(result.shape)
             )
-        rows = table if batch else table[:, 0].tolist()
+        rows = table if arrays else table[:, 0].tolist()
         return rows[0] if type(result) is int else mapped(result, rows.__getitem__)
 
     def value_and_grad(self, *arrays: Any) -> tuple[float, Array]:
@@ -86,8 +100,8 @@ class Compiled:
         The gradient is a vector with an entry for each of :attr:`parameters`.  TypeError if the
         function returns more than one number, ValueError if there are no examples.
         """
-        _, mean, gradient = self._differentiated(arrays)
-        return mean, gradient
+        found: tuple[float, Array] | None = self._repeated("gradient", arrays)
+        return self._differentiated(arrays)[1:] if found is None else found
 
     def backward(self, *arrays: Any) -> float:
         """Add the gradient of the mean over the examples to the parameters' ``grad``.
@@ -133,16 +147,16 @@ class Compiled:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
             leaves = self.parameters if wrt is None else _leaves_of(wrt)
             found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
-            count = (found.shape[1],) if batch else ()
-            return _turned(found).reshape(*count, *result, len(leaves))
+            count = (len(found),) if batch else ()
+            return found.reshape(*count, *result, len(leaves))
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
         wanted = lifted.numbers_of_arguments(which)
         found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._threads)
-        table = found.reshape(lifted.size, sum(map(len, wanted)), found.shape[1])
+        table = found.reshape(len(found), lifted.size, sum(map(len, wanted)))
         stops = itertools.accumulate(map(len, wanted))
         parts = [
-            _turned(table[:, stop - len(numbers) : stop]).reshape(len(x), *result, *x.shape[1:])
+            table[:, :, stop - len(numbers) : stop].reshape(len(x), *result, *x.shape[1:])
             for x, numbers, stop in zip(given, wanted, stops, strict=True)
         ]
         return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
@@ -182,7 +196,34 @@ class Compiled:
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        return lifted, *lifted.gradient(batch, self._threads)
+        found = lifted.gradient(batch, self._threads)
+        self._remember_run("gradient", lifted)
+        return lifted, *found
+
+    def _repeated(self, function: str, arrays: tuple[Any, ...]) -> Any:
+        """Return what a call gives that is like the last one of *function*.
+
+        It is None if the call has to go the long way: if the arguments are not arrays of such
+        examples, or if it is time to look at what was captured.
+        """
+        repeat = self._repeats.get(function)
+        if repeat is None:
+            return None
+        attempt, leaves, shapes, captured = repeat
+        if captured is not None:
+            if not captured.left:
+                return None
+            captured.left -= 1
+        return attempt(leaves, arrays, self._threads, shapes)
+
+    def _remember_run(self, function: str, lifted: Lifted) -> None:
+        """Keep what the next call of *function* needs, if its data need no test."""
+        if function in self._repeats or lifted.tested is not None:
+            return
+        machine, leaves = lifted.machine(function)
+        if attempt := getattr(machine, "attempt", None):
+            shapes = lifted.recording.shapes
+            self._repeats[function] = _Repeat(attempt, leaves, shapes, self._captured.get(shapes))
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -299,7 +340,8 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.
-        return {**self.__dict__, "_function": None, "_signature": None, "_captured": {}}
+        gone: dict[str, Any] = dict.fromkeys(("_function", "_signature"))
+        return {**self.__dict__, **gone, "_captured": {}, "_repeats": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -327,8 +369,10 @@ class Compiled:
                 self._captured[shapes] = Captured(self._function, lifted.captured)
         elif captured := self._captured.get(shapes):
             captured.check(self._name)
-        if lifted is not self._latest and self._function is not None:
-            self._remember(shapes, lifted)
+        if lifted is not self._latest:
+            self._repeats = {}
+            if self._function is not None:
+                self._remember(shapes, lifted)
         self._latest = lifted
         if () in shapes:
             batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
@@ -430,15 +474,6 @@ class Compiled:
             f"{self._name} was called with one example, {' and '.join(told)}; the first axis of an "
             "array counts the examples"
         )
-
-
-def _turned(table: Array) -> Array:
-    """Return *table* with its last axis, the examples, as the first, contiguous."""
-    source = np.moveaxis(table, -1, 0)
-    found = np.empty(source.shape)
-    for start in range(0, len(source), _TURNED):
-        found[start : start + _TURNED] = source[start : start + _TURNED]
-    return found
 
 
 def compile(

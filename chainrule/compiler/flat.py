@@ -42,6 +42,10 @@ sweep for each output that is differentiated.  What is done after the examples c
 _CALL, _MORE = 1 << 32, 1 << 33  # codes of calls: with the row, and for arguments beyond three
 _SLOPES = 1 << 39  # the place in a node of the partials of an entry, after all entries...
 _PULL = 1 << 40  # ...and of the first step that is not of a formula
+_CHEAP = frozenset(
+    {primitives.negative, primitives.square, primitives.absolute, primitives.identity}
+)
+"""Rows of one argument that take no longer than to look their result up."""
 Marks = np.ndarray[Any, np.dtype[np.uint8]]
 NOTHING: Ids = np.zeros(0, dtype=np.int64)
 
@@ -87,15 +91,17 @@ def jacobian(
 ) -> Plan:
     """Return the plan of the derivatives of every output by the leaves *wanted*, per example.
 
-    Its results are the derivatives of the first output, then those of the second, and so on.  The
-    outputs share the values and the partials.
+    Its results are, for each example, the derivatives of the first output, then those of the
+    second, and so on.  The outputs share the values and the partials.
     """
     lowering = _Lowering(tape, arguments, parameters, singly=True)
     leaves = [*parameters, *(n for argument in arguments for n in argument)]
     lowering.link(leaves, [n for n in wanted if n >= 0])
     lowering.write_values()
     adjoints = [_Sweep(lowering, i).run() for i in range(len(tape.outputs))]
-    return lowering.plan(np.concatenate([lowering.found(x, wanted) for x in adjoints]))
+    plan = lowering.plan(np.concatenate([lowering.found(x, wanted) for x in adjoints]))
+    plan.turned = True
+    return plan
 
 
 class _Lowering:
@@ -508,14 +514,15 @@ class _Placing:
     ) -> None:
         self.lowering = lowering
         same = self._same()
-        self.results, self.summed, self.means = same[results], same[summed], means
         spaces = [np.where(lowering.batched, BLOCK, STILL)]
         spaces += [np.broadcast_to(space, count) for space, count in lowering.spaces]
         self.still: Mask = np.concatenate(spaces) == STILL
         table = np.concatenate([np.zeros((8, 0), dtype=np.int64), *lowering.lines], axis=1)
-        order = np.lexsort((table[2], table[0] * (lowering.size + 2) + table[1]))
-        phases, self.rows, self.into = table[0, order], table[3, order], table[4, order]
-        self.arguments = np.append(same, -1)[table[5:, order].T]
+        table = table[:, np.lexsort((table[2], table[0] * (lowering.size + 2) + table[1]))]
+        table = self._once(table, same)
+        phases, self.rows, self.into = table[0], table[3], table[4]
+        self.arguments = np.append(same, -1)[table[5:].T]
+        self.results, self.summed, self.means = same[results], same[summed], means
         last = SWEEP + len(lowering.status)
         before, each, after = phases == BEFORE, (phases > BEFORE) & (phases < last), phases == last
         self.plan = Plan(rows=list(lowering.rows))
@@ -532,6 +539,26 @@ class _Placing:
         while (same[same] != same).any():  # twice as far in every round
             same = same[same]
         return same
+
+    def _once(self, table: Ids, same: Ids) -> Ids:
+        """Return *table* without the calls of functions that repeat another; note it in *same*.
+
+        So the partial of a sine is the cosine that was there already.  Its value has to be kept
+        from the first use to the last, but its argument has not.
+        """
+        dear = np.array([row not in _CHEAP and row.arity == 1 for row in self.lowering.rows])
+        rows = table[3]
+        known = (rows >= 0) & (rows < len(dear))
+        at = np.flatnonzero(known)[dear[rows[known]]] if known.any() else NOTHING
+        if len(at) < 2:
+            return table
+        where = rows[at] * (len(same) + 1) + same[table[5, at]]
+        _, first, which = np.unique(where, return_index=True, return_inverse=True)
+        kept = at[first][which.ravel()]
+        again = (kept != at) & (self.still[table[4, kept]] == self.still[table[4, at]])
+        same[table[4, at[again]]] = table[4, kept[again]]
+        same[:] = same[same]
+        return np.delete(table, at[again], axis=1)
 
     def _addresses(self, still: Mask, each: Mask) -> Ids:
         """Return the address of every register, and say in the plan what lies where.

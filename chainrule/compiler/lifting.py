@@ -87,10 +87,16 @@ class Lifted:
             return self.scalars.gradient(self.captured, batch, threads)
         return self.arrays.gradient(batch, threads)
 
+    def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
+        """Return the machine of *function*, which ran before, and the leaves that it reads."""
+        if self.narrow:
+            return self.scalars.machine(function), self.captured
+        return self.arrays.machine(function), self.arrays.parameters
+
     def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], threads: int = 1) -> Array:
         """Return the derivatives of all outputs by the numbers *wanted*.
 
-        There is a row for each, those of the first output first, with a column for each example.
+        There is a column for each, those of the first output first, with a row for each example.
         """
         if not batch and not self.narrow:
             self.forward(batch)  # which checks the indices into tables

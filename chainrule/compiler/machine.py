@@ -93,7 +93,7 @@ class Machine:
         for call in memory.after:
             call()
         if outputs is not None:
-            return outputs
+            return np.ascontiguousarray(outputs.T) if plan.turned else outputs
         assert plan.cost is not None
         assert plan.gradient is not None
         return float(still[plan.cost]), still[slice(*plan.gradient)].copy()

@@ -22,16 +22,16 @@ What holds for every step: it has one extent at least, and none is 0, but *call*
 have no extents; strides are not negative.  The steps *before* are on STILL alone.  A step for
 *each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product* or
 *spread*; then one of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write
-STILL.  The result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place
-of an operand with the same strides; otherwise a result shares no place with an operand, but that of
-*add*, *scatter_add* and *spread*, which are added to.  A *product* or *sum* in STILL or BLOCK
-replaces what was there.
+STILL, but nothing writes where the constants and the parameters are.  The result of *apply*,
+*one_minus*, *one_minus_square* and *copy* may be in the very place of an operand with the same
+strides; otherwise a result shares no place with an operand, but that of *add*, *scatter_add* and
+*spread*, which are added to.  A *product* or *sum* in STILL or BLOCK replaces what was there.
 
 **A run** of a machine takes the parameters, the arguments (for each, an array of float with a row
 per example), and a number of threads.  Of a plan with a *cost* it returns that, and the gradient as
 a new vector; of another, a new array with a row for each of the *outputs* and a column for each
-example.  Without arguments there is one example.  A machine that lacks a kernel for one of *rows*,
-or a code, raises LookupError when it is made.
+example, or, if the plan is *turned*, the other way round.  Without arguments there is one example.
+A machine that lacks a kernel for one of *rows*, or a code, raises LookupError when it is made.
 """
 
 from __future__ import annotations
@@ -131,6 +131,8 @@ class Plan:
     after: list[Step] = field(default_factory=list)
     outputs: list[Operand] = field(default_factory=list)
     """The results of ``forward``, one number each, in STILL or BLOCK."""
+    turned: bool = False
+    """Whether results are an array with a row for each example and a column for each output."""
     cost: int | None = None
     """The place in STILL of the mean result over the examples, once *after* has run."""
     gradient: tuple[int, int] | None = None

@@ -36,6 +36,10 @@ class ArrayProgram:
         """Return the mean of the only output over the examples, and its gradient."""
         return self._gradient.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
 
+    def machine(self, function: str) -> Any:
+        """Return the machine of *function*, forward or gradient."""
+        return self._forward if function == "forward" else self._gradient
+
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
         found = {"forward": self._forward_plan()}

@@ -71,13 +71,17 @@ class ScalarProgram:
         wanted: Sequence[int],
         threads: int = 1,
     ) -> Array:
-        """Return the derivatives of the outputs by the numbers *wanted*: a row for each.
+        """Return the derivatives of the outputs by the numbers *wanted*: a column for each.
 
-        Those of the first output come first; there is a column for each example.
+        Those of the first output come first; there is a row for each example, or one of a graph.
         """
         key = "jacobian", tuple(wanted)
         run = self._machine(key, lambda: flat.jacobian(*self._places, wanted))
         return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def machine(self, function: str) -> Any:
+        """Return the machine of *function*, forward or gradient, which ran before."""
+        return self._machines[function]
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""

@@ -1,6 +1,7 @@
 """Running: memory is kept from run to run, and nobody can tell but by the memory."""
 
 import random
+import threading
 import tracemalloc
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule import nn
 from chainrule.compiler.machine import Machine, machine_for
 
 from . import families
@@ -175,3 +177,96 @@ def test_arrays_are_kept_for_a_few_sizes_of_batch_only():
         machine.run(arrays.parameters, (batch(m, 2),))
     (memory,) = machine._free
     assert len(memory._blocks) <= 4
+
+
+# --- calls like the last one ---------------------------------------------------------------------
+
+
+def test_the_same_call_reads_what_was_written_between():
+    w = [cr.Value(0.5), cr.Value(-1.0)]
+    compiled = cr.compile(lambda x: cr.tanh(cr.dot(w, x)))
+    X = np.random.default_rng(0).normal(size=(5, 2))
+
+    def expected():
+        z = X @ [v.data for v in w]
+        return np.tanh(z), (1 - np.tanh(z) ** 2) @ X / len(X)
+
+    def check():
+        values, gradient = expected()
+        for _ in range(3):
+            np.testing.assert_allclose(compiled(X), values, rtol=1e-12)
+            cost, found = compiled.value_and_grad(X)
+            np.testing.assert_allclose(cost, values.mean(), rtol=1e-12)
+            np.testing.assert_allclose(found, gradient, rtol=1e-12)
+
+    writes = [
+        lambda: None,
+        lambda: setattr(w[0], "data", 2.0),
+        lambda: nn.optim.SGD(w, 0.1).step(),
+        lambda: X.__imul__(0.5),
+        lambda: [setattr(v, "data", -v.data) for v in w],
+    ]
+    compiled.backward(X)
+    for write in writes:
+        write()
+        check()
+
+
+def test_a_call_of_another_kind_between_changes_nothing():
+    w = cr.Value(3.0)
+    compiled = cr.compile(lambda x, y: cr.sum([w * a * y for a in x]))
+    X, y = np.ones((4, 2)), np.full(4, 2.0)
+    wide, rows = np.ones((4, 6)), np.ones((2, 4))
+    calls = [
+        ((X, y), 12.0), ((X.tolist(), y), 12.0), ((np.ones((4, 3)), y), 18.0), ((X, y), 12.0),
+        ((X[:1], y[:1]), 12.0), ((wide[:, ::3], y), 12.0), ((rows.T, y), 12.0),
+        ((X.astype(np.float32), y), 12.0), ((X.astype(">f8"), y), 12.0), ((X.astype(int), y), 12.0),
+    ]  # fmt: skip
+    for _ in range(3):
+        for arguments, expected in calls:
+            assert compiled(*arguments).tolist() == [expected] * len(arguments[0])
+            assert compiled.value_and_grad(*arguments)[0] == expected
+        for wrong in ((X, y[:2]), (X[:0], y[:0]), (X[0], y), (X,), (X, y, y), (np.ma.array(X), y)):
+            with pytest.raises((ValueError, TypeError)):
+                compiled.value_and_grad(*wrong)
+        assert compiled(X[:0], y[:0]).shape == (0,)
+
+
+def test_a_replaced_leaf_is_found_in_calls_that_are_alike():
+    weights = [cr.Value(1.0), cr.Value(2.0)]
+    compiled = cr.compile(lambda x: weights[0] * x + weights[1])
+    X = np.ones(3)
+    for _ in range(40):
+        compiled.value_and_grad(X)
+    weights[0] = cr.Value(5.0)
+    found = None
+    for _ in range(16):
+        try:
+            compiled.value_and_grad(X)
+        except cr.TraceError as error:
+            found = error
+    assert "other Values" in str(found)
+
+
+@pytest.mark.asks_once  # other threads see what asking again writes to the leaves
+def test_threads_that_repeat_a_call_while_another_writes():
+    w = cr.Value(1.0)
+    compiled = cr.compile(lambda x: w * x)
+    X, wrong = np.ones(3), []
+
+    def ask():
+        for _ in range(300):
+            cost = compiled.value_and_grad(X)[0]
+            if cost not in (1.0, 2.0):
+                wrong.append(cost)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for k in range(300):
+        w.data = 1.0 + k % 2
+    for thread in threads:
+        thread.join()
+    w.data = 2.0
+    assert not wrong
+    assert compiled.value_and_grad(X)[0] == 2.0

@@ -218,7 +218,7 @@ def _compare(function, runs, leaves, points):
         slopes.append([cr.gradients(y, [*inputs, *leaves]) for y in outputs])
     values, slopes = np.array(results), np.array(slopes)
     close(runs["forward"].run(leaves, batch).T, values)
-    close(runs["jacobian"].run(leaves, batch).T.reshape(slopes.shape), slopes)
+    close(runs["jacobian"].run(leaves, batch).reshape(slopes.shape), slopes)
     if values.shape[1] == 1:
         value, gradient = runs["gradient"].run(leaves, batch)
         close(value, values.mean())
@@ -484,6 +484,22 @@ def test_a_jacobian_of_a_function_with_width_is_that_of_the_engine():
     X = np.random.default_rng(0).normal(size=(7, 4))
     assert compiled.record(X).stats["way"] == ""
     close(compiled.jacobian(X), np.array([cr.jacobian(run)(x) for x in X.tolist()]))
+
+
+def test_the_partial_of_a_sine_is_the_cosine_that_is_there():
+    def rotated(x):
+        turn = x[2] * x[2]
+        c, s = cr.cos(turn), cr.sin(turn)
+        return [c * x[0] - s * x[1], s * x[0] + c * x[1]]
+
+    compiled = cr.compile(rotated)
+    X = np.random.default_rng(0).normal(size=(9, 3))
+    close(compiled.jacobian(X), np.array([cr.jacobian(lambda *x: rotated(x))(*x) for x in X]))
+    lifted = compiled._latest
+    tape, arguments, parameters = lifted.scalars._places
+    plan = flat.jacobian(tape, arguments, parameters, arguments[0])
+    rows = [plan.rows[n].name for step in plan.each for n in plan.tables[step.detail[0]][:, 0]]
+    assert rows.count("sin") == rows.count("cos") == 1
 
 
 def test_a_jacobian_says_which_results_it_cannot_be_of():

@@ -76,16 +76,47 @@ EVERY = (
     "examples.first-skipped:fewer", "examples.last-skipped", "examples.labels-shifted",
     "examples.targets-of-neighbour",
     "layout.gradient-transposed", "layout.unrolled-in-wrong-order",
+    "mean.m-plus-1", "mean.m-plus-1:all", "penalty.divided-twice", "penalty.scaled",
+    "factor.other", "update.rate-inside:four", "update.rate-inside:tiny",
+    "update.after-each-example",
+    "output.softmax-diagonal", "output.slope-at-a", "output.slope-formula-of-z",
+    "output.slope-of-wrong-activation", "output.slope-is-a", "output.slope-is-1-minus-a",
+    "output.slope-is-z", "output.slope-of-error", "output.slope-doubled:at-a",
+    "output.not-differentiated:descent", "slope.missing", "slope.at-a", "slope.formula-of-z",
+    "slope.of-wrong-activation", "slope.squared", "slope.is-a", "slope.is-1-minus-a", "slope.is-z",
+    "slope.sign", "slope.of-error",
+    "hidden.slope-is-z", "hidden.slope-sign", "hidden.slope-of-error",
+    "hidden.slope-of-error:descent", "hidden.relu-mask-always-true", "hidden.relu-mask-inverted",
+    "hidden.relu-mask-of-delta:descent", "hidden.errors-without-slopes", "hidden.from-raw-error",
+    "hidden.blame-lost", "bias.without-slope", "bias.without-slope:output",
+    "sum.product-of-means", "examples.classes-reversed", "examples.targets-plus-minus",
+    "forward.inputs-scaled", "forward.inputs-scaled:bytes", "number.rounded", "number.clipped",
+    "number.clipped:norm",
 )  # fmt: skip
 
 
 def possible(bug, loss, activation):
     """Whether the mistake can be made at all, and shows, with this loss and activation."""
     code = bug.partition(":")[0]
-    if code == "output.softmax-along-wrong-axis":
+    squares = loss in ("squared_error", "half_squared_error")
+    if code in ("output.softmax-along-wrong-axis", "output.softmax-diagonal"):
         return loss == "cross_entropy"
-    if code in ("hidden.relu-mask-of-delta", "hidden.slope-leaks"):
+    if code.startswith("hidden.relu-mask") or code == "hidden.slope-leaks":
         return activation == "relu"
+    if code == "slope.of-wrong-activation":
+        return squares and activation == "sigmoid"  # else it is right in some layers
+    if code in ("slope.at-a", "slope.formula-of-z", "slope.squared", "slope.of-error"):
+        return squares and activation != "relu"
+    if code.startswith(("slope.", "output.slope-")) and code not in (
+        "output.slope-missing", "output.slope-doubled",
+    ):  # fmt: skip
+        return squares
+    if code == "hidden.from-raw-error" or bug == "bias.without-slope:output":
+        return squares
+    if bug == "output.slope-doubled:at-a":
+        return loss == "logistic"
+    if code == "hidden.slope-of-error":
+        return activation != "relu"
     if code == "hidden.slope-squared":
         return activation != "relu"  # 0 and 1 are their own squares
     if code == "output.half-of-cost":
@@ -93,6 +124,33 @@ def possible(bug, loss, activation):
     if code in ("hidden.slope-at-a", "hidden.slope-formula-of-z"):
         return activation != "relu"  # its derivative is the same at a and at z
     return True
+
+
+def slope_of(kind, name, z, a, back):
+    """What stands in for g'(z) where the slope is wrong in the way *kind*."""
+    return {
+        "missing": lambda: np.ones_like(z),
+        "at-a": lambda: SLOPE[name](a),
+        "formula-of-z": lambda: SLOPE_FROM_A[name](z),
+        "of-wrong-activation": lambda: SLOPE[OTHER[name]](z),
+        "squared": lambda: SLOPE[name](z) ** 2,
+        "is-a": lambda: a,
+        "is-1-minus-a": lambda: 1 - a,
+        "is-z": lambda: z,
+        "sign": lambda: -SLOPE[name](z),
+        "of-error": lambda: SLOPE_FROM_A[name](back),
+        "of-error:descent": lambda: SLOPE_FROM_A[name](-back),
+    }[kind]()
+
+
+def after_each(loss, activation, rate, thetas, X, Y):
+    """The examples' gradients, each at the weights that the one before has left."""
+    total, now = [np.zeros_like(theta) for theta in thetas], list(thetas)
+    for x, y in zip(X, Y, strict=True):
+        step = gradients(set(), loss, activation, rate, now, x[None], y[None], 0.0)
+        total = [one + two for one, two in zip(total, step, strict=True)]
+        now = [one - rate * two for one, two in zip(now, step, strict=True)]
+    return total
 
 
 def backprop(*bugs, loss="logistic", activation="sigmoid", rate=RATE):
@@ -105,8 +163,15 @@ def backprop(*bugs, loss="logistic", activation="sigmoid", rate=RATE):
 
 
 def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
+    one_by_one = None
+    if "update.after-each-example" in bugs:
+        one_by_one = after_each(loss, activation, rate / 4, thetas, X, Y)
     X, Y = np.asarray(X).T, np.asarray(Y).T
     n, m = len(thetas), X.shape[1]
+    if "forward.inputs-scaled" in bugs:
+        X = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+    if "forward.inputs-scaled:bytes" in bugs:
+        X = X / 255
     squares = loss in ("squared_error", "half_squared_error")
     used = OTHER[activation] if "forward.wrong-activation" in bugs else activation
     output = OUTPUT.get(loss, "sigmoid")
@@ -114,6 +179,11 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         Y = np.vstack([Y[-1:], Y[:-1]])
     if "examples.targets-of-neighbour" in bugs:
         Y = np.hstack([Y[:, -1:], Y[:, :-1]])
+
+    if "examples.classes-reversed" in bugs:
+        Y = Y[::-1]
+    if "examples.targets-plus-minus" in bugs:
+        Y = 2 * Y - 1
 
     # Forward.
     A, Z = [X], []
@@ -149,6 +219,16 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
         error = -Y * (1.0 - h)
     if "output.half-of-cost:zeros" in bugs:
         error = (1.0 - Y) * h
+    if "output.not-differentiated:descent" in bugs:
+        error = -(error**2)
+    if "output.softmax-diagonal" in bugs:
+        error = -Y * (1 - h)
+    raw = 2.0 * error if loss == "squared_error" else error
+    for bug in bugs:
+        place, _, kind = bug.partition("output.slope-" if "output" in bug else "slope.")
+        own = ("missing", "doubled", "doubled:at-a") if "output" in bug else ()
+        if not place and kind not in own:
+            slope = slope_of(kind, output, z, h, raw)
     delta = error
     if squares:
         if "output.slope-missing" not in bugs:
@@ -157,6 +237,8 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             delta = 2.0 * delta
     if "output.slope-doubled" in bugs:
         delta = delta * slope
+    if "output.slope-doubled:at-a" in bugs:
+        delta = delta * SLOPE[output](h)
 
     kept = np.arange(m)
     if bugs & {"examples.last-only", "examples.last-only:undivided"}:
@@ -197,6 +279,12 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
                         blame[k] = weights[j, k] * delta[j]
             else:
                 blame = weights.T @ delta
+            if "hidden.errors-without-slopes" in bugs:
+                blame = raw = weights.T @ raw
+            if "hidden.from-raw-error" in bugs and i == n - 2:
+                blame = weights.T @ raw
+            if "hidden.blame-lost" in bugs:
+                blame = np.ones_like(Z[i])
             if "hidden.averaged" in bugs:
                 blame = blame / len(delta)
             if "hidden.updated-weights:each" in bugs:
@@ -226,9 +314,23 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
                 g_prime = A[i + 1]
             if "hidden.slope-is-1-minus-a" in bugs:
                 g_prime = 1.0 - A[i + 1]
+            if "hidden.relu-mask-always-true" in bugs:
+                g_prime = (A[i + 1] >= 0) * 1.0
+            if "hidden.relu-mask-inverted" in bugs:
+                g_prime = (Z[i] < 0) * 1.0
+            if "hidden.relu-mask-of-delta:descent" in bugs:
+                g_prime = (-blame > 0) * 1.0
+            for bug in bugs:
+                place, _, kind = bug.partition("hidden.slope-" if "hidden" in bug else "slope.")
+                if not place and kind in (
+                    "is-z", "sign", "of-error", "of-error:descent", "missing", "at-a",
+                    "formula-of-z", "of-wrong-activation", "squared", "is-a", "is-1-minus-a",
+                ):  # fmt: skip
+                    g_prime = slope_of(kind, used, Z[i], A[i + 1], blame)
             delta = blame * g_prime
             if "mean.on-hidden-delta" in bugs:
                 delta = delta / m
+        came_back = blame if i < n - 1 else raw
         inputs = Z[i - 1] if "sum.z-for-a" in bugs and i else A[i]
         Delta = np.zeros_like(theta)
         for t in kept:
@@ -236,6 +338,9 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
                 Delta[j, 0] += delta[j, t]
                 Delta[j, 1:] += delta[j, t] * inputs[:, t]
 
+        if "sum.product-of-means" in bugs:
+            ones = np.vstack([np.ones(m), inputs])
+            Delta = m * np.outer(delta.mean(axis=1), ones.mean(axis=1))
         if "sum.ones-last" in bugs or any(bug.startswith("forward.ones-last") for bug in bugs):
             Delta = np.hstack([Delta[:, 1:], Delta[:, :1]])
 
@@ -247,6 +352,12 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             data = data / m
         if "mean.on-hidden-delta:sum" in bugs and i < n - 1:
             data = data / m
+        if "mean.m-plus-1" in bugs:
+            data = data * m / (m + 1)
+        if "factor.other" in bugs:
+            data = 10 * data
+        if one_by_one is not None:
+            data = one_by_one[i] / m
         if "mean.m-minus-1" in bugs:
             data = data * m / max(m - 1, 1)
         for bug, wrong_count in (
@@ -273,6 +384,10 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             data[:, 0] = delta[:, -1] / m
         if "bias.not-summed:first" in bugs:
             data[:, 0] = delta[:, 0] / m
+        if "bias.without-slope" in bugs and i < n - 1:
+            data[:, 0] = came_back.mean(axis=1)
+        if "bias.without-slope:output" in bugs:
+            data[:, 0] = came_back.mean(axis=1)
         if "bias.times-m" in bugs:
             data[:, 0] *= m
         if "bias.divided-by-m" in bugs:
@@ -306,6 +421,10 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             decay = decay * count
         if "penalty.divided-by-2m" in bugs:
             decay = decay / 2
+        if "penalty.divided-twice" in bugs:
+            decay = decay / count
+        if "penalty.scaled" in bugs:
+            decay = 3 * decay
         if "penalty.doubled" in bugs:
             decay = decay * 2
         if "penalty.wrong-sign" in bugs:
@@ -324,6 +443,9 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             ("mean.entries-of-x:all", 1 / len(X)),
             ("update.rate-inside", 0.01),
             ("update.rate-inside:minus", -0.3),
+            ("update.rate-inside:four", 4),
+            ("update.rate-inside:tiny", 1e-4),
+            ("mean.m-plus-1:all", m / (m + 1)),
             ("sum.all-zero", 0),
         ):
             if bug in bugs:
@@ -332,6 +454,12 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
             D = D.T
         if "layout.unrolled-in-wrong-order" in bugs:
             D = D.ravel(order="F").reshape(D.shape)
+        if "number.rounded" in bugs:
+            D = D.round(2)
+        if "number.clipped" in bugs:
+            D = np.clip(D, -0.05, 0.05)
+        if "number.clipped:norm" in bugs:
+            D = D * min(1, 0.1 / np.sqrt((D**2).sum()))
         result[i] = D
     if "update.weights-returned" in bugs:
         return [theta - rate * D for theta, D in zip(thetas, result, strict=True)]

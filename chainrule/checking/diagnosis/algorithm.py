@@ -36,7 +36,7 @@ class Run:
     True
     """
 
-    WHOLE = frozenset({"targets", "rows", "count", "output_delta"})
+    WHOLE = frozenset({"targets", "rows", "count", "error", "output_delta"})
     """The steps that take no layer."""
 
     NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -46,11 +46,12 @@ class Run:
             "z": ("activation", "a"),
             "targets": (),
             "rows": (),
-            "count": (),
-            "output_delta": ("a", "z", "targets"),
+            "count": ("rows",),
+            "error": ("a", "targets"),
+            "output_delta": ("error", "a", "z", "targets", "slope"),
             "theta_back": (),
-            "blame": ("theta_back", "z", "delta", "output_delta", "slope"),
-            "slope": ("activation", "z"),
+            "blame": ("theta_back", "z", "delta", "error", "output_delta", "slope"),
+            "slope": ("activation", "z", "blame", "error"),
             "delta": ("output_delta", "blame", "slope", "theta_back"),
             "sums": ("delta", "a", "rows"),
             "data": ("sums", "count"),
@@ -58,7 +59,7 @@ class Run:
             "gradient": ("data", "decay"),
         }
     )
-    """Which steps a step reads."""
+    """Which steps a step reads, or a mistake in it may read."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Run:
     ) -> None:
         self.problem = problem
         self.rate = rate
-        """The learning rate of a mistake that updates weights."""
+        """The number of a mistake that has one: a learning rate, a factor, how many digits."""
         changed = {name for change in changes for name in change}
         steps = self.__dict__  # shadows the methods: each step meets the changes of those before it
         for name in self.NEEDS:
@@ -103,8 +104,7 @@ class Run:
         """
         if layer == 0:
             return self.problem.X
-        name = self.problem.output if layer > self.last else self.activation(layer - 1)
-        return backprop.activate(name, self.z(layer - 1))
+        return backprop.activate(self.name_of(layer - 1), self.z(layer - 1))
 
     def z(self, layer: int) -> Array:
         product: Array = backprop.with_bias(self.a(layer)) @ self.problem.thetas[layer].T
@@ -115,9 +115,18 @@ class Run:
     def targets(self) -> Array:
         return self.problem.Y
 
+    def error(self) -> Array:
+        """The derivative of a squared error by the outputs; of a logarithm a - y, its delta."""
+        loss = self.problem.loss if self.problem.squares else "half_squared_error"
+        return backprop.delta_output(
+            self.a(self.last + 1), self.targets(), loss=loss, output_activation="linear"
+        )
+
     def output_delta(self) -> Array:
         """A6, B4, B8, C7."""
         p = self.problem
+        if p.squares:
+            return self.error() * self.slope(p.last)
         return backprop.delta_output(
             self.z(p.last), self.targets(), loss=p.loss, output_activation=p.output_activation
         )
@@ -132,8 +141,12 @@ class Run:
         return backprop.delta_hidden(self.theta_back(layer), self.delta(layer + 1), z, "linear")
 
     def slope(self, layer: int) -> Array:
-        """g'(z) of a hidden layer."""
-        return backprop.derivative(self.activation(layer), self.z(layer))
+        """g'(z) of a hidden layer, and of the output layer for squared errors."""
+        return backprop.derivative(self.name_of(layer), self.z(layer))
+
+    def name_of(self, layer: int) -> str:
+        """The name of the activation that follows z(layer)."""
+        return self.problem.output if layer == self.last else self.activation(layer)
 
     def delta(self, layer: int) -> Array:
         """B5 for a hidden layer."""
@@ -194,6 +207,11 @@ def _reachable(name: str, seen: set[str]) -> set[str]:
         for need in Run.NEEDS[name]:
             _reachable(need, seen)
     return seen
+
+
+def reaches(changes: Changes, steps: Collection[str]) -> bool:
+    """Whether *changes* can be seen in any of the *steps*."""
+    return not all(_ALL_NEEDS[step].isdisjoint(changes) for step in steps)
 
 
 _ALL_NEEDS = {name: frozenset(_reachable(name, set())) for name in Run.NEEDS}

@@ -2,22 +2,23 @@
 
 A :class:`Catalogue` belongs to one problem. It replays the mistakes of the table, alone, in some of
 the layers, and two at a time, and compares each replay with a gradient. The replays do not depend
-on the gradient, so they are computed once.
+on the gradient, so they are computed once. Of the many pairs only the output layer's gradient is:
+where it fits, which is seldom, the others follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import combinations, pairwise, permutations
+from itertools import combinations, pairwise, permutations, product
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
-from .algorithm import Changes, Run, only
-from .mistakes import MISTAKES, Mistake
+from .algorithm import Changes, Run, only, reaches
+from .mistakes import MISTAKES, Mistake, Solves
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ Explanation = tuple[Made, ...]
 
 @dataclass(frozen=True)
 class Match:
-    """An explanation that fits, how well, and with which learning rate if it has one."""
+    """An explanation that fits, how well, and with which number if it has one."""
 
     made: Explanation
     error: float
     """The largest difference between replay and gradient, relative to the layer's scale."""
-    rate: float | None = None
+    number: float | None = None
+    """A learning rate, a factor, how many digits."""
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -59,11 +61,37 @@ MOST_COMPARED = 4096
 """How many entries of a gradient are compared with each replay; of more, a sample."""
 MOST_FOR_PAIRS = 200_000
 """Up to which size of a problem pairs, thousands of them, and choices of layers are replayed."""
+MOST_STEPS, SMALL_STEP = 12, 1e-6
+"""How many steps of Newton's method a number gets, and how far apart a slope is measured."""
+STARTS = (0.0, 0.01, 0.1, 0.5, 1.0)
+"""Where Newton's method begins, as learning rates go."""
 MOST_FOR_CHOICES = 4
 """Up to how many Thetas every choice of them is tried."""
 
+MOST_DIFFERENT = 1e-6
+"""How far a number may be from a plain one and still be meant as it."""
+EXACT, NOT_EXACT = 1e-13, 1e-11
+"""What float64 leaves of a right number, and what is far above it."""
+SMALLEST = 1e-6
+"""Relative to the terms that are summed, what is below this is compared as if it were as large."""
+_PLAIN = frozenset(
+    {3.0, 4.0, 0.25, *(float(f"1e{e}") for e in (-6, -5, -4, -3, -2, -1, 1, 2, 3, 4))}
+    | {float(f"{digit}e{e}") for digit in (2, 3, 5) for e in (-5, -4, -3, -2)}
+    | {0.3}
+)
+"""Factors that need no mistake of their own to be written down: learning rates, 4, a quarter."""
+
 _Affine: TypeAlias = tuple[Explanation, Array, Array]
-"""An explanation with a learning rate: what it gives at rate 0, and by how much more at rate 1."""
+"""An explanation with a number: what it gives at 0, and by how much more at 1."""
+
+
+def is_plain(number: float) -> bool:
+    """Whether *number* is one that people write down as it is: 0.1, 1e-4, 3, 4 or a quarter.
+
+    >>> is_plain(-0.1), is_plain(0.25), is_plain(0.125)
+    (True, True, False)
+    """
+    return any(abs(abs(number) / plain - 1.0) < MOST_DIFFERENT for plain in _PLAIN)
 
 
 @lru_cache(maxsize=16)
@@ -115,22 +143,66 @@ class Catalogue:
         layers = zip(gradients, self.problem.truth.D, self.problem.scales, strict=True)
         return max(float(np.abs(D - true).max()) / (scale or 1.0) for D, true, scale in layers)
 
-    def replay(self, explanation: Explanation, rate: float = 0.0) -> Array:
+    def right_layers(self, gradients: Sequence[Array], tolerance: float) -> int:
+        """Return how many layers are right, counted from the output up to the first wrong one."""
+        layers = zip(gradients, self.problem.truth.D, self.problem.scales, strict=True)
+        right = [
+            float(np.abs(D - true).max()) <= tolerance * (scale or 1.0) for D, true, scale in layers
+        ]
+        return next((n for n, one in enumerate(reversed(right)) if not one), len(right))
+
+    def only_penalty_wrong(self, gradients: Sequence[Array], most: float) -> bool:
+        """Whether the weights are off by *most* at most, and the biases exact in float64."""
+        if not self.problem.lam or _in_float32(gradients):
+            return False
+        weights = biases = 0.0
+        for D, true, scale in zip(
+            gradients, self.problem.truth.D, self.problem.scales, strict=True
+        ):
+            off = np.abs(D - true) / (scale or 1.0)
+            weights = max(weights, float(off[:, 1:].max(initial=0.0)))
+            biases = max(biases, float(off[:, 0].max()))
+        return biases < EXACT < NOT_EXACT < weights <= most
+
+    def run(self, explanation: Explanation, number: float = 0.0) -> Run:
+        """Return the algorithm with these mistakes in it."""
+        return Run(self.problem, [made.changes for made in explanation], number, self.base)
+
+    def replay(self, explanation: Explanation, number: float = 0.0) -> Array:
         """Return the gradient that these mistakes give, as a vector."""
-        changes = [made.changes for made in explanation]
         with np.errstate(all="ignore"):
-            return self.vector(Run(self.problem, changes, rate, self.base).gradients())
+            return self.vector(self.run(explanation, number).gradients())
+
+    def _top(self, one: Made, two: Made, runs: dict[Made, Run]) -> Array:
+        """Return the end of the vector, the gradient of the output layer, without the rest.
+
+        Where the one mistake cannot be seen in the steps that the other changes, the other is added
+        to the run that the one has already made.
+        """
+        last = self.problem.last
+        if not reaches(two.changes, one.changes):
+            run = Run(self.problem, [two.changes], 0.0, runs[one])
+        elif not reaches(one.changes, two.changes):
+            run = Run(self.problem, [one.changes], 0.0, runs[two])
+        else:
+            run = self.run((one, two))
+        with np.errstate(all="ignore"):
+            D = run.gradient(last)
+        kept: Array = np.ravel(D)[self._kept[last]] / (self.problem.scales[last] or 1.0)
+        return kept
+
+    @property
+    def _start_of_top(self) -> int:
+        return self._stops[-2] if self.problem.last else 0
 
     def explains(self, match: Match, gradients: Sequence[Array], tolerance: float) -> bool:
         """Return whether *match*, found on another problem, gives *gradients* on this one."""
-        replayed, wanted = self.replay(match.made, match.rate or 0.0), self.vector(gradients)
-        size = max(1.0, float(np.abs(replayed).max()))
-        return bool(np.abs(replayed - wanted).max() <= tolerance * size)
+        replayed, wanted = self.replay(match.made, match.number or 0.0), self.vector(gradients)
+        return bool(np.abs(replayed - wanted).max() <= tolerance * _size(wanted))
 
     def wrong_deltas(self, match: Match) -> list[tuple[int, int]]:
         """Return (l, unit) of each delta^(l) that these mistakes make wrong in some example."""
-        changes = [made.changes for made in match.made]
-        run = Run(self.problem, changes, match.rate or 0.0, self.base)
+        run = self.run(match.made, match.number or 0.0)
         found = []
         for layer, true in enumerate(self.problem.truth.delta):
             off = np.abs(run.delta(layer) - true).max(axis=0)
@@ -140,25 +212,22 @@ class Catalogue:
 
     # The replays, computed once.
 
-    @cached_property
-    def _ways(self) -> list[Made]:
-        rows = [row for row in MISTAKES if row.applies(self.problem) and not row.solves_rate]
+    def _rows(self, solves: Solves | None) -> list[Made]:
+        rows = [row for row in MISTAKES if row.solves is solves and row.applies(self.problem)]
         return [Made(row, way) for row in rows for way in range(len(row.ways))]
 
     @cached_property
-    def _with_rate(self) -> list[Made]:
+    def _ways(self) -> list[Made]:
+        return self._rows(None)
+
+    @cached_property
+    def _updating(self) -> list[Made]:
         """Those in which updated weights lead back to the hidden layers."""
-        hidden = self.problem.last > 0
-        return [made for made in self._solving if "gradient" not in made.changes and hidden]
+        return self._rows(Solves.BELOW_THE_OUTPUT) if self.problem.last else []
 
     @cached_property
-    def _steps(self) -> list[Made]:
-        """Those that make a step of gradient descent of what would be returned."""
-        return [made for made in self._solving if "gradient" in made.changes]
-
-    @cached_property
-    def _solving(self) -> list[Made]:
-        rows = [row for row in MISTAKES if row.applies(self.problem) and row.solves_rate]
+    def _trying(self) -> list[Made]:
+        rows = [row for row in MISTAKES if callable(row.solves) and row.applies(self.problem)]
         return [Made(row, way) for row in rows for way in range(len(row.ways))]
 
     def _stack(self, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Array]:
@@ -174,8 +243,21 @@ class Catalogue:
 
     @cached_property
     def singles(self) -> tuple[list[Explanation], Array]:
-        """Each mistake in all layers."""
-        return self._stack([(made,) for made in self._ways])
+        """Each mistake in all layers.
+
+        What is made in every layer is left out where it is what another row makes in some.
+        """
+        explanations, vectors = self._stack([(made,) for made in self._ways])
+        new = [
+            one[0].mistake.category != "slope"
+            or not any(
+                _equal(vector, other)
+                for (made,), other in zip(explanations, vectors, strict=True)
+                if made.mistake.category != "slope"
+            )
+            for one, vector in zip(explanations, vectors, strict=True)
+        ]
+        return [one for one, keep in zip(explanations, new, strict=True) if keep], vectors[new]
 
     @cached_property
     def in_some_layers(self) -> tuple[list[Explanation], Array]:
@@ -185,7 +267,7 @@ class Catalogue:
                 (replace(made, layers=layers),)
                 for layers in self._some_layers()
                 for made in self._ways
-                if Run.WHOLE.isdisjoint(made.changes)
+                if Run.WHOLE.isdisjoint(made.changes) and not made.mistake.alone
             ]
         )
         everywhere = dict(zip(*self.singles, strict=True))
@@ -209,17 +291,46 @@ class Catalogue:
         return [(layer,) for layer in every] + ends
 
     @cached_property
-    def pairs(self) -> tuple[list[Explanation], Array]:
-        """Two mistakes at once, both orders where it matters, unless one hides the other."""
-        singles = dict(zip(*self.singles, strict=True))
-        explanations, vectors = self._stack(list(self._orders(self._small, 2)))
-        genuine = [
-            not any(_equal(vector, singles[made,]) for made in one)
-            for one, vector in zip(explanations, vectors, strict=True)
-        ]
-        return [one for one, keep in zip(explanations, genuine, strict=True) if keep], vectors[
-            genuine
-        ]
+    def _tops(self) -> tuple[list[Explanation], Array]:
+        """Two mistakes at once, both orders where it matters, and the output layer's gradient."""
+        start = self._start_of_top
+        alone = {one[0]: vector[start:] for one, vector in zip(*self.singles, strict=True)}
+        # A mistake of the hidden layers leaves the output's as it is, whatever else is wrong.
+        below = {
+            made
+            for made, top in alone.items()
+            if made.mistake.category == "hidden" and _equal(top, self.truth[start:])
+        }
+
+        runs = {made: self.run((made,)) for made in alone}
+
+        def top(one: Made, two: Made) -> Array:
+            if one in below or two in below:
+                shown: Array = alone[two if one in below else one]
+                return shown
+            return self._top(one, two, runs)
+
+        pairs = list(self._orders(self._small, 2))
+        tops = np.array([top(*pair) for pair in pairs])
+        return pairs, tops.reshape(len(pairs), len(self.truth) - start)
+
+    @cached_property
+    def _whole(self) -> dict[Explanation, Array]:
+        """The vectors of pairs that were looked at, kept for the next gradient."""
+        return {}
+
+    def _pairs_like(self, wanted: Array, tolerance: float) -> tuple[list[Explanation], Array]:
+        """Return the pairs that give the output layer of *wanted*, and their whole vectors."""
+        explanations, tops = self._tops
+        if not explanations:
+            return [], np.zeros((0, len(wanted)))
+        off = np.abs(tops - wanted[self._start_of_top :]).max(axis=1)
+        near = [explanations[i] for i in np.flatnonzero(off <= tolerance * _size(wanted))]
+        for pair in near:
+            if pair not in self._whole:
+                self._whole[pair] = self.replay(pair)
+        vectors = np.array([self._whole[pair] for pair in near])
+        return near, vectors.reshape(len(near), len(wanted))
 
     @staticmethod
     def _orders(ways: Sequence[Made], size: int) -> Iterator[Explanation]:
@@ -236,35 +347,38 @@ class Catalogue:
                 yield tuple(made)
 
     @cached_property
-    def _with_rate_alone(self) -> list[_Affine]:
-        return self._by_rate([(made,) for made in self._with_rate])
+    def _updating_alone(self) -> list[_Affine]:
+        return self._by_number([(made,) for made in self._updating])
+
+    def _updating_with(self, others: Iterable[Made]) -> list[_Affine]:
+        """Updated weights, which the output layer does not see, and one of the *others*."""
+        pairs = [
+            pair
+            for made in self._updating
+            for other in others
+            for pair in ((made, other), (other, made))
+        ]
+        return self._by_number(pairs)
 
     @cached_property
-    def _with_rate_and_another(self) -> list[_Affine]:
-        return self._by_rate(
-            [
-                pair
-                for made in self._with_rate
-                for other in self._small
-                for pair in ((made, other), (other, made))
-            ]
+    def _linear_alone(self) -> list[_Affine]:
+        return self._by_number([(made,) for made in self._rows(Solves.LINEAR)])
+
+    @cached_property
+    def _linear_after_another(self) -> list[_Affine]:
+        return self._by_number(
+            [(other, made) for made in self._rows(Solves.LINEAR) for other in self._small]
         )
-
-    @cached_property
-    def _steps_alone(self) -> list[_Affine]:
-        return self._by_rate([(made,) for made in self._steps])
-
-    @cached_property
-    def _steps_after_another(self) -> list[_Affine]:
-        return self._by_rate([(other, made) for made in self._steps for other in self._small])
 
     @property
     def _small(self) -> list[Made]:
         """The single mistakes that are tried with another; none in a large problem."""
-        return [one[0] for one in self.singles[0] if self.problem.size <= MOST_FOR_PAIRS]
+        if self.problem.size > MOST_FOR_PAIRS:
+            return []
+        return [made for (made,) in self.singles[0] if not made.mistake.alone]
 
-    def _by_rate(self, explanations: Sequence[Explanation]) -> list[_Affine]:
-        """Replay them with the learning rates 0 and 1."""
+    def _by_number(self, explanations: Sequence[Explanation]) -> list[_Affine]:
+        """Replay them with the numbers 0 and 1."""
         found = []
         for explanation in explanations:
             start = self.replay(explanation, 0.0)
@@ -275,41 +389,112 @@ class Catalogue:
     def unseen(self) -> list[str]:
         """The codes of the mistakes that leave this problem's gradient as it is."""
         seen = {one[0].mistake.code for one in self.singles[0]}
-        seen |= {made.mistake.code for made in (*self._with_rate, *self._steps)}
-        possible = [row.code for row in MISTAKES if row.ways and row.applies(self.problem)]
+        possible = [
+            row.code
+            for row in MISTAKES
+            if row.ways
+            and row.applies(self.problem)
+            and row.category != "slope"  # its parts are there
+            and (
+                row.solves is None
+                or (row.solves is Solves.BELOW_THE_OUTPUT and not self.problem.last)
+            )
+        ]
         return [code for code in dict.fromkeys(possible) if code not in seen]
 
     # Which of them is it?
 
     def single(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
-        """Return the single mistakes that give *gradients*, in all layers or else in some."""
+        """Return the single mistakes that give *gradients*, in all layers or else in some.
+
+        A plain factor is an explanation of its own: it stands beside the rows that have this factor
+        by chance, and before two of them at once.
+        """
         wanted = self.vector(gradients)
         matches = self._matches(*self.singles, wanted, tolerance)
-        matches += self._solved(self._with_rate_alone, wanted, tolerance)
+        matches += self._solved(self._updating_alone, wanted, tolerance)
+        plain = [
+            match
+            for match in self._linear(self._linear_alone, wanted, tolerance)
+            if match.number is not None
+            and (is_plain(match.number) or match.codes == ("update.weights-returned",))
+        ]
+        if plain and not matches:
+            plain += self._matches(*self._pairs_like(wanted, tolerance), wanted, tolerance)
+        matches += plain
         return matches or self._matches(*self.in_some_layers, wanted, tolerance)
+
+    def tried(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return the mistakes whose number can be read off *gradients*: digits, a bound."""
+        wanted, found = self.vector(gradients), []
+        for made in self._trying:
+            tries = made.mistake.solves
+            for number in tries(self.problem, gradients) if callable(tries) else ():
+                vector = self.replay((made,), number)
+                error = float(np.abs(vector - wanted).max()) / _size(wanted)
+                if error <= tolerance and not _equal(vector, self.truth):
+                    shown = number if made.mistake.with_number else None
+                    found.append(Match((made,), error, shown))
+        return _one_for_each_code(found)
 
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the pairs of mistakes that give *gradients*."""
         wanted = self.vector(gradients)
-        matches = self._matches(*self.pairs, wanted, tolerance)
-        return matches or self._solved(self._with_rate_and_another, wanted, tolerance)
+        matches = self._matches(*self._pairs_like(wanted, tolerance), wanted, tolerance)
+        if matches:
+            return matches
+        start = self._start_of_top
+        near = {
+            one[0]
+            for one, vector in zip(*self.singles, strict=True)
+            if np.abs(vector[start:] - wanted[start:]).max() <= tolerance * _size(wanted)
+        }
+        others = [made for made in self._small if made in near]
+        return self._solved(self._updating_with(others), wanted, tolerance)
 
-    def step(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
-        """Return what a step of gradient descent made of the gradient, or of one mistake's."""
+    def constant(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return what one factor explains, whichever it is, or one and another mistake."""
         wanted = self.vector(gradients)
-        for affine in (self._steps_alone, self._steps_after_another):
-            found = []
-            for explanation, start, move in affine:
+        for affine in (self._linear_alone, self._linear_after_another):
+            found = self._linear(affine, wanted, tolerance)
+            if found:
+                return found
+        return []
+
+    def _linear(
+        self, explanations: Sequence[_Affine], wanted: Array, tolerance: float
+    ) -> list[Match]:
+        """Find the number that explains *wanted* where every entry is linear in it."""
+        found = []
+        for explanation, start, move in explanations:
+            length = float(move @ move)
+            if not 0.0 < length < np.inf:
+                continue
+            number = float(move @ (wanted - start)) / length
+            error = float(np.abs(start + number * move - wanted).max()) / _size(wanted)
+            if error <= tolerance:
+                found.append(Match(explanation, error, number))
+        return _one_for_each_code(found)
+
+    def curve(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Find the number where nothing is known but that the gradient is smooth in it."""
+        wanted = self.vector(gradients)
+        if self.problem.size > MOST_FOR_PAIRS:
+            return []
+        for made, start in product(self._rows(Solves.CURVE), STARTS):
+            number, error = start, np.inf
+            for _ in range(MOST_STEPS):
+                at, before = self.replay((made,), number), error
+                error = float(np.abs(at - wanted).max()) / _size(wanted)
+                if error <= tolerance or not error < before / 2:
+                    break
+                move = (self.replay((made,), number + SMALL_STEP) - at) / SMALL_STEP
                 length = float(move @ move)
                 if not 0.0 < length < np.inf:
-                    continue
-                rate = float(move @ (wanted - start)) / length
-                size = max(1.0, float(np.abs(wanted).max()))
-                error = float(np.abs(start + rate * move - wanted).max()) / size
-                if error <= tolerance:
-                    found.append(Match(explanation, error, rate))
-            if found:
-                return _one_for_each_code(found)
+                    break
+                number += float(move @ (wanted - at)) / length
+            if error <= tolerance and number > 0.0:
+                return [Match((made,), error, number)]
         return []
 
     def factors(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
@@ -332,11 +517,12 @@ class Catalogue:
         """Return the mistakes, one or two, that give *gradients* from *layer* to the output."""
         start = self._stops[layer - 1] if layer else 0
         wanted = self.vector(gradients)[start:]
-        for explanations, vectors in (self.singles, self.pairs):
-            matches = self._matches(explanations, vectors[:, start:], wanted, tolerance)
-            if matches:
-                return matches
-        return []
+        explanations, vectors = self.singles
+        matches = self._matches(explanations, vectors[:, start:], wanted, tolerance)
+        if matches:
+            return matches
+        explanations, vectors = self._pairs_like(self.vector(gradients), tolerance)
+        return self._matches(explanations, vectors[:, start:], wanted, tolerance)
 
     def one_more(self, gradients: Sequence[Array], layer: int, tolerance: float) -> list[Match]:
         """Return what gives *gradients*: mistakes seen from *layer* to the output, and another."""
@@ -357,9 +543,7 @@ class Catalogue:
     ) -> list[Match]:
         if not explanations:
             return []
-        # A mistake may make the entries large: then its own rounding counts, not the truth's.
-        size = np.maximum(1.0, np.abs(vectors).max(axis=1))
-        errors = np.abs(vectors - wanted).max(axis=1) / size
+        errors = np.abs(vectors - wanted).max(axis=1) / _size(wanted)
         found = [
             Match(explanations[i], float(errors[i])) for i in np.flatnonzero(errors <= tolerance)
         ]
@@ -368,7 +552,7 @@ class Catalogue:
     def _solved(
         self, explanations: Sequence[_Affine], wanted: Array, tolerance: float
     ) -> list[Match]:
-        """Find the learning rate that explains *wanted*.
+        """Find the learning rate of the updated weights that explains *wanted*.
 
         The layer below the output is linear in it. Deeper layers are not, so the rate found there
         has to explain them as well.
@@ -380,7 +564,7 @@ class Catalogue:
         found = []
         for explanation, at_0, move in explanations:
             off = np.abs(at_0[start:] - wanted[start:]).max()
-            if off > tolerance * max(1.0, float(np.abs(at_0).max())):
+            if off > tolerance * _size(wanted):
                 continue
             direction = move[top]
             length = float(direction @ direction)
@@ -390,7 +574,7 @@ class Catalogue:
             if not 1e-9 < rate < np.inf:
                 continue
             solved = self.replay(explanation, rate)
-            error = float(np.abs(solved - wanted).max()) / max(1.0, float(np.abs(solved).max()))
+            error = float(np.abs(solved - wanted).max()) / _size(wanted)
             if error <= tolerance:
                 found.append(Match(explanation, error, rate))
         return _one_for_each_code(found)
@@ -406,6 +590,16 @@ def closest(matches: Sequence[Match]) -> list[Match]:
     return [match for match in matches if match.error <= max(1e-10, CLOSE * least)]
 
 
+def _in_float32(gradients: Sequence[Array]) -> bool:
+    """Whether every entry is a number of float32, whatever type it has now."""
+    return all(np.array_equal(D, D.astype(np.float32)) for D in gradients)
+
+
+def _size(wanted: Array) -> float:
+    """What a difference is relative to: a mistake may make all entries large, or small."""
+    return max(SMALLEST, float(np.abs(wanted).max()))
+
+
 def _equal(one: Array, two: Array) -> bool:
     return bool(np.abs(one - two).max() <= 1e-11 * max(1.0, float(np.abs(one).max())))
 
@@ -419,9 +613,10 @@ def _one_for_each_code(matches: Sequence[Match]) -> list[Match]:
     return list({tuple(sorted(match.codes)): match for match in reversed(ordered)}.values())[::-1]
 
 
-def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> str:
+def separating_probe(problem: Problem, one: Match, two: Match) -> str:
     """Say what to change in *problem* so that two explanations give different gradients."""
     sizes, lam = problem.sizes, problem.lam or 1.3
+    larger = tuple(size + 2 + i for i, size in enumerate(sizes))
     options: dict[str, Any] = {
         "loss": problem.loss,
         "activation": problem.activations,
@@ -442,10 +637,18 @@ def separating_probe(problem: Problem, one: Explanation, two: Explanation) -> st
                 problem.reduction,
             ),
         ),
+        (
+            f"other sizes, {'-'.join(map(str, larger))}, and eleven examples",
+            build(larger, 11, lam, **options),
+        ),
     ]
+    made = (*one.made, *two.made)
     for says, other in others:
-        if all(layer <= other.last for made in (*one, *two) for layer in made.layers):
+        if all(layer <= other.last for mistake in made for layer in mistake.layers):
             replays = catalogue_of(other)
-            if not _equal(replays.replay(one, 0.5), replays.replay(two, 0.5)):
+            gradients = [
+                replays.replay(m.made, 0.5 if m.number is None else m.number) for m in (one, two)
+            ]
+            if not _equal(*gradients):
                 return says
-    return "none: on a network without shared or skipped units they are the same program"
+    return "none: they are the same program there"

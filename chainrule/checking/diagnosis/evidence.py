@@ -8,14 +8,52 @@ gradient of the biases or the product is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..problem import Array, Problem
-from ..text import number
+from ..text import number, short
 from .worked import symbol
+
+NEARLY = 1e-2
+"""Up to which difference a block is said to agree: rounded, or differences of the cost."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A layer's weights, or its biases, beside the right ones."""
+
+    layer: int
+    """The index of the Theta."""
+    part: str
+    """"weights" or "biases"."""
+    off: float
+    """How far it is off, relative to the terms that are summed in its layer."""
+    right: bool
+    ratio: float | None = None
+    """The factor that makes the right ones yours, if one does."""
+    of_data: bool = False
+    """Whether the factor is that of the examples' part alone, the penalty being right."""
+
+    @property
+    def name(self) -> str:
+        """The block in words."""
+        return f"the {self.part} of {symbol('Θ', self.layer + 1)}"
+
+    def says(self) -> str | None:
+        """Say in which way it is wrong, if that can be said."""
+        name = self.name[0].upper() + self.name[1:]
+        if self.ratio is not None:
+            right = "right ones, but for the penalty" if self.of_data else "right ones"
+            return f"{name} are {number(self.ratio)} times the {right}."
+        if self.off < NEARLY:
+            return (
+                f"{name} agree to {short(self.off)}: they are rounded, or differences of the cost "
+                "with a large step."
+            )
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +63,19 @@ class Evidence:
     problem: Problem
     gradients: Sequence[Array]
     tolerance: float
+    expected: Sequence[Array] = field(default=())
+    """What it is compared with: the right one, or what a mistake that is known makes of it."""
+    instead: str = "right"
+    """What *expected* is."""
+
+    def right(self, layer: int) -> Array:
+        """What is expected of a layer."""
+        return self.expected[layer] if self.expected else self.problem.truth.D[layer]
 
     def off(self, layer: int) -> Array:
         """How far each entry is off, relative to the terms that are summed in its layer."""
         scale = self.problem.scales[layer] or 1.0
-        off: Array = np.abs(self.gradients[layer] - self.problem.truth.D[layer]) / scale
+        off: Array = np.abs(self.gradients[layer] - self.right(layer)) / scale
         return off
 
     def wrong(self, layer: int) -> NDArray[np.bool_]:
@@ -73,8 +119,43 @@ class Evidence:
         """Return an entry as it is and as it should be."""
         entry = symbol("D", layer + 1, unit + 1, column)
         yours = number(float(self.gradients[layer][unit, column]))
-        right = number(float(self.problem.truth.D[layer][unit, column]))
-        return f"yours: {entry} = {yours}; right: {right}"
+        right = number(float(self.right(layer)[unit, column]))
+        return f"yours: {entry} = {yours}; {self.instead}: {right}"
+
+    def blocks(self) -> list[Block]:
+        """Return the weights and the biases of each layer, from the output."""
+        return [
+            self._block(layer, part)
+            for layer in reversed(range(self.problem.last + 1))
+            for part in ("weights", "biases")
+        ]
+
+    def _block(self, layer: int, part: str) -> Block:
+        columns = slice(1, None) if part == "weights" else slice(0, 1)
+        scale = self.problem.scales[layer] or 1.0
+        yours, right = self.gradients[layer][:, columns], self.right(layer)[:, columns]
+        off = float(np.abs(yours - right).max()) / scale
+        if off <= self.tolerance:
+            return Block(layer, part, off, right=True)
+        decay = self.problem.truth.D[layer] - self.problem.truth.Delta[layer] / self.problem.divisor
+        for penalty in (np.zeros_like(right), decay[:, columns]):
+            ratio = _ratio(yours - penalty, right - penalty, self.tolerance * scale)
+            if ratio is not None:
+                return Block(layer, part, off, False, ratio, bool(penalty.any()))
+        return Block(layer, part, off, right=False)
+
+    def by_blocks(self) -> list[str]:
+        """Say of which layers the weights or the biases are wrong, and how, from the output."""
+        blocks = self.blocks()
+        says = [block.says() for block in blocks if not block.right]
+        found = [line for line in says if line]
+        if None in says and not self.columns():
+            wrong = [block.name for block in blocks if not block.right and not block.says()]
+            found.append(f"Wrong, and by no constant factor: {_listed(wrong)}.")
+            right = [block.name for block in blocks if block.right]
+            if right and self.instead == "right":
+                found.append(f"Right: {_listed(right)}.")
+        return found
 
     def columns(self) -> str:
         """Say whether the biases alone are wrong, or the weights alone."""
@@ -134,3 +215,18 @@ class Evidence:
         yours = number(float(self.gradients[layer][unit, column]))
         right = number(float(self.problem.truth.D[layer][unit, column]))
         return f"{entry} is {yours}; right is {right}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _ratio(yours: Array, right: Array, most: float) -> float | None:
+    """Return the factor between two blocks of two entries or more, if there is one."""
+    length = float(np.sum(right * right))
+    if yours.size < 2 or not length:
+        return None
+    ratio = float(np.sum(yours * right)) / length
+    off = float(np.abs(yours - ratio * right).max())
+    return ratio if off <= most * max(1.0, abs(ratio)) and abs(ratio) > 1e-9 else None

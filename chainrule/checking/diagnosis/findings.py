@@ -7,15 +7,15 @@ from dataclasses import replace
 from ..problem import Problem
 from ..text import number, short
 from . import least_squares
-from .catalogue import Match, catalogue_of
+from .catalogue import Made, Match, catalogue_of
 from .evidence import Evidence
 from .mistakes import BY_CODE
 from .reporting import Alternative, Finding
 from .worked import Worked, rule_for, rule_text
 
 _FROM_THE_OUTPUT = (
-    "examples", "forward", "output", "sign", "factor", "hidden", "sum", "bias", "mean", "penalty",
-    "layout", "update",
+    "examples", "forward", "output", "slope", "sign", "factor", "hidden", "sum", "bias", "mean",
+    "penalty", "layout", "update", "number", "cost",
 )  # fmt: skip
 """The categories in the order in which a gradient flows."""
 _OTHER_SQUARE = {
@@ -39,6 +39,18 @@ def with_rule(finding: Finding, found: Evidence) -> Finding:
     return replace(finding, rule=rule, formula=rule_text(rule), here=here)
 
 
+def sentences(match: Match) -> str:
+    """Return what is said of an explanation, its number put in."""
+    return " ".join(_sentence(made, match) for made in match.made)
+
+
+def _sentence(made: Made, match: Match) -> str:
+    row = made.mistake
+    if row.with_number and match.number is not None:
+        return row.with_number.format(number=number(match.number))
+    return row.says
+
+
 def of_match(
     match: Match, found: Evidence, alternatives: tuple[Alternative, ...] = ()
 ) -> list[Finding]:
@@ -54,7 +66,7 @@ def of_match(
             Finding(
                 row.code,
                 made.layers[0] + 1 if len(made.layers) == 1 else None,
-                row.says,
+                _sentence(made, match),
                 row.fix,
                 rule,
                 rule_text(rule),
@@ -72,10 +84,13 @@ def _support(match: Match, found: Evidence) -> list[str]:
     """Say how well the replay fits, and what else the numbers show."""
     together = "this mistake" if len(match.made) == 1 else "these mistakes together"
     says = [f"The algorithm replayed with {together} gives your gradient, to {short(match.error)}."]
-    if match.rate is not None and "update.rate-inside" in match.codes:
-        says.append(f"The factor is {number(match.rate)}.")
-    elif match.rate is not None:
-        says.append(f"The learning rate of the update was {number(match.rate)}.")
+    if match.number is not None and any(made.mistake.with_number for made in match.made):
+        what = (
+            "number" if any(made.mistake.category == "number" for made in match.made) else "factor"
+        )
+        says.append(f"The {what} is {number(match.number)}.")
+    elif match.number is not None:
+        says.append(f"The learning rate of the update was {number(match.number)}.")
     other = _with_other_square(found.problem)
     if other is not None and catalogue_of(other).error(found.gradients) <= found.tolerance:
         says.append(

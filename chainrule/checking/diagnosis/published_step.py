@@ -15,7 +15,7 @@ from ..problem import Array, Problem
 from . import findings
 from .algorithm import Run
 from .catalogue import Made, Match, catalogue_of
-from .mistakes import BY_CODE, MISTAKES
+from .mistakes import BY_CODE, MISTAKES, Solves
 from .reporting import Alternative, Finding, Report
 from .worked import rule_for, rule_text
 
@@ -57,7 +57,13 @@ def diagnose_step(
         return Report(problem, name=name)
     base = catalogue_of(problem).base
     found: dict[str, Match] = {}
-    for row in MISTAKES:
+    # Of the rows with a number those in which it is the learning rate of the step.
+    rows = [
+        row
+        for row in MISTAKES
+        if row.solves in (None, Solves.BELOW_THE_OUTPUT) or row.category == "update"
+    ]
+    for row in rows:
         for way in range(len(row.ways) if row.applies(problem) else 0):
             made = Made(row, way)
             with np.errstate(all="ignore"):

@@ -45,6 +45,13 @@ def precision(tree: Tree) -> type[np.floating[Any]]:
     return tree.dtype.type if tree.dtype.kind == "f" and _digits(tree.dtype) < 15 else np.float64
 
 
+def of_integers(tree: Tree) -> bool:
+    """Whether *tree* holds arrays of integers alone."""
+    if isinstance(tree, list):
+        return bool(tree) and all(of_integers(item) for item in tree)
+    return tree.dtype.kind in "iu" and tree.ndim > 0
+
+
 def _digits(kind: Any) -> int:
     return int(np.finfo(kind).precision)
 

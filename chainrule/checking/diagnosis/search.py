@@ -8,31 +8,39 @@ narrowed down.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ... import backprop
 from ..comparison import compare
-from ..problem import Problem, single
+from ..problem import Problem
 from ..text import short
-from . import findings, least_squares
+from . import findings, least_squares, unexplained
 from .catalogue import Catalogue, Match, catalogue_of, closest, separating_probe
 from .evidence import Evidence
-from .mistakes import BY_CODE
-from .readings import Reading, also, misfit, precision, readings
+from .readings import Reading, also, misfit, of_integers, precision, readings
 from .reporting import Alternative, Convention, Finding, Report
 from .running.calls import Caller, Outcome
 from .running.results import Tree, finite
-from .worked import Worked, rule_for, rule_text, symbol
+from .worked import symbol
 
 TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32: 1e-4}
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
 TOLERANCE = 1e-7
 """The same for float64: far above rounding, and far below what any mistake makes."""
-EXAMPLES_ALONE = 8
-"""How many examples are tried alone; a mistake must explain them all: one may be a coincidence."""
+EXACTLY = 1e-11
+"""How well a mistake in a penalty that is nearly nothing must explain it."""
+PENALTY_ALONE = (
+    "The biases, which have no penalty, are right to the last digits; the weights are not, though "
+    "by little, as the penalty is small."
+)
+MOST_BLOCKS = 2
+"""How many blocks with a wrong factor are named as such."""
+
+Step: TypeAlias = Callable[["list[Reading]", float], "Report | None"]
+"""One step of the search: what was given as it may be read, and the tolerance."""
 
 
 class Search:
@@ -91,28 +99,41 @@ class Search:
         own = TOLERANCES.get(precision(tree), TOLERANCE)
         # Numbers in float64 may still have been computed in float32 on the way.
         tolerances = [own] if own > TOLERANCE else [TOLERANCE, TOLERANCES[np.float32]]
-        steps = [
-            (step, tolerance)
-            for tolerance in tolerances
-            for step in (self._right, self._named(Catalogue.single))
-        ]
+        read = self._likeliest(read, own)
+        single, tried = self._named(Catalogue.single), self._named(Catalogue.tried)
+        steps: list[tuple[Step, float]] = [(self._penalty, own), (self._right, own)]
+        if of_integers(tree):  # of zeros they are the likelier reason
+            steps.append((tried, own))
+        steps.append((single, own))
+        steps += [(self._right, tolerance) for tolerance in tolerances[1:]]
+        steps.append((tried, own))
+        steps += [(single, tolerance) for tolerance in tolerances[1:]]
         steps += [
             (step, tolerance)
             for step in (
                 # If much is unstated, pairs are looked for in the first choice alone: two thousand
                 # of them for each loss, activation and reduction would take a minute, and coincide.
-                self._named(Catalogue.pair, len(backprop.LOSSES)),
-                self._named(Catalogue.step),
+                self._named(Catalogue.pair, most=len(backprop.LOSSES)),
+                self._named(Catalogue.constant),
+                self._blocks,
                 self._factors,
-                self._one_more,
             )
             for tolerance in tolerances
         ]
+        steps += [(self._one_more, own), (self._named(Catalogue.curve), own)]
         for step, tolerance in steps:
             report = step(read, tolerance)
             if report is not None:
                 return report
-        return self._unknown(read[0], own)
+        return self._unknown(read, own)
+
+    def _likeliest(self, read: list[Reading], tolerance: float) -> list[Reading]:
+        """Return the readings in which the most layers are right, counted from the output."""
+        right = [
+            max(replays.right_layers(reading.gradients, tolerance) for replays in self.catalogues)
+            for reading in read
+        ]
+        return [one for one, count in zip(read, right, strict=True) if count == max(right)]
 
     def _right(self, read: list[Reading], tolerance: float) -> Report | None:
         if len({problem.loss for problem in self.problems}) > 1:
@@ -128,9 +149,7 @@ class Search:
                 return self._report(fits[0], reading, tolerance, fits=fits)
         return None
 
-    def _named(
-        self, look: Callable[..., list[Match]], most: int | None = None
-    ) -> Callable[[list[Reading], float], Report | None]:
+    def _named(self, look: Callable[..., list[Match]], most: int | None = None) -> Step:
         """Return the step that looks something up in every catalogue.
 
         In the first one alone, if there are more than *most*.
@@ -146,6 +165,37 @@ class Search:
             return None
 
         return step
+
+    def _penalty(self, read: list[Reading], tolerance: float) -> Report | None:
+        """Tell a wrong penalty that is small from numbers that are not exact.
+
+        The biases have no penalty: where they are right to the last digits and the weights are not,
+        it is the penalty that is wrong, however little.
+        """
+        for reading in read:
+            for index, replays in enumerate(self.catalogues):
+                if not replays.only_penalty_wrong(reading.gradients, TOLERANCES[np.float32]):
+                    continue
+                matches = closest(replays.single(reading.gradients, EXACTLY))
+                if matches:
+                    return self._matched(index, reading, matches, tolerance)
+                finding = findings.bare("penalty.other", PENALTY_ALONE)
+                found = Evidence(self.problems[index], reading.gradients, tolerance)
+                return self._report(index, reading, tolerance, [findings.with_rule(finding, found)])
+        return None
+
+    def _blocks(self, read: list[Reading], tolerance: float) -> Report | None:
+        """Where one block or two have a constant factor, and all others are right, say so."""
+        for reading in read:
+            for index, problem in enumerate(self.problems):
+                found = Evidence(problem, reading.gradients, tolerance)
+                wrong = [block for block in found.blocks() if not block.right]
+                if len(wrong) > MOST_BLOCKS or any(block.ratio is None for block in wrong):
+                    continue
+                layer = wrong[0].layer + 1 if len({block.layer for block in wrong}) == 1 else None
+                finding = findings.bare("factor.of-one-block", "\n".join(found.by_blocks()), layer)
+                return self._report(index, reading, tolerance, [findings.with_rule(finding, found)])
+        return None
 
     def _factors(self, read: list[Reading], tolerance: float) -> Report | None:
         """Where least squares fit in every layer, only factors are wrong: name three of them."""
@@ -182,8 +232,8 @@ class Search:
         alternatives = tuple(
             Alternative(
                 other.codes,
-                " ".join(made.mistake.says for made in other.made),
-                separating_probe(problem, match.made, other.made),
+                findings.sentences(other),
+                separating_probe(problem, match, other),
             )
             for other in others[:4]
         )
@@ -194,88 +244,34 @@ class Search:
 
     # What nothing explains.
 
-    def _unknown(self, reading: Reading, tolerance: float) -> Report:
-        """Show the first wrong delta, the entry that is furthest off, and how it comes about."""
-        problem = self.problems[0]
-        found = Evidence(problem, reading.gradients, tolerance)
-        wrong = found.wrong_layers()
-        layer = wrong[0] - 1
-        unit, column = found.worst(layer)
-        known = self._by_probes(reading, found)
-        row = BY_CODE[known.code]
-        is_delta = row.code == "unknown.deltas"
-        rule = rule_for("B8" if is_delta and layer == problem.last else row.rule, problem)
-        chain = Worked(problem).chain(layer, unit, column)
-        partly = known.partly
-        if is_delta and not partly:
-            partly = self._next_to_the_output(layer, found)
-        finding = Finding(
-            row.code,
-            # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
-            layer + 1 if is_delta or len(wrong) == 1 else None,
-            "There is another mistake as well, which is not in the list." if partly else row.says,
-            row.fix,
-            rule,
-            rule_text(rule),
-            "\n".join(
-                [found.two_numbers(layer, unit, column), *(chain if is_delta else chain[:1])]
-            ),
-            "\n".join(known.evidence),
-            "partial",
-        )
-        report = self._report(0, reading, tolerance, [*partly, finding])
-        if not is_delta:
+    def _unknown(self, read: list[Reading], tolerance: float) -> Report:
+        """Narrow down what nothing explains, where the most is right."""
+        reading = read[0]
+        right = [one.right_layers(reading.gradients, tolerance) for one in self.catalogues]
+        index = right.index(max(right))
+        found = Evidence(self.problems[index], reading.gradients, tolerance)
+        known = unexplained.narrowed(found, self.catalogues[index], self._read_again(reading))
+        report = self._report(index, reading, tolerance, known)
+        if known[-1].code != "unknown.deltas":
             return report
         # The bias unit is 1 and its weight has no penalty, so column 0 adds up the deltas.
         deltas = [(layer + 1, row) for layer, row, column in report.wrong_entries if not column]
         return replace(report, wrong_deltas=tuple(deltas))
 
-    def _next_to_the_output(self, layer: int, found: Evidence) -> list[Finding]:
-        """Return the findings that explain the layers from *layer* to the output, if any do."""
-        matches = closest(self.catalogues[0].from_output(found.gradients, layer, found.tolerance))
-        if not matches:
-            return []
-        so_far = f"It explains the layers from {symbol('Θ', layer + 1)} to the output."
-        return [
-            replace(one, evidence=so_far, confidence="partial")
-            for one in findings.of_match(matches[0], found)
-        ]
+    def _read_again(self, like: Reading) -> unexplained.Probe:
+        """Return what calls the function with other problems, and reads its answers like *like*."""
 
-    def _by_probes(self, reading: Reading, found: Evidence) -> _Known:
-        """Call the function on single examples and without a penalty, to see what that excludes."""
-        problem, tolerance, columns = found.problem, found.tolerance, found.columns()
-        alone = [single(problem, t) for t in range(min(problem.m, EXAMPLES_ALONE))]
-        together = replace(problem, lam=0.0, name=f"{problem.name}, lambda = 0")
-        read = self._read_again([*alone, together], reading)
-        if read is None:
-            biases_right = all(column for _, _, column in found.wrong_entries())
-            code = "unknown.products" if biases_right else "unknown.deltas"
-            return _Known(code, [columns] if columns else [])
-        *each, all_of_them = (
-            Evidence(one, again.gradients, tolerance)
-            for one, again in zip([*alone, together], read, strict=True)
-        )
-        wrong = [t for t, one in enumerate(each) if one.wrong_layers()]
-        if not wrong:
-            if not all_of_them.wrong_layers():
-                return _Known("penalty.other", ["With lambda = 0 your gradient is right."])
-            which = f"each of the {'first ' * (len(alone) < problem.m)}{len(alone)} examples"
-            says = f"With lambda = 0 {which} alone is right; all {problem.m} together are not."
-            return _Known("mean.other", [says, columns] if columns else [says])
-        evidence, deltas_right = each[wrong[0]].deltas_of(wrong[0])
-        code = "unknown.products" if deltas_right else "unknown.deltas"
-        return _Known(code, evidence, _named_alone(each))
+        def probe(problems: Sequence[Problem]) -> list[Reading] | None:
+            outcomes = [] if self.call is None else self.call(problems)
+            found = []
+            for problem, outcome in zip(problems, outcomes, strict=False):
+                if outcome.tree is not None and finite(outcome.tree):
+                    possible = readings(outcome.tree, problem)
+                    same = [one for one in possible if one.convention == like.convention]
+                    found += (same or possible)[:1]
+            return found if len(found) == len(problems) else None
 
-    def _read_again(self, problems: list[Problem], like: Reading) -> list[Reading] | None:
-        """Call the function with each problem; read what comes back as it was read before."""
-        outcomes = [] if self.call is None else self.call(problems)
-        found = []
-        for problem, outcome in zip(problems, outcomes, strict=False):
-            if outcome.tree is not None and finite(outcome.tree):
-                possible = readings(outcome.tree, problem)
-                same = [one for one in possible if one.convention == like.convention]
-                found += (same or possible)[:1]
-        return found if len(found) == len(problems) else None
+        return probe
 
     # The report.
 
@@ -339,37 +335,6 @@ class Search:
             else:
                 says = f"the {what} was not stated; taken to be {get(chosen)}"
             yield Convention(what, says)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is known of a gradient that nothing explains."""
-
-    code: str
-    evidence: list[str]
-    partly: list[Finding] = field(default_factory=list)
-    """What explains single examples."""
-
-
-def _named_alone(each: list[Evidence]) -> list[Finding]:
-    """Return the findings that explain every one of the single examples, if there are any."""
-    first, *others = each
-    replays = catalogue_of(first.problem)
-    matches = replays.single(first.gradients, first.tolerance)
-    matches = matches or replays.pair(first.gradients, first.tolerance)
-    for match in closest(matches):
-        if all(
-            Catalogue(one.problem).explains(match, one.gradients, one.tolerance) for one in others
-        ):
-            return [
-                replace(
-                    finding,
-                    evidence=f"With one example and lambda = 0. {finding.evidence}",
-                    confidence="partial",
-                )
-                for finding in findings.of_match(match, first)
-            ]
-    return []
 
 
 def _first_of_each(given: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -136,6 +136,7 @@ struct State {
     int releasing;  /* how many calls of node_dealloc are under way */
     Node *left_over; /* nodes that those further out release */
     uint64_t serial;
+    uint64_t writes; /* how often somebody wrote to the data of a leaf */
     uint64_t slab_number;
     uint16_t sweep; /* the number of the last one */
     Slab *open; /* the slab that new computed nodes go to, from open_slot on */

@@ -78,6 +78,7 @@ set_data(PyObject *self, PyObject *data, void *closure)
         return -1;
     }
     node->data = number;
+    arena_of(node)->state->writes++;
     return 0;
 }
 

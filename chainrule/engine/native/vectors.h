@@ -19,7 +19,7 @@ enum { READ_DATA, READ_GRADS, WRITE_DATA, ADD_GRADS };
 ALWAYS_INLINE PyObject *
 transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
 {
-    const State *state = PyModule_GetState(module);
+    State *state = PyModule_GetState(module);
     int writing = what == WRITE_DATA || what == ADD_GRADS; /* to the Values */
     Segment segment;
     Py_buffer view;
@@ -37,6 +37,7 @@ transfer(PyObject *module, PyObject *const *args, Py_ssize_t n, int what)
                view.len == segment.n * (Py_ssize_t)sizeof(double) &&
                is_aligned(&view, sizeof(double));
     double *x = view.buf;
+    state->writes += what == WRITE_DATA;
     for (Py_ssize_t i = 0; fits && i < segment.n; i++) {
         Node *node = (Node *)segment.item[i];
         if (!writing && Py_TYPE(node) != state->value_type) {

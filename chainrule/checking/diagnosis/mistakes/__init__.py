@@ -25,16 +25,18 @@ from . import (
     forward,
     hidden,
     mean,
+    numbers,
     output,
     penalty,
+    slopes,
     sums,
     unknown,
     updates,
     when_called,
 )
-from .row import CATEGORIES, Mistake
+from .row import CATEGORIES, Mistake, Solves
 
-__all__ = ["BY_CODE", "CATEGORIES", "MISTAKES", "Mistake", "as_markdown"]
+__all__ = ["BY_CODE", "CATEGORIES", "MISTAKES", "Mistake", "Solves", "as_markdown"]
 
 MISTAKES: tuple[Mistake, ...] = (
     *mean.ROWS,
@@ -42,12 +44,14 @@ MISTAKES: tuple[Mistake, ...] = (
     *penalty.ROWS,
     *output.ROWS,
     *hidden.ROWS,
+    *slopes.EVERYWHERE,
     *forward.ROWS,
     *sums.ROWS,
     *updates.ROWS,
     *biases.ROWS,
     *examples.ROWS,
     *entries.ROWS,
+    *numbers.ROWS,
     *when_called.ROWS,
     *unknown.ROWS,
 )

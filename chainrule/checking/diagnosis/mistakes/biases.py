@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from ...problem import Array
+from ..algorithm import Run
 from .makers import bias_column, takes_mean
 from .row import Mistake
+
+
+def _before_slope(run: Run, layer: int, data: Array, *, output: bool = False) -> Array:
+    """What comes back to a layer, added up; at the output the error if it is wrong there too."""
+    if layer == run.last:
+        sums: Array = run.error().sum(axis=0) / run.count()
+        return sums if output else data[:, 0]
+    back: Array = run.blame(layer).sum(axis=0) / run.count()
+    return back
+
 
 ROWS: tuple[Mistake, ...] = (
     Mistake(
@@ -46,6 +58,17 @@ ROWS: tuple[Mistake, ...] = (
         "All biases of a layer get one total: the deltas are summed over the units too.",
         "Sum over the examples only: axis=0 if rows are examples.",
         (bias_column(lambda run, layer, data: data[:, 0].sum()),),
+    ),
+    Mistake(
+        "bias.without-slope",
+        "B9",
+        "The gradient of the biases lacks the factor g'(z): it adds up what comes back, not delta.",
+        "Add up delta, after the multiplication by g'(z).",
+        (
+            bias_column(_before_slope),
+            bias_column(lambda run, layer, data: _before_slope(run, layer, data, output=True)),
+        ),
+        lambda problem: problem.last > 0 or problem.squares,
     ),
     Mistake(
         "bias.row-sum",

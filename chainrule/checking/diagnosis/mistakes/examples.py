@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...problem import Array
 from ..algorithm import Changes, Run
 from .makers import rows_of, takes_mean
 from .row import Mistake
@@ -17,6 +18,16 @@ def _fewer(run: Run, usual: Callable[[], int]) -> int:
 
 def _labels(shift: int, axis: int) -> Changes:
     return {"targets": lambda run, usual: np.roll(usual(), shift, axis=axis)}
+
+
+def _from_plus_minus(run: Run, usual: Callable[[], Array]) -> Array:
+    """The error with 2y - 1 in place of y; the losses with logarithms refuse such targets."""
+    scale = 2.0 if run.problem.loss == "squared_error" else 1.0
+    return usual() + scale * (1.0 - run.targets())
+
+
+def _from_plus_minus_at_logarithms(run: Run, usual: Callable[[], Array]) -> Array:
+    return usual() if run.problem.squares else usual() + (1.0 - run.targets())
 
 
 ROWS: tuple[Mistake, ...] = (
@@ -61,6 +72,21 @@ ROWS: tuple[Mistake, ...] = (
         "The targets are shifted by one class.",
         "Check whether classes count from 0 or from 1 where labels become targets.",
         (_labels(1, 1), _labels(-1, 1)),
+    ),
+    Mistake(
+        "examples.classes-reversed",
+        "B7",
+        "The classes are in reverse order.",
+        "Column k of the targets belongs to output k.",
+        ({"targets": lambda run, usual: usual()[:, ::-1]},),
+        lambda problem: problem.K > 1,
+    ),
+    Mistake(
+        "examples.targets-plus-minus",
+        "B7",
+        "The targets 0 and 1 are turned into -1 and 1.",
+        "The sigmoid and the softmax give numbers from 0 to 1: compare them with 0 and 1.",
+        ({"error": _from_plus_minus, "output_delta": _from_plus_minus_at_logarithms},),
     ),
     Mistake(
         "examples.targets-of-neighbour",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .makers import scaled, scaled_ways
-from .row import Mistake
+from .row import Mistake, Solves
 
 ROWS: tuple[Mistake, ...] = (
     Mistake(
@@ -34,5 +34,22 @@ ROWS: tuple[Mistake, ...] = (
         "There is an extra factor of 1/2.",
         "The 1/2 of a half squared error cancels when it is differentiated; no other loss has one.",
         scaled_ways(lambda run: 0.5),
+    ),
+    Mistake(
+        "factor.other",
+        "B10",
+        "The part that comes from the examples has a constant factor; the penalty is right.",
+        "Compare each factor with D = (1/m) Delta + (lambda/m) Theta.",
+        ({"data": scaled(lambda run: run.rate)},),
+        lambda problem: problem.lam > 0,
+        solves=Solves.LINEAR,
+        with_number="The part that comes from the examples is {number} times the right one; the "
+        "penalty is right.",
+    ),
+    Mistake(
+        "factor.of-one-block",
+        "B10",
+        "A block of the gradient, a layer's weights or its biases, has a constant factor.",
+        "Compare the line that computes this block with those of the others.",
     ),
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from .... import backprop
 from ...problem import Array
-from ..algorithm import Run
+from ..algorithm import Changes, Run
 from .makers import bias_column, columns_rolled, last_unit_dropped, skipping
 from .row import Mistake
 
@@ -32,6 +32,26 @@ def _named(name: str) -> Callable[..., Any]:
     return lambda run, usual, layer: name
 
 
+_SCALINGS: tuple[Callable[[Array], Array], ...] = (
+    lambda X: (X - X.mean(axis=0)) / X.std(axis=0),
+    lambda X: X - X.mean(axis=0),
+    lambda X: X / 255.0,
+    lambda X: (X - X.min(axis=0)) / np.ptp(X, axis=0),
+    lambda X: (X - X.mean(axis=0)) / X.std(axis=0, ddof=1),
+    lambda X: X / X.max(),
+    lambda X: X / X.max(axis=0),
+    lambda X: X / np.linalg.norm(X, axis=1, keepdims=True),
+    lambda X: (X - X.mean()) / X.std(),
+    lambda X: X / 10.0,
+    lambda X: X / 100.0,
+)
+"""What people do to X, the most common first."""
+
+
+def _inputs(scaling: Callable[[Array], Array]) -> Changes:
+    return {"a": lambda run, usual, layer: usual(layer) if layer else scaling(usual(layer))}
+
+
 ROWS: tuple[Mistake, ...] = (
     Mistake(
         "forward.wrong-activation",
@@ -39,6 +59,15 @@ ROWS: tuple[Mistake, ...] = (
         "The hidden layers use a different activation from the stated one.",
         "Use the stated activation, forwards and backwards.",
         tuple({"activation": _named(name)} for name in backprop.ACTIVATIONS),
+    ),
+    Mistake(
+        "forward.inputs-scaled",
+        "A7",
+        "X is scaled inside the function.",
+        "Use X as it is given; scale the data outside, before training.",
+        tuple(_inputs(scaling) for scaling in _SCALINGS),
+        lambda problem: problem.m > 1,
+        alone=True,
     ),
     Mistake(
         "forward.no-bias",

@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .... import backprop
 from ...problem import Array, Problem
 from ..algorithm import Changes, Run
+from . import slopes
 from .makers import last_unit_dropped, rows_of
-from .row import Mistake
-
-
-def _slope_of(name: str) -> Changes:
-    return {"slope": lambda run, usual, layer: backprop.derivative(name, run.z(layer))}
-
-
-def _slope_formula(argument: Callable[[Run, int], Array]) -> Callable[..., Any]:
-    """The formula of g' in terms of a, with something else put in for a."""
-
-    def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-        value, name = argument(run, layer), run.activation(layer)
-        if name == "sigmoid":
-            return value * (1.0 - value)
-        if name == "tanh":
-            return 1.0 - value * value
-        return backprop.derivative(name, value)
-
-    return change
-
-
-def _formula_of(name: str) -> Changes:
-    """Another activation's formula of g' in terms of a, with this layer's a in it."""
-    formulas: dict[str, Callable[[Array], Array]] = {
-        "sigmoid": lambda a: a * (1.0 - a),
-        "tanh": lambda a: 1.0 - a * a,
-    }
-    return {
-        "slope": lambda run, usual, layer: (
-            usual(layer) if run.activation(layer) == name else formulas[name](run.a(layer + 1))
-        )
-    }
-
-
-def _masked_by_blame(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-    if run.activation(layer) != "relu":
-        return usual(layer)
-    mask: Array = (run.blame(layer) > 0).astype(float)
-    return mask
-
-
-def _leaking(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-    if run.activation(layer) != "relu":
-        return usual(layer)
-    return np.where(run.z(layer) > 0, 1.0, 0.01)
-
-
-def _slope_of_neighbour(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
-    """The slopes at [1, z], the last of them dropped where the first should be."""
-    shifted = backprop.with_bias(run.z(layer))[:, :-1]
-    return backprop.derivative(run.activation(layer), shifted)
-
-
-def _uses_relu(problem: Problem) -> bool:
-    return "relu" in problem.activations
+from .row import Mistake, Solves
 
 
 def _theta_not_transposed(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
@@ -101,73 +48,91 @@ def _updated(gradient: str) -> Changes:
     return {"theta_back": change}
 
 
+def _errors_without_slopes(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    """The errors go back through the Thetas alone, and each layer's slope is put on afterwards."""
+    following = run.error() if layer + 1 == run.last else run.blame(layer + 1)
+    blame: Array = following @ run.theta_back(layer)[:, 1:]
+    return blame
+
+
+def _from_raw_error(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    if layer + 1 < run.last:
+        return usual(layer)
+    blame: Array = run.error() @ run.theta_back(layer)[:, 1:]
+    return blame
+
+
+def _theta_of_neighbour(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    other = run.problem.thetas[layer]
+    return other if other.shape == usual(layer).shape else usual(layer)
+
+
+def _not_updated(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    """Every layer gets the delta of the output, where the shapes allow it."""
+    output = run.output_delta()
+    return output if output.shape == run.z(layer).shape else usual(layer)
+
+
+def _constant(value: float) -> Changes:
+    return {"blame": lambda run, usual, layer: np.full_like(run.z(layer), value)}
+
+
+def _is_deep(problem: Problem) -> bool:
+    return problem.last > 1
+
+
+def _repeats_a_shape(problem: Problem) -> bool:
+    return any(one == two for one, two in pairwise(problem.shapes))
+
+
+def _output_is_as_wide(problem: Problem) -> bool:
+    return problem.K in problem.sizes[1:-1]
+
+
 ROWS: tuple[Mistake, ...] = (
+    *slopes.HIDDEN,
+    *slopes.HIDDEN_ALONE,
     Mistake(
-        "hidden.slope-missing",
+        "hidden.errors-without-slopes",
         "B5",
-        "The factor g'(z) is missing in the hidden deltas.",
-        "Multiply Theta^T delta by g'(z), elementwise.",
-        (_slope_of("linear"),),
+        "The hidden errors come from the errors of the next layer without its slopes: from the raw "
+        "error, not from delta.",
+        "Go back from delta: delta^(l) = (Theta^(l))^T delta^(l+1) .* g'(z^(l)).",
+        ({"blame": _errors_without_slopes},),
+        lambda problem: problem.squares or _is_deep(problem),
     ),
     Mistake(
-        "hidden.slope-at-a",
-        "B2",
-        "g' is evaluated at a instead of z.",
-        "Use g'(z), or its formula in terms of a: a(1 - a) for the sigmoid. Not g'(a).",
-        (
-            {
-                "slope": lambda run, usual, layer: backprop.derivative(
-                    run.activation(layer), run.a(layer + 1)
-                )
-            },
-        ),
-    ),
-    Mistake(
-        "hidden.slope-formula-of-z",
-        "B2",
-        "The formula for g' in terms of a is given z instead.",
-        "In a(1 - a), a is g(z), not z; likewise in 1 - a^2 for tanh.",
-        ({"slope": _slope_formula(lambda run, layer: run.z(layer))},),
-    ),
-    Mistake(
-        "hidden.slope-of-wrong-activation",
-        "C8",
-        "The hidden deltas use the derivative of a different activation.",
-        "Use the derivative of the activation that the forward pass uses.",
-        (
-            *(_slope_of(name) for name in ("sigmoid", "tanh", "relu")),
-            *(_formula_of(name) for name in ("sigmoid", "tanh")),
-        ),
-    ),
-    Mistake(
-        "hidden.relu-mask-of-delta",
-        "C8",
-        "The ReLU's mask is 1 where the incoming gradient is positive, not where z is.",
-        "The derivative of the ReLU depends on z: let the gradient through where z > 0.",
-        ({"slope": _masked_by_blame},),
-        _uses_relu,
-    ),
-    Mistake(
-        "hidden.slope-leaks",
-        "C8",
-        "The hidden deltas use the slope 0.01 of a leaky ReLU where z is negative.",
-        "Use the derivative of the activation that the forward pass uses: 0 where z < 0.",
-        ({"slope": _leaking},),
-        _uses_relu,
-    ),
-    Mistake(
-        "hidden.slope-squared",
+        "hidden.from-raw-error",
         "B5",
-        "The hidden deltas are multiplied by g'(z) twice.",
-        "Multiply Theta^T delta by g'(z) once.",
-        ({"slope": lambda run, usual, layer: usual(layer) ** 2},),
+        "The last hidden layer's delta comes from the error a - y, not from the output delta.",
+        "With a squared error delta of the output has the factor g'(z): go back from delta.",
+        ({"blame": _from_raw_error},),
+        lambda problem: problem.squares and _is_deep(problem),
     ),
     Mistake(
-        "hidden.slope-of-neighbour",
+        "hidden.blame-lost",
         "B5",
-        "Each hidden delta is multiplied by the slope of the unit before it.",
-        "If the bias unit is put in front of z, drop entry 0 of the slopes again, not the last.",
-        ({"slope": _slope_of_neighbour},),
+        "The hidden deltas ignore what comes back from the next layer: only g'(z) is left.",
+        "Multiply g'(z) by what comes back, Theta^T delta.",
+        (_constant(1.0), _constant(-1.0)),
+    ),
+    Mistake(
+        "hidden.delta-never-updated",
+        "B5",
+        "The output delta is used for a hidden layer too: delta is not updated on the way back.",
+        "Going back a layer, set delta = Theta^T delta .* g'(z).",
+        ({"delta": _not_updated},),
+        _output_is_as_wide,
+        alone=True,
+    ),
+    Mistake(
+        "hidden.theta-of-neighbour",
+        "B5",
+        "The hidden deltas come back through the Theta of the layer before.",
+        "delta^(l) comes back through Theta^(l), which led from layer l to layer l + 1.",
+        ({"theta_back": _theta_of_neighbour},),
+        _repeats_a_shape,
+        alone=True,
     ),
     Mistake(
         "hidden.averaged",
@@ -175,20 +140,6 @@ ROWS: tuple[Mistake, ...] = (
         "The hidden deltas average over the units that a hidden unit feeds instead of adding up.",
         "Add up over all units of the next layer: Theta^T delta.",
         ({"blame": lambda run, usual, layer: usual(layer) / len(run.problem.thetas[layer + 1])},),
-    ),
-    Mistake(
-        "hidden.slope-is-a",
-        "B2",
-        "The hidden deltas are multiplied by a instead of g'(z).",
-        "The derivative of the sigmoid is a(1 - a): both factors.",
-        ({"slope": lambda run, usual, layer: run.a(layer + 1)},),
-    ),
-    Mistake(
-        "hidden.slope-is-1-minus-a",
-        "B2",
-        "The hidden deltas are multiplied by 1 - a instead of g'(z).",
-        "The derivative of the sigmoid is a(1 - a): both factors; of tanh 1 - a^2: the square.",
-        ({"slope": lambda run, usual, layer: 1.0 - run.a(layer + 1)},),
     ),
     Mistake(
         "hidden.theta-not-transposed",
@@ -230,6 +181,6 @@ ROWS: tuple[Mistake, ...] = (
         "The weights were updated before the hidden delta was computed from them.",
         "Compute all gradients first, at one and the same point; update afterwards.",
         (_updated("gradient"), _updated("data"), {"blame": _updated_by_each_example}),
-        solves_rate=True,
+        solves=Solves.BELOW_THE_OUTPUT,
     ),
 )

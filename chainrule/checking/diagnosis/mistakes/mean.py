@@ -72,6 +72,14 @@ ROWS: tuple[Mistake, ...] = (
         lambda problem: takes_mean(problem) and problem.m > 1,
     ),
     Mistake(
+        "mean.m-plus-1",
+        "B9",
+        "The sum over the examples is divided by m + 1.",
+        "Divide by m, the number of rows of X: the column or row of ones is not an example.",
+        scaled_ways(lambda run: run.m / (run.m + 1)),
+        takes_mean,
+    ),
+    Mistake(
         "mean.number-of-features",
         "B9",
         "The sum over the examples is divided by the number of features, not of examples.",

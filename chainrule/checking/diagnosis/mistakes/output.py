@@ -9,6 +9,7 @@ import numpy as np
 from .... import backprop
 from ...problem import Array, Problem
 from ..algorithm import Changes, Run
+from . import slopes
 from .row import Mistake
 
 
@@ -22,7 +23,7 @@ def _output_slope(run: Run) -> Array:
 
 def _residual(run: Run, outputs: Array) -> Array:
     """Outputs - y, with the factor that the loss puts before it."""
-    loss = "half_squared_error" if _takes_logarithms(run.problem) else run.problem.loss
+    loss = run.problem.loss if run.problem.squares else "half_squared_error"
     return backprop.delta_output(outputs, run.targets(), loss=loss, output_activation="linear")
 
 
@@ -55,11 +56,20 @@ def _softmax_along(axis: int | None) -> Changes:
 
 
 def _takes_logarithms(problem: Problem) -> bool:
-    return problem.loss in ("logistic", "cross_entropy")
+    return not problem.squares
 
 
 def _squares(problem: Problem) -> bool:
-    return not _takes_logarithms(problem)
+    return problem.squares
+
+
+def _times(factor: Callable[[Run], Array]) -> Changes:
+    return {"output_delta": lambda run, usual: usual() * factor(run)}
+
+
+def _output_error(run: Run) -> Array:
+    error: Array = run.a(run.last + 1) - run.targets()
+    return error
 
 
 def _z_for_a_at_the_output(run: Run, usual: Callable[[], Array]) -> Array:
@@ -82,8 +92,21 @@ ROWS: tuple[Mistake, ...] = (
         "output.slope-doubled",
         "B11",
         "The output delta is multiplied by g'(z) once too often.",
-        "With this loss g'(z) is already in delta = a - y: do not multiply again.",
-        ({"output_delta": lambda run, usual: usual() * _output_slope(run)},),
+        "With this loss g'(z) has cancelled, and delta = a - y: do not multiply by it.",
+        (
+            _times(_output_slope),
+            _times(lambda run: backprop.derivative("sigmoid", run.a(run.last + 1))),
+            _times(lambda run: run.z(run.last) * (1.0 - run.z(run.last))),
+        ),
+        _takes_logarithms,
+    ),
+    Mistake(
+        "output.slope-doubled",
+        "B8",
+        "The output delta is multiplied by g'(z) once too often.",
+        "For squared errors delta = (a - y) g'(z): one factor g'(z), not two.",
+        (_times(_output_slope),),
+        _squares,
     ),
     Mistake(
         "output.slope-missing",
@@ -101,6 +124,15 @@ ROWS: tuple[Mistake, ...] = (
         "Multiply by g'(z): the denominators cancel, and a - y is left.",
         ({"output_delta": _slope_missing_at_the_logarithms},),
         _takes_logarithms,
+    ),
+    *slopes.OUTPUT,
+    Mistake(
+        "output.softmax-diagonal",
+        "B7",
+        "Of the softmax's derivative only the diagonal p(1 - p) is used.",
+        "Each output depends on every z; with the cross-entropy it all adds up to delta = p - y.",
+        ({"output_delta": lambda run, usual: -run.targets() * (1.0 - run.a(run.last + 1))},),
+        lambda problem: problem.output == "softmax",
     ),
     Mistake(
         "output.half-of-cost",
@@ -142,12 +174,11 @@ ROWS: tuple[Mistake, ...] = (
         "The output delta has the square or the absolute value of the error, not the error.",
         "delta is made of a - y with its sign: the cost is differentiated already.",
         (
-            {"output_delta": lambda run, usual: usual() * (run.a(run.last + 1) - run.targets())},
-            {
-                "output_delta": lambda run, usual: (
-                    usual() * np.sign(run.a(run.last + 1) - run.targets())
-                )
-            },
+            _times(_output_error),
+            _times(lambda run: np.sign(_output_error(run))),
+            # With y - a for the error, and the sign put right at the end.
+            _times(lambda run: -_output_error(run)),
+            _times(lambda run: -np.sign(_output_error(run))),
         ),
     ),
     Mistake(

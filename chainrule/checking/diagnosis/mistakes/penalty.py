@@ -10,7 +10,7 @@ from .... import backprop
 from ...problem import Array
 from ..algorithm import Changes, Run
 from .makers import on_the_bias_too, scaled, skipping, takes_mean, with_column_0
-from .row import Mistake
+from .row import Mistake, Solves
 
 
 def _decay_of(what: Callable[[Array], Array]) -> Changes:
@@ -52,6 +52,15 @@ ROWS: tuple[Mistake, ...] = (
         "Add (lambda/m) Theta, not lambda Theta: the penalty is lambda/2m times the squares. "
         "With lambda/2 times them, as some courses have it, it is another cost.",
         ({"decay": scaled(_count)},),
+        takes_mean,
+    ),
+    Mistake(
+        "penalty.divided-twice",
+        "B10",
+        "The regularisation term is divided by m twice.",
+        "Add (lambda/m) Theta: where the sum over the examples and the penalty are divided by m "
+        "together, the penalty is not divided on its own as well.",
+        ({"decay": scaled(lambda run: 1.0 / run.count())},),
         takes_mean,
     ),
     Mistake(
@@ -119,6 +128,16 @@ ROWS: tuple[Mistake, ...] = (
         "lambda/m itself is added to the gradient of the weights.",
         "Multiply it by Theta: the term is (lambda/m) Theta.",
         (_decay_of(lambda theta: (theta != 0).astype(float)),),
+    ),
+    Mistake(
+        "penalty.scaled",
+        "B10",
+        "The regularisation term has a constant factor; all else is right.",
+        "Add (lambda/m) Theta to D, except in the bias column.",
+        ({"decay": scaled(lambda run: run.rate)},),
+        lambda problem: problem.lam > 0,
+        solves=Solves.LINEAR,
+        with_number="The regularisation term is {number} times the right one; all else is right.",
     ),
     Mistake(
         "penalty.other",

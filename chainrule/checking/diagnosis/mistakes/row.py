@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from types import MappingProxyType
+from typing import TypeAlias
 
-from ...problem import Problem
+from ...problem import Array, Problem
 from ..algorithm import Changes
 
 CATEGORIES = MappingProxyType(
@@ -16,6 +18,7 @@ CATEGORIES = MappingProxyType(
         "factor": "a constant factor",
         "penalty": "regularisation",
         "output": "the delta of the output layer",
+        "slope": "the factor g'(z), in every layer",
         "hidden": "the deltas of the hidden layers",
         "forward": "the forward pass",
         "sum": "the product of delta and activations",
@@ -23,11 +26,25 @@ CATEGORIES = MappingProxyType(
         "update": "a step of gradient descent inside the function",
         "examples": "which examples and targets are used",
         "layout": "the order of the entries",
+        "number": "how the numbers are kept",
+        "cost": "the cost that comes with the gradient",
         "call": "how the function behaves when called",
         "unknown": "not in the list of mistakes",
     }
 )
 """What the first half of a code stands for; a hint of level "category" says this much."""
+
+
+class Solves(Enum):
+    """Ways in which the number of a mistake is found: a learning rate, a factor."""
+
+    LINEAR = "every entry is a linear function of it"
+    BELOW_THE_OUTPUT = "the layer below the output is linear in it, and the others are not"
+    CURVE = "nothing is known but that the gradient is smooth in it"
+
+
+Tries: TypeAlias = Callable[[Problem, Sequence[Array]], Iterable[float]]
+"""tries(problem, gradients) are the numbers that may have led to *gradients*."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +59,12 @@ class Mistake:
     ways: tuple[Changes, ...] = ()
     """How people make it; empty where no gradient shows it."""
     applies: Callable[[Problem], bool] = lambda problem: True
-    solves_rate: bool = False
-    """Whether the replay has a learning rate that must be found first."""
+    solves: Solves | Tries | None = None
+    """How the number is found that the replay has; None if it has none."""
+    alone: bool = False
+    """Whether it is too rare to be looked for together with another."""
+    with_number: str = ""
+    """The sentence with the number in it, at {number}; "" if *says* is all."""
 
     @property
     def category(self) -> str:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
 from .... import backprop
+from ...problem import Array
+from ..algorithm import Run
 from .makers import columns_rolled, scaled
 from .row import Mistake
+
+
+def _product_of_means(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    delta, a = run.delta(layer)[run.rows()], backprop.with_bias(run.a(layer)[run.rows()])
+    product: Array = np.outer(delta.sum(axis=0), a.mean(axis=0))
+    return product
+
 
 ROWS: tuple[Mistake, ...] = (
     Mistake(
@@ -28,6 +41,14 @@ ROWS: tuple[Mistake, ...] = (
                 )
             },
         ),
+    ),
+    Mistake(
+        "sum.product-of-means",
+        "B9",
+        "The mean of the deltas is multiplied by the mean of the activations.",
+        "Take the mean of the products: each example's delta times its own activations.",
+        ({"sums": _product_of_means},),
+        lambda problem: problem.m > 1,
     ),
     Mistake(
         "sum.missing",

@@ -143,7 +143,7 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define WIDTH 4
 #define FUSED 2
 #define TILE_VECTORS 2 /* 6 x 2 sums, 2 of b, 1 of a: of 16 registers */
-#define TILE_COLUMNS 2
+#define TILE_COLUMNS 3 /* 4 x 3 sums, 3 of b, 1 of a */
 #include "vector.h"
 #if defined(__clang__)
 #pragma clang attribute pop

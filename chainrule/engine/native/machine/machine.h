@@ -27,8 +27,9 @@ machine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     machine->vector = level_here();
     PyObject *numpy = PyImport_ImportModule("numpy");
     machine->empty = numpy ? PyObject_GetAttrString(numpy, "empty") : NULL;
+    machine->array = machine->empty ? PyObject_GetAttrString(numpy, "ndarray") : NULL;
     Py_XDECREF(numpy);
-    if (machine->empty == NULL || read_plan(machine, plan) < 0) {
+    if (machine->array == NULL || read_plan(machine, plan) < 0) {
         Py_DECREF(machine);
         return NULL;
     }
@@ -56,22 +57,18 @@ machine_dealloc(PyObject *self)
         PyMem_RawFree(piece);
     }
     Py_XDECREF(machine->empty);
+    Py_XDECREF(machine->array);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-/* run(parameters, arguments, threads=1): as compiler/plan.py says. */
+/* Run with what Python gave; *given_threads* and *shapes* may be NULL. */
 static PyObject *
-machine_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
+run_with(Machine *machine, PyObject *parameters, PyObject *arguments, PyObject *given_threads,
+         PyObject *shapes)
 {
-    Machine *machine = (Machine *)self;
     Py_ssize_t threads = 1;
-    if (n != 2 && n != 3) {
-        PyErr_SetString(PyExc_TypeError,
-                        "Machine.run: expected parameters, arguments, and a number of threads");
-        return NULL;
-    }
-    if (n == 3 && read_whole(args[2], &threads) < 0) {
+    if (given_threads != NULL && read_whole(given_threads, &threads) < 0) {
         return NULL;
     }
     if (threads < 1) {
@@ -82,9 +79,35 @@ machine_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (workspace == NULL) {
         return NULL;
     }
-    PyObject *result = run_on(machine, workspace, args[0], args[1], threads);
+    PyObject *result = run_on(machine, workspace, parameters, arguments, threads, shapes);
     give_workspace(machine, workspace);
     return result;
+}
+
+/* run(parameters, arguments, threads=1): as compiler/plan.py says. */
+static PyObject *
+machine_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    if (n != 2 && n != 3) {
+        PyErr_SetString(PyExc_TypeError,
+                        "Machine.run: expected parameters, arguments, and a number of threads");
+        return NULL;
+    }
+    return run_with((Machine *)self, args[0], args[1], n == 3 ? args[2] : NULL, NULL);
+}
+
+/* attempt(parameters, arguments, threads, shapes): run, or None if the arguments are not arrays of
+   float64 with one example or more, as many in each, of these shapes. */
+static PyObject *
+machine_attempt(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    const Machine *machine = (Machine *)self;
+    if (n != 4 || !PyTuple_Check(args[3]) || PyTuple_GET_SIZE(args[3]) != machine->n_inputs) {
+        PyErr_SetString(PyExc_TypeError, "Machine.attempt: expected parameters, arguments, a number of "
+                                         "threads, and a tuple with a shape for each argument");
+        return NULL;
+    }
+    return run_with((Machine *)self, args[0], args[1], args[2], args[3]);
 }
 
 /* can(row): whether there is a kernel of that row here. */
@@ -105,6 +128,8 @@ machine_level(PyObject *self, void *unused)
 static PyMethodDef machine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))machine_run, METH_FASTCALL,
      "Run on parameters and arguments, with a number of threads."},
+    {"attempt", (PyCFunction)(void (*)(void))machine_attempt, METH_FASTCALL,
+     "Run if the arguments have certain shapes; otherwise return None."},
     {"can", machine_can, METH_O | METH_CLASS, "Return whether there is a kernel of a row."},
     {NULL, NULL, 0, NULL},
 };

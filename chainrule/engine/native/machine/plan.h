@@ -90,7 +90,7 @@ struct Vector;
 
 typedef struct {
     PyObject_HEAD
-    PyObject *empty; /* numpy.empty */
+    PyObject *empty, *array; /* numpy.empty and numpy.ndarray */
     State *state;    /* kept alive by the module, which the type keeps alive */
     Piece *pieces;
     Py_ssize_t size[N_SPACES]; /* of BLOCK: its rows */
@@ -99,6 +99,7 @@ typedef struct {
     Py_ssize_t n_inputs, n_outputs;
     Input *input;
     Place *output;
+    int turned;             /* whether an example's outputs lie side by side */
     Py_ssize_t cost;        /* or -1 */
     Py_ssize_t gradient[2]; /* from which place of STILL to which */
     Steps list[N_LISTS];
@@ -957,6 +958,12 @@ read_sizes(Machine *machine, PyObject *plan)
     }
     if (machine->size[IN_BLOCK] < 0 || machine->size[IN_SUMS] < 0) {
         return unsound("block and sums are numbers");
+    }
+    PyObject *turned = PyObject_GetAttrString(plan, "turned");
+    machine->turned = turned ? PyObject_IsTrue(turned) : -1;
+    Py_XDECREF(turned);
+    if (machine->turned < 0) {
+        return -1;
     }
     if (machine->cost >= machine->size[IN_STILL]) {
         return unsound("the cost lies outside of still");

@@ -20,6 +20,8 @@ enum { MOST_SHARDS = 16, MOST_THREADS = MOST_SHARDS };
 typedef struct Workspace {
     struct Workspace *next;
     double *still;
+    PyObject *parameters; /* the tuple of Values that STILL has the numbers of, or NULL */
+    uint64_t writes;      /* when they were read */
     double *sums[MOST_SHARDS]; /* of the first shard, the total in the end; made when needed */
     Bench bench[MOST_THREADS];
 } Workspace;
@@ -50,6 +52,7 @@ free_aligned(void *memory)
 static void
 free_workspace(Workspace *workspace)
 {
+    Py_XDECREF(workspace->parameters);
     free_aligned(workspace->still);
     for (int i = 0; i < MOST_SHARDS; i++) {
         free_aligned(workspace->sums[i]);
@@ -258,6 +261,42 @@ do_steps(Run *run, Context *context, const Steps *steps)
     }
 }
 
+/* The numbers of an output, and how far they lie apart: 1, or 0. */
+static const double *
+output_at(const Context *context, Py_ssize_t i, Py_ssize_t *lane)
+{
+    Place place = context->machine->output[i];
+    *lane = place.space == IN_BLOCK;
+    return context->space[place.space] + place.offset * (*lane ? context->lanes : 1);
+}
+
+/* Put the outputs of each lane side by side, four of them at a time. */
+static void
+put_turned(const Context *context, double *into)
+{
+    Py_ssize_t n = context->lanes, count = context->machine->n_outputs;
+    for (Py_ssize_t i = 0; i < count; i += 4) {
+        int some = count - i < 4 ? (int)(count - i) : 4;
+        const double *x[4];
+        Py_ssize_t lane[4];
+        for (int k = 0; k < 4; k++) {
+            x[k] = output_at(context, i + (k < some ? k : 0), &lane[k]);
+        }
+        double *at = into + i;
+        for (Py_ssize_t l = 0; some == 4 && l < n; l++, at += count) {
+            at[0] = x[0][l * lane[0]];
+            at[1] = x[1][l * lane[1]];
+            at[2] = x[2][l * lane[2]];
+            at[3] = x[3][l * lane[3]];
+        }
+        for (Py_ssize_t l = 0; some < 4 && l < n; l++, at += count) {
+            for (int k = 0; k < some; k++) {
+                at[k] = x[k][l * lane[k]];
+            }
+        }
+    }
+}
+
 static void
 do_block(Run *run, Context *context, Py_ssize_t block)
 {
@@ -274,11 +313,14 @@ do_block(Run *run, Context *context, Py_ssize_t block)
         }
     }
     do_steps(run, context, &machine->list[EACH]);
+    if (run->output != NULL && machine->turned) {
+        put_turned(context, run->output + first * machine->n_outputs);
+        return;
+    }
     for (Py_ssize_t i = 0; run->output != NULL && i < machine->n_outputs; i++) {
-        Place place = machine->output[i];
-        int in_block = place.space == IN_BLOCK;
-        const double *x = context->space[place.space] + place.offset * (in_block ? n : 1);
-        copy_stretch(n, run->output + i * run->division.m + first, 1, x, in_block);
+        Py_ssize_t lane;
+        const double *x = output_at(context, i, &lane);
+        copy_stretch(n, run->output + i * run->division.m + first, 1, x, lane);
     }
 }
 
@@ -431,15 +473,21 @@ do_run(Run *run)
 
 /* --- what Python gives and gets -------------------------------------------------------------- */
 
-/* Read the parameters into STILL: from Values, or from a vector. */
+/* Read the parameters into STILL: from Values, or from a vector. No step writes there, so a tuple of
+   Values need not be read again as long as nobody writes to a leaf. */
 static int
-take_parameters(const Machine *machine, PyObject *given, double *still)
+take_parameters(const Machine *machine, PyObject *given, Workspace *workspace)
 {
+    const State *state = machine->state;
     Py_ssize_t n = machine->parameters[1] - machine->parameters[0];
-    double *into = still + machine->parameters[0];
+    double *into = workspace->still + machine->parameters[0];
     Segment segment;
+    if (given == workspace->parameters && workspace->writes == state->writes) {
+        return 0;
+    }
+    Py_CLEAR(workspace->parameters);
     if (segment_of(given, &segment)) {
-        const PyTypeObject *type = machine->state->value_type;
+        const PyTypeObject *type = state->value_type;
         for (Py_ssize_t i = 0; segment.n == n && i < n; i++) {
             if (Py_TYPE(segment.item[i]) != type) {
                 PyErr_Format(PyExc_TypeError, "Machine.run: expected Values as parameters, not %R",
@@ -452,6 +500,10 @@ take_parameters(const Machine *machine, PyObject *given, double *still)
             PyErr_Format(PyExc_ValueError, "Machine.run: expected %zd parameters, not %zd", n,
                          segment.n);
             return -1;
+        }
+        if (PyTuple_CheckExact(given)) {
+            workspace->parameters = Py_NewRef(given);
+            workspace->writes = state->writes;
         }
         return 0;
     }
@@ -537,14 +589,37 @@ examples_in(Given *given, Py_ssize_t size, Argument *argument)
     return view->shape[0];
 }
 
-/* Take the arguments; how many examples there are, or -1. */
+/* Whether an argument is an array of float64 whose examples have that very shape. */
+static int
+is_of_shape(const Py_buffer *view, PyObject *shape)
+{
+    if (!PyTuple_Check(shape) || view->ndim != 1 + PyTuple_GET_SIZE(shape) ||
+        view->format == NULL || strcmp(view->format, "d") != 0) {
+        return 0;
+    }
+    for (int axis = 1; axis < view->ndim; axis++) {
+        if (view->shape[axis] != PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, axis - 1))) {
+            PyErr_Clear();
+            return 0;
+        }
+    }
+    return view->shape[0] > 0;
+}
+
+enum { UNFIT = -2 };
+
+/* Take the arguments; how many examples there are, or -1. If *shapes* are given, arguments that are not
+   arrays of float64 with such examples, one at least, are UNFIT. */
 static Py_ssize_t
-take_arguments(const Machine *machine, PyObject *tuple, Arguments *arguments)
+take_arguments(const Machine *machine, PyObject *tuple, PyObject *shapes, Arguments *arguments)
 {
     Py_ssize_t n = machine->n_inputs, m = 1;
     arguments->given = arguments->few;
     arguments->argument = arguments->few_arguments;
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != n) {
+        if (shapes != NULL) {
+            return UNFIT;
+        }
         PyErr_Format(PyExc_ValueError, "Machine.run: expected a tuple of %zd arguments", n);
         return -1;
     }
@@ -558,15 +633,24 @@ take_arguments(const Machine *machine, PyObject *tuple, Arguments *arguments)
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         Given *given = &arguments->given[i];
+        PyObject *array = PyTuple_GET_ITEM(tuple, i);
         given->copy = NULL;
-        if (PyObject_GetBuffer(PyTuple_GET_ITEM(tuple, i), &given->view,
-                               PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
+        if (shapes != NULL && (PyObject *)Py_TYPE(array) != machine->array) {
+            return UNFIT;
+        }
+        if (PyObject_GetBuffer(array, &given->view, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
             return -1;
         }
         arguments->n++;
+        if (shapes != NULL && !is_of_shape(&given->view, PyTuple_GET_ITEM(shapes, i))) {
+            return UNFIT;
+        }
         Py_ssize_t found = examples_in(given, machine->input[i].size, &arguments->argument[i]);
         if (found < 0) {
             return -1;
+        }
+        if (i > 0 && found != m && shapes != NULL) {
+            return UNFIT;
         }
         if (i > 0 && found != m) {
             PyErr_Format(PyExc_ValueError,
@@ -628,22 +712,25 @@ has_room(const Run *run)
     return has;
 }
 
+/* Run; None if *shapes* are given and the arguments are not of these. */
 static PyObject *
 run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *given,
-       Py_ssize_t threads)
+       Py_ssize_t threads, PyObject *shapes)
 {
     Arguments arguments;
     arguments.n = 0;
     PyObject *array = NULL, *result = NULL;
     double *numbers = NULL;
-    Py_ssize_t m = take_arguments(machine, given, &arguments);
+    Py_ssize_t m = take_arguments(machine, given, shapes, &arguments);
     if (m < 0) {
+        result = m == UNFIT ? Py_NewRef(Py_None) : NULL;
         goto done;
     }
     int differentiates = machine->cost >= 0;
     Py_ssize_t n_gradient = machine->gradient[1] - machine->gradient[0];
     PyObject *shape = differentiates ? PyLong_FromSsize_t(n_gradient)
-                                     : Py_BuildValue("nn", machine->n_outputs, m);
+                      : machine->turned ? Py_BuildValue("nn", m, machine->n_outputs)
+                                        : Py_BuildValue("nn", machine->n_outputs, m);
     array = new_array(machine, shape, &numbers);
     if (array == NULL) {
         goto done;
@@ -661,7 +748,7 @@ run_on(Machine *machine, Workspace *workspace, PyObject *parameters, PyObject *g
     if (!has_room(&run)) {
         goto done;
     }
-    if (take_parameters(machine, parameters, workspace->still) < 0) {
+    if (take_parameters(machine, parameters, workspace) < 0) {
         goto done;
     }
     workspace->still[0] = (double)m;

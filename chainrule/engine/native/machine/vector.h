@@ -15,11 +15,15 @@ typedef uint64_t I __attribute__((vector_size(8 * WIDTH))); /* whose sums may wr
 typedef double LEVEL(Unaligned) __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 #define LOAD(p) ((V)*(const LEVEL(Unaligned) *)(p))
 #define STORE(p, x) ((void)(*(LEVEL(Unaligned) *)(p) = (x)))
-#define SET(x) ((V){0} + (x))
+#define SET(x) LEVEL(set)(x)
 #define WHOLE(x) ((I){0} + (uint64_t)(x))
 #define BITS(x) ((I)(x))
 #define FLOATS(x) ((V)(x))
+#if FUSED == 2 && WIDTH == 4
+#define SELECT(mask, x, y) ((V)_mm256_blendv_pd((__m256d)(y), (__m256d)(x), (__m256d)(I)(mask)))
+#else
 #define SELECT(mask, x, y) ((V)(((I)(mask) & (I)(x)) | (~(I)(mask) & (I)(y))))
+#endif
 #else
 typedef double V;
 typedef uint64_t I;
@@ -42,6 +46,33 @@ typedef uint64_t I;
 #define FMA(x, y, z) ((x) * (y) + (z))
 #endif
 
+#if WIDTH > 1
+/* All numbers of a vector the same. (0 + x would be an addition, and lose the sign of -0.0.) */
+ALWAYS_INLINE V
+LEVEL(set)(double x)
+{
+#if WIDTH == 8
+    return (V){x, x, x, x, x, x, x, x};
+#elif WIDTH == 4
+    return (V){x, x, x, x};
+#else
+    return (V){x, x};
+#endif
+}
+#endif
+
+/* x, but not more, or not less, than a bound; a nan stays. */
+#if FUSED == 2 && WIDTH == 8
+#define AT_MOST(bound, x) ((V)_mm512_min_pd((__m512d)SET(bound), (__m512d)(x)))
+#define AT_LEAST(bound, x) ((V)_mm512_max_pd((__m512d)SET(bound), (__m512d)(x)))
+#elif FUSED == 2
+#define AT_MOST(bound, x) ((V)_mm256_min_pd((__m256d)SET(bound), (__m256d)(x)))
+#define AT_LEAST(bound, x) ((V)_mm256_max_pd((__m256d)SET(bound), (__m256d)(x)))
+#else
+#define AT_MOST(bound, x) SELECT((x) > SET(bound), SET(bound), x)
+#define AT_LEAST(bound, x) SELECT((x) < SET(bound), SET(bound), x)
+#endif
+
 /* --- exp and log ----------------------------------------------------------------------------- */
 
 /* What e**x is: (1 + r + more) * first * second, with r from about -0.35 to 0.35, *more* smaller, and
@@ -54,29 +85,25 @@ ALWAYS_INLINE LEVEL(Power)
 LEVEL(power_of)(V x)
 {
     /* x = n log(2) + r. Beyond the bounds the result is 0 or inf all the same; a nan stays. */
-    x = SELECT(x > SET(710.0), SET(710.0), x);
-    x = SELECT(x < SET(-746.0), SET(-746.0), x);
+    x = AT_MOST(710.0, x);
+    x = AT_LEAST(-746.0, x);
     const V magic = SET(6755399441055744.0); /* 1.5 * 2**52: adding it rounds to a whole number */
     V n = (x * SET(1.4426950408889634) + magic) - magic;
     V high = x - n * SET(6.93147180369123816490e-01); /* exact: the constant has 33 bits */
     V low = n * SET(1.90821492927058770002e-10);
     V r = high - low, rest = (high - r) - low;
-    V q = SET(1.0 / 6227020800.0);
-    q = FMA(q, r, SET(1.0 / 479001600.0));
-    q = FMA(q, r, SET(1.0 / 39916800.0));
-    q = FMA(q, r, SET(1.0 / 3628800.0));
-    q = FMA(q, r, SET(1.0 / 362880.0));
-    q = FMA(q, r, SET(1.0 / 40320.0));
-    q = FMA(q, r, SET(1.0 / 5040.0));
-    q = FMA(q, r, SET(1.0 / 720.0));
-    q = FMA(q, r, SET(1.0 / 120.0));
-    q = FMA(q, r, SET(1.0 / 24.0));
-    q = FMA(q, r, SET(1.0 / 6.0));
-    q = FMA(q, r, SET(0.5));
+    /* (e**r - 1 - r) / r**2, by pairs, so that no term waits for many others. */
+    V r2 = r * r, r4 = r2 * r2;
+    V q0 = FMA(FMA(SET(1.0 / 120.0), r, SET(1.0 / 24.0)), r2, FMA(SET(1.0 / 6.0), r, SET(0.5)));
+    V q4 = FMA(FMA(SET(1.0 / 362880.0), r, SET(1.0 / 40320.0)), r2,
+               FMA(SET(1.0 / 5040.0), r, SET(1.0 / 720.0)));
+    V q8 = FMA(FMA(SET(1.0 / 6227020800.0), r, SET(1.0 / 479001600.0)), r2,
+               FMA(SET(1.0 / 39916800.0), r, SET(1.0 / 3628800.0)));
+    V q = FMA(FMA(q8, r4, q4), r4, q0);
     V half = n * SET(0.5) + magic; /* two factors, so that a subnormal is rounded once */
     V other = (n - (half - magic)) + magic;
     I bias = WHOLE(1023);
-    return (LEVEL(Power)){r, FMA(r * r, q, rest), FLOATS((BITS(half) + bias) << 52),
+    return (LEVEL(Power)){r, FMA(r2, q, rest), FLOATS((BITS(half) + bias) << 52),
                           FLOATS((BITS(other) + bias) << 52)};
 }
 
@@ -156,6 +183,74 @@ LEVEL(log1p_of_positive)(V x)
     V sum = SET(1.0) + x;
     V lost = SELECT(x > SET(1.0), SET(1.0) - (sum - x), x - (sum - SET(1.0)));
     return LEVEL(log_of_positive)(sum, lost / sum);
+}
+
+/* Whether a mask holds for any number of the vector. */
+ALWAYS_INLINE int
+LEVEL(any)(I mask)
+{
+#if FUSED == 2 && WIDTH == 8
+    return _mm512_movepi64_mask((__m512i)mask) != 0;
+#elif FUSED == 2
+    return _mm256_movemask_pd((__m256d)mask) != 0;
+#else
+    double part[WIDTH];
+    int found = 0;
+    STORE(part, SELECT(mask, SET(1.0), SET(0.0)));
+    for (int i = 0; i < WIDTH; i++) {
+        found |= part[i] != 0.0;
+    }
+    return found;
+#endif
+}
+
+/* --- sin and cos ----------------------------------------------------------------------------- */
+
+/* The sine of x, or with *quarters* 1 the cosine, for x up to MOST_TURNED. The formulas of FreeBSD's
+   e_rem_pio2.c, k_sin.c and k_cos.c: x = n pi/2 + r + rest, with pi/2 in three parts. */
+ALWAYS_INLINE V
+LEVEL(turned)(V x, uint64_t quarters)
+{
+    const V magic = SET(6755399441055744.0); /* as in power_of */
+    V shifted = x * SET(6.36619772367581382433e-01) + magic, n = shifted - magic;
+    V t = x - n * SET(1.57079632673412561417e+00); /* exact: the constant has 33 bits... */
+    V w = n * SET(6.07710050630396597660e-11);     /* ...and so has this one */
+    V high = t - w;
+    V low = n * SET(2.02226624879595063154e-21) - ((t - high) - w);
+    V r = high - low, rest = (high - r) - low;
+    V z = r * r, z2 = z * z, v = z * r, half = SET(0.5) * z, top = SET(1.0) - half;
+    V s = FMA(FMA(FMA(SET(1.58969099521155010221e-10), z, SET(-2.50507602534068634195e-08)), z,
+                  SET(2.75573137070700676789e-06)),
+              z2, FMA(SET(-1.98412698298579493134e-04), z, SET(8.33333333332248946124e-03)));
+    V sine = r - ((z * (SET(0.5) * rest - v * s) - rest) - v * SET(-1.66666666666666324348e-01));
+    V c = FMA(FMA(FMA(SET(-1.13596475577881948265e-11), z, SET(2.08757232129817482790e-09)), z,
+                  SET(-2.75573143513906633035e-07)),
+              z2 * z2, z * FMA(FMA(SET(2.48015872894767294178e-05), z, SET(-1.38888888888741095749e-03)),
+                              z, SET(4.16666666666666019037e-02)));
+    V cosine = top + (((SET(1.0) - top) - half) + (z * c - r * rest));
+    I turn = BITS(shifted) + WHOLE(quarters);
+    I odd = WHOLE(0) - (turn & WHOLE(1)), sign = (turn & WHOLE(2)) << 62;
+    return FLOATS(BITS(SELECT(odd, cosine, sine)) ^ sign);
+}
+
+#define MOST_TURNED 1024.0 /* as far as three parts of pi/2 give all digits */
+
+/* Sines, or cosines, of a stretch; vectors with larger numbers, or with a nan, are left to the library. */
+static Py_ssize_t
+LEVEL(turns)(int row, Py_ssize_t n, double *r, const double *x)
+{
+    Py_ssize_t i = 0;
+    uint64_t quarters = row == COS;
+    for (; i + WIDTH <= n; i += WIDTH) {
+        V a = LOAD(x + i);
+        if (LEVEL(any)((I)(LEVEL(absolute)(a) > SET(MOST_TURNED)) | (I)(a != a))) {
+            unary_row(row, WIDTH, r + i, x + i);
+        }
+        else {
+            STORE(r + i, LEVEL(turned)(a, quarters));
+        }
+    }
+    return i;
 }
 
 /* --- rows made of them, as the engine's formulas make them ----------------------------------- */
@@ -376,6 +471,10 @@ LEVEL(unary_vectors)(int row, Py_ssize_t n, double *r, const double *x)
         UNARY_VECTORS(silu)
     case NORMAL_PDF:
         UNARY_VECTORS(normal_pdf)
+    case SIN:
+    case COS:
+        i = LEVEL(turns)(row, n, r, x);
+        break;
     default:
         return 0;
     }
@@ -790,16 +889,32 @@ LEVEL(across)(V x)
     return total;
 }
 
+/* The sums of four vectors. */
+ALWAYS_INLINE void
+LEVEL(across_four)(const V *x, double *total)
+{
+#if FUSED == 2 && WIDTH == 4
+    __m256d low = _mm256_hadd_pd((__m256d)x[0], (__m256d)x[1]);
+    __m256d high = _mm256_hadd_pd((__m256d)x[2], (__m256d)x[3]);
+    STORE(total, (V)_mm256_permute2f128_pd(low, high, 0x20) +
+                     (V)_mm256_permute2f128_pd(low, high, 0x31));
+#else
+    for (int i = 0; i < 4; i++) {
+        total[i] = LEVEL(across)(x[i]);
+    }
+#endif
+}
+
 /* A tile of *rows* by *columns* sums. */
 ALWAYS_INLINE void
 LEVEL(sum_tile)(int rows, int columns, const Tiles *t, double *r, const double *a, const double *b)
 {
-    V sum[4][4];
+    V sum[4][4]; /* of a column the rows */
     const Py_ssize_t am = t->am, bn = t->bn, v = t->v;
     double rest[4][4] = {{0}};
-    for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < columns; j++) {
-            sum[i][j] = SET(0.0);
+    for (int j = 0; j < columns; j++) {
+        for (int i = 0; i < 4; i++) {
+            sum[j][i] = SET(0.0);
         }
     }
     for (Py_ssize_t k = 0; k < t->k; k++, a += t->ak, b += t->bk) {
@@ -812,23 +927,24 @@ LEVEL(sum_tile)(int rows, int columns, const Tiles *t, double *r, const double *
             for (int i = 0; i < rows; i++) {
                 V x = LOAD(a + i * am + l);
                 for (int j = 0; j < columns; j++) {
-                    sum[i][j] = FMA(x, y[j], sum[i][j]);
+                    sum[j][i] = FMA(x, y[j], sum[j][i]);
                 }
             }
         }
         for (; l < v; l++) {
             for (int i = 0; i < rows; i++) {
                 for (int j = 0; j < columns; j++) {
-                    rest[i][j] += a[i * am + l] * b[j * bn + l];
+                    rest[j][i] += a[i * am + l] * b[j * bn + l];
                 }
             }
         }
     }
-    for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < columns; j++) {
-            double total = LEVEL(across)(sum[i][j]) + rest[i][j];
-            double *place = r + i * t->rm + j * t->rn;
-            *place = t->adds ? *place + total : total;
+    for (int j = 0; j < columns; j++) {
+        double total[4];
+        LEVEL(across_four)(sum[j], total);
+        for (int i = 0; i < rows; i++) {
+            double *place = r + i * t->rm + j * t->rn, found = total[i] + rest[j][i];
+            *place = t->adds ? *place + found : found;
         }
     }
 }
@@ -845,8 +961,19 @@ LEVEL(along_sum)(const Tiles *t, double *r, const double *a, const double *b)
         for (j = 0; j + TILE_COLUMNS <= t->n; j += TILE_COLUMNS) {
             SUM_TILE(4, TILE_COLUMNS);
         }
+        for (; j + 2 <= t->n; j += 2) {
+            SUM_TILE(4, 2);
+        }
         for (; j < t->n; j++) {
             SUM_TILE(4, 1);
+        }
+    }
+    for (; i + 2 <= t->m; i += 2) {
+        for (j = 0; j + 4 <= t->n; j += 4) {
+            SUM_TILE(2, 4);
+        }
+        for (; j < t->n; j++) {
+            SUM_TILE(2, 1);
         }
     }
     for (; i < t->m; i++) {
@@ -974,18 +1101,6 @@ LEVEL(into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apa
 
 #define EACH_ROW(k) for (Py_ssize_t k = 0; k < n; k++)
 #define AT(x, k) ((x) + (k) * w)
-
-static int
-LEVEL(any)(I mask)
-{
-    double part[WIDTH];
-    int found = 0;
-    STORE(part, SELECT(mask, SET(1.0), SET(0.0)));
-    for (int i = 0; i < WIDTH; i++) {
-        found |= part[i] != 0.0;
-    }
-    return found;
-}
 
 ALWAYS_INLINE V
 LEVEL(larger)(V a, V b) /* a nan is the largest; -0.0 and 0.0 give 0.0 */
@@ -1235,6 +1350,9 @@ static const struct Vector LEVEL(functions) = {
 #undef EACH_COLUMN
 #undef AT
 #undef SQUARE_ROOT
+#undef AT_MOST
+#undef MOST_TURNED
+#undef AT_LEAST
 #undef LOAD_PART
 #undef STORE_PART
 #undef MASK
