@@ -23,6 +23,7 @@ from .engine.scopes import scope
 from .engine.table import Primitive as _Primitive
 from .engine.table import primitive
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .engine.vectors import read_data, write_data
 
 __all__ = [
     "AnomalyError",
@@ -44,6 +45,7 @@ __all__ = [
     "mean",
     "no_grad",
     "primitive",
+    "read_data",
     "root",
     "scan",
     "scope",
@@ -53,6 +55,7 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "while_loop",
+    "write_data",
 ]
 __all__ += [name for name, row in vars(_functions).items() if isinstance(row, _Primitive)]
 __all__.sort()

@@ -173,7 +173,7 @@ def test_what_is_private_to_a_file_stays_in_it(module):
 
 
 RUNNING, INTAKE = "chainrule.checking.diagnosis.running", "chainrule.checking.intake"
-BESIDE = ("calls", "exam", "messages", "results", "trying")
+BESIDE = ("calls", "exam", "fences", "messages", "results", "trying")
 
 
 @pytest.mark.parametrize("name", ["student", *BESIDE])

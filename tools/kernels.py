@@ -51,13 +51,14 @@ PRINTED_BY_HAND = [
     "k_softmax",
     "all_but",
     "k_softmax_rest",
+    "softmax_pullback",
     "surprisal_of_top",
     "below",
     "is_none",
     "k_cross_entropy",
     "k_soft_cross_entropy",
 ]
-"""Functions of kernels.h that printed programs call: rows of any number of arguments."""
+"""Functions of kernels.h that printed programs call: of any number of arguments."""
 
 
 class UnwritableError(Exception):

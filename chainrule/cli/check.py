@@ -16,6 +16,8 @@ DESCRIPTION = (
     "with arithmetic (FILE.py:Value) is examined as an autograd engine: each operation, shared "
     "nodes, one pass after another. Exit status 1 if there is a mistake."
 )
+_BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
+"""The format that the name of a file stands for."""
 FORMATS = ("text", "markdown", "html", "json", "gradescope")
 """The methods of a report that write it down."""
 
@@ -39,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the network there as .npz, and stop",
     )
     told = parser.add_argument_group("the report")
-    told.add_argument("--format", choices=FORMATS, default="text")
+    told.add_argument(
+        "--format", choices=FORMATS, help="by default what the name of --output says, or text"
+    )
     told.add_argument("--hints", choices=HINTS, default="fix", help="how much to tell")
     told.add_argument(
         "--points", type=float, default=1.0, metavar="N", help="of a right gradient, for gradescope"
@@ -72,11 +76,12 @@ def _checked(arguments: argparse.Namespace) -> int:
     if arguments.target is None:
         raise RequestError("expected FILE.py:FUNCTION, or a file of arrays")
     report = report_on(arguments.target, **options)
+    chosen = arguments.format or _BY_SUFFIX.get(getattr(arguments.output, "suffix", ""), "text")
     not_loaded = "call.not-loaded" in report.codes
-    if not_loaded and arguments.format == "text":
+    if not_loaded and chosen == "text":
         raise RequestError("; ".join(report.data()["findings"][0]["evidence"].splitlines()))
-    more = {"points": arguments.points} if arguments.format == "gradescope" else {}
-    text: str = getattr(report, arguments.format)(arguments.hints, **more).rstrip("\n") + "\n"
+    more = {"points": arguments.points} if chosen == "gradescope" else {}
+    text: str = getattr(report, chosen)(arguments.hints, **more).rstrip("\n") + "\n"
     if arguments.output is None:
         sys.stdout.write(text)
     else:

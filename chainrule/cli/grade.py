@@ -24,6 +24,9 @@ DESCRIPTION = (
     "could not be checked for a reason that is not theirs."
 )
 
+_ALL_OF_IT = 6
+"""The version of Landlock that has all that is promised."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``chainrule grade``."""
@@ -69,13 +72,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where results are kept, so that what has not changed is not run again",
     )
+    runs.add_argument(
+        "--hide",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="what no submission may read, such as a model solution",
+    )
     runs.add_argument("--again", action="store_true", help="run everything again")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the command, and return 0, or 1 if some could not be checked."""
     from ..checking import grade
+    from ..checking.diagnosis.running.fences import landlock_version
 
+    if landlock_version() < _ALL_OF_IT:
+        print(
+            "chainrule: this system has not all that keeps a submission from other files and "
+            "processes; docs/fair-play.md says what it lacks",
+            file=sys.stderr,
+        )
     with ExitStack() as stack:
         try:
             report = grade(
@@ -84,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
                 jobs=arguments.jobs,
                 results=_results(arguments),
                 again=arguments.again,
+                hidden=[path for path in (*arguments.hide, arguments.html, arguments.csv) if path],
                 progress=_progress(stack),
                 **options_of(arguments),
             )

@@ -475,6 +475,31 @@ class Pullback:
                 mask = builder.reshape(mask, (*mask.shape[:-2], mask.shape[-1], 1))
             self._give(b.number, product, operation.batched, mask=mask)
 
+    def _linked_matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
+        """Give the adjoint of matrices with holes, which a mask says, times vectors.
+
+        What is given to a hole goes no further.
+        """
+        builder = self.builder
+        a, b, holes = (builder.symbol(int(n)) for n in operation.args)
+        delta = builder.array_of(adjoint, operation.shape, operation.batched)
+        product: Operand
+        if self.active[a.number]:
+            product = builder.stack(delta, b, (False, False), self.mask)
+            mask = self.masks.any_along(self.mask, (-1,))
+            self._give(a.number, product, operation.batched, mask=mask)
+        if self.active[b.number]:
+            mask = self.masks.any_along(self.mask, (-2,))
+            if isinstance(self.mask, Symbol):
+                terms = primitives.multiply(delta, a)
+                reached = primitives.where(holes, self.mask, 0.0)
+                shape = (*operation.shape[:-1], a.shape[-1])
+                product = builder.total(primitives.where(reached, terms, 0.0), (-2,), shape)
+            else:
+                product = builder.stack(a, delta, (True, False), holes)
+                product = builder.reshape(product, b.shape)
+            self._give(b.number, product, operation.batched, mask=mask)
+
     def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol, mask: Mask) -> None:
         """Give the left factor its adjoint, except to a column of ones."""
         builder = self.builder

@@ -43,12 +43,21 @@ def floats(given: Any, what: str) -> Array:
     return found
 
 
+class HoldsValuesError(TypeError):
+    """An argument of a compiled function holds Values."""
+
+
+def example_like(x: Any) -> Any:
+    """Return one example, an array of objects or a single one, as the function is given it."""
+    return x.tolist() if isinstance(x, np.ndarray) else x
+
+
 def _from_objects(given: Any, array: Any, what: str) -> Any:
     """Return an array of number objects, such as fractions, as an array of float."""
     if any(isinstance(x, Value) for x in array.flat):
-        raise TypeError(
-            f"{what} holds Values; expected plain numbers: in a function of Values, call the "
-            "original function, not the compiled one"
+        raise HoldsValuesError(
+            f"{what} holds Values; expected plain numbers: with Values you may call a compiled "
+            "function, but not ask for its derivatives, which cr.grad and the others give"
         )
     if not array.ndim:
         raise TypeError(f"{what} is {given!r:.80}; expected an array, or a nested list, of numbers")

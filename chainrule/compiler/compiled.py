@@ -6,6 +6,7 @@ function, has the recording lifted, and calls the result.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import math
@@ -18,9 +19,12 @@ from ..engine import modes
 from ..engine.backend import Value
 from ..engine.display import plain
 from ..engine.structures import leaves, mapped
+from ..engine.table import Primitive
 from ..engine.vectors import add_grads
-from .batches import Array, example, floats, numbered
+from . import nodes
+from .batches import Array, HoldsValuesError, example, floats, numbered
 from .captured import Captured
+from .differentiable import Differentiable, leaves_of
 from .lifting import Lifted, Shapes, lift
 from .plan import Plan
 from .printers import c as printed_c
@@ -43,7 +47,7 @@ class _Repeat(NamedTuple):
     """What is to be looked at from time to time."""
 
 
-class Compiled:
+class Compiled(Differentiable):
     """A compiled function of batches; :func:`compile` makes it and describes it."""
 
     def __init__(
@@ -57,6 +61,9 @@ class Compiled:
         self._threads = threads
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
+        self._root, self._of_graph = root, function is None
+        self._derivations: dict[Any, Any] = {}
+        self._rows: dict[Any, Primitive] = {}
         self._lifted: dict[Shapes, Lifted] = {}
         self._captured: dict[Shapes, Captured] = {}
         self._latest: Lifted | None = None
@@ -78,10 +85,26 @@ class Compiled:
         """Return the result for every example, in the structure that the function returned.
 
         Each number in it becomes an array of shape (m,) or, for a compiled graph, a float.
+
+        If the arguments hold Values, so do the arrays of the result, and each is one node: it can
+        be differentiated, again too, by the Values and by the leaves that the function captured.
+
+        >>> import chainrule as cr
+        >>> f = cr.compile(lambda x: cr.sin(x[0]) * x[1])
+        >>> x = cr.Value(0.0)
+        >>> (y,) = f([[x, 3.0]])
+        >>> y.backward()
+        >>> x.grad, cr.grad(cr.grad(lambda t: f([[t, t]])[0]))(0.0)
+        (3.0, 2.0)
         """
         table, lifted = self._repeated("forward", arrays), self._latest
         if table is None or lifted is None:
-            lifted, batch = self._prepared(arrays)
+            try:
+                lifted, batch = self._prepared(arrays)
+            except HoldsValuesError:
+                if not nodes.holds_values(arrays):
+                    raise  # of a call inside
+                return self._nodes(arrays)
             table = lifted.forward(batch, self._threads)
             self._remember_run("forward", lifted)
         result = lifted.result
@@ -112,7 +135,14 @@ class Compiled:
         add_grads(lifted.parameters, gradient)
         return cost
 
-    def jacobian(self, *arrays: Any, argnums: Any = None, wrt: Any = None) -> Any:
+    def jacobian(
+        self,
+        *arrays: Any,
+        argnums: Any = None,
+        wrt: Any = None,
+        mode: str | None = None,
+        sparse: bool = False,
+    ) -> Any:
         """Return the derivatives of every number of the result, for each example.
 
         They are by the arguments: an array for each, or that of the only one.  For m examples its
@@ -139,13 +169,23 @@ class Compiled:
         A compiled graph has no examples: its derivatives are by its :attr:`parameters`, if *wrt*
         does not name others, and m is left out.  TypeError if the result is not a number or a
         nested list of numbers with one shape.
+
+        *mode* "reverse" sweeps back from each number of the result, "forward" once for each input;
+        without a mode the shape decides.  If *sparse*, the result is a list with a SciPy CSR array
+        for each example (for a graph, one), with a row for each number of the result and a column
+        for each input, argument after argument.  Which entries there are is read from the recorded
+        operations, and columns (or rows) that have none in common are found in one sweep.
         """
         lifted, batch = self._prepared(arrays)
         result = self._result_shape(lifted)
+        if sparse:
+            return self._sparse_jacobian(arrays, argnums, wrt, lifted, mode)
+        if self._forward(mode, lifted.size, self._input_count(arrays, argnums, wrt)):
+            return self._forward_jacobian(arrays, argnums, wrt, result)
         if wrt is not None or not batch:
             if argnums is not None:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
-            leaves = self.parameters if wrt is None else _leaves_of(wrt)
+            leaves = self.parameters if wrt is None else leaves_of(wrt)
             found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
             count = (len(found),) if batch else ()
             return found.reshape(*count, *result, len(leaves))
@@ -161,6 +201,44 @@ class Compiled:
         ]
         return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
 
+    def _input_count(self, arrays: Sequence[Any], argnums: Any, wrt: Any) -> int:
+        if wrt is not None or not arrays:
+            return len(self.parameters if wrt is None else leaves_of(wrt))
+        which = self._argument_numbers(argnums, len(arrays))
+        return sum(math.prod(np.shape(arrays[i])[1:]) for i in which)
+
+    def _nodes(self, arrays: tuple[Any, ...]) -> Any:
+        """Return the result for arguments with Values, as Values."""
+        if self._function is None:
+            raise TypeError(
+                f"{self._name}: a copied or loaded program cannot be called with Values, because "
+                "its Python function is not there"
+            )
+        if len(arrays) != self._count:
+            self._check_count(arrays)
+        names = [f"{self._name}: argument {name}" for name in self._argument_names(len(arrays))]
+        batch = self._batch(nodes.numbers_in(arrays, names))
+        if modes.current().tracing:
+            return nodes.inlined(self._function, arrays)
+        lifted, prepared = self._prepared(batch)
+        table = lifted.forward(prepared, self._threads)
+        members = lifted.numbers_of_arguments(range(len(batch)))
+        numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
+        found = lifted.jacobian(prepared, numbers, self._threads)
+        slopes = found.reshape(len(found), lifted.size, len(numbers))
+        return nodes.called(arrays, table, lifted.result, slopes, lifted.captured, self.row)
+
+    def row(self, number: int, shapes: Shapes) -> Primitive:
+        """Return the operation that gives that *number* of the result, for examples of *shapes*."""
+        key = number, shapes
+        if key not in self._rows:
+            found_by = functools.partial(_found_row, self, number, shapes)
+            leaves = self._lifted[shapes].captured
+            self._rows[key] = nodes.row_of(
+                self._name, self._function, shapes, number, leaves, found_by
+            )
+        return self._rows[key]
+
     def _result_shape(self, lifted: Lifted) -> tuple[int, ...]:
         """Return the shape of the result as an array; TypeError if it has none."""
         try:
@@ -173,19 +251,6 @@ class Compiled:
                 f"shape, as its result, not {lifted.result!r:.80} (numbered from 0)"
             )
         return shape
-
-    def _argument_numbers(self, argnums: Any, count: int) -> list[int]:
-        """Return the numbers of the arguments that *argnums* names; None names all *count*."""
-        if argnums is None:
-            return list(range(count))
-        found = list(argnums) if isinstance(argnums, Sequence) else [argnums]
-        for i in found:
-            if type(i) is not int or not 0 <= i < count:
-                raise ValueError(
-                    f"the Jacobian of {self._name}: argnums={argnums!r}; expected numbers of "
-                    f"arguments, from 0 to {count - 1}"
-                )
-        return found
 
     def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
@@ -340,8 +405,8 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.
-        gone: dict[str, Any] = dict.fromkeys(("_function", "_signature"))
-        return {**self.__dict__, **gone, "_captured": {}, "_repeats": {}}
+        gone: dict[str, Any] = dict.fromkeys(("_function", "_signature", "_root"))
+        return {**self.__dict__, **gone, "_captured": {}, "_repeats": {}, "_rows": {}}
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -523,7 +588,7 @@ def compile(
     ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
     was recorded.
     """
-    leaves = None if wrt is None else _leaves_of(wrt)
+    leaves = None if wrt is None else leaves_of(wrt)
     if type(threads) is not int or threads < 1:
         raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
     if isinstance(function, Compiled):
@@ -541,22 +606,8 @@ def compile(
     return Compiled(function, wrt=leaves, threads=threads)
 
 
-def _leaves_of(wrt: Any) -> tuple[Value, ...]:
-    """Return the leaves in *wrt*, a Value or an iterable of Values; raise for anything else."""
-    given = (wrt,) if isinstance(wrt, Value) else tuple(wrt)
-    for x in given:
-        if not isinstance(x, Value):
-            raise TypeError(
-                f"compile: wrt holds {type(x).__name__}; expected the leaves to differentiate with "
-                "respect to, such as model.parameters()"
-            )
-        if x.primitive is not None:
-            raise TypeError(
-                f"compile: wrt holds {x!r}, which was computed by {x.op!r}; expected leaves"
-            )
-    if len(set(given)) < len(given):
-        raise ValueError("compile: wrt holds a leaf twice")
-    return given
+def _found_row(compiled: Compiled, number: int, shapes: Shapes, _: str) -> Primitive:
+    return compiled.row(number, shapes)
 
 
 def _signature(function: Callable[..., Any] | None) -> inspect.Signature | None:

@@ -112,21 +112,36 @@ def logsumexp_slopes(z: Any, starts: Any = None, owner: Any = None, out: Any = N
     return p
 
 
+def sum_of_others(x: Any, starts: Any) -> Any:
+    # of the same row or stretch, added up from both of its ends
+    begins = [0] if starts is None else list(starts)
+    ends = [*begins[1:], x.shape[-1]]
+    found = np.zeros(x.shape)
+    for start, end in zip(begins, ends, strict=True):
+        before = np.add.accumulate(x[..., start : end - 1], axis=-1)
+        after = np.add.accumulate(x[..., end - 1 : start : -1], axis=-1)
+        found[..., start + 1 : end] = before
+        found[..., start : end - 1] += after[..., ::-1]
+    return found
+
+
 def softmax_pullback(p: Any, g: Any, starts: Any = None, owner: Any = None, out: Any = None) -> Any:
     def total(x: Any) -> Any:
         return repeated(reduced(np.add, x, starts), owner)
 
     gp = np.multiply(g, p, out=out)
-    sure = p > 0.999
-    if not (sure.any() and (sure & (total(np.where(sure, 0.0, p)) > 0.0)).any()):
-        rest = np.subtract(g, total(gp), out=gp)
+    sums, sure = total(gp), p > 0.5
+    others = total(np.where(sure, 0.0, p))  # of the shares beside a large one
+    careful = ((p > 0.999) & (others > 0.0)) | ~np.isfinite(sums)
+    if not careful.any():
+        rest = np.subtract(g, sums, out=gp)
         return np.multiply(p, rest, out=rest)
-    # The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k).
-    sure = p > 0.5
-    small = total(np.where(sure, 0.0, gp))
-    rest = np.where(sure, total(np.where(sure, 0.0, p)), 1.0 - p)
-    others = np.where(sure, small, small + total(np.where(sure, gp, 0.0)) - gp)
-    return np.multiply(p, g * rest - others, out=gp)
+    # Without subtracting from a p near 1, or inf from inf: p_j (g_j (1 - p_j) - sum of the other
+    # g_k p_k) in those rows.
+    careful = repeated(reduced(np.logical_or, careful, starts), owner)
+    own = g * np.where(sure, others, 1.0 - p)
+    rest = np.where(careful, own - sum_of_others(gp, starts), g - sums)
+    return np.multiply(p, rest, out=gp)
 
 
 def linked_product(a: Any, b: Any, mask: Any, out: Any = None) -> Any:

@@ -33,6 +33,7 @@ from .groups import (
 )
 from .program import AnyArray, Builder, Operand, Program, Shape, Symbol, factors
 from .tape import CONSTANT, LEAF, ONE, Ids, Tape, ranges
+from .triangles import holed
 
 _UNPLACED, _CONSTANT = -1, -2
 _ACTIVATIONS = (
@@ -517,6 +518,8 @@ class _Placer:
         if each is None:
             starts = np.cumsum(terms.counts) - terms.counts
             counts = terms.counts[order.ravel()]
+            if (found := self._holed(terms, order)) is not None:
+                return builder.reshape(found, shape)
             take = ranges(starts[order.ravel()], counts)
             addends = self._multiplied(terms.left[take], terms.right[take])
             if terms.signs is not None:
@@ -542,6 +545,38 @@ class _Placer:
             return value
         value = builder.total(self._multiplied(left, right), (-1,), (*shape, each))
         return builder.reshape(value, shape)
+
+    def _holed(self, terms: Terms, order: Ids) -> Symbol | None:
+        """Return sums of parameters times nodes, in *order*, as a product with holes, or None."""
+        left, right, builder = terms.left, terms.right, self.builder
+        if terms.signs is not None or not self._all_new(right):
+            return None
+        rank = np.empty(order.size, dtype=np.int64)
+        rank[order.ravel()] = np.arange(order.size)
+        found = holed(left, right, terms.counts, rank)
+        if found is None:
+            return None
+        stack, rows, width = found.entries.shape
+        array, addresses = self.locate(found.columns)
+        columns, entries = found.columns, found.entries
+        if array is not None:
+            along = np.argsort(addresses, axis=1, kind="stable")
+            columns = np.take_along_axis(columns, along, 1)
+            entries = np.take_along_axis(entries, along[:, None], 2)
+        there = np.flatnonzero(entries.ravel() >= 0)
+        matrices = builder.new((stack, rows, width), False, 0.0)
+        builder.store(matrices, there, self.fetch(right[entries.ravel()[there]]))
+        filled = np.zeros(entries.size)
+        filled[there] = 1.0
+        number = builder.array(filled.reshape(entries.shape))
+        mask = builder.emit("constant", (), entries.shape, False, number)
+        vectors = self._symbol(self.fetch(columns[:, None]), (stack, 1, width))
+        product = builder.stack(matrices, vectors, (False, True), mask)
+        place = np.empty(order.size, dtype=np.int64)
+        place[rank[found.members.ravel()]] = np.arange(order.size)
+        made = builder.at(builder.reshape(product, (order.size,)), place)  # type: ignore[arg-type]
+        assert isinstance(made, Symbol)
+        return made
 
     def _is_inner(self, terms: Terms, count: int) -> bool:
         """Return whether *terms* are one long sum, but not a product of data with weights."""

@@ -8,6 +8,7 @@ once, before all examples; what depends on sums over the examples, after them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.table import Primitive
+from .fusion import fused
 from .places import Buffer, Draft, Spot, settle
 from .plan import BLOCK, STILL, SUMS, Operand, Plan
 from .program import (
@@ -88,15 +90,23 @@ class _Lowering:
         self.buffers = self._targets()
         self.dest = self._destinations()
         self._begin()
+        self.fused = fused(self.program, self.wanted, self.uses)
+        delayed = set(itertools.chain.from_iterable(self.fused.values()))
         for n in self.wanted:
-            operation = self.operations[n]
-            spot = getattr(self, "_" + operation.kind)(n, operation)
-            if spot is not None:
-                self.spots[n] = spot
+            if n in delayed:
+                continue
+            self._do(n)
         self._end()
         self._settle(again)
         self._note()
         return self.plan
+
+    def _do(self, n: int) -> None:
+        """Append the steps of operation *n*, and note where its result is."""
+        operation = self.operations[n]
+        spot = getattr(self, "_" + operation.kind)(n, operation)
+        if spot is not None:
+            self.spots[n] = spot
 
     def _begin(self) -> None:
         """Say where results are to be computed, if that matters."""
@@ -486,8 +496,73 @@ class _Lowering:
     def _sum(self, n: int, operation: Operation) -> Spot:
         x = int(operation.args[0])
         shape, result = self.shape(x), self.made(n, operation)
-        self._add_up(n, shape, operation.detail, result, self.spots[x])
+        if not self._fused(n, shape, operation.detail, result):
+            self._add_up(n, shape, operation.detail, result, self.spots[x])
         return result
+
+    def _fused(self, n: int, shape: Shape, axes: Sequence[int], result: Spot) -> bool:
+        """Append a sum of products as one step if it can be one, and return whether it is.
+
+        If not, what was left to be done before the sum is done now.
+        """
+        chain = self.fused.get(n)
+        if chain is None:
+            return False
+        inner = self.operations[chain[-1]]
+        if n in self.summing and inner.kind != "apply":
+            if all(self.spots[int(x)].buffer.space == BLOCK for x in inner.args[:2]):
+                self.dest[chain[-1]] = result
+                self._do(chain[-1])
+                return True
+        elif self._space(n) != STILL:
+            factors = [self._seen_through(x, inner.shape, chain[:-1]) for x in inner.args]
+            a, b = factors[0], factors[-1]
+            if a is not None and b is not None:
+                together = BLOCK in (a.buffer.space, b.buffer.space)
+                if n in self.summing:
+                    together = a.buffer.space == b.buffer.space == BLOCK
+                if together and self._product_of(n, shape, axes, (result, a, b)):
+                    return True
+        for x in reversed(chain):
+            self._do(x)
+        return False
+
+    def _seen_through(self, x: int | float, shape: Shape, chain: Sequence[int]) -> Spot | None:
+        """Return where operand *x*, broadcast to *shape*, is when it is seen through views."""
+        spot = self.spot(x, shape)
+        if not chain:
+            return spot
+        where = addresses_of((spot.offset, tuple(zip(shape, spot.strides, strict=True))))
+        where = np.broadcast_to(where, shape)
+        for n in reversed(chain):
+            operation = self.operations[n]
+            if operation.kind == "view":
+                where = where.ravel()[addresses_of(operation.detail)]
+            where = where.reshape(operation.shape)
+        even = affine(where)
+        return None if even is None else Spot(spot.buffer, even[0], _bare(even[1]))
+
+    def _product_of(
+        self, n: int, shape: Shape, axes: Sequence[int], spots: tuple[Spot, Spot, Spot]
+    ) -> bool:
+        """Append the sum over *axes* of the product of two arrays, unless it takes two loops."""
+        summed = sorted(axis + len(shape) for axis in axes)
+        kept = [axis for axis in range(len(shape)) if axis not in summed]
+        inner, along = merged(
+            [shape[i] for i in summed], [[x.strides[i] for i in summed] for x in spots[1:]]
+        )
+        if len(inner) > 1 or (inner and len(along[0]) != 1):
+            return False
+        outer, over = merged(
+            [shape[i] for i in kept], [[x.strides[i] for i in kept] for x in spots]
+        )
+        steps = (0, *(x[0] for x in along)) if inner else (0, 0, 0)
+        placed = [
+            spot._replace(strides=(*column, step))
+            for spot, column, step in zip(spots, over, steps, strict=True)
+        ]
+        self.step("product", self.stages[n], [*outer, *(inner or [1])], placed)
+        return True
 
     def _add_up(self, n: int, shape: Shape, axes: Sequence[int], result: Spot, x: Spot) -> None:
         """Append the sum of *x* over *axes*, counted from the last; it is added to in SUMS."""
@@ -510,10 +585,13 @@ class _Lowering:
         x = int(operation.args[0])
         shape, result = self.shape(x), self.made(n, operation)
         axes = range(-len(shape), 0) if shape != operation.shape else ()
-        spot = self.spots[x]
         if n in self.summing:
-            self._add_up(n, shape, axes, result, spot)
+            if not self._fused(n, shape, axes, result):
+                self._add_up(n, shape, axes, result, self.spots[x])
             return result
+        for delayed in reversed(self.fused.get(n, ())):
+            self._do(delayed)
+        spot = self.spots[x]
         if axes:
             spot = self._room(STILL, operation.shape)
             self._add_up(n, shape, axes, spot, self.spots[x])

@@ -420,6 +420,9 @@ class Builder:
             return x
         if not isinstance(x, Symbol):
             return x * math.prod(shape[a] for a in axes)
+        scale, unscaled = _unscaled(x)
+        if scale != 1.0:
+            return primitives.multiply(self.total(unscaled, axes, shape), scale)
         copies = math.prod(shape[a] for a in axes if x.shape[a] == 1)
         summed = tuple(a for a in axes if x.shape[a] != 1)
         if summed:
@@ -435,6 +438,9 @@ class Builder:
             return self.emit("count", (x,), (1,), False)
         if not x.batched:
             return primitives.multiply(x, self.emit("count", (1.0,), (1,) * len(x.shape), False))
+        scale, unscaled = _unscaled(x)
+        if scale != 1.0:
+            return primitives.multiply(self.total_batch(unscaled), scale)
         inner = x.operation
         if inner.kind == "sum" and math.prod(inner.shape) == 1:  # one sum over everything
             return self.emit("sum_batch", (self.symbol(int(inner.args[0])),), (1,), False)
@@ -575,6 +581,40 @@ def _negated(x: Any) -> Any:
     if isinstance(x, Symbol) and x.row is primitives.negative:
         return x.builder.symbol(int(x.operation.args[0]))
     return None
+
+
+def _unscaled(x: Symbol) -> tuple[float, Symbol]:
+    """Return a sign or power of two by which all of *x* is multiplied, and *x* without it.
+
+    A sum may have it as its own factor: to multiply by it rounds nothing.
+    """
+    scale, x = _scale(x)
+    if x.row is not primitives.multiply:
+        return scale, x
+    args = [x.builder.symbol(i) if type(i) is int else i for i in x.operation.args]
+    found = [_scale(a) if isinstance(a, Symbol) else (1.0, a) for a in args]
+    inner = math.prod(factor for factor, _ in found)
+    if inner == 1.0:
+        return scale, x
+    product: Any = primitives.multiply(*(a for _, a in found))
+    return scale * inner, product
+
+
+def _scale(x: Symbol) -> tuple[float, Symbol]:
+    """Return the sign and the powers of two by which *x* is multiplied last, and the rest."""
+    scale = 1.0
+    while True:
+        if (negated := _negated(x)) is not None:
+            scale, x = -scale, negated
+            continue
+        if x.row is not primitives.multiply:
+            return scale, x
+        a, b = x.operation.args
+        factor, other = (a, b) if type(a) is float else (b, a)
+        if type(factor) is not float or abs(math.frexp(factor)[0]) != 0.5:
+            return scale, x
+        assert type(other) is int
+        scale, x = scale * factor, x.builder.symbol(other)
 
 
 # --- addresses -----------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from .value import watch_adjoints, watch_tangents
 # Any: a function of any shape may be differentiated, and what it gives may be nested.
 Function = Callable[..., Any]
 Rows = NDArray[np.float64]
+empty = np.empty  # the C core makes matrices with it
 
 
 class Scope:
@@ -176,7 +177,11 @@ class Run:
                     as_float(output, f"result of {name}")
         self.outputs = outputs
         # A recorded graph may reach its inputs in any way, not only through those that were given.
-        self.linked = given or modes.current().tracing or reaches(entry, self.outputs)
+        self.linked = (
+            given
+            or (bool(modes.active) and modes.current().tracing)
+            or reaches(entry, self.outputs)
+        )
 
     def scalar(self) -> Any:
         """Return the only output; TypeError if there are more."""
@@ -190,7 +195,7 @@ class Run:
     def value(self) -> Any:
         """Return the function's result, with numbers or linked Values in it."""
         if isinstance(self.result, Value):
-            return self.finished((self.result,), ())[0]
+            return self.result.data if not self.linked else self.finished(self.outputs, ())[0]
         return like(self.result, iter(self.finished(self.outputs, ())))
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
@@ -330,6 +335,10 @@ def push(
         row = np.array([tangents], dtype=float)
         return sweep_rows(list(outputs), list(inputs), row, forward=True)[0].tolist()  # type: ignore[no-any-return]
     moving = {v: t for v, t in zip(inputs, tangents, strict=True) if not is_zero(t)}
+    if core is not None and linked and not mode.tracing and not mode.watching:
+        found: list[Any] | None = core.push_linked(list(outputs), list(moving), [*moving.values()])
+        if found is not None:
+            return found
     nodes = [output for output in outputs if isinstance(output, Value)]
     if mode.tracing:
         moved = recorded.pushforward(nodes, moving)

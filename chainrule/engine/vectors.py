@@ -14,7 +14,12 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def read_data(values: Sequence[Value], out: Vector | None = None) -> Vector:
-    """Return the data of *values* as a float64 vector: *out*, if one is given."""
+    """Return the data of *values* as a float64 vector: *out*, if one is given.
+
+    >>> import chainrule as cr
+    >>> cr.read_data([cr.Value(1.0), cr.Value(2.0) * 3.0])
+    array([1., 6.])
+    """
     vector = np.empty(len(values)) if out is None else out
     if core is None or not core.read_data(values, vector):
         vector[:] = [value.data for value in values]
@@ -43,6 +48,12 @@ def write_data(values: Sequence[Value], vector: Any) -> None:
 
     ValueError if their number differs; AttributeError if one of *values* is not a leaf.  Nothing is
     written in either case.
+
+    >>> import chainrule as cr
+    >>> weights = [cr.Value(0.0), cr.Value(0.0)]
+    >>> cr.write_data(weights, [1.5, -2.0])
+    >>> weights[1].data
+    -2.0
     """
     vector = _one_each("write_data", values, vector)
     if core is not None and core.write_data(values, vector):

@@ -215,11 +215,19 @@ def test_the_table_shows_a_row_for_every_layer():
     theirs = changed(0, (0, 1), 1.0)
     theirs[1] = theirs[1].T
     assert str(compare(theirs, TRUTH)).splitlines() == [
-        "         shape   exact  close  max difference  relative  worst entry",
-        "layer 1  (2, 3)  no     no     2               2         "
-        "[0, 1]: 1.0, truth -1.0; 1 differs",
-        "layer 2  (1, 3)  no     no                               shape (3, 1), expected (1, 3)",
+        "         shape   exact  close  difference  relative  worst entry",
+        "layer 1  (2, 3)  no     no     2           2         [0, 1]: 1.0, truth -1.0; 1 differs",
+        "layer 2  (1, 3)  no     no                           shape (3, 1), expected (1, 3)",
     ]
+
+
+def test_both_differences_of_a_row_are_those_of_one_entry():
+    check = compare([np.array([100.0, 1e-3])], [np.array([101.0, 2e-3])])
+    (layer,) = check.layers
+    assert layer.index == (1,)
+    assert layer.difference == pytest.approx(1e-3)
+    assert layer.max_difference == 1.0
+    assert "0.001       0.5" in str(check)
 
 
 # ---------------------------------------------------------------- laws

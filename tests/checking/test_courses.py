@@ -6,6 +6,8 @@ another sign for the error, plain factors, a penalty that is off by very little.
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,8 @@ from chainrule.checking.diagnosis.running.results import tidy
 from chainrule.checking.problem import build
 
 PROBE = probe()
+ALL = os.environ.get("CHAINRULE_MISTAKES") == "all"
+"""Whether everything is tried, as it is at night."""
 
 
 def sigmoid(z):
@@ -211,7 +215,7 @@ LAYOUTS = {
 
 
 @pytest.mark.numpy_alone
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS if ALL else ["bias last", "one vector, F"])
 def test_the_first_wrong_layer_is_right_in_every_layout(layout):
     gradients = program(hidden=nobody_writes)(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
     report = on_arrays(LAYOUTS[layout](gradients))
@@ -229,7 +233,8 @@ def test_a_slope_at_the_error_is_named_in_the_layout_that_it_has(layout):
 
 @pytest.mark.numpy_alone
 def test_behind_a_first_mistake_the_next_is_where_its_replay_parts():
-    report = diagnose(program(hidden=nobody_writes), loss="half_squared_error")
+    p = probe("half_squared_error")
+    report = on_arrays(program(hidden=nobody_writes)(p.thetas, p.X, p.Y, p.lam), p)
     assert report.codes == ("output.slope-missing", "unknown.deltas")
     assert report.first_wrong_layer == 3
     assert report.findings[1].layer == 2
@@ -343,3 +348,164 @@ def test_without_a_penalty_a_theta_that_was_not_transposed_is_named_alone():
     report = diagnose_calls(caller(not_transposed), [probe(lam=0.0)])
     assert report.codes == ("call.raises", "hidden.theta-not-transposed")
     assert report.first_wrong_layer == 2
+
+
+# ---------------------------------------------------------------- layouts
+
+
+def pairs_of(Ds):
+    return [D[:, 1:] for D in Ds], [D[:, 0] for D in Ds]
+
+
+def one_vector(Ds, blocks, order="C"):
+    weights, biases = pairs_of(Ds)
+    return np.concatenate(
+        [biases[i] if b else weights[i].ravel(order=order) for i, b in blocks(len(Ds))]
+    )
+
+
+VECTORS = {
+    "all W, then all b": lambda n: [(i, b) for b in (False, True) for i in range(n)],
+    "all b, then all W": lambda n: [(i, b) for b in (True, False) for i in range(n)],
+    "b before W": lambda n: [(i, b) for i in range(n) for b in (True, False)],
+    "output first": lambda n: [(i, b) for i in reversed(range(n)) for b in (False, True)],
+}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("blocks", VECTORS)
+def test_weights_and_biases_in_one_vector_in_any_order(blocks, order):
+    report = on_arrays(one_vector(PROBE.truth.D, VECTORS[blocks], order))
+    assert report.ok
+    assert "one vector" in report.conventions[0].says
+    wrong = program(hidden=of_its_error)(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
+    report = on_arrays(one_vector(wrong, VECTORS[blocks], order))
+    assert report.codes == ("hidden.slope-of-error",)
+
+
+def test_lists_in_any_order():
+    weights, biases = pairs_of(PROBE.truth.D)
+    for answer in (
+        [*weights, *biases],
+        [*biases, *weights],
+        [part for pair in zip(biases, weights, strict=True) for part in pair],
+        [part for pair in zip(weights[::-1], biases[::-1], strict=True) for part in pair],
+    ):
+        assert on_arrays(answer).ok
+
+
+def test_a_total_in_place_of_biases_is_told_and_a_single_one_is_right():
+    weights, biases = pairs_of(PROBE.truth.D)
+    report = on_arrays([(W, b.sum()) for W, b in zip(weights, biases, strict=True)])
+    assert report.codes == ("bias.one-total",)
+    one = build((3, 4, 1), 5, 1.3)
+    (W1, W2), (b1, b2) = pairs_of(one.truth.D)
+    for answer in ([W1, b1, W2, b2[0]], {"dW1": W1, "db1": b1, "dW2": W2, "db2": b2[0]}):
+        assert on_arrays(answer, one).ok
+    cost = backprop.cost(one.thetas, one.X, one.Y, one.lam)
+    assert on_arrays([W1, b1, W2, b2[0], cost], one).ok
+    assert on_arrays([W1, b1, W2, b2[0], 7.0], one).codes == ("cost.wrong",)
+
+
+# ---------------------------------------------------------------- the cost, and differences
+
+J = backprop.cost(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam)
+WITHOUT = backprop.cost(PROBE.thetas, PROBE.X, PROBE.Y, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "codes"),
+    [
+        (J, ()),
+        (123.456, ("cost.wrong",)),
+        (WITHOUT, ("cost.penalty-missing",)),
+        (PROBE.m * J, ("cost.not-averaged",)),
+        (-J, ("cost.wrong-sign",)),
+        (WITHOUT / PROBE.K + (J - WITHOUT), ("cost.over-outputs",)),
+        (2 * J - WITHOUT, ("cost.penalty-doubled",)),
+        (np.array([[J]]), ()),
+    ],
+)
+def test_a_cost_beside_right_gradients(cost, codes):
+    Ds = list(PROBE.truth.D)
+    for answer in ((cost, Ds), (Ds, cost), [cost, *Ds], {"grads": Ds, "cost": cost}):
+        report = on_arrays(answer)
+        assert report.codes == codes
+    if codes:
+        assert "right: " in report.findings[0].evidence
+        assert report.first_wrong_layer is None
+
+
+def test_the_cost_of_a_mistake_is_not_another_mistake():
+    def no_biases(thetas, X, Y, lam):
+        bare = [np.c_[0 * theta[:, 0], theta[:, 1:]] for theta in thetas]
+        return backprop.cost(bare, X, Y, lam), list(backprop.gradients(bare, X, Y, lam).D)
+
+    assert diagnose(no_biases, loss="logistic").codes == ("forward.no-bias",)
+
+
+def by_differences(step, sides=2):
+    def function(thetas, X, Y, lam):
+        Ds = [np.zeros_like(theta) for theta in thetas]
+        for D, theta in zip(Ds, thetas, strict=True):
+            for entry in np.ndindex(theta.shape):
+                ends = []
+                for move in (step, -step) if sides == 2 else (step, 0.0):
+                    moved = [t.copy() if t is theta else t for t in thetas]
+                    moved[[t is theta for t in thetas].index(True)][entry] += move
+                    ends.append(backprop.cost(moved, X, Y, lam))
+                D[entry] = (ends[0] - ends[1]) / (sides * step)
+        return Ds
+
+    return function
+
+
+@pytest.mark.numpy_alone
+@pytest.mark.parametrize(("step", "sides"), [(1e-3, 2), (1e-4, 2), (1e-6, 1)])
+def test_differences_in_place_of_backpropagation_are_remarked(step, sides):
+    report = on_arrays(by_differences(step, sides)(PROBE.thetas, PROBE.X, PROBE.Y, PROBE.lam))
+    assert report.ok
+    (said,) = report.conventions
+    kind = "central" if sides == 2 else "one-sided"
+    assert f"{kind} differences of the cost, with a step of {step:.2g}" in said.says
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def test_a_row_of_the_table_has_one_entry_counted_in_both_ways():
+    Ds = [D.copy() for D in PROBE.truth.D]
+    Ds[1][2, 1] += 1e-3
+    Ds[1][0, 0] *= 1 + 1e-5
+    report = on_arrays(Ds)
+    heading, *rows = [line for line in report.text().splitlines() if line.startswith(("lay", "Θ"))]
+    assert heading.split() == ["layer", "entry", "in", "code", "yours", "right", "difference",
+                               "relative"]  # fmt: skip
+    wrong = next(row for row in rows if "wrong" in row)
+    assert "D₃₁⁽²⁾  D[1][2, 1]" in wrong
+    assert "0.001 " in wrong
+    told = report.data()["layers"][1]
+    assert told["index"] == [2, 1]
+    assert told["difference"] == pytest.approx(1e-3)
+
+
+def test_rules_are_those_of_this_depth():
+    one = build((4, 3), 8, 1.3, loss="half_squared_error")
+    report = on_arrays([(one.truth.a[-1] - one.Y).T @ np.c_[np.ones(8), one.X] / 8
+                        + 1.3 / 8 * np.c_[np.zeros(3), one.thetas[0][:, 1:]]], one)  # fmt: skip
+    assert report.codes == ("output.slope-missing",)
+    assert report.findings[0].formula == "∂J/∂Θ₁ = a₁ᵀ δ₂, δ₂ = -(y - ŷ) g'(z₂)"
+    logistic = diagnose(program(error=lambda a, Y: Y - a), loss="logistic")
+    assert logistic.findings[0].formula == "δ⁽⁴⁾ = a⁽⁴⁾ - y"
+
+
+def test_codes_stay_on_one_line_and_rules_can_be_looked_up():
+    report = diagnose(program(decay=lambda theta, lam, m: 0 * theta), loss="logistic", lam=1.3)
+    text = report.text()
+    assert "lam=0, or --lam 0" in " ".join(text.split())
+    assert "docs/notes.md" in text
+    poor = build((2, 2, 1), 1, 0.0)
+    right = on_arrays(poor.truth.D, poor)
+    codes = re.findall(r"[a-z]+\.[a-z0-9-]+[a-z0-9]", right.text().split("cannot show: ")[1])
+    assert set(right.unseen) == set(codes)
+    assert "<code>penalty.missing</code>" in report.html()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+from chainrule.engine import modes
 
 
 def rounds(parameters, arrays=()) -> Iterator[tuple[np.ndarray, ...]]:
@@ -69,7 +70,7 @@ def three_times(ask: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(ask)
     def asked(program, *arrays):
-        if _asking:
+        if _asking or modes.current().tracing:  # within a function that is being recorded
             return ask(program, *arrays)
         with _by_ourselves():
             first = ask(program, *arrays)
@@ -121,7 +122,10 @@ def _parts(structure):
         structure = list(structure.values())
     if isinstance(structure, (list, tuple)):
         return [part for x in structure for part in _parts(x)]
-    return [np.asarray(structure, dtype=float)]
+    array = np.asarray(structure)
+    if array.dtype.kind == "O":  # asked with Values
+        array = np.array([getattr(x, "data", x) for x in array.ravel()]).reshape(array.shape)
+    return [array.astype(float)]
 
 
 def run_another():

@@ -284,3 +284,44 @@ def test_every_kind_of_operation_hands_on_what_depends_on_a_parameter():
     for symbol, told in expected:
         found = " ".join("P" if d else "-" for d in depends[symbol.number].ravel())
         assert found == told, symbol.operation
+
+
+# --- a softmax whose adjoints are infinite --------------------------------------------------------
+
+LOGITS = [[0.0, 0.0, 0.0], [2.0, -1.0, 0.5], [5.0, 0.0, 1.0], [800.0, 0.0, 0.0], [0.0, -900.0, 0.0]]
+
+
+def shares_of(*lists):
+    """Return a function of factors: of the softmaxes of *lists*, one after another."""
+
+    def f(c):
+        shares = itertools.chain.from_iterable(map(cr.softmax, lists))
+        return cr.sum([a * b for a, b in zip(shares, c, strict=True)])
+
+    return f
+
+
+def by_source(f, X):
+    """Return the gradient that the printed NumPy program gives."""
+    names, program = {}, f.record(X).program
+    exec(f.source, names)
+    vector = np.array([p.data for p in f.placed])
+    thetas = [vector[slice(*o.detail)].reshape(o.shape) for o in program.parameters("gradient")]
+    with np.errstate(all="ignore"):
+        _, found = names["gradient"](*thetas, np.array(X, dtype=float))
+    return np.concatenate([np.ravel(x) for x in found]).tolist()
+
+
+@pytest.mark.parametrize("logits", LOGITS)
+@pytest.mark.parametrize("both", [True, False])
+def test_infinite_adjoints_of_a_softmax_are_the_engines(logits, both):
+    w = [cr.Value(x) for x in logits]
+    f = shares_of(w, w[:-1]) if both else shares_of(w)
+    compiled = cr.compile(f)
+    kinds = [inf, -inf, 0.5, 0.0, 1e300, nan]
+    for example in random.Random(0).sample(list(itertools.product(kinds, repeat=3)), 20):
+        c = [*example, example[0], 0.5][: 5 if both else 3]
+        expected = eager(f, [c], w)[1]
+        assert_same(compiled.value_and_grad([c])[1].tolist(), expected)
+        assert_same(compiled.value_and_grad([c] * 9)[1].tolist(), expected)
+        assert_same(by_source(compiled, [c]), expected)

@@ -82,8 +82,6 @@ def test_other_errors_of_the_function_are_left_alone(w):
         (b"ab", TypeError, "argument x is an array of .S2; expected numbers"),
         ([[1j, 2.0]], TypeError, "argument x is an array of complex128; expected numbers"),
         (np.array([["2020"]], dtype="M8[Y]"), TypeError, "argument x is an array of datetime64"),
-        ([[cr.Value(1.0), 2.0]], TypeError, "argument x holds Values; expected plain numbers"),
-        (cr.Value(1.0), TypeError, "argument x holds Values; expected plain numbers"),
         (3.0, ValueError, "argument x is a single number; expected a batch"),
         (np.float64(3.0), ValueError, "argument x is a single number; expected a batch"),
     ],
@@ -94,6 +92,28 @@ def test_an_argument_that_is_no_array_of_numbers(w, given, error, message):
         with pytest.raises(error, match=message):
             call(given)
     assert not any(p.has_grad for p in w)
+
+
+@pytest.mark.parametrize("given", [[[cr.Value(1.0), 2.0]], cr.Value(1.0)])
+def test_an_argument_of_which_a_derivative_is_asked_is_no_value(w, given):
+    f = cr.compile(lambda x: cr.dot(w, x))
+    for call in (f.value_and_grad, f.backward, f.record, f.jacobian):
+        with pytest.raises(TypeError, match="argument x holds Values; expected plain numbers"):
+            call(given)
+
+
+def test_an_argument_beside_one_with_values_is_an_array_of_numbers():
+    f = cr.compile(lambda x, y: x * y)
+    v = cr.Value(2.0)
+    for given, error, message in [
+        ((v, [1.0]), TypeError, r"argument x is one Value; .* write f\(\[x\]\)"),
+        (([v], None), TypeError, "argument y is None; expected an array"),
+        (([v], [1.0, 2.0]), ValueError, "expected the same number of examples"),
+        (([v, None], [1.0, 2.0]), TypeError, "argument x: NoneType is not a real number"),
+        (([v],), TypeError, "missing a required argument"),
+    ]:
+        with pytest.raises(error, match=message):
+            f(*given)
 
 
 @pytest.mark.parametrize(
@@ -286,10 +306,11 @@ def test_derivatives_inside_are_part_of_the_program(w):
     assert cr.compile(lambda x: cr.jvp(f, [x], [2.0])[1])(X) == pytest.approx(2 * first(X))
 
 
-def test_a_compiled_function_inside_another_takes_numbers_only(w):
+def test_the_derivatives_of_a_compiled_function_inside_another_take_numbers_only(w):
     inner = cr.compile(lambda x: x * w[0])
-    with pytest.raises(TypeError, match=r"holds Values; .* call the original function"):
-        cr.compile(lambda x: inner([x])[0])([1.0])
+    with pytest.raises(TypeError, match=r"holds Values; .* cr\.grad and the others give"):
+        cr.compile(lambda x: inner.jacobian([x])[0])([1.0])
+    assert cr.compile(lambda x: inner([x])[0] + 1.0)([2.0]).tolist() == [2.0 * w[0].data + 1.0]
     scale = cr.compile(lambda x: x * float(inner([3.0])[0]))
     assert scale([1.0, 2.0]).tolist() == [3.0, 6.0]
 

@@ -137,6 +137,10 @@ FAILED = {  # the text, the batch, the results per example, the gradient of thei
         "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
         [1.0, 2.0], [0.25, 0.25], [0.0],
     ),
+    "an infinite adjoint of a softmax": (
+        "w = [cr.Value(1.0)]\ndef f(x): return x * cr.softmax([1.0, w[0]])[1]",
+        [math.inf, 2.0], [math.inf, 1.0], [math.inf],
+    ),
     "a difference in a sum": (
         "w = [cr.Value(1.0)]\ndef f(x):\n    s = (x**3)**3\n"
         "    return cr.sum([w[0] * cr.erfc(2.0), s - s])",
@@ -212,6 +216,41 @@ def test_equal_nodes_are_one_where_infinities_of_both_signs_meet():
     )
     calls = Call("f", ([-math.inf, 1.0],)), Call("g", ([1.0, -3.0],))
     assert verdict.check(Program(text, calls)).failure is None
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_program_that_python_itself_does_not_run_is_not_a_failure(graph):
+    text = (
+        "w = [cr.Value(1.0)]\ndef f(x):\n    a = cr.relu(-1.0)\n    return w[0] * x * (1.0 / a)\n"
+    )
+    with pytest.raises(verdict.InvalidProgramError, match="ZeroDivisionError"):
+        verdict.check(Program(text, (Call("f", ([1.0],), graph=graph),)))
+
+
+TIES = {  # with x = 0 and b = 0: what a transform hands back, its value, its derivative by b
+    "the value at a parameter": ("cr.value_and_grad(lambda t: cr.maximum(x, t))(b)[0]", 0.0, 0.0),
+    "the slope at a parameter": ("cr.value_and_grad(lambda t: cr.maximum(x, t))(b)[1]", 0.0, 0.0),
+    "the value at an input": ("cr.value_and_grad(lambda t: cr.maximum(b, t))(x)[0]", 0.0, 0.0),
+    "the slope at an input": ("cr.value_and_grad(lambda t: cr.maximum(b, t))(x)[1]", 0.5, 0.0),
+    "the tangent at an input": ("cr.jvp(lambda t: cr.minimum(t, b), (x,), (2.0,))[1]", 1.0, 0.0),
+    "a pullback of two inputs": ("cr.vjp(lambda t: cr.maximum(x, t), x)[1](1.0)[0]", 0.0, 0.0),
+    "two variables": ("cr.grad(lambda t, u: cr.maximum(t, u))(x, b)", 0.5, 0.0),
+    "a parameter and a slope": ("b * cr.grad(lambda t: cr.maximum(t, b))(x)", 0.0, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_a_tie_with_what_depends_on_inputs_alone_is_one_with_a_constant(name):
+    expression, value, slope = TIES[name]
+    text = f"b = cr.Value(0.0)\ndef f(x): return {expression}\n"
+    call = Call("f", ([0.0, 0.0],))
+    assert verdict.check(Program(text, (call, call, call))).failure is None
+    world = worlds.library(text)
+    compiled = cr.compile(world.function("f"))
+    for _ in range(3):
+        assert compiled([0.0]).tolist() == [value]
+        gradient = dict(zip(compiled.parameters, compiled.value_and_grad([0.0])[1], strict=True))
+        assert gradient.get(world.parameters["b"], 0.0) == slope
 
 
 # --- what is written of ------------------------------------------------------------------------
@@ -352,6 +391,17 @@ def test_towers_are_right_where_the_answer_is_known():
         )
 
 
+def test_a_power_of_a_negative_number_has_derivatives_also_where_results_are_disturbed():
+    d = fifty_digits
+    for seed in range(5):
+        with d.rounding(seed):
+            for derivative, right in ((lambda x: x**3, -8.0), (d.grad(lambda x: x**3), 12.0)):
+                found = d.real(derivative(d.number(-2.0))).value
+                assert float(found) == pytest.approx(right, rel=1e-14)
+            second = d.real(d.grad(d.grad(lambda x: x**3))(-2.0)).value
+            assert float(second) == pytest.approx(-12.0, rel=1e-14)
+
+
 def test_gradients_go_through_the_result_of_another_transform():
     with fifty_digits.rounding(None):
         d = fifty_digits
@@ -365,6 +415,14 @@ def test_gradients_go_through_the_result_of_another_transform():
         chosen = d.where(one, x, k)
         found = d.gradients(chosen * x, [chosen, x])
         assert [float(d.real(g).value) for g in found] == [2.0, 4.0]
+
+
+def test_the_angle_of_zero_and_a_positive_number_is_not_an_edge():
+    d = fifty_digits
+    with d.rounding(None):
+        assert d.real(d.grad(lambda b: d.atan2(b, 2.0))(0.0)).value == 0.5
+        with pytest.raises(d.ConventionError):
+            d.atan2(0.0, -2.0)
 
 
 def test_a_tie_is_a_convention_and_a_rounded_tie_is_nobodys():

@@ -436,6 +436,23 @@ def test_careful_forms(level, code, detail, m):
     agree(found[:, sure], expected[:, sure], 1e-11, 1e-300)
 
 
+@pytest.mark.parametrize("m", [1, 9])
+@pytest.mark.parametrize("detail", [(), (0,)])
+def test_infinite_adjoints_of_a_softmax(level, detail, m):
+    logits = [[0.0] * 5, [1.0, 0.0, 0.5, 2.0, 1.0], [9.0, 0.0, 0.0, 1.0, 0.0]]
+    logits += [[999.0, 0.0, 0.0, 0.0, 0.0], [0.0, -999.0, 0.5, 0.5, -999.0], [-inf] * 5]
+    shares = [[*softmax(z[:2]), *softmax(z[2:])] if detail else softmax(z) for z in logits]
+    hostile = [inf, 0.5, -inf, nan, -2.0, 0.0]
+    for k in range(0, 36, 5 if m == 9 else 1):
+        kinds = [hostile[(k + i * j * j) % 6] for i in range(m) for j in range(5)]
+        z = np.array([shares[(k + i) % 6] for i in range(m)])
+        y = np.reshape(kinds, (m, 5))
+        operands = Operand(BLOCK, 10, (1,)), Operand(BLOCK, 0, (1,)), Operand(BLOCK, 5, (1,))
+        step = Step("softmax_pullback", (5,), operands, detail)
+        found, expected = through(step, 10, 5, m, np.hstack([z, y]), [np.array([0, 2])])
+        agree(found, expected, 1e-12, 1e-15)
+
+
 @pytest.mark.parametrize("m", [1, 3])
 def test_lines_along_any_axis(level, m):
     z = numbers((m, 24), 1)

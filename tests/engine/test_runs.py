@@ -111,6 +111,34 @@ def test_a_deep_graph_is_swept_without_recursion():
     assert slope.data == 200_002.0
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_linked_tangents_equal_the_reference_to_the_bit(seed):
+    inputs, outputs = graph(seed)
+    inputs.append(cr.exp(inputs[1]))  # an input that depends on another one keeps its own tangent
+    outputs.append(inputs[-1] * inputs[1])
+    t = cr.Value(0.5)
+    for tangents in ([t, 1.0, t * t, 0.0, 2.0], [0.0] * 5, [0.0, 0.0, 0.0, 1.0, t]):
+        found = runs.push(outputs, inputs, tangents, linked=True)
+        moving = {v: x for v, x in zip(inputs, tangents, strict=True) if x != 0.0}
+        nodes = [x for x in outputs if isinstance(x, cr.Value)]
+        moved = pushforward(nodes, moving, linked_partials)
+        expected = [moved.get(x, 0.0) if isinstance(x, cr.Value) else 0.0 for x in outputs]
+        assert [type(x) for x in found] == [type(x) for x in expected]
+        data = [[getattr(x, "data", x) for x in xs] for xs in (found, expected)]
+        assert bits(data[0]) == bits(data[1])
+        for one, other in zip(found, expected, strict=True):
+            if isinstance(one, cr.Value):
+                assert bits(cr.gradients(one, [t])) == bits(cr.gradients(other, [t]))
+
+
+def test_linked_tangents_of_a_graph_that_is_out_of_date_are_refused():
+    x, t = cr.Value(2.0), cr.Value(1.0)
+    y = cr.tanh(x * x)
+    x.data = 3.0
+    with pytest.raises(RuntimeError, match="out of date"):
+        runs.push([y], [x], [t], linked=True)
+
+
 @pytest.mark.parametrize("mode", ["forward", "reverse", None])
 def test_the_jacobian_is_the_same_in_both_modes(mode):
     def function(x):

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pytest
-from evals import ba, descent, det, gmm, ht, kmeans, llsq, lse, lstm, ode, particle
+from evals import ba, descent, det, gmm, ht, kmeans, llsq, lse, lstm, ode, particle, saddle
 
 import chainrule as cr
 
@@ -350,3 +350,10 @@ def test_where_the_particle_crosses_the_axis_is_differentiated(outer, inner):
     left, right = (crossing([0.1 + x]) for x in (-h, h))
     assert value == pytest.approx((left + right) / 2, rel=1e-6)
     assert slope == pytest.approx((right - left) / (2 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("function", ["fr", "rr"])
+def test_a_saddle_is_found(function):
+    """The eval's own expectation, in the two modes that take the least time."""
+    found = asked(saddle, function, {"start": [1.0, 1.0]})
+    assert found == pytest.approx([8.246324826140356e-06] * 4, rel=1e-9)

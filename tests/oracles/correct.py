@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from chainrule import backprop
 from chainrule.backprop import one_hot, unroll
 from chainrule.checking.problem import Problem
 
@@ -127,10 +128,11 @@ def _gradient(style, problem, thetas, X, Y, lam):
         gradients.insert(0, D)
         if i:
             delta = np.dot(delta, thetas[i][:, 1:]) * slope(zs[i - 1], activations[i])
-    return laid_out(style["layout"], gradients)
+    cost = backprop.cost(thetas, X, Y, float(lam), **problem.options)
+    return laid_out(style["layout"], gradients, cost)
 
 
-def laid_out(layout, gradients):
+def laid_out(layout, gradients, cost=None):
     weights, biases = [D[:, 1:] for D in gradients], [D[:, 0] for D in gradients]
     if layout == "transposed":
         return [D.T for D in gradients]
@@ -156,5 +158,5 @@ def laid_out(layout, gradients):
     if layout == "output first":
         return gradients[::-1]
     if layout == "with cost":
-        return 0.5, gradients
+        return cost, gradients
     return tuple(gradients) if layout == "tuple" else gradients

@@ -134,12 +134,18 @@ assert_type(cr.hessian(energy_of)(1.0, 2.0), NDArray[Any])
 assert_type(cr.hessian(potential)(0.3), float)
 assert_type(cr.hessian(potential)(x), Value)
 assert_type(cr.jacobian(polar)(1.0, 2.0), NDArray[Any])
+assert_type(cr.jacobian(polar, mode="forward")(1.0, 2.0), NDArray[Any])
 assert_type(cr.jacobian(energy_of)(1.0, np.float64(2.0)), NDArray[Any])
 jacobian: NDArray[np.float64] = cr.jacobian(lambda u, v: [u * v, u + v])(1.0, 2.0)
 eigenvalues = np.linalg.eigvalsh(cr.hessian(lambda u, v: u * v)(1.0, 2.0))
 assert_type(cr.hvp(energy_of, (1.0, 2.0), (1.0, 0.0)), tuple[float, ...])
 assert_type(cr.hvp(energy_of, [x, w], [1.0, 0.0]), tuple[Value, ...])
 product = cr.hvp(lambda u, v: u * v, (1.0, 2.0), (1.0, 0.0))
+both_of_them = cr.hvp(energy_of, (1.0, 2.0), (1.0, 0.0), with_gradient=True)
+assert_type(both_of_them, tuple[tuple[float, ...], tuple[float, ...]])
+linked_both = cr.hvp(energy_of, [x, w], [1.0, 0.0], with_gradient=True)
+assert_type(linked_both, tuple[tuple[Value, ...], tuple[Value, ...]])
+cr.write_data([x, w], cr.read_data([x, w]))
 
 # --- loops --------------------------------------------------------------------------------------
 

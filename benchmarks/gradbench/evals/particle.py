@@ -9,7 +9,7 @@ TIME_STEP = 0.1
 
 
 def distance(a, b):
-    return cr.hypot(a[0] - b[0], a[1] - b[1])
+    return cr.sqrt(cr.square(a[0] - b[0]) + cr.square(a[1] - b[1]))
 
 
 def crossing(w, inner):
@@ -17,7 +17,7 @@ def crossing(w, inner):
     charges = [(10.0, 10.0 - w), (10.0, 0.0)]
 
     def potential(x):
-        return cr.sum([1.0 / distance(x, charge) for charge in charges])
+        return sum(1.0 / distance(x, charge) for charge in charges)
 
     value_and_gradient = inner(potential)
     x, speed = [0.0, 8.0], [0.75, 0.0]

@@ -22,7 +22,11 @@ def saddle_point(start, outer, inner):
 
 def in_modes(outer, inner):
     modes = descent.MODES[outer], descent.MODES[inner]
-    return Function(lambda start: saddle_point(start, *modes), lambda given: given["start"])
+    return Function(
+        lambda start: saddle_point(start, *modes),
+        lambda given: given["start"],
+        lambda found: [float(x) for x in found],
+    )
 
 
 FUNCTIONS = {outer + inner: in_modes(outer, inner) for outer in "fr" for inner in "fr"}

@@ -115,6 +115,21 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_ABOUT = (
+    "The letter says which set of notes a formula is in:",
+    "",
+    "- **A**, backpropagation by example: a 2-2-2-1 network with sigmoid units and the logistic",
+    "  cost; the cost with its penalty, what a delta is, and the deltas written out unit by unit.",
+    "  Θ⁽ˡ⁾ leads from layer l to layer l + 1, its column 0 belongs to the bias unit a₀ = 1.",
+    "- **B**, the derivation and the algorithm: squared errors first (rows are examples there, and",
+    "  z = aΘ), then K outputs with the logistic cost, δ going back from layer to layer, and the",
+    "  algorithm that adds up Δ over the examples and makes the gradient D of it.",
+    "- **C**, the calculus: the cost (a - y)², one chain of neurons and then whole layers, with",
+    "  weights w and biases b apart; any activation g, the tanh and the ReLU among them.",
+)
+"""What the three sets of notes are."""
+
+
 def as_markdown(rows: Sequence[Row]) -> str:
     """Return the table as a Markdown page."""
     lines = [
@@ -123,6 +138,8 @@ def as_markdown(rows: Sequence[Row]) -> str:
         "Made by `chainrule demo notes --markdown`. Each number is the largest entry of the "
         "formula's left side, on one network; the difference is the largest of any entry, relative "
         "to it. The tests repeat the comparison on many random networks.",
+        "",
+        *_ABOUT,
         "",
         "| | formula | graph | closed form | difference | verdict |",
         "|---|---|---|---|---|---|",

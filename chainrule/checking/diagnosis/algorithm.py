@@ -36,7 +36,9 @@ class Run:
     True
     """
 
-    WHOLE = frozenset({"targets", "rows", "count", "error", "output_delta"})
+    WHOLE = frozenset(
+        {"targets", "rows", "count", "error", "output_delta", "data_cost", "penalty_cost", "cost"}
+    )
     """The steps that take no layer."""
 
     NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -57,6 +59,9 @@ class Run:
             "data": ("sums", "count"),
             "decay": ("count",),
             "gradient": ("data", "decay"),
+            "data_cost": ("z", "targets", "count"),
+            "penalty_cost": ("count",),
+            "cost": ("data_cost", "penalty_cost"),
         }
     )
     """Which steps a step reads, or a mistake in it may read."""
@@ -180,6 +185,22 @@ class Run:
 
     def gradient(self, layer: int) -> Array:
         return self.data(layer) + self.decay(layer)
+
+    # The cost.
+
+    def data_cost(self) -> float:
+        """A1, B7: the part of the cost that comes from the examples."""
+        p = self.problem
+        costs = backprop.example_costs(
+            self.z(p.last), self.targets(), loss=p.loss, output_activation=p.output_activation
+        )
+        return float(costs.sum()) / self.count()
+
+    def penalty_cost(self) -> float:
+        return backprop.penalty(self.problem.thetas, self.problem.lam, self.count())
+
+    def cost(self) -> float:
+        return self.data_cost() + self.penalty_cost()
 
     def gradients(self) -> list[Array]:
         """Return D of every layer."""

@@ -9,6 +9,7 @@ where it fits, which is seldom, the others follow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations, pairwise, permutations, product
@@ -92,6 +93,15 @@ def is_plain(number: float) -> bool:
     (True, True, False)
     """
     return any(abs(abs(number) / plain - 1.0) < MOST_DIFFERENT for plain in _PLAIN)
+
+
+COST = "cost"
+"""The category of mistakes that no gradient shows."""
+
+
+def same_cost(one: float, two: float, tolerance: float) -> bool:
+    """Whether two costs are equal but for rounding, and for what keeps logarithms finite."""
+    return abs(one - two) <= max(tolerance, 1e-6) * max(abs(one), abs(two))
 
 
 @lru_cache(maxsize=16)
@@ -213,7 +223,11 @@ class Catalogue:
     # The replays, computed once.
 
     def _rows(self, solves: Solves | None) -> list[Made]:
-        rows = [row for row in MISTAKES if row.solves is solves and row.applies(self.problem)]
+        rows = [
+            row
+            for row in MISTAKES
+            if row.solves is solves and row.category != COST and row.applies(self.problem)
+        ]
         return [Made(row, way) for row in rows for way in range(len(row.ways))]
 
     @cached_property
@@ -394,7 +408,7 @@ class Catalogue:
             for row in MISTAKES
             if row.ways
             and row.applies(self.problem)
-            and row.category != "slope"  # its parts are there
+            and row.category not in ("slope", COST)  # its parts are there; no gradient shows it
             and (
                 row.solves is None
                 or (row.solves is Solves.BELOW_THE_OUTPUT and not self.problem.last)
@@ -451,6 +465,20 @@ class Catalogue:
         }
         others = [made for made in self._small if made in near]
         return self._solved(self._updating_with(others), wanted, tolerance)
+
+    def costs(self, match: Match | None = None) -> list[float]:
+        """Return the costs that go with the gradient: the right one, and that of its mistakes."""
+        found = [float(self.base.cost())]
+        if match is not None:
+            with suppress(ValueError):  # where the loss refuses what the mistake makes of targets
+                found.append(float(self.run(match.made, match.number or 0.0).cost()))
+        return found
+
+    def mistakes_in_cost(self, cost: float, tolerance: float) -> list[Made]:
+        """Return the mistakes that lead to *cost*."""
+        rows = [row for row in MISTAKES if row.category == COST and row.applies(self.problem)]
+        ways = [Made(row, way) for row in rows for way in range(len(row.ways))]
+        return [made for made in ways if same_cost(self.run((made,)).cost(), cost, tolerance)]
 
     def constant(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return what one factor explains, whichever it is, or one and another mistake."""

@@ -150,11 +150,11 @@ class Evidence:
         says = [block.says() for block in blocks if not block.right]
         found = [line for line in says if line]
         if None in says and not self.columns():
-            wrong = [block.name for block in blocks if not block.right and not block.says()]
-            found.append(f"Wrong, and by no constant factor: {_listed(wrong)}.")
-            right = [block.name for block in blocks if block.right]
+            wrong = [block for block in blocks if not block.right and not block.says()]
+            found.append(f"Wrong, and by no constant factor: {_named(wrong)}.")
+            right = [block for block in blocks if block.right]
             if right and self.instead == "right":
-                found.append(f"Right: {_listed(right)}.")
+                found.append(f"Right: {_named(right)}.")
         return found
 
     def columns(self) -> str:
@@ -217,9 +217,15 @@ class Evidence:
         return f"{entry} is {yours}; right is {right}."
 
 
-def _listed(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
+def _named(blocks: Sequence[Block]) -> str:
+    """Name blocks in words: what is said of several layers once."""
+    parts: dict[int, list[str]] = {}
+    for block in blocks:
+        parts.setdefault(block.layer, []).append(block.part)
+    layers: dict[str, list[str]] = {}
+    for layer, both in parts.items():
+        layers.setdefault(" and ".join(both), []).append(symbol("Θ", layer + 1))
+    return "; ".join(f"{both} of {' and '.join(where)}" for both, where in layers.items())
 
 
 def _ratio(yours: Array, right: Array, most: float) -> float | None:

@@ -27,7 +27,7 @@ _OTHER_SQUARE = {
 def bare(code: str, says: str = "", layer: int | None = None) -> Finding:
     """Return the finding of a row with what supports it, and no formula."""
     row = BY_CODE[code]
-    return Finding(code, layer, row.says, row.fix, evidence=says)
+    return Finding(code, row.says, row.fix, evidence=says, layer=layer)
 
 
 def with_rule(finding: Finding, found: Evidence) -> Finding:
@@ -36,7 +36,7 @@ def with_rule(finding: Finding, found: Evidence) -> Finding:
     layer, unit, column = found.entry_for(finding.code, layers)
     rule = rule_for(BY_CODE[finding.code].rule, found.problem)
     here = Worked(found.problem).here(rule, layer, unit, column)
-    return replace(finding, rule=rule, formula=rule_text(rule), here=here)
+    return replace(finding, rule=rule, formula=rule_text(rule, found.problem), here=here)
 
 
 def sentences(match: Match) -> str:
@@ -65,16 +65,16 @@ def of_match(
         findings.append(
             Finding(
                 row.code,
-                made.layers[0] + 1 if len(made.layers) == 1 else None,
                 _sentence(made, match),
                 row.fix,
-                rule,
-                rule_text(rule),
+                rule_text(rule, found.problem),
                 f"{here}\n{found.two_numbers(layer, unit, column)}",
                 evidence,
                 "one of several" if alternatives else "certain",
                 alternatives,
-                tuple(layer + 1 for layer in made.layers) if len(made.layers) > 1 else (),
+                layer=made.layers[0] + 1 if len(made.layers) == 1 else None,
+                rule=rule,
+                layers=tuple(layer + 1 for layer in made.layers) if len(made.layers) > 1 else (),
             )
         )
     return findings

@@ -79,8 +79,13 @@ class Fit:
 
     def __str__(self) -> str:
         terms = zip(self.coefficients, LETTERS, strict=True)
-        shown = [f"{number(c)} {matrix}" for c, matrix in terms if abs(c) > 1e-9]
-        return " + ".join(shown) or "0"
+        shown = [_term(c, matrix) for c, matrix in terms if abs(c) > 1e-9]
+        return " + ".join(shown).replace("+ -", "- ") or "0"
+
+
+def _term(factor: float, matrix: str) -> str:
+    shown = number(factor)
+    return {"1": "", "-1": "-"}.get(shown, f"{shown} ") + matrix
 
 
 def fitted(problem: Problem, gradients: Sequence[Array], tolerance: float) -> list[Fit] | None:
@@ -88,7 +93,7 @@ def fitted(problem: Problem, gradients: Sequence[Array], tolerance: float) -> li
 
     >>> from chainrule.checking.problem import probe
     >>> print(*fitted(probe(), [-2 * D for D in probe().truth.D], 1e-7), sep="; ")
-    -2 N + -0.325 Θ~; -2 N + -0.325 Θ~; -2 N + -0.325 Θ~
+    -2 N - 0.325 Θ~; -2 N - 0.325 Θ~; -2 N - 0.325 Θ~
     """
     fits = [Fit.of(gradient, problem, layer, tolerance) for layer, gradient in enumerate(gradients)]
     found = [fit for fit in fits if fit is not None]

@@ -92,7 +92,7 @@ def _finding(
     return replace(
         findings.bare(code, evidence),
         rule=rule,
-        formula=rule_text(rule),
+        formula=rule_text(rule, problem),
         confidence="one of several" if others else "certain",
         alternatives=others,
     )

@@ -7,8 +7,9 @@ several are, the numbers must decide, so :func:`readings` returns all of them, t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ import numpy as np
 from ... import backprop
 from ..problem import Array, Problem
 from .running.results import Tree
+
+MOST_NUMBERS = 4
+"""How many single numbers among the arrays are tried as the cost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,8 @@ class Reading:
     gradients: list[Array]
     mistakes: tuple[tuple[str, int], ...] = ()
     """Codes of mistakes that the shapes alone give away, each with the index of its Theta."""
+    cost: float | None = None
+    """The number that came with the gradient, if one did."""
 
 
 def shape_of(tree: Tree) -> str:
@@ -80,25 +86,28 @@ def _readings(tree: Tree, problem: Problem) -> Iterator[Reading]:
             yield from _listed([tree], problem)
         yield from _vectors(tree, problem)
         return
-    arrays = [item for item in tree if not (isinstance(item, np.ndarray) and item.ndim == 0)]
-    if len(arrays) == len(tree) - 1:
-        rest = arrays[0] if len(arrays) == 1 else arrays
-        for reading in _readings(rest, problem):
-            yield also(reading, "with-cost", "the cost is returned with the gradient")
-        return
     if len(tree) == 1:
         yield from _readings(tree[0], problem)
     flat = [item for item in tree if isinstance(item, np.ndarray)]
     if len(flat) == len(tree):
         yield from _listed(flat, problem)
     yield from _split(tree, problem)
+    # One number may be the cost, wherever it stands.
+    numbers = [i for i, item in enumerate(tree) if isinstance(item, np.ndarray) and item.size == 1]
+    for i in numbers[:MOST_NUMBERS] if len(tree) > 1 else ():
+        rest = [*tree[:i], *tree[i + 1 :]]
+        for reading in _readings(rest[0] if len(rest) == 1 else rest, problem):
+            if reading.cost is None:
+                says = "the cost is returned with the gradient"
+                cost = float(np.ravel(tree[i])[0])
+                yield replace(also(reading, "with-cost", says), cost=cost)
 
 
 def also(reading: Reading, convention: str, says: str) -> Reading:
     """Return *reading* with one more convention."""
     names = [name for name in (reading.convention, convention) if name]
     texts = [text for text in (reading.says, says) if text]
-    return Reading("+".join(names), "; ".join(texts), reading.gradients, reading.mistakes)
+    return replace(reading, convention="+".join(names), says="; ".join(texts))
 
 
 def _floats(arrays: Iterable[Any]) -> list[Array]:
@@ -175,8 +184,11 @@ def _pairs(weights: list[Any], biases: list[Any], problem: Problem) -> Iterator[
     mistaken: list[tuple[str, int]] = []
     for layer, ((units, _), bias) in enumerate(zip(shapes, biases, strict=True)):
         column = np.array(bias, dtype=np.float64)
-        if column.shape in ((units,), (units, 1), (1, units)):
+        if column.shape in ((units,), (units, 1), (1, units)) or column.size == units == 1:
             columns.append(column.ravel())
+        elif column.size == 1:
+            columns.append(np.full(units, column.ravel()[0]))
+            mistaken.append(("bias.one-total", layer))
         elif column.shape == (problem.m, units):
             columns.append(column.sum(axis=0))
             mistaken.append(("bias.not-summed", layer))
@@ -216,23 +228,68 @@ def _vectors(tree: np.ndarray[Any, Any], problem: Problem) -> Iterator[Reading]:
         "one vector, of each unit first the weights, then the bias",
         [np.roll(rows, 1, axis=1) for rows in backprop.roll(vector, shapes)],
     )
-    for order in ("C", "F"):
-        joined, start = [], 0
-        for units, columns in shapes:
-            inputs = columns - 1
-            block = vector[start : start + units * inputs]
-            start += units * inputs
-            bias = vector[start : start + units]
-            start += units
-            joined.append(
-                np.column_stack((bias, block.reshape(units, inputs, order=order)))  # type: ignore[call-overload]
+    backwards = backprop.roll(vector, shapes[::-1])[::-1]
+    yield Reading(
+        "unrolled-output-first", "one vector, each matrix row by row, from the output", [*backwards]
+    )
+    for name, blocks in _ORDERS.items():
+        for memory, how in (("C", "row by row"), ("F", "column by column")):
+            yield Reading(
+                f"unrolled-{name}-{memory}",
+                f"one vector, {blocks.says}, the weights {how}",
+                blocks.of(vector, shapes, memory),
             )
-        says = "row by row" if order == "C" else "column by column"
-        yield Reading(
-            f"unrolled-split-{order}",
-            f"one vector, of each layer first the weights {says}, then the biases",
-            joined,
-        )
+
+
+@dataclass(frozen=True)
+class _Order:
+    """In which order the weights and the biases of the layers stand in one vector."""
+
+    says: str
+    blocks: Callable[[int], list[tuple[int, bool]]]
+    """The index of the layer, and whether it is its biases, of block after block of n layers."""
+
+    def of(self, vector: Array, shapes: list[tuple[int, int]], memory: str) -> list[Array]:
+        """Read *vector* in this order."""
+        joined, start = [np.zeros(shape) for shape in shapes], 0
+        for layer, biases in self.blocks(len(shapes)):
+            units, columns = shapes[layer]
+            size = units if biases else units * (columns - 1)
+            block = vector[start : start + size]
+            start += size
+            if biases:
+                joined[layer][:, 0] = block
+            else:
+                turned = block.reshape(units, columns - 1, order=memory)  # type: ignore[call-overload]
+                joined[layer][:, 1:] = turned
+        return joined
+
+
+_ORDERS = MappingProxyType(
+    {
+        "split": _Order(
+            "of each layer first the weights, then the biases",
+            lambda n: [(i, biases) for i in range(n) for biases in (False, True)],
+        ),
+        "split-bias-first": _Order(
+            "of each layer first the biases, then the weights",
+            lambda n: [(i, biases) for i in range(n) for biases in (True, False)],
+        ),
+        "weights-then-biases": _Order(
+            "all weights, then all biases",
+            lambda n: [(i, biases) for biases in (False, True) for i in range(n)],
+        ),
+        "biases-then-weights": _Order(
+            "all biases, then all weights",
+            lambda n: [(i, biases) for biases in (True, False) for i in range(n)],
+        ),
+        "split-output-first": _Order(
+            "from the output, of each layer first the weights, then the biases",
+            lambda n: [(i, biases) for i in reversed(range(n)) for biases in (False, True)],
+        ),
+    }
+)
+"""The orders other than that of the Thetas' rows, by name."""
 
 
 def misfit(tree: Tree, problem: Problem) -> tuple[str, int | None]:

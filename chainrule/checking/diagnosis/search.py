@@ -15,16 +15,18 @@ import numpy as np
 
 from ... import backprop
 from ..comparison import compare
-from ..problem import Problem
-from ..text import short
+from ..problem import Array, Problem
+from ..text import number, short
 from . import findings, least_squares, unexplained
-from .catalogue import Catalogue, Match, catalogue_of, closest, separating_probe
+from .catalogue import Catalogue, Match, catalogue_of, closest, same_cost, separating_probe
+from .differences import differences_of
 from .evidence import Evidence
+from .mistakes import BY_CODE
 from .readings import Reading, also, misfit, of_integers, precision, readings
 from .reporting import Alternative, Convention, Finding, Report
 from .running.calls import Caller, Outcome
 from .running.results import Tree, finite
-from .worked import symbol
+from .worked import rule_for, rule_text, symbol
 
 TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32: 1e-4}
 """How far two right programs may be apart, relative to the terms summed, by type of number."""
@@ -146,8 +148,29 @@ class Search:
                 if replays.error(reading.gradients) <= tolerance
             ]
             if fits:
-                return self._report(fits[0], reading, tolerance, fits=fits)
+                wrong = {index: self._wrong_cost(index, reading, tolerance) for index in fits}
+                index = next((index for index in fits if not wrong[index]), fits[0])
+                return self._report(index, reading, tolerance, wrong[index], fits=fits)
         return None
+
+    def _wrong_cost(
+        self, index: int, reading: Reading, tolerance: float, match: Match | None = None
+    ) -> list[Finding]:
+        """Say that the cost beside the gradient is wrong, if it is."""
+        replays, problem = self.catalogues[index], self.problems[index]
+        cost = reading.cost
+        if cost is None:
+            return []
+        right = replays.costs(match)
+        if "mean-over-outputs" in reading.convention:
+            right.append(replays.base.data_cost() / problem.K + replays.base.penalty_cost())
+        if any(same_cost(one, cost, tolerance) for one in right):
+            return []
+        made = replays.mistakes_in_cost(cost, tolerance)
+        code = made[0].mistake.code if made else "cost.wrong"
+        says = f"yours: J = {number(cost)}; right: {number(right[0])}"
+        rule = rule_for(BY_CODE[code].rule, problem)
+        return [replace(findings.bare(code, says), rule=rule, formula=rule_text(rule, problem))]
 
     def _named(self, look: Callable[..., list[Match]], most: int | None = None) -> Step:
         """Return the step that looks something up in every catalogue.
@@ -239,6 +262,7 @@ class Search:
         )
         found = Evidence(problem, reading.gradients, tolerance)
         named = findings.of_match(match, found, alternatives)
+        named += self._wrong_cost(index, reading, tolerance, match)
         report = self._report(index, reading, tolerance, named)
         return replace(report, wrong_deltas=tuple(self.catalogues[index].wrong_deltas(match)))
 
@@ -298,9 +322,8 @@ class Search:
         if reading.convention:
             conventions.append(Convention(reading.convention, reading.says))
         error = replays.error(reading.gradients)
-        if not every and error > TOLERANCE:
-            says = f"it agrees to {short(error)} only, as float32 or finite differences would"
-            conventions.append(Convention("precision", says))
+        if not every:
+            conventions += _how_exact(problem, reading.gradients, error)
         return Report(
             problem,
             every,
@@ -340,6 +363,17 @@ class Search:
 def _first_of_each(given: Sequence[Finding]) -> tuple[Finding, ...]:
     """Leave out a finding whose code is there already."""
     return tuple({finding.code: finding for finding in reversed(given)}.values())[::-1]
+
+
+def _how_exact(problem: Problem, gradients: Sequence[Array], error: float) -> Iterator[Convention]:
+    """Say of a right gradient that it has few digits, or comes from differences of the cost."""
+    by = differences_of(problem, gradients)
+    if by is not None:
+        says = f"these are {by}, not backpropagation; they agree to {short(error)}"
+        yield Convention("differences", says)
+    elif error > TOLERANCE:
+        says = f"it agrees to {short(error)} only, as float32, rounding or differences would"
+        yield Convention("precision", says)
 
 
 def _times_outputs(reading: Reading, problem: Problem) -> Reading:

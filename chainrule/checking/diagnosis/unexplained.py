@@ -41,19 +41,21 @@ def narrowed(found: Evidence, replays: Catalogue, probe: Probe) -> list[Finding]
     unit, column = rest.worst(layer)
     row = BY_CODE[known.code]
     rule = rule_for("B8" if is_delta and layer == found.problem.last else row.rule, found.problem)
+    says = list(known.evidence) if rest is found else []  # single examples show the first mistake
+    says += rest.by_blocks() if is_product or is_delta else []
     # The chain has the right numbers; behind another mistake nobody has them.
     chain = [] if rest is not found else Worked(found.problem).chain(layer, unit, column)
     finding = Finding(
         row.code,
-        # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
-        layer + 1 if is_delta or len(wrong) == 1 else None,
         "There is another mistake as well, which is not in the list." if partly else row.says,
         row.fix,
-        rule,
-        rule_text(rule),
+        rule_text(rule, found.problem),
         "\n".join([rest.two_numbers(layer, unit, column), *(chain if is_delta else chain[:1])]),
-        "\n".join([*known.evidence, *(rest.by_blocks() if is_product or is_delta else [])]),
+        "\n".join(says),
         "partial",
+        # A delta is first wrong somewhere; a wrong sum or penalty is where it shows.
+        layer=layer + 1 if is_delta or len(wrong) == 1 else None,
+        rule=rule,
     )
     return [*partly, finding]
 

@@ -21,6 +21,11 @@ _TEXT = {formula.code: formula.text for formula in FORMULAS}
 _TEXT["C8"] = "g'(z) of the layer's own activation, in place of the sigmoid's"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPTS = str.maketrans("0123456789,", "₀₁₂₃₄₅₆₇₈₉,")
+_FOR_A_DEPTH = {
+    "A7": "zⱼ⁽ˡ⁺¹⁾ = Θⱼ₀⁽ˡ⁾ + Θⱼ₁⁽ˡ⁾ a₁⁽ˡ⁾ + Θⱼ₂⁽ˡ⁾ a₂⁽ˡ⁾ + ...",
+    "B4": "∂J/∂Θ{l} = a{l}ᵀ δ{L}, δ{L} = -(y - ŷ) g'(z{L})",
+}
+"""What the notes write for a network of one depth; l is its last hidden layer, L its output."""
 _MOST_TERMS = 6
 _MOST_WORK = 100_000
 """The size of a problem beyond which its graph, node by node, would take too long."""
@@ -38,13 +43,25 @@ def rule_for(rule: str, problem: Problem) -> str:
     return _OUTPUT_RULES[problem.loss] if rule == "B8" else rule
 
 
-def rule_text(rule: str) -> str:
-    """Return the formula with that code as the notes' table has it.
+def rule_text(rule: str, problem: Problem | None = None) -> str:
+    """Return the formula with that code as the notes' table has it, or for the depth of *problem*.
 
     >>> rule_text("B8")
     'δ⁽ᴸ⁾ = a⁽ᴸ⁾ - y'
+    >>> from chainrule.checking.problem import build
+    >>> rule_text("B4", build((3, 2), 8, 1.3))
+    "∂J/∂Θ₁ = a₁ᵀ δ₂, δ₂ = -(y - ŷ) g'(z₂)"
+
+    The notes have networks of one depth, and count its layers.
     """
-    return _TEXT[rule]
+    if problem is None:
+        return _TEXT[rule]
+    last = problem.last + 2
+    below = {"l": last - 1, "L": last}
+    numbers = {key: str(layer).translate(_SUBSCRIPTS) for key, layer in below.items()}
+    if rule in _FOR_A_DEPTH:
+        return _FOR_A_DEPTH[rule].format_map(numbers)
+    return _TEXT[rule].replace("⁽ᴸ⁾", f"⁽{str(last).translate(_SUPERSCRIPTS)}⁾")
 
 
 def symbol(letter: str, layer: int, *indices: int) -> str:

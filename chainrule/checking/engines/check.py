@@ -115,7 +115,7 @@ def _report(outcomes: Sequence[Outcome], name: str, class_name: str) -> PartsRep
 
 def _bare(code: str, where: str, **more: Any) -> PartFinding:
     row = BY_CODE[code]
-    return PartFinding(code, CATEGORIES[row.category], where, row.says, row.fix, **more)
+    return PartFinding(code, row.says, row.fix, about=CATEGORIES[row.category], where=where, **more)
 
 
 @lru_cache(maxsize=64)
@@ -239,10 +239,10 @@ class _Examination:
             row = BY_CODE[code]
             yield PartFinding(
                 code,
-                CATEGORIES[row.category],
-                self._where(forms),
-                row.says.format(method=method),
-                row.fix,
+                about=CATEGORIES[row.category],
+                where=self._where(forms),
+                says=row.says.format(method=method),
+                fix=row.fix,
                 evidence=f"{_as_written(forms[0])} {refused}",
             )
 
@@ -262,10 +262,10 @@ class _Examination:
             if wrong:
                 yield PartFinding(
                     code,
-                    CATEGORIES[row.category],
-                    self._where(forms),
-                    texts.put(row.says),
-                    texts.put(row.fix),
+                    about=CATEGORIES[row.category],
+                    where=self._where(forms),
+                    says=texts.put(row.says),
+                    fix=texts.put(row.fix),
                     here=self._here(wrong),
                     evidence=f"{_as_written(form)} is computed as {self._formula_text(form)}.",
                 )
@@ -328,10 +328,10 @@ class _Examination:
             texts = self._texts(plant.forms, plant.place)
             yield PartFinding(
                 plant.code,
-                CATEGORIES[row.category],
-                self._where(plant.forms) if plant.forms else self._whole(row.category),
-                texts.put(row.says),
-                texts.put(row.fix),
+                about=CATEGORIES[row.category],
+                where=self._where(plant.forms) if plant.forms else self._whole(row.category),
+                says=texts.put(row.says),
+                fix=texts.put(row.fix),
                 formula=_chain_rule(plant.forms, row.category),
                 here=self._here(explanation.answers),
                 evidence=_support(explanation),
@@ -394,10 +394,10 @@ class _Examination:
         row, texts = BY_CODE[code], self._texts(forms, None)
         return PartFinding(
             code,
-            CATEGORIES[row.category],
-            self._where(forms) if forms else self._whole(row.category),
-            texts.put(row.says),
-            texts.put(row.fix),
+            about=CATEGORIES[row.category],
+            where=self._where(forms) if forms else self._whole(row.category),
+            says=texts.put(row.says),
+            fix=texts.put(row.fix),
             formula=_rules(forms),
             here=self._here(answers),
             evidence=_ratio(answers),
@@ -413,10 +413,10 @@ class _Examination:
                 row, texts = BY_CODE["limit.overflow"], self._texts([answer.program.form], None)
                 yield PartFinding(
                     row.code,
-                    CATEGORIES["limit"],
-                    self._where([answer.program.form]),
-                    texts.put(row.says),
-                    row.fix,
+                    about=CATEGORIES["limit"],
+                    where=self._where([answer.program.form]),
+                    says=texts.put(row.says),
+                    fix=row.fix,
                     here=self._here([answer]),
                     evidence=answer.raised,
                 )

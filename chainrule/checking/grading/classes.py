@@ -98,6 +98,7 @@ def grade(
     jobs: int | None = None,
     results: Path | str | None = None,
     again: bool = False,
+    hidden: Sequence[Path | str] = (),
     progress: Progress | None = None,
     **options: Any,
 ) -> ClassReport:
@@ -111,6 +112,9 @@ def grade(
     In the folder *results*, each result is kept as soon as it is there: what is done, and has not
     changed since, is not run again, unless *again*. A run that was interrupted goes on where it
     was.
+
+    A submission cannot open the others, nor the results, nor what is *hidden*: a model solution,
+    say, or what was written about the class before.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -139,7 +143,9 @@ def grade(
     store = Store(None if results is None else Path(results))
     done = {} if again else store.done(prints)
     try:
-        for result in _results(found, done, jobs or _processors(), options):
+        secret = [folder, *([] if results is None else [results]), *hidden]
+        beside = sorted(set(folder.iterdir()) - set(paths))  # files that all share
+        for result in _results(found, done, jobs or _processors(), options, secret, beside):
             if result.name not in done:
                 store.keep(prints[result.name], result)
             done[result.name] = result
@@ -151,7 +157,12 @@ def grade(
 
 
 def _results(
-    found: Sequence[Submission], done: dict[str, Result], jobs: int, options: dict[str, Any]
+    found: Sequence[Submission],
+    done: dict[str, Result],
+    jobs: int,
+    options: dict[str, Any],
+    hidden: Sequence[Path | str],
+    shown: Sequence[Path],
 ) -> Iterable[Result]:
     """Yield the results that are not there yet."""
     asked = []
@@ -167,6 +178,8 @@ def _results(
                 "path": one.target,
                 "target": one.relative_target,
                 "options": _plain(options),
+                "hidden": [str(Path(path).resolve()) for path in hidden],
+                "shown": [str(path) for path in (one.path, *shown)],
             }
         )
     if asked:

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..diagnosis.running.process import apart
 from ..handed_in import report_on
 from .results import UNDONE, Result, result_of, without_report
 
@@ -48,7 +49,8 @@ def checked(asked: dict[str, Any]) -> Result:
         options["network"] = Path(options["network"])
     start = time.monotonic()
     try:
-        report = report_on(asked["path"], **options)
+        with apart(map(Path, asked["hidden"]), map(Path, asked["shown"])):
+            report = report_on(asked["path"], **options)
     except (OSError, TypeError, ValueError) as error:
         return without_report(asked["name"], UNDONE, f"{type(error).__name__}: {error}")
     return result_of(asked["name"], asked["target"], report, time.monotonic() - start)

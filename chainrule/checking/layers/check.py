@@ -432,10 +432,10 @@ class _Check:
         self._findings.append(
             PartFinding(
                 code,
-                CATEGORIES[row.category],
-                where,
-                row.says.format(step=step, which=which),
-                row.fix.format(rule=rule, which=which, names=names),
+                about=CATEGORIES[row.category],
+                where=where,
+                says=row.says.format(step=step, which=which),
+                fix=row.fix.format(rule=rule, which=which, names=names),
                 formula=rule,
                 **more,
             )

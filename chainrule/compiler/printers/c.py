@@ -113,33 +113,6 @@ softmax_minus(const @real *z, const @real *y, int n, @real *result)
     }
 }
 """,
-    "softmax_pullback": """\
-/* p (g - sum of g p), without a difference from a p that is almost 1. */
-static void
-softmax_pullback(const @real *p, const @real *g, int n, @real *result)
-{
-    @real sum = 0.0@, most = 0.0@, rest = 0.0@, small = 0.0@, large = 0.0@;
-    for (int i = 0; i < n; i++) {
-        @real part = p[i] * g[i];
-        sum = sum + part;
-        most = p[i] > most ? p[i] : most;
-        rest = rest + (p[i] > 0.5@ ? 0.0@ : p[i]);
-        small = small + (p[i] > 0.5@ ? 0.0@ : part);
-        large = large + (p[i] > 0.5@ ? part : 0.0@);
-    }
-    for (int i = 0; i < n; i++) {
-        if (!(most > 0.999@ && rest > 0.0@)) {
-            result[i] = p[i] * (g[i] - sum);
-        }
-        else if (p[i] > 0.5@) {
-            result[i] = p[i] * (g[i] * rest - small);
-        }
-        else {
-            result[i] = p[i] * (g[i] * (1.0@ - p[i]) - (small + large - p[i] * g[i]));
-        }
-    }
-}
-""",
 }
 _HELPERS_NEED = {
     "take": "is_row",

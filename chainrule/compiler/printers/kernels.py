@@ -170,6 +170,25 @@ k_softmax_rest(const @real *x, int n, @real *share) /* which entry, then the log
     return all_but(share + 1, n - 1, (int)x[0]);
 }
 """,
+    "softmax_pullback": """\
+static void
+softmax_pullback(const @real *p, const @real *g, int n, @real *result)
+{
+    @real sum = 0.0@, most = 0.0@, rest = 0.0@, after = 0.0@;
+    for (int i = 0; i < n; i++) {
+        result[i] = sum; /* of those before */
+        sum = sum + p[i] * g[i];
+        most = p[i] > most ? p[i] : most;
+        rest = rest + (p[i] > 0.5@ ? 0.0@ : p[i]);
+    }
+    int plain = most <= 0.999@ && isfinite(sum);
+    for (int i = n - 1; i >= 0; i--) {
+        @real own = g[i] * (p[i] > 0.5@ ? rest : 1.0@ - p[i]);
+        result[i] = p[i] * (plain ? g[i] - sum : own - (result[i] + after));
+        after = after + p[i] * g[i];
+    }
+}
+""",
     "surprisal_of_top": """\
 static @real
 surprisal_of_top(const @real *x, int n, @real top)

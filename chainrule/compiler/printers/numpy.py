@@ -99,6 +99,7 @@ FUNCTIONS |= {
         forms.softmax,
         forms.logsumexp,
         forms.logsumexp_slopes,
+        forms.sum_of_others,
         forms.softmax_pullback,
         forms.linked_product,
         forms.one_hot,
@@ -117,7 +118,7 @@ _NEEDS = {
     "softmax": ("segments",),
     "logsumexp": ("segments",),
     "logsumexp_slopes": ("segments", "softmax"),
-    "softmax_pullback": ("segments",),
+    "softmax_pullback": ("segments", "sum_of_others"),
     "cross_entropy": ("surprisals",),
 }
 # The formulas of the notes, which lose digits that the engine and the machine keep.

@@ -271,6 +271,27 @@ k_softmax_rest_d(const double *x, Py_ssize_t n, double y, const uint8_t *kind, d
     share[0] = 0.0;
 }
 
+/* The adjoints of the logits, p (g - sum of g p), from those of the shares. Where a share is almost 1
+   or an adjoint is infinite, nothing is subtracted that should not be there: then a logit gets
+   p_j (g_j (1 - p_j) - sum of the other g_k p_k), which is inf or nan where the engine's sum is. */
+static void
+softmax_pullback(const double *p, const double *g, Py_ssize_t n, double *result)
+{
+    double sum = 0.0, most = 0.0, rest = 0.0, after = 0.0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        result[i] = sum; /* of those before */
+        sum = sum + p[i] * g[i];
+        most = p[i] > most ? p[i] : most;
+        rest = rest + (p[i] > 0.5 ? 0.0 : p[i]);
+    }
+    int plain = most <= 0.999 && isfinite(sum);
+    for (Py_ssize_t i = n - 1; i >= 0; i--) {
+        double own = g[i] * (p[i] > 0.5 ? rest : 1.0 - p[i]);
+        result[i] = p[i] * (plain ? g[i] - sum : own - (result[i] + after));
+        after = after + p[i] * g[i];
+    }
+}
+
 /* Return minus the logarithm of the share that the largest logit has. */
 static double
 surprisal_of_top(const double *x, Py_ssize_t n, double top)

@@ -1,5 +1,5 @@
-/* A reverse sweep of Values, which can be differentiated again: the reference's, with the rules of the
-   table called from here. */
+/* Sweeps of Values, which can be differentiated again: the reference's, with the rules of the table
+   called from here. */
 
 /* Return the partials of *node* as linked_partials does, a tuple of floats and Values, by calling the
    rules in its row.  NULL without an error if that is left to Python. */
@@ -180,6 +180,79 @@ end:
         Py_XDECREF(adjoint[i]);
     }
     PyMem_Free(adjoint);
+    Py_XDECREF(partials);
+    Py_XDECREF(held);
+    free_route(&route);
+    return found;
+}
+
+/* Return the list of the tangents of *outputs*, floats and Values, for *tangents* of *inputs* that are
+   those: what the reference's pushforward gives with linked partials. */
+static PyObject *
+push_values(State *state, PyObject *const *outputs, Py_ssize_t m, PyObject *const *inputs,
+            PyObject *const *tangents, Py_ssize_t n)
+{
+    Route route;
+    PyObject *found = NULL, *partials = NULL;
+    if (find_route(state, outputs, m, inputs, n, &route) < 0) {
+        return NULL;
+    }
+    PyObject *held = nodes_among(state, outputs, m);
+    PyObject **tangent = PyMem_Calloc(route.n + 1, sizeof(PyObject *));
+    if (held == NULL || tangent == NULL) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (route.input[i] >= 0) {
+            Py_XSETREF(tangent[route.input[i]], Py_NewRef(tangents[i]));
+        }
+    }
+    for (Py_ssize_t i = 0; i < route.n; i++) {
+        if (tangent[i] != NULL || route.first[i] == route.first[i + 1]) {
+            continue; /* an input has its own, whatever it depends on */
+        }
+        if (i % 1024 == 0 && PyErr_CheckSignals() < 0) {
+            goto end;
+        }
+        if ((partials = linked_partials_of(state, route.node[i])) == NULL) {
+            goto end;
+        }
+        for (Py_ssize_t e = route.first[i]; e < route.first[i + 1]; e++) {
+            PyObject *from = tangent[route.parent[e]];
+            if (from == NULL || route.which[e] >= PyTuple_GET_SIZE(partials)) {
+                continue;
+            }
+            PyObject *partial = PyTuple_GET_ITEM(partials, route.which[e]);
+            PyObject *term = combined(state, MULTIPLY, partial, from);
+            if (term != NULL && tangent[i] != NULL) {
+                PyObject *sum = combined(state, ADD, tangent[i], term);
+                Py_DECREF(term);
+                term = sum;
+            }
+            if (term == NULL) {
+                goto end;
+            }
+            Py_XSETREF(tangent[i], term);
+        }
+        Py_CLEAR(partials);
+    }
+    found = PyList_New(m);
+    for (Py_ssize_t k = 0; found != NULL && k < m; k++) {
+        Py_ssize_t place = route.output[k];
+        PyObject *x = place >= 0 && tangent[place] != NULL ? Py_NewRef(tangent[place])
+                                                           : PyFloat_FromDouble(0.0);
+        if (x == NULL) {
+            Py_CLEAR(found);
+            break;
+        }
+        PyList_SET_ITEM(found, k, x);
+    }
+end:
+    for (Py_ssize_t i = 0; tangent != NULL && i < route.n; i++) {
+        Py_XDECREF(tangent[i]);
+    }
+    PyMem_Free(tangent);
     Py_XDECREF(partials);
     Py_XDECREF(held);
     free_route(&route);

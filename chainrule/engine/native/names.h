@@ -27,7 +27,7 @@
 
 /* What of runs.py the transforms ask. */
 #define ASKED_BY_TRANSFORMS(NAME) \
-    NAME(enclosing) NAME(continued) NAME(reaches) NAME(linked_partials)
+    NAME(enclosing) NAME(continued) NAME(reaches) NAME(linked_partials) NAME(empty)
 
 /* Functions that users call. */
 #define PUBLISHED(FUNCTION) \

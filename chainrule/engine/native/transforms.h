@@ -113,6 +113,8 @@ end:
     return answer;
 }
 
+enum { FEW_ROWS = 4 };
+
 /* --- forward mode ------------------------------------------------------------------------------ */
 
 /* Append the numbers in *given*, which has the structure of *pattern*, to *found*, a list; 0 if that
@@ -280,6 +282,86 @@ hvp(PyObject *module, PyObject *const *args, Py_ssize_t n)
     Py_DECREF(vector);
     forget_run(&run);
     return answer;
+}
+
+/* How many numbers *x* is a row of, -1 if it is one number, -2 if it is neither: a list or tuple of
+   numbers and Values, none of them a structure. */
+static Py_ssize_t
+row_length(PyObject *x)
+{
+    if (is_leaf_of(x)) {
+        return -1;
+    }
+    if (PyDict_CheckExact(x)) {
+        return -2;
+    }
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(x); i++) {
+        if (!is_leaf_of(PySequence_Fast_GET_ITEM(x, i))) {
+            return -2;
+        }
+    }
+    return PySequence_Fast_GET_SIZE(x);
+}
+
+/* jacobian(function, point, mode): the matrix of a function of numbers, or of one row of them, whose
+   result is such; *mode* is "forward", "reverse" or None.  Otherwise as jvp. */
+static PyObject *
+jacobian(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = connected(module);
+    FunctionRun run;
+    PyObject *outputs = NULL, *matrix = NULL;
+    int begun = state == NULL ? -1
+                : count == 3  ? begin_run(state, args[0], args[1], Py_None, Py_None, &run)
+                              : 0;
+    if (begun <= 0) {
+        return begun < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    int plain = (outputs = PyList_New(0)) == NULL ? -1 : outputs_in(state, run.result, outputs);
+    if (plain < 0) {
+        goto end;
+    }
+    Py_ssize_t n, m = PyList_GET_SIZE(outputs), rows = row_length(run.result);
+    PyObject *const *variables = variables_of(&run, &n);
+    PyObject *point = n == 1 || PyTuple_GET_SIZE(run.primals) != 1
+                          ? run.primals
+                          : PyTuple_GET_ITEM(run.primals, 0);
+    if (!plain || run.linked || PyList_GET_ITEM(run.scope, AROUND) != Py_None || rows != m ||
+        m == 0 || n == 1 || row_length(point) != n) {
+        return handed_over(&run, outputs, plain);
+    }
+    matrix = PyObject_CallFunction(state->above.empty, "((nn))", m, n);
+    Py_buffer view;
+    if (matrix == NULL || PyObject_GetBuffer(matrix, &view, PyBUF_ND | PyBUF_WRITABLE) < 0) {
+        Py_CLEAR(matrix);
+        goto end;
+    }
+    int forward = args[2] == Py_None ? n < m
+                                     : PyUnicode_Check(args[2]) &&
+                                           PyUnicode_CompareWithASCIIString(args[2], "forward") == 0;
+    int done = 0;
+    if (!forward && m <= FEW_ROWS) { /* sweep by sweep, without a route */
+        for (Py_ssize_t k = 0; done == 0 && k < m; k++) {
+            static const double one = 1.0;
+            done = pull_numbers(state, PySequence_Fast_ITEMS(outputs) + k, &one, 1, variables, n,
+                                (double *)view.buf + k * n);
+        }
+        if (done < 0) {
+            PyErr_NoMemory();
+        }
+    }
+    else {
+        done = sweep_rows(state, PySequence_Fast_ITEMS(outputs), m, variables, n, forward ? n : m,
+                          NULL, view.buf, forward);
+    }
+    PyBuffer_Release(&view);
+    if (done < 0) {
+        Py_CLEAR(matrix);
+    }
+end:
+    Py_XDECREF(outputs);
+    forget_run(&run);
+    return matrix;
 }
 
 /* --- what the reference calls ------------------------------------------------------------------ */
@@ -451,6 +533,41 @@ end:
     Py_XDECREF(outputs);
     Py_XDECREF(inputs);
     Py_XDECREF(seeds);
+    return found;
+}
+
+/* push_linked(outputs, inputs, tangents): the tangents of the outputs, Values wherever they depend on
+   one; those of the inputs are floats, but 0.0, and Values. */
+static PyObject *
+push_linked(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = connected(module);
+    if (state == NULL) {
+        return NULL;
+    }
+    if (count != 3 || !read_ends(state, args[0], args[1]) || !PyList_CheckExact(args[2]) ||
+        PyList_GET_SIZE(args[2]) != PyList_GET_SIZE(args[1]) || state->above.linked_partials == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *found = NULL, *outputs = PyList_AsTuple(args[0]), *inputs = PyList_AsTuple(args[1]);
+    PyObject *tangents = PyList_AsTuple(args[2]);
+    if (outputs == NULL || inputs == NULL || tangents == NULL) {
+        goto end;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(inputs);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *x = PyTuple_GET_ITEM(tangents, i);
+        if (!is_node(state, x) && !PyFloat_CheckExact(x)) {
+            found = Py_NewRef(Py_None);
+            goto end;
+        }
+    }
+    found = push_values(state, PySequence_Fast_ITEMS(outputs), PyTuple_GET_SIZE(outputs),
+                        PySequence_Fast_ITEMS(inputs), PySequence_Fast_ITEMS(tangents), n);
+end:
+    Py_XDECREF(outputs);
+    Py_XDECREF(inputs);
+    Py_XDECREF(tangents);
     return found;
 }
 

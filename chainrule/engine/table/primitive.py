@@ -13,7 +13,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
@@ -82,6 +82,9 @@ class Primitive(Row):
         "takes",
         "variadic",
     )
+
+    exact: ClassVar[bool] = True
+    """Whether the rules give the stored numbers to the last bit."""
 
     name: str
     scalar: Callable[..., float]

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,7 @@ from chainrule.checking.grading.store import Store, file_name
 from chainrule.checking.grading.submissions import entries_of, submissions_of
 from chainrule.checking.grading.table import as_csv
 
-from ..test_attacks import RIGHT
+from ..test_attacks import RIGHT, alive
 
 posix = pytest.mark.skipif(os.name != "posix", reason="names, links and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
@@ -279,19 +278,6 @@ def test_what_appears_among_the_results_while_submissions_run_is_not_believed(tm
     assert {name: result.status for name, result in again.items()} == {"a": "wrong"}
 
 
-def _alive(mark):
-    """Return the processes in whose environment *mark* stands."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            try:
-                if mark.encode() in (process / "environ").read_bytes():
-                    found.append(int(process.name))
-            except OSError:
-                pass
-    return found
-
-
 def _until(condition):
     end = time.monotonic() + 30
     while not condition():
@@ -319,7 +305,7 @@ def test_a_run_that_is_cut_off_leaves_nothing_and_goes_on(tmp_path, by):
     )
     try:
         _until(lambda: list(tmp_path.glob("out.results/*.json")))
-        _until(lambda: len(_alive(mark)) >= 4)  # us, a worker, a guard, and what hangs
+        _until(lambda: len(alive(mark)) >= 4)  # us, a worker, a guard, and what hangs
         (os.killpg if by == signal.SIGINT else os.kill)(process.pid, by)
         err = process.communicate(timeout=30)[1]
     finally:
@@ -327,7 +313,7 @@ def test_a_run_that_is_cut_off_leaves_nothing_and_goes_on(tmp_path, by):
     assert process.returncode == (130 if by == signal.SIGINT else -by)
     if by == signal.SIGINT:
         assert err.splitlines()[-1] == "chainrule: interrupted; the same command goes on from here"
-    _until(lambda: not _alive(mark))
+    _until(lambda: not alive(mark))
     _until(lambda: not list(temporary.iterdir()))
     assert not (tmp_path / "out.csv").exists()
     if by == signal.SIGKILL:

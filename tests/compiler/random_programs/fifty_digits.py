@@ -315,7 +315,9 @@ def power(x, p):
         if compared(x, 0.0) <= 0:
             raise ConventionError("a base that is not positive")
         return exp(p * log(x))
-    base = Rule(lambda a, b: a**b, (lambda a, b, y: b * power(a, b - 1), None))
+    # The exponent less 1 is not disturbed: a negative number has no power 1.0000000000000002.
+    less = Real(p.value - 1, p.rounded)
+    base = Rule(lambda a, b: a**b, (lambda a, b, y: b * power(a, less), None))
     if p.value == 0:
         return number(1)
     return base(x, p)
@@ -337,7 +339,7 @@ def hypot(a, b):
 
 
 def atan2(b, a):
-    if real(b).value == 0:
+    if real(b).value == 0 and not real(a).value > 0:
         raise ConventionError("the cut of atan2, or its corner")
     return _angle(b, a)
 

@@ -105,7 +105,6 @@ class _Run:
             raise InvalidProgramError("SciPy is not installed") from None
         except Exception as error:
             raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
-        self.transforms = worlds.transforms(text)
         self.paths = list(self.engine.parameters)
         self.compiled: dict[str, cr.compiler.Compiled] = {}
         self.graphs: dict[str, tuple[Any, list[Any]]] = {}
@@ -153,18 +152,10 @@ class _Run:
     def _answer(self, call: Call) -> _Answer:
         wrt = list(self.engine.parameters.values())
         rows, gradients, result = [], [], None
-        try:
-            for n in range(call.size):
-                example = call.example(n)
-                if self.transforms:  # else a derivative at a plain number would be one, too
-                    example = _held(example, [])
-                result, numbers, gradient = worlds.answered(
-                    self.engine, call.function, example, wrt
-                )
-                rows.append(numbers)
-                gradients.append(gradient)
-        except Exception as error:
-            raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
+        for n in range(call.size):
+            result, numbers, gradient = self._engines(call, call.example(n), wrt)
+            rows.append(numbers)
+            gradients.append(gradient)
         if not rows[0]:
             raise InvalidProgramError("no result")
         one = len(rows[0]) == 1
@@ -173,6 +164,16 @@ class _Run:
             np.array(rows, dtype=float),
             np.array(gradients, dtype=float).reshape(call.size, len(wrt)) if one else None,
         )
+
+    def _engines(self, call: Call, example: Any, wrt: list[Any]) -> tuple[Any, ...]:
+        try:
+            return worlds.answered(self.engine, call.function, example, wrt)
+        except Exception as error:
+            failed = error
+        try:  # it may differentiate by an input, which has to be a Value for that
+            return worlds.answered(self.engine, call.function, _held(example, []), wrt)
+        except Exception:
+            raise InvalidProgramError(f"{type(failed).__name__}: {failed}") from failed
 
     def _tried(self, where: str, function: Any, *args: Any) -> Any:
         with warnings.catch_warnings():
@@ -292,13 +293,16 @@ class _Run:
         try:
             held = _held(example, inputs)
             _, numbers, gradient = worlds.answered(
-                self.engine, call.function, held, [*wrt, *inputs]
+                self.engine, call.function, held, [*wrt, *inputs], parameters=False
             )
         except Exception as error:
             raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
         if call.function not in self.graphs:
             own: list[Any] = []
-            root = self._tried(where, self.library.function(call.function), *_held(example, own))
+            try:
+                root = self.library.function(call.function)(*_held(example, own))
+            except ArithmeticError as error:  # of Python's own numbers
+                raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
             if not any(isinstance(x, cr.Value) for _, x in leaves(root)):
                 raise InvalidProgramError("no graph")
             self.graphs[call.function] = (self._tried(where, cr.compile, root), own)
@@ -451,13 +455,7 @@ class _Judge:
     def _asked(self, kind: str, n: int, k: int, seed: int | None) -> Any:
         key = kind, n, k, seed
         if key not in self.known:
-            try:
-                found = self._computed(*key)
-            except exact.TieError:
-                # Is an input a constant?  To a transform it is a Value, with its share of a tie.
-                if self.run.transforms:
-                    raise exact.RoundingError("a tie with an input") from None
-                raise
+            found = self._computed(*key)
             if exact.mp.isnan(found):
                 raise exact.ConventionError("outside of a domain, or on its edge")
             self.known[key] = found

@@ -83,46 +83,43 @@ def transforms(text: str) -> bool:
 
 
 def engine(text: str) -> World:
-    """Return *text* for the uncompiled engine.
+    """Return *text* for the uncompiled engine, whose functions are given plain numbers.
 
     Python raises where plain numbers are divided by zero, and knows complex powers; here / and **
-    are the library's, on plain numbers too.
+    are the library's, on plain numbers too.  A derivative at a plain number would be one, whatever
+    else the function refers to; here it is linked, as it is where a function is recorded.
     """
-    if transforms(text):  # the inputs will be Values
-        return World(text, dict(_names(text), cr=_CHECKED), cr.Value)
     names = dict(_names(text), _divide=_divide, _power=_power)
+    if transforms(text):
+        names["cr"] = _LINKED
     code = _guarded_text(text) if "/" in text or "**" in text else None
     return World(text, names, cr.Value, code)
 
 
-class PlainPointError(Exception):
-    """A derivative at a plain number is a plain number, whatever else the function refers to."""
+def _at_values(transform: Any, at: int) -> Any:
+    """Return a transform that makes Values of plain numbers at the point, its argument *at*."""
 
-
-def _of_values(transform: Any, at: int) -> Any:
-    """Return a transform that only Values may be given as the point, its argument number *at*."""
-
-    def checked(*args: Any) -> Any:
+    def linked(*args: Any, **options: Any) -> Any:
         if at == 0:
-            inner = transform(*args)
-            return lambda *point: inner(*_linked(point))
-        return transform(*args[:1], *_linked(args[1:]))
+            inner = transform(*args, **options)
+            return lambda *point: inner(*map(_lifted, point))
+        return transform(*args[:1], *map(_lifted, args[1:]), **options)
 
-    return checked
-
-
-def _linked(point: Any) -> Any:
-    if not any(isinstance(x, cr.Value) for _, x in leaves(point)):
-        raise PlainPointError
-    return point
+    return linked
 
 
-_CHECKED = SimpleNamespace(
+def _lifted(point: Any) -> Any:
+    if isinstance(point, (list, tuple)):
+        return type(point)(map(_lifted, point))
+    return cr.Value(point) if isinstance(point, (int, float)) else point
+
+
+_LINKED = SimpleNamespace(
     **{name: getattr(cr, name) for name in cr.__all__},
 )
 for _name in TRANSFORMS:
     _at = 1 if _name in ("jvp", "vjp", "hvp") else 0
-    setattr(_CHECKED, _name, _of_values(getattr(cr, _name), _at))
+    setattr(_LINKED, _name, _at_values(getattr(cr, _name), _at))
 
 
 _GUARDED = {ast.Div: "_divide", ast.Pow: "_power"}
@@ -154,17 +151,52 @@ def _power(a: Any, b: Any) -> Any:
 # --- answers -------------------------------------------------------------------------------------
 
 
-def answered(world: World, function: str, example: list[Any], wrt: list[Any]) -> tuple[Any, ...]:
-    """Return the engine's result, its numbers, and its gradient by *wrt* if it is one number."""
+def answered(
+    world: World, function: str, example: list[Any], wrt: list[Any], parameters: bool = True
+) -> tuple[Any, ...]:
+    """Return the engine's result, its numbers, and its gradient by *wrt* if it is one number.
+
+    If *wrt* are the *parameters* of a compiled function, all other leaves are constants, as they
+    are there: on a tie with what depends on nothing else, a parameter has no share.
+    """
     result = world.function(function)(*_copied(example))
     outputs = [x for _, x in leaves(result)]
     numbers = [x.data if isinstance(x, cr.Value) else float(x) for x in outputs]
     gradient = None
     if len(outputs) == 1:
         (output,) = outputs
+        if parameters and isinstance(output, cr.Value):
+            output = _of_parameters(output, wrt)
         linked = isinstance(output, cr.Value)
         gradient = cr.gradients(output, wrt) if linked else [0.0] * len(wrt)
     return result, numbers, gradient
+
+
+def _below(output: Any) -> list[Any]:
+    """Return *output* and the nodes that it was made from, the oldest first."""
+    nodes = {output}
+    waiting = [output]
+    while waiting:
+        for x in waiting.pop().operands:
+            if isinstance(x, cr.Value) and x not in nodes:
+                nodes.add(x)
+                waiting.append(x)
+    return sorted(nodes, key=lambda v: v.serial)
+
+
+def _of_parameters(output: Any, parameters: list[Any]) -> Any:
+    """Return the graph of *output* with numbers in the place of all leaves but *parameters*."""
+    nodes, kept = _below(output), set(parameters)
+    if not any(node.primitive is None and node not in kept for node in nodes):
+        return output
+    made: dict[Any, Any] = {}
+    for node in nodes:
+        row = node.primitive
+        if row is None:
+            made[node] = node if node in kept else node.data
+        else:
+            made[node] = row(*[made.get(x, x) for x in node.operands])
+    return made[output]
 
 
 class Merged:
@@ -180,16 +212,10 @@ class Merged:
 
     def of(self, output: Any) -> Any:
         """Return the graph of *output* again; equal nodes of graphs seen before are used again."""
-        nodes = {output}
-        waiting = [output]
-        while waiting:
-            for x in waiting.pop().operands:
-                if isinstance(x, cr.Value) and x not in nodes:
-                    nodes.add(x)
-                    waiting.append(x)
+        nodes = _below(output)
         self._kept += nodes
         made: dict[Any, Any] = {}
-        for node in sorted(nodes, key=lambda v: v.serial):
+        for node in nodes:
             row = node.primitive
             if row is None:
                 made[node] = node

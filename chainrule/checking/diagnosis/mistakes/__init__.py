@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from . import (
     biases,
+    costs,
     entries,
     examples,
     factors,
@@ -52,6 +53,7 @@ MISTAKES: tuple[Mistake, ...] = (
     *examples.ROWS,
     *entries.ROWS,
     *numbers.ROWS,
+    *costs.ROWS,
     *when_called.ROWS,
     *unknown.ROWS,
 )

@@ -42,7 +42,8 @@ ROWS: tuple[Mistake, ...] = (
         "penalty.missing",
         "B10",
         "The regularisation term is missing.",
-        "Add (lambda/m) Theta to D, except in the bias column.",
+        "Add (lambda/m) Theta to D, except in the bias column. If no penalty is asked for, state "
+        "lambda as 0: lam=0, or --lam 0.",
         ({"decay": scaled(lambda run: 0)},),
     ),
     Mistake(

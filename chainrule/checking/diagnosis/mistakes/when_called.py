@@ -15,7 +15,8 @@ ROWS: tuple[Mistake, ...] = (
         "call.not-repeatable",
         "B10",
         "The same call gives different answers.",
-        "Let the result depend on the arguments alone: no random numbers, no state kept.",
+        "Let the result depend on the arguments alone: no random numbers, as dropout and weights "
+        "drawn anew have them, no order of a set, no state kept.",
     ),
     Mistake(
         "call.changes-arguments",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .words import Tells, facts_of, first_wrong, table_of, unseen, verdict
+from .words import Tells, about_rules, facts_of, first_wrong, table_of, unseen, verdict
 
 
 def as_markdown(report: Tells, hints: str) -> str:
@@ -19,8 +19,9 @@ def as_markdown(report: Tells, hints: str) -> str:
         head, *facts = facts_of(finding)
         lines += ["", f"### {count}. {_escaped(head[1])}", ""]
         lines += [f"- *{label}:* {_escaped(value)}" for label, value in facts]
-    if told.get("unseen"):
-        lines += ["", _escaped(unseen(told))]
+    for said in (about_rules(told), unseen(told) if told.get("unseen") else ""):
+        if said:
+            lines += ["", _escaped(said)]
     return "\n".join(lines) + "\n"
 
 

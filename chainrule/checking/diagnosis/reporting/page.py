@@ -7,17 +7,22 @@ are red and drawn differently, so that colour is not needed to see them. Everyth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+from ..mistakes import CATEGORIES
 from ..worked import symbol
 from .report import ReportData
-from .words import HINTS, Tells, facts_of, first_wrong, table_of, unseen, verdict
+from .words import HINTS, Tells, about_rules, facts_of, first_wrong, table_of, unseen, verdict
 
 _MOST_UNITS = 8
 """More units of a layer than these are drawn as the first ones and dots."""
 _COLUMN, _ROW, _RADIUS, _MARGIN = 170, 62, 17, 46
+
+_CODE = re.compile(rf"\b(?:{'|'.join(CATEGORIES)})\.[a-z0-9]+(?:-[a-z0-9]+)*\b")
+"""The code of a mistake."""
 
 _STYLE = """
 .chainrule { color-scheme: light dark; --ink: #1d2733; --soft: #5a6775; --line: #c8d0d9;
@@ -34,6 +39,7 @@ _STYLE = """
 .chainrule dl { display: grid; grid-template-columns: 6.5rem 1fr; gap: .3rem .8rem;
   margin: .7rem 0 0; }
 .chainrule dt { color: var(--soft); } .chainrule dd { margin: 0; overflow-wrap: anywhere; }
+.chainrule code { font: inherit; white-space: nowrap; }
 .chainrule .scroll { overflow-x: auto; }
 .chainrule table { border-collapse: collapse; margin: .8rem 0; }
 .chainrule th, .chainrule td { text-align: left; padding: .25rem 1rem .25rem 0; border-bottom:
@@ -101,8 +107,9 @@ def _body(report: Tells, told: dict[str, Any]) -> Iterator[str]:
         yield _table(rows)
     for count, finding in enumerate(told["findings"], start=1):
         yield _section(count, finding)
-    if told.get("unseen"):
-        yield f'<p class="soft">{escape(unseen(told))}</p>\n'
+    for said in (about_rules(told), unseen(told) if told.get("unseen") else ""):
+        if said:
+            yield f'<p class="soft">{_unbroken(said)}</p>\n'
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -119,9 +126,14 @@ def _section(count: int, finding: dict[str, Any]) -> str:
     previous = ""
     for label, value in facts:
         shown = "" if label == previous else escape(label)
-        rows.append(f"<dt>{shown}</dt><dd>{escape(value)}</dd>")
+        rows.append(f"<dt>{shown}</dt><dd>{_unbroken(value)}</dd>")
         previous = label
     return f"<section><h2>{count}. {escape(head)}</h2><dl>{''.join(rows)}</dl></section>\n"
+
+
+def _unbroken(text: str) -> str:
+    """Escape *text*; codes in it stay on one line."""
+    return _CODE.sub(r"<code>\g<0></code>", escape(text))
 
 
 # --- the drawing ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .report import SCHEMA, Alternative, Convention, plain_texts
+from .report import SCHEMA, BaseFinding, Convention, plain_texts
 from .words import HINTS
 
 LIMIT = "limit"
@@ -22,30 +22,13 @@ class Part:
     """"right", "wrong", or why."""
 
 
-@dataclass(frozen=True)
-class PartFinding:
-    """One mistake that was found, or one limit."""
+@dataclass(frozen=True, kw_only=True)
+class PartFinding(BaseFinding):
+    """One mistake that was found in a part, or one limit."""
 
-    code: str
-    """The stable code of its row in the table of mistakes."""
     about: str
     """What the first half of the code stands for."""
     where: str
-    says: str
-    fix: str
-    formula: str = ""
-    """The rule that is broken."""
-    here: str = ""
-    """What was run, what was given and what was expected."""
-    evidence: str = ""
-    confidence: str = "certain"
-    """"certain", "one of several" if there are alternatives, or "partial" if it may not be all."""
-    alternatives: tuple[Alternative, ...] = ()
-
-    @property
-    def category(self) -> str:
-        """The first half of the code."""
-        return self.code.partition(".")[0]
 
 
 @dataclass(frozen=True)

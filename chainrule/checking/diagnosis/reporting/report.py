@@ -33,32 +33,38 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One mistake that was found."""
+class BaseFinding:
+    """What is said of a mistake, wherever it is."""
 
     code: str
     """The stable code of its row in the table of mistakes."""
-    layer: int | None
-    """l of the Theta^(l) it was made in; None if in all of them, or in several."""
     says: str
     fix: str
-    rule: str = ""
-    """The code of the formula that is broken, A1 to C8."""
     formula: str = ""
-    """That formula."""
+    """The rule that is broken."""
     here: str = ""
-    """The same with this network's numbers, at the entry that is furthest off."""
+    """The same with numbers: what was given, and what was expected."""
     evidence: str = ""
     confidence: str = "certain"
     """"certain", "one of several" if there are alternatives, or "partial" if it may not be all."""
     alternatives: tuple[Alternative, ...] = ()
-    layers: tuple[int, ...] = ()
-    """l of each Theta^(l) it was made in, if it was made in several but not in all of them."""
 
     @property
     def category(self) -> str:
-        """The first half of the code, a key of ``CATEGORIES``."""
+        """The first half of the code."""
         return self.code.partition(".")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(BaseFinding):
+    """One mistake that was found in a gradient; its category is a key of ``CATEGORIES``."""
+
+    layer: int | None = None
+    """l of the Theta^(l) it was made in; None if in all of them, or in several."""
+    rule: str = ""
+    """The code of the formula that is broken, A1 to C8."""
+    layers: tuple[int, ...] = ()
+    """l of each Theta^(l) it was made in, if it was made in several but not in all of them."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,8 @@ class ReportData:
             if numbers:
                 row |= {
                     "max_difference": layer.max_difference,
+                    "difference": layer.difference,
+                    "relative_difference": layer.max_relative_difference,
                     "index": None if layer.index is None else list(layer.index),
                     "theirs": layer.theirs,
                     "truth": layer.truth,

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from ...text import columns
-from .words import Tells, facts_of, first_wrong, table_of, unseen, verdict
+from .words import Tells, about_rules, facts_of, first_wrong, table_of, unseen, verdict
 
 _WIDTH = 88
 _INDENT = " " * 14
@@ -23,19 +23,32 @@ def as_text(report: Tells, hints: str) -> str:
         lines += ["", first]
     for count, finding in enumerate(told["findings"], start=1):
         lines += ["", *_finding(count, finding)]
-    if told.get("unseen"):
-        lines += ["", *textwrap.wrap(unseen(told), _WIDTH)]
+    for said in (about_rules(told), unseen(told) if told.get("unseen") else ""):
+        if said:
+            lines += ["", *_wrapped(said, _WIDTH)]
     return "\n".join(lines)
 
 
 def _finding(count: int, finding: dict[str, Any]) -> list[str]:
     (_, head), *facts = facts_of(finding)
-    lines = textwrap.wrap(f"{count}. {head}", _WIDTH, subsequent_indent="   ")
+    lines = _wrapped(f"{count}. {head}", _WIDTH, subsequent_indent="   ")
     previous = ""
     for label, value in facts:
         shown = "" if label == previous else label
-        lines += textwrap.wrap(
-            value, 96, initial_indent=f"   {shown:11}", subsequent_indent=_INDENT
-        )
+        lines += _wrapped(value, 96, initial_indent=f"   {shown:11}", subsequent_indent=_INDENT)
         previous = label
     return lines
+
+
+def _wrapped(
+    text: str, width: int, initial_indent: str = "", subsequent_indent: str = ""
+) -> list[str]:
+    """Wrap *text* between words: a code or a formula that is broken cannot be looked up."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=initial_indent,
+        subsequent_indent=subsequent_indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

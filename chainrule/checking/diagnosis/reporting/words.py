@@ -42,6 +42,19 @@ def first_wrong(told: dict[str, Any]) -> str:
     return f"The first wrong layer, counted from the output, is that of {symbol('Θ', number)}."
 
 
+def about_rules(told: dict[str, Any]) -> str:
+    """Say where the rules can be looked up; "" if none is quoted."""
+    rules = [finding["rule"] for finding in told["findings"] if finding.get("rule")]
+    every = list(dict.fromkeys(rules))
+    if not every:
+        return ""
+    what = "a formula" if len(every) == 1 else "formulas"
+    return (
+        f"{' and '.join(every)}: {what} of the course notes A, B and C, which docs/notes.md "
+        "describes and `chainrule demo notes` lists."
+    )
+
+
 def unseen(told: dict[str, Any]) -> str:
     """Say which mistakes the data cannot show."""
     return "This data cannot show: " + ", ".join(told["unseen"]) + "."
@@ -85,23 +98,25 @@ def table_of(told: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Return the layers as rows of a table, the heading first."""
-    numbers = "max_difference" in layers[0]
-    rows: list[tuple[str, ...]] = [
-        ("layer", "", "max difference", "entry", "yours", "right") if numbers else ("layer", "")
-    ]
+    numbers = "index" in layers[0]
+    heading = ("layer", "", "entry", "in code", "yours", "right", "difference", "relative")
+    rows: list[tuple[str, ...]] = [heading if numbers else heading[:2]]
     for layer in layers:
         cells: tuple[str, ...] = (symbol("Θ", layer["layer"]), "right" if layer["ok"] else "wrong")
         if numbers and not layer["ok"] and layer["index"] is not None:
-            entry = str(layer["index"])
-            cells += (short(layer["max_difference"]), entry, *map(_digits, _two(layer)))
+            row, column = layer["index"]
+            cells += (
+                symbol("D", layer["layer"], row + 1, column),
+                f"D[{layer['layer'] - 1}][{row}, {column}]",
+                _digits(layer["theirs"]),
+                _digits(layer["truth"]),
+                short(layer["difference"]),
+                short(layer["relative_difference"]),
+            )
         else:
             cells += ("",) * (len(rows[0]) - 2)
         rows.append(cells)
     return rows
-
-
-def _two(layer: dict[str, Any]) -> tuple[float | None, float | None]:
-    return layer["theirs"], layer["truth"]
 
 
 def _digits(number: float | None) -> str:

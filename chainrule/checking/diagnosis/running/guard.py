@@ -35,8 +35,13 @@ def main() -> None:
     size = int.from_bytes(sys.stdin.buffer.read(8), "big")
     request = sys.stdin.buffer.read(size)
     if len(request) == size:
+        temporary = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), folder)  # the one it may write to
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder
+            command,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env={**os.environ, **temporary},
         )
         # Only the submission writes there now: when it has ended, so has the channel.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

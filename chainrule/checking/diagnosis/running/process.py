@@ -5,8 +5,8 @@ and a few lines of text, or the finding that there are none. Three processes tak
 asks and judges; ``guard`` sees to it that nothing is left, even if this one is ended; ``student``
 is where the function runs, and knows nothing of what is right.
 
-It is a guard against accidents and what is easily forged, not a prison: the function runs with the
-caller's rights, so do not feed it files that you would not run.
+``fences`` says what the function cannot touch. Beyond that it runs with the caller's rights, so do
+not feed it files that you would not run: docs/fair-play.md says what is promised.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
@@ -47,6 +48,9 @@ _CODES = frozenset(
 """What the other side may say of a call that gave no result."""
 _MOST_TRIED = 80
 """How many outcomes trials may give."""
+_LANDLOCK = True
+"""Whether the kernel's fence is put up where there is one."""
+_apart: ContextVar[tuple[tuple[str, ...], tuple[str, ...]]] = ContextVar("apart", default=((), ()))
 _STARTING = 60.0
 """How many seconds Python and NumPy may take to start: not the submission's time."""
 _ENDING = 10.0
@@ -168,13 +172,39 @@ def _words(
         raise ValueError(
             f"limits of {time_limit} seconds and {memory_limit} MiB: expected numbers above 0"
         )
+    hidden, shown = _apart.get()
+    path = Path(path).resolve()
     return {
-        "path": str(Path(path).resolve()),
+        "path": str(path),
         "function": name,
         "seconds": time_limit,
         "mebibytes": memory_limit,
         "allow": allow_chainrule,
+        "hidden": [*hidden, *(() if allow_chainrule else map(str, _ours()))],
+        "shown": list(shown) or [str(path.parent)],
+        "landlock": _LANDLOCK,
     }
+
+
+def _ours() -> Iterator[Path]:
+    """Yield where our own sources are: the right gradients are computed there."""
+    yield student.ROOT / student.PACKAGE
+    if (student.ROOT / "pyproject.toml").exists():  # a checkout has copies, and tests with oracles
+        yield from (student.ROOT / name for name in ("build", ".git", "tests", "benchmarks"))
+
+
+@contextlib.contextmanager
+def apart(hidden: Iterable[Path], shown: Iterable[Path]) -> Iterator[None]:
+    """Within this, a submission cannot open the paths that are *hidden*, but for those *shown*.
+
+    Where the system can enforce it, see ``fences``. *shown* has the submission's own path; without
+    it, that is the directory of the file that is called.
+    """
+    before = _apart.set((tuple(map(str, hidden)), tuple(map(str, shown))))
+    try:
+        yield
+    finally:
+        _apart.reset(before)
 
 
 class _Conversation:

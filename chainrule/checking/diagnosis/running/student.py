@@ -2,8 +2,7 @@
 
 Only this room is there, without the package around it: nothing of chainrule's that computes a
 gradient is loaded, and the file that is checked cannot import it or read its source, unless that is
-allowed. This is a guard against what is easy, not a prison: whoever takes the interpreter apart
-gets out of it.
+allowed; ``fences`` says what else it may not touch, and how far that goes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import difflib
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +24,7 @@ from ...intake.manner import Manner, Stated
 from ...intake.program import Program, is_program
 from . import exam, messages
 from .calls import Outcome, text_of, told, until_failure
+from .fences import Fences
 from .results import MOST_ENTRIES, Tree
 from .trying import outcomes_of, tried
 
@@ -63,6 +63,9 @@ def main() -> None:
     _limit(words["seconds"], words["mebibytes"])
     answer({"needs": 0})
     _hide(words["allow"])
+    package = "" if words["allow"] else PACKAGE
+    fences = Fences.of(package, words["hidden"], words["shown"], str(Path.cwd()))
+    fences.put_up(words["landlock"])
     path, name = Path(words["path"]), words["function"]
     package = words.get("package", "")
     if "exam" in words:
@@ -125,25 +128,6 @@ def _hide(allow: bool) -> None:
         del sys.modules[name]
     if allow:
         sys.path.append(str(ROOT))
-    else:
-        sys.addaudithook(_guard_of(str(ROOT / PACKAGE)))
-
-
-def _guard_of(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
-    real, decoded, error = os.path.realpath, os.fsdecode, PermissionError
-    inside = real(folder) + os.sep
-
-    def guard(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "import":
-            denied = str(arguments[0]).partition(".")[0] == PACKAGE
-        elif event == "open" and isinstance(arguments[0], (str, bytes)):
-            denied = real(decoded(arguments[0])).startswith(inside)
-        else:
-            return
-        if denied:
-            raise error(f"a file that is checked may not use {PACKAGE}")
-
-    return guard
 
 
 def _outcomes(path: Path, name: str, problems: Iterator[Given]) -> Iterator[Outcome]:

@@ -22,7 +22,7 @@ struct Vector {
                        double *block);
     void (*along_result)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*along_sum)(const Tiles *tiles, double *r, const double *a, const double *b);
-    void (*careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, const double *y);
+    void (*careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, double *y);
 };
 
 #if defined(__clang__)

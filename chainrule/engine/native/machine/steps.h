@@ -32,7 +32,7 @@ scratch_of(const Step *step)
     }
     if (step->code >= STEP_segment_sum && step->code <= STEP_softmax_minus) {
         Py_ssize_t n = step->extent[step->n_axes - 1], w = tile_width(n);
-        return 2 * n * w + n;
+        return (step->code == STEP_softmax_pullback ? 3 : 2) * n * w + n;
     }
     if (step->code == STEP_product || step->code == STEP_linked_product) {
         return FEW_LANES * step->product->form[WIDE].n.extent;
@@ -682,24 +682,8 @@ narrow_line(Context *context, const Step *step, double *r, Py_ssize_t sr, const 
     case STEP_softmax_pullback:
         EACH_STRETCH
         {
-            double sum = 0.0, most = 0.0, rest = 0.0, small = 0.0, large = 0.0;
-            EACH_OF_IT
-            {
-                double part = z[j] * g[j];
-                sum += part;
-                most = z[j] > most ? z[j] : most;
-                rest += z[j] > 0.5 ? 0.0 : z[j];
-                small += z[j] > 0.5 ? 0.0 : part;
-                large += z[j] > 0.5 ? part : 0.0;
-            }
-            int careful = most > 0.999 && rest > 0.0; /* see softmax_pullback_column */
-            EACH_OF_IT
-            {
-                double p = z[j];
-                r[j * sr] = !careful  ? p * (g[j] - sum)
-                            : p > 0.5 ? p * (g[j] * rest - small)
-                                      : p * (g[j] * (1.0 - p) - (small + large - p * g[j]));
-            }
+            softmax_pullback(z + start, g + start, end - start, top + start);
+            copy_stretch(end - start, r + start * sr, sr, top + start, 1);
         }
         break;
     }

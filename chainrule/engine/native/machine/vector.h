@@ -1226,42 +1226,29 @@ LEVEL(softmax_minus_column)(Py_ssize_t n, Py_ssize_t w, double *z, const double 
     }
 }
 
-/* p (g - sum of g p), with all digits. */
+/* As softmax_pullback of kernels.h; there is room for another tile. */
 static void
-LEVEL(softmax_pullback_column)(Py_ssize_t n, Py_ssize_t w, double *p, const double *g)
+LEVEL(softmax_pullback_column)(Py_ssize_t n, Py_ssize_t w, double *p, const double *g, double *before)
 {
-    V sum = SET(0.0), most = SET(0.0);
+    V sum = SET(0.0), most = SET(0.0), rest = SET(0.0), after = SET(0.0);
     EACH_ROW(k)
     {
         V share = LOAD(AT(p, k));
+        STORE(AT(before, k), sum);
         sum = sum + share * LOAD(AT(g, k));
         most = SELECT(share > most, share, most);
+        rest = rest + SELECT(share > SET(0.5), SET(0.0), share);
     }
-    if (!LEVEL(any)((I)(most > SET(0.999)))) {
-        EACH_ROW(k)
-        {
-            STORE(AT(p, k), LOAD(AT(p, k)) * (LOAD(AT(g, k)) - sum));
+    I plain = (I)(most <= SET(0.999)) & (I)(LEVEL(absolute)(sum) < SET(Py_HUGE_VAL));
+    int careful = LEVEL(any)(~plain);
+    for (Py_ssize_t k = n - 1; k >= 0; k--) {
+        V share = LOAD(AT(p, k)), slope = LOAD(AT(g, k)), found = slope - sum;
+        if (careful) {
+            V own = slope * SELECT(share > SET(0.5), rest, SET(1.0) - share);
+            found = SELECT(plain, found, own - (LOAD(AT(before, k)) + after));
+            after = after + share * slope;
         }
-        return;
-    }
-    /* The same without subtracting from a p near 1: p_j (g_j (1 - p_j) - sum of the other g_k p_k). */
-    V rest = SET(0.0), small = SET(0.0), large = SET(0.0);
-    EACH_ROW(k)
-    {
-        V share = LOAD(AT(p, k)), part = share * LOAD(AT(g, k));
-        I sure = (I)(share > SET(0.5));
-        rest = rest + SELECT(sure, SET(0.0), share);
-        small = small + SELECT(sure, SET(0.0), part);
-        large = large + SELECT(sure, part, SET(0.0));
-    }
-    I careful = (I)(most > SET(0.999)) & (I)(rest > SET(0.0));
-    EACH_ROW(k)
-    {
-        V share = LOAD(AT(p, k)), slope = LOAD(AT(g, k)), plain = share * (slope - sum);
-        V sure = share * (slope * rest - small);
-        V other = share * (slope * (SET(1.0) - share) - (small + large - share * slope));
-        V found = SELECT(share > SET(0.5), sure, other);
-        STORE(AT(p, k), SELECT(careful, found, plain));
+        STORE(AT(p, k), share * found);
     }
 }
 
@@ -1297,10 +1284,12 @@ LEVEL(minimum_column)(Py_ssize_t n, Py_ssize_t w, double *z)
     }                                                   \
     break;
 
-/* A form on a tile of *n* rows of *w* numbers, a multiple of eight; *y* is the second operand. */
+/* A form on a tile of *n* rows of *w* numbers, a multiple of eight; *y* is the second operand, behind
+   which some forms have room. */
 static void
-LEVEL(careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, const double *y)
+LEVEL(careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, double *y)
 {
+    double *const room = y + n * w;
     switch (code) {
     case STEP_segment_sum:
         EACH_COLUMN(LEVEL(sum_column)(n, w, z + l))
@@ -1315,7 +1304,7 @@ LEVEL(careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, const double *y)
     case STEP_logsumexp_slopes:
         EACH_COLUMN(LEVEL(slopes_column)(n, w, z + l))
     case STEP_softmax_pullback:
-        EACH_COLUMN(LEVEL(softmax_pullback_column)(n, w, z + l, y + l))
+        EACH_COLUMN(LEVEL(softmax_pullback_column)(n, w, z + l, y + l, room + l))
     case STEP_surprisals:
         EACH_COLUMN(LEVEL(surprisals_column)(n, w, z + l))
     case STEP_cross_entropy:

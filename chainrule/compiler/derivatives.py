@@ -1,0 +1,186 @@
+"""Functions whose results are derivatives of another function, to be compiled in their turn.
+
+Each of them runs the function on one example and sweeps over its graph, as the transforms do inside
+a compiled function.  So the compiler needs nothing more for Hessians, products and forward mode:
+the graph of the derivatives is recorded, lifted and run like any other.
+
+The inputs to differentiate by are the numbers in some of the arguments, or leaves that the function
+captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..engine import structures
+from ..engine.backend import Value
+from ..engine.runs import pull, push
+from .batches import Array
+from .tape import Ids
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A function, and what it is differentiated by."""
+
+    function: Function
+    name: str
+    which: tuple[int, ...]
+    """The numbers of the arguments, if it is by arguments..."""
+    leaves: tuple[Value, ...] | None = None
+    """...or captured leaves."""
+
+    def run(self, examples: Sequence[Any]) -> tuple[Any, list[Any], list[Any]]:
+        """Return the result, its numbers, and the inputs."""
+        if self.leaves is None:
+            inputs = structures.leaves([examples[i] for i in self.which])
+        else:
+            inputs = list(self.leaves)
+        result = self.function(*examples)  # only now: it may change its lists
+        return result, structures.leaves(result), inputs
+
+    def gradient(self, examples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the derivatives of the only number of the result, and the inputs."""
+        _, outputs, inputs = self.run(examples)
+        if len(outputs) != 1:
+            raise TypeError(
+                f"second derivatives of {self.name} need one number as its result, not "
+                f"{len(outputs)}"
+            )
+        return pull(outputs, inputs, [1.0], linked=True), inputs
+
+
+def gradient(source: Source) -> Function:
+    """Return the gradient, a vector."""
+
+    def gradient(*examples: Any) -> Any:
+        slopes, _ = source.gradient(examples)
+        return structures.array_of(slopes, (len(slopes),))
+
+    return gradient
+
+
+def tangent(source: Source) -> Function:
+    """Return a function that gives the result and its tangent.
+
+    It takes a vector with the tangents of the inputs as a further argument, the last one.
+    """
+
+    def tangent(*given: Any) -> Any:
+        *examples, directions = given
+        directions = list(directions)
+        result, outputs, inputs = source.run(examples)
+        moved = iter(push(outputs, inputs, directions, linked=True))
+        return result, structures.like(result, moved)
+
+    return tangent
+
+
+def product(source: Source) -> Function:
+    """Return a function that gives the gradient and the Hessian times a vector: two rows.
+
+    It takes the vector as a further argument, the last one.
+    """
+
+    def product(*given: Any) -> Any:
+        *examples, vector = given
+        vector = list(vector)
+        slopes, inputs = source.gradient(examples)
+        moved = push(slopes, inputs, vector, linked=True)
+        return structures.array_of([*slopes, *moved], (2, len(inputs)))
+
+    return product
+
+
+def columns(source: Source) -> Function:
+    """Return the Jacobian by forward mode: a row for each input, as a table of its columns."""
+
+    def columns(*examples: Any) -> Any:
+        _, outputs, inputs = source.run(examples)
+        found = [
+            x
+            for i in range(len(inputs))
+            for x in push(outputs, inputs, _unit(len(inputs), i), linked=True)
+        ]
+        return structures.array_of(found, (len(inputs), len(outputs)))
+
+    return columns
+
+
+def entries(source: Source, rows: Ids, at: Ids, colours: Sequence[int], forward: bool) -> Function:
+    """Return certain entries of the Jacobian, at *rows* and columns *at*, with a sweep per colour.
+
+    *colours* has an entry for each column, in *forward* mode, or for each row.
+    """
+    sweeps = [[1.0 if colour == c else 0.0 for colour in colours] for c in range(max(colours) + 1)]
+    places = list(zip(rows.tolist(), at.tolist(), strict=True))
+
+    def entries(*examples: Any) -> Any:
+        _, outputs, inputs = source.run(examples)
+        sweep = push if forward else pull
+        found = [sweep(outputs, inputs, seeds, linked=True) for seeds in sweeps]
+        chosen = [found[colours[j]][i] if forward else found[colours[i]][j] for i, j in places]
+        return structures.array_of(chosen, (len(chosen),))
+
+    return entries
+
+
+def _unit(n: int, i: int) -> list[float]:
+    return [1.0 if j == i else 0.0 for j in range(n)]
+
+
+# --- arrays outside ------------------------------------------------------------------------------
+
+
+def turned(table: Array, at_once: int = 256) -> Array:
+    """Return *table* with its last axis, the examples, as the first, contiguous.
+
+    So many examples are moved at a time, while they are in the cache.
+    """
+    source = np.moveaxis(table, -1, 0)
+    found = np.empty(source.shape)
+    for start in range(0, len(source), at_once):
+        found[start : start + at_once] = source[start : start + at_once]
+    return found
+
+
+def split(table: Array, given: Sequence[Array]) -> list[Array]:
+    """Return *table*, a row for each number of an example of *given*, in pieces shaped like those.
+
+    Its last axis counts the examples; axes between come after that of the examples.
+    """
+    found, start = [], 0
+    for x in given:
+        size = int(np.prod(x.shape[1:], dtype=int))
+        piece = np.moveaxis(table[start : start + size], 0, -1)  # (..., examples, numbers)
+        piece = np.moveaxis(piece, -2, 0)
+        found.append(np.ascontiguousarray(piece).reshape(*piece.shape[:-1], *x.shape[1:]))
+        start += size
+    return found
+
+
+def joined(what: str, given: Sequence[Any], like: Sequence[Array]) -> Array:
+    """Return directions that are shaped as the arguments *like*, as one vector for each example.
+
+    ValueError, which *what* opens, if one has another shape; one example's may serve for all.
+    """
+    rows = []
+    if len(given) != len(like):
+        raise ValueError(
+            f"{what}: {len(given)} arrays for {len(like)} arguments; give one for each"
+        )
+    for x, array in zip(given, like, strict=True):
+        direction = np.asarray(x, dtype=float)
+        if direction.shape not in (array.shape, array.shape[1:]):
+            raise ValueError(
+                f"{what}: an array of shape {direction.shape}; expected {array.shape}, as the "
+                f"argument has, or {array.shape[1:]} for all examples"
+            )
+        rows.append(np.broadcast_to(direction, array.shape).reshape(len(array), -1))
+    return np.concatenate(rows, axis=1)

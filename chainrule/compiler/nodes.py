@@ -1,0 +1,189 @@
+"""A compiled function called with Values: one node for each number of its result.
+
+Its number and its partials come from the machine, those of all examples in one run.  So the parents
+of such a node are the Values in its example and the leaves that the function captured, and whatever
+lies between them stays inside.  To be differentiated again, the function itself is run on the
+operands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine import modes
+from ..engine.backend import Value, make_node
+from ..engine.structures import array_of, leaves, mapped
+from ..engine.sweeps import linked_partials, paths
+from ..engine.table import Primitive, as_float, call_template, identity
+from .batches import Array, example_like, floats
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def holds_values(arrays: Sequence[Any]) -> bool:
+    """Return whether one of *arrays*, the arguments of a call, holds a Value."""
+    for x in arrays:
+        if isinstance(x, np.ndarray) and x.dtype.kind != "O":
+            continue
+        if any(isinstance(leaf, Value) for leaf in leaves(x)):
+            return True
+    return False
+
+
+def inlined(function: Callable[..., Any], arrays: Sequence[Any]) -> Any:
+    """Return *function* of each example of *arrays*, whose graph becomes part of a larger one."""
+    results = [function(*example) for example in zip(*map(_examples, arrays), strict=True)]
+    return stacked(results[0], [leaves(result) for result in results])
+
+
+def stacked(structure: Any, examples: Sequence[Sequence[Any]]) -> Any:
+    """Return *structure* with an array for each of its numbers: those of all *examples*."""
+    numbers = iter(range(len(examples[0])))
+
+    def column(_: Any) -> Any:
+        k = next(numbers)
+        return array_of([example[k] for example in examples], (len(examples),))
+
+    return mapped(structure, column)
+
+
+def _examples(x: Any) -> list[Any]:
+    array = np.asarray(x, dtype=object)
+    return [example_like(one) for one in array]
+
+
+class Called(Primitive):
+    """One number of the result of a compiled function, as an operation.
+
+    Its operands are the numbers of an example, and then the leaves that the function captured.
+    """
+
+    __slots__ = ()
+
+    exact = False  # the machine may round otherwise than the engine
+
+
+def row_of(
+    name: str,
+    function: Callable[..., Any] | None,
+    shapes: Shapes,
+    number: int,
+    captured: Sequence[Value],
+    found_by: Callable[[str], Primitive],
+) -> Primitive:
+    """Return the operation that gives that *number* of the result of *function*.
+
+    Its operands are those of an example of *shapes*, and then the *captured* leaves.
+    *found_by* finds it again when a graph is loaded.
+    """
+    count = sum(math.prod(shape) for shape in shapes)
+
+    def result(operands: Sequence[Any]) -> Any:
+        if function is None:
+            raise TypeError(
+                f"a node of the compiled function {name}, copied or loaded, cannot be computed or "
+                "differentiated again: its Python function is not there"
+            )
+        for x, leaf in zip(operands[count:], captured, strict=True):
+            if x is not leaf and x != leaf.data:
+                raise TypeError(
+                    f"a node of the compiled function {name} is computed with the leaves that the "
+                    f"function captured, so not at other numbers than theirs, such as {x!r}"
+                )
+        flat, given = list(operands[:count]), []
+        for shape in shapes:
+            size = math.prod(shape)
+            given.append(example_like(array_of(flat[:size], shape) if shape else flat[0]))
+            del flat[:size]
+        return leaves(function(*given))[number]
+
+    def scalar(*operands: float) -> float:
+        y = result(operands)
+        return float(y.data if isinstance(y, Value) else y)
+
+    def slopes(operands: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequence[Any]:
+        """Differentiate the function, its arguments and captured leaves apart from each other."""
+        # A copy linked to an argument is varied, not the argument, which may occur twice; and what
+        # flows into the copy stays there, or it would reach a captured leaf below it as well.
+        copies = [identity(x) if isinstance(x, Value) else Value(x) for x in operands[:count]]
+        inputs = [*copies, *captured]
+        with modes.recording():
+            again = result([*copies, *operands[count:]])
+            if not isinstance(again, Value):
+                return [0.0 for _ in linked]
+            adjoints: dict[Value, Any] = {again: 1.0}
+            ends = set(copies)
+            for node in reversed(paths(inputs, [again])):
+                if node in ends or node not in adjoints or not node.parents:
+                    continue
+                for parent, partial in zip(node.parents, linked_partials(node), strict=True):
+                    term = partial * adjoints[node]
+                    adjoints[parent] = adjoints[parent] + term if parent in adjoints else term
+        found = [adjoints.get(inputs[i], 0.0) for i in linked]
+        if any(isinstance(x, Value) for x in operands):
+            return found
+        return [x.data if isinstance(x, Value) else x for x in found]
+
+    row = Called()
+    row.analytic = row.selects = row.takes = row.arity = None
+    row.name, row.scalar = name, scalar
+    row.array = np.vectorize(scalar, otypes=[float])
+    row.partials = row.defaults = row.domain = row.binds = ()
+    row.variadic = slopes
+    row.latex, row.precedence = call_template(name, None), 9
+    row.found_by = found_by
+    return row
+
+
+def numbers_in(arrays: Sequence[Any], names: Sequence[str]) -> tuple[Array, ...]:
+    """Return *arrays*, called *names* in messages, with a number for each Value."""
+    found = []
+    for x, name in zip(arrays, names, strict=True):
+        if not holds_values([x]):
+            found.append(floats(x, name))
+            continue
+        array = np.asarray(x, dtype=object)
+        if not array.ndim:
+            raise TypeError(
+                f"{name} is one Value; a compiled function is called with batches: write f([x]) "
+                "for the one example x"
+            )
+        flat = [v.data if isinstance(v, Value) else as_float(v, name) for v in array.ravel()]
+        found.append(np.array(flat).reshape(array.shape))
+    return tuple(found)
+
+
+def called(
+    arrays: Sequence[Any],
+    table: Array,
+    structure: Any,
+    slopes: Array,
+    captured: Sequence[Value],
+    row: Callable[[int, Shapes], Primitive],
+) -> Any:
+    """Return the result of a function for each example of *arrays*, as Values.
+
+    *table* has its numbers, a column for each example, *structure* their structure, and *slopes*,
+    for each example, their derivatives by the numbers in *arrays* and then by *captured* leaves.
+    """
+    given = [np.asarray(x, dtype=object) for x in arrays]
+    shapes = tuple(x.shape[1:] for x in given)
+    flat = [x.reshape(len(x), -1).tolist() for x in given]
+    rows = [row(k, shapes) for k in range(len(table))]
+    examples = []
+    for e in range(table.shape[1]):
+        own = [x if isinstance(x, Value) else float(x) for part in flat for x in part[e]]
+        operands = (*own, *captured)
+        at = [i for i, x in enumerate(operands) if isinstance(x, Value)]
+        parents: Any = tuple([operands[i] for i in at])
+        examples.append(
+            [
+                make_node(one, operands, parents, y, tuple(slopes[e, k, at].tolist()))
+                for k, (one, y) in enumerate(zip(rows, table[:, e].tolist(), strict=True))
+            ]
+        )
+    return stacked(structure, examples)
