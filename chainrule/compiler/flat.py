@@ -171,7 +171,7 @@ class _Lowering:
             if flat:
                 of_row = tape.codes[self.owner] == code
                 possible &= ~(of_row & np.isin(self.position, flat))
-        self.linked = possible & self._reached(leaves, possible)[self.operand]
+        self.linked = possible & self._reached(leaves)[self.operand]  # by a condition, too
         self.wanted = possible & self._reached(wanted, possible)[self.operand]
         self.status = [self._chosen(output) for output in tape.outputs]
         needed = np.max([status[self.owner] for status in self.status], axis=0, initial=0)

@@ -276,6 +276,11 @@ def test_a_wrong_penalty_is_wrong_however_small(lam):
     assert report.codes == ("penalty.divided-by-2m",)
 
 
+def test_a_lambda_in_float32_is_right():
+    inexact = program(decay=lambda theta, lam, m: float(np.float32(lam)) / m * theta)
+    assert diagnose(inexact, loss="logistic").ok
+
+
 def test_a_small_penalty_in_float32_is_right():
     Ds = program()(PROBE.thetas, PROBE.X, PROBE.Y, 1e-6)
     report = given([D.astype(np.float32).astype(float) for D in Ds], replace(PROBE, lam=1e-6))
@@ -309,6 +314,12 @@ def test_few_digits_are_told_with_their_number():
     assert "2 digits" in report.findings[0].says
     six = diagnose(program(result=lambda Ds: [D.round(6) for D in Ds]), loss="logistic")
     assert six.ok
+
+
+def test_a_mistake_is_named_behind_few_digits():
+    rounded = program(slope=lambda z, a, back: a, result=lambda Ds: [D.round(2) for D in Ds])
+    report = diagnose(rounded, loss="logistic")
+    assert report.codes == ("hidden.slope-is-a", "number.rounded")
 
 
 SQUARE = build((4, 4, 4, 4), 8, 1.3)

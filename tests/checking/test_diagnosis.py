@@ -21,8 +21,9 @@ import pytest
 from chainrule import backprop
 from chainrule.checking import Report, diagnose, diagnose_step, probe
 from chainrule.checking.diagnosis.algorithm import Run
-from chainrule.checking.diagnosis.catalogue import Catalogue, Made, Match, closest
+from chainrule.checking.diagnosis.catalogue import Catalogue
 from chainrule.checking.diagnosis.diagnose import assert_gradients_close, diagnose_calls
+from chainrule.checking.diagnosis.matches import Made, Match, closest
 from chainrule.checking.diagnosis.mistakes import BY_CODE, CATEGORIES, MISTAKES
 from chainrule.checking.diagnosis.reporting.words import HINTS
 from chainrule.checking.diagnosis.running.calls import Outcome, caller

@@ -179,6 +179,12 @@ def test_what_a_function_does_becomes_a_finding(student, function, expected, evi
         assert evidence in report.findings[0].evidence
 
 
+def test_the_heading_of_a_result_that_is_too_large_is_true_of_it(student):
+    heading = str(report_on(student, "huge")).lower()
+    assert "is not an array" not in heading  # it is one
+    assert "cannot be read as arrays of real numbers" in heading
+
+
 @pytest.mark.numpy_alone
 @pytest.mark.parametrize("function", ["hangs", "sleeps", "prints_without_end"])
 def test_a_function_that_does_not_end_is_stopped(student, function):
@@ -356,6 +362,15 @@ def test_the_command_prints_the_report_and_says_it_by_its_status(student, capsys
     assert status == 1
     assert printed.out.splitlines()[0] == "student.py: not right"
     assert "hidden" not in printed.out
+
+
+def test_the_name_of_the_output_says_the_format(student, tmp_path, capsys):
+    page, data, text = (tmp_path / name for name in ("r.html", "r.json", "r.txt"))
+    for path in (page, data, text):
+        run(capsys, f"{student}:no_slope", "--loss", "logistic", "-o", path)
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert json.loads(data.read_text(encoding="utf-8"))["ok"] is False
+    assert "not right" in text.read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_arrays_may_be_computed_elsewhere_and_saved(tmp_path, capsys):

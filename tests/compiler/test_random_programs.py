@@ -137,6 +137,18 @@ FAILED = {  # the text, the batch, the results per example, the gradient of thei
         "w = [cr.Value(0.0)]\ndef f(x): return cr.grad(cr.sigmoid)(w[0] * x)",
         [1.0, 2.0], [0.25, 0.25], [0.0],
     ),
+    "a tie with a choice that only hangs on a parameter": (
+        "w = [cr.Value(1.0), cr.Value(1.0)]\ndef f(x):\n"
+        "    h = cr.where(cr.less(1.0, w[1]), x, 1.0)\n    y = cr.maximum(w[0], h)\n"
+        "    for _ in range(30):\n        y = cr.sin(y)\n        y = y * 1.0\n"
+        "    return cr.where(cr.less(-1.0, y), cr.maximum(w[0], h), y)",
+        [1.0, 2.0], [1.0, 1.0], [0.5, 0.0],
+    ),
+    "a tie with an entry of a table": (
+        "w = [cr.Value(2.0), cr.Value(0.0)]\n"
+        "def f(i): return cr.maximum(cr.take([w[0], 0.0], i), w[1])",
+        [1.0, 0.0], [0.0, 2.0], [0.5, 0.25],
+    ),
     "an infinite adjoint of a softmax": (
         "w = [cr.Value(1.0)]\ndef f(x): return x * cr.softmax([1.0, w[0]])[1]",
         [math.inf, 2.0], [math.inf, 1.0], [math.inf],

@@ -10,54 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import combinations, pairwise, permutations, product
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
-from .algorithm import Changes, Run, only, reaches
-from .mistakes import MISTAKES, Mistake, Solves
+from ..problem import Array, Problem
+from .algorithm import Run, reaches
+from .matches import (
+    Explanation,
+    Made,
+    Match,
+    equal,
+    in_float32,
+    is_plain,
+    one_for_each_code,
+    same_cost,
+    size_of,
+)
+from .mistakes import MISTAKES, Solves
 
-
-@dataclass(frozen=True)
-class Made:
-    """One way to make one mistake, in all layers or in some."""
-
-    mistake: Mistake
-    way: int = 0
-    layers: tuple[int, ...] = ()
-    """The indices of the Thetas concerned; empty for all of them."""
-
-    @property
-    def changes(self) -> Changes:
-        changes = self.mistake.ways[self.way]
-        return only(changes, self.layers) if self.layers else changes
-
-
-Explanation = tuple[Made, ...]
-"""One or more mistakes that together give a gradient."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """An explanation that fits, how well, and with which number if it has one."""
-
-    made: Explanation
-    error: float
-    """The largest difference between replay and gradient, relative to the layer's scale."""
-    number: float | None = None
-    """A learning rate, a factor, how many digits."""
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        return tuple(made.mistake.code for made in self.made)
-
-
-CLOSE = 30.0
-"""How many times as far off as the closest match another one may be, and still be as good."""
 MOST_COMPARED = 4096
 """How many entries of a gradient are compared with each replay; of more, a sample."""
 MOST_FOR_PAIRS = 200_000
@@ -69,39 +43,16 @@ STARTS = (0.0, 0.01, 0.1, 0.5, 1.0)
 MOST_FOR_CHOICES = 4
 """Up to how many Thetas every choice of them is tried."""
 
-MOST_DIFFERENT = 1e-6
-"""How far a number may be from a plain one and still be meant as it."""
 EXACT, NOT_EXACT = 1e-13, 1e-11
 """What float64 leaves of a right number, and what is far above it."""
-SMALLEST = 1e-6
-"""Relative to the terms that are summed, what is below this is compared as if it were as large."""
-_PLAIN = frozenset(
-    {3.0, 4.0, 0.25, *(float(f"1e{e}") for e in (-6, -5, -4, -3, -2, -1, 1, 2, 3, 4))}
-    | {float(f"{digit}e{e}") for digit in (2, 3, 5) for e in (-5, -4, -3, -2)}
-    | {0.3}
-)
-"""Factors that need no mistake of their own to be written down: learning rates, 4, a quarter."""
-
+LEAST_OF_PENALTY = 1e-3
+"""Which part of a penalty has to be off for the penalty to be wrong, and not only inexact."""
 _Affine: TypeAlias = tuple[Explanation, Array, Array]
 """An explanation with a number: what it gives at 0, and by how much more at 1."""
 
 
-def is_plain(number: float) -> bool:
-    """Whether *number* is one that people write down as it is: 0.1, 1e-4, 3, 4 or a quarter.
-
-    >>> is_plain(-0.1), is_plain(0.25), is_plain(0.125)
-    (True, True, False)
-    """
-    return any(abs(abs(number) / plain - 1.0) < MOST_DIFFERENT for plain in _PLAIN)
-
-
 COST = "cost"
 """The category of mistakes that no gradient shows."""
-
-
-def same_cost(one: float, two: float, tolerance: float) -> bool:
-    """Whether two costs are equal but for rounding, and for what keeps logarithms finite."""
-    return abs(one - two) <= max(tolerance, 1e-6) * max(abs(one), abs(two))
 
 
 @lru_cache(maxsize=16)
@@ -162,17 +113,22 @@ class Catalogue:
         return next((n for n, one in enumerate(reversed(right)) if not one), len(right))
 
     def only_penalty_wrong(self, gradients: Sequence[Array], most: float) -> bool:
-        """Whether the weights are off by *most* at most, and the biases exact in float64."""
-        if not self.problem.lam or _in_float32(gradients):
+        """Whether the weights are off by *most* at most, and the biases exact in float64.
+
+        What is off has to be a good part of the penalty: a lambda in float32 is not a mistake.
+        """
+        if not self.problem.lam or in_float32(gradients):
             return False
-        weights = biases = 0.0
-        for D, true, scale in zip(
-            gradients, self.problem.truth.D, self.problem.scales, strict=True
-        ):
-            off = np.abs(D - true) / (scale or 1.0)
+        weights = biases = decay = 0.0
+        for layer, (D, true) in enumerate(zip(gradients, self.problem.truth.D, strict=True)):
+            if not true[:, 0].any():
+                return False  # nothing is learnt from biases that are 0
+            scale = self.problem.scales[layer] or 1.0
+            off = np.abs(D - true) / scale
             weights = max(weights, float(off[:, 1:].max(initial=0.0)))
             biases = max(biases, float(off[:, 0].max()))
-        return biases < EXACT < NOT_EXACT < weights <= most
+            decay = max(decay, float(np.abs(self.base.decay(layer)).max()) / scale)
+        return biases < EXACT < NOT_EXACT < weights <= most and weights > LEAST_OF_PENALTY * decay
 
     def run(self, explanation: Explanation, number: float = 0.0) -> Run:
         """Return the algorithm with these mistakes in it."""
@@ -208,7 +164,7 @@ class Catalogue:
     def explains(self, match: Match, gradients: Sequence[Array], tolerance: float) -> bool:
         """Return whether *match*, found on another problem, gives *gradients* on this one."""
         replayed, wanted = self.replay(match.made, match.number or 0.0), self.vector(gradients)
-        return bool(np.abs(replayed - wanted).max() <= tolerance * _size(wanted))
+        return bool(np.abs(replayed - wanted).max() <= tolerance * size_of(wanted))
 
     def wrong_deltas(self, match: Match) -> list[tuple[int, int]]:
         """Return (l, unit) of each delta^(l) that these mistakes make wrong in some example."""
@@ -250,7 +206,7 @@ class Catalogue:
         wrong = [
             (one, vector)
             for one, vector in replays
-            if np.isfinite(vector).all() and not _equal(vector, self.truth)
+            if np.isfinite(vector).all() and not equal(vector, self.truth)
         ]
         vectors = [vector for _, vector in wrong]
         return [one for one, _ in wrong], np.array(vectors).reshape(len(wrong), len(self.truth))
@@ -265,7 +221,7 @@ class Catalogue:
         new = [
             one[0].mistake.category != "slope"
             or not any(
-                _equal(vector, other)
+                equal(vector, other)
                 for (made,), other in zip(explanations, vectors, strict=True)
                 if made.mistake.category != "slope"
             )
@@ -287,7 +243,7 @@ class Catalogue:
         everywhere = dict(zip(*self.singles, strict=True))
         new = [
             not any(
-                one[0].mistake.code == single[0].mistake.code and _equal(vector, other)
+                one[0].mistake.code == single[0].mistake.code and equal(vector, other)
                 for single, other in everywhere.items()
             )
             for one, vector in zip(explanations, vectors, strict=True)
@@ -313,7 +269,7 @@ class Catalogue:
         below = {
             made
             for made, top in alone.items()
-            if made.mistake.category == "hidden" and _equal(top, self.truth[start:])
+            if made.mistake.category == "hidden" and equal(top, self.truth[start:])
         }
 
         runs = {made: self.run((made,)) for made in alone}
@@ -339,7 +295,7 @@ class Catalogue:
         if not explanations:
             return [], np.zeros((0, len(wanted)))
         off = np.abs(tops - wanted[self._start_of_top :]).max(axis=1)
-        near = [explanations[i] for i in np.flatnonzero(off <= tolerance * _size(wanted))]
+        near = [explanations[i] for i in np.flatnonzero(off <= tolerance * size_of(wanted))]
         for pair in near:
             if pair not in self._whole:
                 self._whole[pair] = self.replay(pair)
@@ -440,16 +396,26 @@ class Catalogue:
 
     def tried(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the mistakes whose number can be read off *gradients*: digits, a bound."""
+        return self._tried([()], gradients, tolerance)
+
+    def tried_after_another(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
+        """Return the same where another mistake has been made before."""
+        return self._tried([(made,) for made in self._small], gradients, tolerance)
+
+    def _tried(
+        self, before: Sequence[Explanation], gradients: Sequence[Array], tolerance: float
+    ) -> list[Match]:
         wanted, found = self.vector(gradients), []
         for made in self._trying:
             tries = made.mistake.solves
             for number in tries(self.problem, gradients) if callable(tries) else ():
-                vector = self.replay((made,), number)
-                error = float(np.abs(vector - wanted).max()) / _size(wanted)
-                if error <= tolerance and not _equal(vector, self.truth):
-                    shown = number if made.mistake.with_number else None
-                    found.append(Match((made,), error, shown))
-        return _one_for_each_code(found)
+                for others in before:
+                    vector = self.replay((*others, made), number)
+                    error = float(np.abs(vector - wanted).max()) / size_of(wanted)
+                    if error <= tolerance and not equal(vector, self.truth):
+                        shown = number if made.mistake.with_number else None
+                        found.append(Match((*others, made), error, shown))
+        return one_for_each_code(found)
 
     def pair(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Return the pairs of mistakes that give *gradients*."""
@@ -461,7 +427,7 @@ class Catalogue:
         near = {
             one[0]
             for one, vector in zip(*self.singles, strict=True)
-            if np.abs(vector[start:] - wanted[start:]).max() <= tolerance * _size(wanted)
+            if np.abs(vector[start:] - wanted[start:]).max() <= tolerance * size_of(wanted)
         }
         others = [made for made in self._small if made in near]
         return self._solved(self._updating_with(others), wanted, tolerance)
@@ -499,10 +465,10 @@ class Catalogue:
             if not 0.0 < length < np.inf:
                 continue
             number = float(move @ (wanted - start)) / length
-            error = float(np.abs(start + number * move - wanted).max()) / _size(wanted)
+            error = float(np.abs(start + number * move - wanted).max()) / size_of(wanted)
             if error <= tolerance:
                 found.append(Match(explanation, error, number))
-        return _one_for_each_code(found)
+        return one_for_each_code(found)
 
     def curve(self, gradients: Sequence[Array], tolerance: float) -> list[Match]:
         """Find the number where nothing is known but that the gradient is smooth in it."""
@@ -513,7 +479,7 @@ class Catalogue:
             number, error = start, np.inf
             for _ in range(MOST_STEPS):
                 at, before = self.replay((made,), number), error
-                error = float(np.abs(at - wanted).max()) / _size(wanted)
+                error = float(np.abs(at - wanted).max()) / size_of(wanted)
                 if error <= tolerance or not error < before / 2:
                     break
                 move = (self.replay((made,), number + SMALL_STEP) - at) / SMALL_STEP
@@ -571,11 +537,11 @@ class Catalogue:
     ) -> list[Match]:
         if not explanations:
             return []
-        errors = np.abs(vectors - wanted).max(axis=1) / _size(wanted)
+        errors = np.abs(vectors - wanted).max(axis=1) / size_of(wanted)
         found = [
             Match(explanations[i], float(errors[i])) for i in np.flatnonzero(errors <= tolerance)
         ]
-        return _one_for_each_code(found)
+        return one_for_each_code(found)
 
     def _solved(
         self, explanations: Sequence[_Affine], wanted: Array, tolerance: float
@@ -592,7 +558,7 @@ class Catalogue:
         found = []
         for explanation, at_0, move in explanations:
             off = np.abs(at_0[start:] - wanted[start:]).max()
-            if off > tolerance * _size(wanted):
+            if off > tolerance * size_of(wanted):
                 continue
             direction = move[top]
             length = float(direction @ direction)
@@ -602,81 +568,7 @@ class Catalogue:
             if not 1e-9 < rate < np.inf:
                 continue
             solved = self.replay(explanation, rate)
-            error = float(np.abs(solved - wanted).max()) / _size(wanted)
+            error = float(np.abs(solved - wanted).max()) / size_of(wanted)
             if error <= tolerance:
                 found.append(Match(explanation, error, rate))
-        return _one_for_each_code(found)
-
-
-def closest(matches: Sequence[Match]) -> list[Match]:
-    """Leave out what fits far worse than the best: in float32 near misses fit too.
-
-    Two right explanations are off by rounding, one perhaps some times as far as the other. A near
-    miss is off by the difference between the two mistakes as well.
-    """
-    least = min((match.error for match in matches), default=0.0)
-    return [match for match in matches if match.error <= max(1e-10, CLOSE * least)]
-
-
-def _in_float32(gradients: Sequence[Array]) -> bool:
-    """Whether every entry is a number of float32, whatever type it has now."""
-    return all(np.array_equal(D, D.astype(np.float32)) for D in gradients)
-
-
-def _size(wanted: Array) -> float:
-    """What a difference is relative to: a mistake may make all entries large, or small."""
-    return max(SMALLEST, float(np.abs(wanted).max()))
-
-
-def _equal(one: Array, two: Array) -> bool:
-    return bool(np.abs(one - two).max() <= 1e-11 * max(1.0, float(np.abs(one).max())))
-
-
-def _one_for_each_code(matches: Sequence[Match]) -> list[Match]:
-    """Keep one match for each set of codes, the most common ways first.
-
-    The number of a way says how common it is: a row's first way goes before another's second.
-    """
-    ordered = sorted(matches, key=lambda match: sum(made.way for made in match.made))
-    return list({tuple(sorted(match.codes)): match for match in reversed(ordered)}.values())[::-1]
-
-
-def separating_probe(problem: Problem, one: Match, two: Match) -> str:
-    """Say what to change in *problem* so that two explanations give different gradients."""
-    sizes, lam = problem.sizes, problem.lam or 1.3
-    larger = tuple(size + 2 + i for i, size in enumerate(sizes))
-    options: dict[str, Any] = {
-        "loss": problem.loss,
-        "activation": problem.activations,
-        "output_activation": problem.output_activation,
-        "reduction": problem.reduction,
-    }
-    others = [
-        ("lambda = 1.3", replace(problem, lam=lam)),
-        ("other weights and data, of order 1", build(sizes, problem.m, problem.lam, **options)),
-        ("eight examples", build(sizes, PROBE_EXAMPLES, problem.lam, **options)),
-        ("eight examples and lambda = 1.3", build(sizes, PROBE_EXAMPLES, lam, **options)),
-        (
-            "the probe network",
-            probe(
-                problem.loss,
-                problem.activations[0] if problem.activations else "sigmoid",
-                problem.output_activation,
-                problem.reduction,
-            ),
-        ),
-        (
-            f"other sizes, {'-'.join(map(str, larger))}, and eleven examples",
-            build(larger, 11, lam, **options),
-        ),
-    ]
-    made = (*one.made, *two.made)
-    for says, other in others:
-        if all(layer <= other.last for mistake in made for layer in mistake.layers):
-            replays = catalogue_of(other)
-            gradients = [
-                replays.replay(m.made, 0.5 if m.number is None else m.number) for m in (one, two)
-            ]
-            if not _equal(*gradients):
-                return says
-    return "none: they are the same program there"
+        return one_for_each_code(found)

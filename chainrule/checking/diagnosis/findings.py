@@ -7,8 +7,9 @@ from dataclasses import replace
 from ..problem import Problem
 from ..text import number, short
 from . import least_squares
-from .catalogue import Made, Match, catalogue_of
+from .catalogue import catalogue_of
 from .evidence import Evidence
+from .matches import Made, Match
 from .mistakes import BY_CODE
 from .reporting import Alternative, Finding
 from .worked import Worked, rule_for, rule_text

@@ -14,7 +14,8 @@ from ... import backprop
 from ..problem import Array, Problem
 from . import findings
 from .algorithm import Run
-from .catalogue import Made, Match, catalogue_of
+from .catalogue import catalogue_of
+from .matches import Made, Match
 from .mistakes import BY_CODE, MISTAKES, Solves
 from .reporting import Alternative, Finding, Report
 from .worked import rule_for, rule_text

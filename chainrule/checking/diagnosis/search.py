@@ -18,14 +18,16 @@ from ..comparison import compare
 from ..problem import Array, Problem
 from ..text import number, short
 from . import findings, least_squares, unexplained
-from .catalogue import Catalogue, Match, catalogue_of, closest, same_cost, separating_probe
+from .catalogue import Catalogue, catalogue_of
 from .differences import differences_of
 from .evidence import Evidence
+from .matches import Match, closest, same_cost
 from .mistakes import BY_CODE
 from .readings import Reading, also, misfit, of_integers, precision, readings
 from .reporting import Alternative, Convention, Finding, Report
 from .running.calls import Caller, Outcome
 from .running.results import Tree, finite
+from .separating import separating_probe
 from .worked import rule_for, rule_text, symbol
 
 TOLERANCES: dict[type[np.floating[Any]], float] = {np.float16: 2e-2, np.float32: 1e-4}
@@ -116,6 +118,7 @@ class Search:
                 # If much is unstated, pairs are looked for in the first choice alone: two thousand
                 # of them for each loss, activation and reduction would take a minute, and coincide.
                 self._named(Catalogue.pair, most=len(backprop.LOSSES)),
+                self._named(Catalogue.tried_after_another),
                 self._named(Catalogue.constant),
                 self._blocks,
                 self._factors,

@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 from ..problem import Problem, single
 from . import findings
-from .catalogue import Catalogue, Match, catalogue_of, closest
+from .catalogue import Catalogue, catalogue_of
 from .evidence import Evidence
+from .matches import Match, closest
 from .mistakes import BY_CODE
 from .readings import Reading
 from .reporting import Finding

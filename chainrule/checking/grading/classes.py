@@ -138,7 +138,9 @@ def grade(
         raise ValueError(f"{jobs} jobs: expected 1 or more")
     found, called = submissions_of(paths, function)
     _check(options)
-    settings = json.dumps([checker(), _plain(options)], sort_keys=True, default=str)
+    # With their types: a text may be a statement, or a default of another type.
+    stated = sorted((key, type(what).__name__, str(what)) for key, what in options.items())
+    settings = json.dumps([checker(), stated])
     prints = {one.name: fingerprint(one, settings) for one in found}
     store = Store(None if results is None else Path(results))
     done = {} if again else store.done(prints)
@@ -177,17 +179,13 @@ def _results(
                 "name": one.name,
                 "path": one.target,
                 "target": one.relative_target,
-                "options": _plain(options),
+                "options": options,
                 "hidden": [str(Path(path).resolve()) for path in hidden],
                 "shown": [str(path) for path in (one.path, *shown)],
             }
         )
     if asked:
         yield from run_all(asked, jobs, float(options.get("time_limit", 10.0)))
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: str(what) if isinstance(what, Path) else what for key, what in options.items()}
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -1,15 +1,18 @@
 """Runs the checks of a class, several at a time, each in one of a few worker processes.
 
 A thread for each worker asks it, one submission after another, and waits; this process does nothing
-else, and what a worker answers is data. A worker that dies or takes too long is replaced, and its
-submission is reported as not done. Whatever ends the run, no worker is left, and no submission.
+else. What it asks is pickled, options being of many types; what a worker answers is plain data. A
+worker that dies or takes too long is replaced, and its submission is reported as not done. Whatever
+ends the run, no worker is left, and no submission.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
+import pickle
 import queue
 import subprocess
 import sys
@@ -111,7 +114,7 @@ class _Asker:
         in_time.daemon = True
         in_time.start()
         try:
-            worker.stdin.write(json.dumps(question) + "\n")
+            worker.stdin.write(base64.b64encode(pickle.dumps(question)).decode() + "\n")
             worker.stdin.flush()
             return result_from(json.loads(worker.stdout.readline()))
         except (OSError, ValueError, TypeError, KeyError):

@@ -87,7 +87,7 @@ def _most_common(defined: Sequence[dict[Path, list[str]]]) -> str:
 def _submission(path: Path, files: dict[Path, list[str]], function: str) -> Submission:
     if path.is_file() and path.suffix.lower() in ARRAYS:
         return Submission(path.name, path, str(path))
-    top_level = function.partition(".")[0]
+    top_level = re.split("[.,]", function)[0]  # of Net.backprop, or of forward,backward
     have = [file for file, names in files.items() if top_level in names] or (
         list(files) if len(files) == 1 else []
     )

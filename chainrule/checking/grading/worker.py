@@ -7,8 +7,10 @@ has started.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -31,7 +33,7 @@ def main() -> None:
     questions: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(questions,), daemon=True).start()
     while True:
-        asked = json.loads(questions.get())
+        asked = pickle.loads(base64.b64decode(questions.get()))
         answers.write(json.dumps(checked(asked).plain_data(), allow_nan=False) + "\n")
         answers.flush()
 
@@ -44,13 +46,10 @@ def _read(questions: queue.SimpleQueue[str]) -> None:
 
 def checked(asked: dict[str, Any]) -> Result:
     """Return the result of one submission."""
-    options = dict(asked["options"])
-    if options.get("network") is not None:
-        options["network"] = Path(options["network"])
     start = time.monotonic()
     try:
         with apart(map(Path, asked["hidden"]), map(Path, asked["shown"])):
-            report = report_on(asked["path"], **options)
+            report = report_on(asked["path"], **asked["options"])
     except (OSError, TypeError, ValueError) as error:
         return without_report(asked["name"], UNDONE, f"{type(error).__name__}: {error}")
     return result_of(asked["name"], asked["target"], report, time.monotonic() - start)

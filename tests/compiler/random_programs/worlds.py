@@ -87,11 +87,10 @@ def engine(text: str) -> World:
 
     Python raises where plain numbers are divided by zero, and knows complex powers; here / and **
     are the library's, on plain numbers too.  A derivative at a plain number would be one, whatever
-    else the function refers to; here it is linked, as it is where a function is recorded.
+    else the function refers to, and so would an entry of a table that is one; here they are linked,
+    as they are where a function is recorded.
     """
-    names = dict(_names(text), _divide=_divide, _power=_power)
-    if transforms(text):
-        names["cr"] = _LINKED
+    names = dict(_names(text), cr=_LINKED, _divide=_divide, _power=_power)
     code = _guarded_text(text) if "/" in text or "**" in text else None
     return World(text, names, cr.Value, code)
 
@@ -108,15 +107,18 @@ def _at_values(transform: Any, at: int) -> Any:
     return linked
 
 
+def _take(table: Any, index: Any) -> Any:
+    return cr.take(table, _lifted(index))
+
+
 def _lifted(point: Any) -> Any:
     if isinstance(point, (list, tuple)):
         return type(point)(map(_lifted, point))
     return cr.Value(point) if isinstance(point, (int, float)) else point
 
 
-_LINKED = SimpleNamespace(
-    **{name: getattr(cr, name) for name in cr.__all__},
-)
+_LINKED = SimpleNamespace(**{name: getattr(cr, name) for name in cr.__all__})
+_LINKED.take = _take
 for _name in TRANSFORMS:
     _at = 1 if _name in ("jvp", "vjp", "hvp") else 0
     setattr(_LINKED, _name, _at_values(getattr(cr, _name), _at))

@@ -63,8 +63,8 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "call.no-numbers",
         "C4",
-        "The result is not an array of real numbers, or a list of such arrays.",
-        "Return one array for each Theta.",
+        "The result cannot be read as arrays of real numbers, one for each Theta.",
+        "Return one array for each Theta, of real numbers and in its shape.",
     ),
     Mistake(
         "call.wrong-shape",

@@ -125,6 +125,11 @@ class Report(ReportData, _Written):
     Each way to write it down takes one of the levels in ``HINTS``, and tells no more than that.
     """
 
+    @property
+    def parts(self) -> tuple[PartPoints, ...]:
+        """The weights and biases of each layer and the penalty, and whether each is right."""
+        return parts_of(self)
+
 
 class PartsReport(PartsData, _Written):
     """What was found out about something made of parts: the operations of an engine, say.

@@ -12,6 +12,7 @@ typedef struct Context {
 } Context;
 
 enum { STRETCH = 512, TILE = 4096, FEW_LANES = 32 }; /* numbers that are worked on at a time */
+enum { SHORT = 16 }; /* numbers in one piece below which several such pieces are brought together */
 
 /* How many columns a tile of lines of *n* has at most, a multiple of eight. */
 static Py_ssize_t
@@ -145,6 +146,40 @@ apply_row(Context *context, int row, int n_arguments, Py_ssize_t n, double *r,
     }
 }
 
+/* Rows of *n* numbers each, of which *count* are brought together into stretches. Of an operand, *apart*
+   is how far its rows lie apart, and *inner* how far the numbers in one. */
+static void
+short_rows(Context *context, const Step *step, Py_ssize_t count, Py_ssize_t n, double *const *at,
+           const Py_ssize_t *apart, const Py_ssize_t *inner, double *few_room, double *room)
+{
+    int n_arguments = step->n_operands - 1;
+    const double **x = (const double **)few_room;
+    Py_ssize_t *s = (Py_ssize_t *)few_room + n_arguments, most = STRETCH / n;
+    for (Py_ssize_t first = 0; first < count; first += most) {
+        Py_ssize_t some = count - first < most ? count - first : most;
+        for (int k = 0; k < n_arguments; k++) {
+            const double *from = at[k + 1] + first * apart[k + 1];
+            s[k] = apart[k + 1] != 0 || (n > 1 && inner[k + 1] != 0);
+            x[k] = from;
+            if (s[k] && (inner[k + 1] != 1 || apart[k + 1] != n)) {
+                double *into = room + (k + 1) * STRETCH;
+                x[k] = into;
+                for (Py_ssize_t j = 0; j < some; j++, from += apart[k + 1], into += n) {
+                    for (Py_ssize_t i = 0; i < n; i++) {
+                        into[i] = from[i * inner[k + 1]];
+                    }
+                }
+            }
+        }
+        int together = inner[0] == 1 && apart[0] == n;
+        double *into = at[0] + first * apart[0], *r = together ? into : room;
+        apply_row(context, step->row, n_arguments, some * n, r, x, s, few_room + 2 * n_arguments);
+        for (Py_ssize_t j = 0; !together && j < some; j++, into += apart[0], r += n) {
+            copy_stretch(n, into, inner[0], r, 1);
+        }
+    }
+}
+
 /* An element-wise step. Operands are brought into stretches where they are not in one. */
 static void
 elements(Context *context, const Step *step)
@@ -189,6 +224,17 @@ elements(Context *context, const Step *step)
         }
     }
     Py_ssize_t index[MOST_AXES] = {0};
+    if (n < SHORT && outer > 0 && n_operands <= MOST_OPERANDS && loop->extent[outer - 1] > 1 &&
+        step->code != STEP_sigmoids && step->code != STEP_copy && step->code != STEP_add) {
+        Py_ssize_t apart[MOST_OPERANDS];
+        for (int k = 0; k < n_operands; k++) {
+            apart[k] = loop->stride[k * loop->n + outer - 1] * scale[k];
+        }
+        do {
+            short_rows(context, step, loop->extent[outer - 1], n, at, apart, inner, few_room, room);
+        } while (advance(loop, outer - 1, index, n_operands, at, scale));
+        return;
+    }
     do {
         if (step->code == STEP_sigmoids) {
             context->vector->sigmoids(n, at[0], at[1], at[2]);
@@ -397,6 +443,17 @@ sum(Context *context, const Step *step)
     Py_ssize_t index[MOST_AXES] = {0}, n = context->lanes;
     Loop inner = {reduced->n, reduced->extent, reduced->stride + reduced->n};
     int to_sums = step->place[0].space == IN_SUMS;
+    if (!is_wide(context) && loop->n == 1 && reduced->n == 1 && !to_sums) {
+        const double *x = cursor.at[1];
+        for (Py_ssize_t i = 0; i < loop->extent[0]; i++, x += loop->stride[1]) {
+            double total = x[0];
+            for (Py_ssize_t k = 1; k < reduced->extent[0]; k++) {
+                total = total + x[k * reduced->stride[1]];
+            }
+            cursor.at[0][i * loop->stride[0]] = total;
+        }
+        return;
+    }
     if (!is_wide(context)) {
         do {
             double total = sum_of_one(reduced, cursor.at[1]);
