@@ -245,9 +245,10 @@ def build(
 
     The numbers are always the same, of order 1, two digits each.
 
-    >>> print(build((5, 6, 3), loss="cross_entropy", activation="tanh").describe())
-    a network: 5-6-3, tanh, softmax output, cross_entropy loss, m = 8, lambda = 1.3, mean over the \
-examples
+    >>> problem = build((5, 6, 3), loss="cross_entropy", activation="tanh")
+    >>> problem.sizes, problem.m, problem.output
+    ((5, 6, 3), 8, 'softmax')
+
     Mistakes are told apart best where all sizes, m and the number of outputs are different, and
     none is a multiple of another.
     """

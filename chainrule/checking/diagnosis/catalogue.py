@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import combinations, pairwise, permutations, product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 

@@ -143,11 +143,10 @@ def gradient_of(name: str) -> tuple[str, str] | None:
     after = _AFTER.search(name)
     if after is not None and after.end() == len(name) and after.start():
         return block_of(name[: after.start()])
-    for before in (_BEFORE.match(name),):
-        if before is not None and before.end() < len(name):
-            found = block_of(name[before.end() :])
-            if found is not None:
-                return found
+    for end in range(1, len(name)):
+        found = block_of(name[end:]) if _BEFORE.fullmatch(name[:end]) else None
+        if found is not None:
+            return found
     return None
 
 
