@@ -229,7 +229,8 @@ elements(Context *context, const Step *step)
     }
     Py_ssize_t index[MOST_AXES] = {0};
     if (n < SHORT && outer > 0 && n_operands <= MOST_OPERANDS && loop->extent[outer - 1] > 1 &&
-        step->code != STEP_sigmoids && step->code != STEP_copy && step->code != STEP_add) {
+        step->code != STEP_sigmoids && step->code != STEP_copy && step->code != STEP_move &&
+        step->code != STEP_add) {
         Py_ssize_t apart[MOST_OPERANDS];
         for (int k = 0; k < n_operands; k++) {
             apart[k] = loop->stride[k * loop->n + outer - 1] * scale[k];
