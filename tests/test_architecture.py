@@ -172,18 +172,27 @@ def test_what_is_private_to_a_file_stays_in_it(module):
     assert not private
 
 
-RUNNING = "chainrule.checking.diagnosis.running"
+RUNNING, INTAKE = "chainrule.checking.diagnosis.running", "chainrule.checking.intake"
+BESIDE = ("calls", "exam", "fences", "messages", "results", "trying")
 
 
-@pytest.mark.parametrize("name", ["student", "calls", "exam", "fences", "messages", "results"])
-def test_what_is_loaded_beside_a_submission_is_one_room(name):
-    """The packages around it are not there, and the right answers neither."""
+@pytest.mark.parametrize("name", ["student", *BESIDE])
+def test_what_is_loaded_beside_a_submission_is_two_rooms(name):
+    """The packages around them are not there, and the right answers neither."""
     ours = {found for found, _ in imports(f"{RUNNING}.{name}") if found.startswith("chainrule")}
-    assert ours <= {
+    assert {found for found in ours if not found.startswith(INTAKE)} <= {
         RUNNING,
-        *(f"{RUNNING}.{beside}" for beside in ("calls", "exam", "fences", "messages", "results")),
+        *(f"{RUNNING}.{beside}" for beside in BESIDE),
     }
     assert third_party(f"{RUNNING}.{name}") <= {"numpy"}
+
+
+@pytest.mark.parametrize("name", [module for module in MODULES if module.startswith(INTAKE)])
+def test_the_intake_imports_nothing_of_ours(name):
+    """It runs beside a submission; torch only if the submission has loaded it."""
+    ours = {found for found, _ in imports(name) if found.startswith("chainrule")}
+    assert all(found.startswith(INTAKE) for found in ours)
+    assert third_party(name) <= {"numpy", "torch"}
 
 
 def test_the_guard_of_a_submission_runs_alone():

@@ -47,6 +47,8 @@ class Problem:
     output_activation: str | None = None
     reduction: str = "mean"
     name: str = "the given network"
+    biases: bool = True
+    """Whether the network has biases; if not, column 0 of each Theta and of its gradient is 0."""
 
     @classmethod
     def read(
@@ -100,7 +102,7 @@ class Problem:
     def _key(self) -> tuple[Any, ...]:
         arrays = [(array.shape, array.tobytes()) for array in (*self.thetas, self.X, self.Y)]
         stated = (self.lam, self.loss, self.activations, self.output_activation, self.reduction)
-        return (*arrays, *stated)
+        return (*arrays, *stated, self.biases)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Problem) and self._key == other._key
@@ -121,7 +123,12 @@ class Problem:
     @cached_property
     def truth(self) -> backprop.Gradients:
         """Everything that the algorithm B10 computes here."""
-        return backprop.gradients(self.thetas, self.X, self.Y, self.lam, **self.options)
+        found = backprop.gradients(self.thetas, self.X, self.Y, self.lam, **self.options)
+        if self.biases:
+            return found
+        for D in found.D:
+            D[:, 0] = 0.0
+        return found
 
     @property
     def m(self) -> int:
@@ -197,7 +204,22 @@ class Problem:
         return (
             f"{self.name}: {sizes}, {hidden}, {self.output} output, {self.loss} loss, "
             f"m = {self.m}, lambda = {self.lam:g}, {self.reduction} over the examples"
+            f"{'' if self.biases else ', no biases'}"
         )
+
+    def without_biases(self) -> Problem:
+        """Return the same network without biases.
+
+        >>> probe().without_biases().truth.D[0][:, 0].tolist()
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        """
+        thetas = tuple(np.column_stack([np.zeros(len(t)), t[:, 1:]]) for t in self.thetas)
+        return replace(self, thetas=thetas, biases=False)
+
+    def with_classes(self) -> Problem:
+        """Return the same network with one class for each example, that of its largest target."""
+        Y = backprop.one_hot([int(label) for label in self.Y.argmax(axis=1)], self.K)
+        return replace(self, Y=Y)
 
 
 def _numbers(shape: tuple[int, ...], step: float, start: float) -> Array:
@@ -209,9 +231,9 @@ def _numbers(shape: tuple[int, ...], step: float, start: float) -> Array:
 
 
 def build(
-    sizes: tuple[int, ...],
-    m: int,
-    lam: float,
+    sizes: Sequence[int],
+    m: int = PROBE_EXAMPLES,
+    lam: float = 1.3,
     *,
     loss: str = "logistic",
     activation: str | Iterable[str] = "sigmoid",
@@ -219,7 +241,17 @@ def build(
     reduction: str = "mean",
     name: str = "a network",
 ) -> Problem:
-    """Return a problem of these sizes whose numbers are always the same, two digits each."""
+    """Return a problem of these *sizes*, the input first, with *m* examples.
+
+    The numbers are always the same, of order 1, two digits each.
+
+    >>> problem = build((5, 6, 3), loss="cross_entropy", activation="tanh")
+    >>> problem.sizes, problem.m, problem.output
+    ((5, 6, 3), 8, 'softmax')
+
+    Mistakes are told apart best where all sizes, m and the number of outputs are different, and
+    none is a multiple of another.
+    """
     thetas = [
         _numbers((after, 1 + before), 1.7, 0.3 + layer)
         for layer, (before, after) in enumerate(pairwise(sizes))
@@ -288,7 +320,7 @@ def drawn(problems: Sequence[Problem], seed: int, *, shapes: bool = False) -> li
         Y = backprop.one_hot([int(label) for label in random.integers(0, K, m)], K)
     elif "logistic" in losses:
         Y = Y.round()
-    return [
+    found = [
         replace(
             problem,
             thetas=tuple(thetas),
@@ -298,11 +330,12 @@ def drawn(problems: Sequence[Problem], seed: int, *, shapes: bool = False) -> li
         )
         for problem in problems
     ]
+    return [problem if problem.biases else problem.without_biases() for problem in found]
 
 
 def square(like: Problem) -> Problem:
     """Return a 3-3-3-3 network: there a Theta that was not transposed gets past the shapes."""
-    return build(
+    found = build(
         (3, 3, 3, 3),
         PROBE_EXAMPLES,
         like.lam,
@@ -312,6 +345,7 @@ def square(like: Problem) -> Problem:
         reduction=like.reduction,
         name="a square network",
     )
+    return found if like.biases else found.without_biases()
 
 
 def single(problem: Problem, example: int = 0) -> Problem:

@@ -11,10 +11,10 @@ from .submissions import add_options, options_of
 
 SUMMARY = "say what is wrong with a hand-written backpropagation, or a hand-written engine"
 DESCRIPTION = (
-    "Call a function in a process of its own, on a network that shows every mistake, and name the "
-    "mistake in the gradient it returns. A class with arithmetic (FILE.py:Value) is examined as an "
-    "autograd engine: each operation, shared nodes, one pass after another. Exit status 1 if there "
-    "is a mistake."
+    "Call a program in a process of its own, on a network that shows every mistake, and name the "
+    "mistake in its gradient. How it is called, and how it answers, is found out. A class "
+    "with arithmetic (FILE.py:Value) is examined as an autograd engine: each operation, shared "
+    "nodes, one pass after another. Exit status 1 if there is a mistake."
 )
 _BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
 """The format that the name of a file stands for."""
@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         nargs="?",
-        metavar="FILE.py:NAME",
-        help="a function, called as NAME(thetas, X, Y, lam), or an autograd class; or the result "
-        "of such a function, saved as .npz or .npy",
+        metavar="FILE[:NAME]",
+        help="a function, or a class, CLASS.METHOD or FORWARD,BACKWARD, of a .py or .ipynb file, a "
+        "module or a folder; or an autograd class; or gradients, saved as .npz or .npy",
     )
     add_options(parser)
     parser.add_argument(

@@ -511,7 +511,7 @@ def test_rules_are_those_of_this_depth():
 
 
 def test_codes_stay_on_one_line_and_rules_can_be_looked_up():
-    report = diagnose(program(decay=lambda theta, lam, m: 0 * theta), loss="logistic")
+    report = diagnose(program(decay=lambda theta, lam, m: 0 * theta), loss="logistic", lam=1.3)
     text = report.text()
     assert "lam=0, or --lam 0" in " ".join(text.split())
     assert "docs/notes.md" in text

@@ -403,7 +403,6 @@ def test_every_format_can_be_written_to_a_file(student, tmp_path, form):
         ["nothing.py:f"],
         ["nothing.npz"],
         ["student.txt"],
-        ["{student}"],
         ["{student}:"],
         ["{student}:Network.backprop"],
         ["{student}:backprop", "--lam", "nan"],

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import combinations, pairwise, permutations, product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -70,16 +70,19 @@ class Catalogue:
         self.truth = self.vector(problem.truth.D)
 
     @cached_property
-    def _kept(self) -> list[Array | slice]:
+    def _kept(self) -> list[Any]:
         """Which entries of each layer are compared: all, or as many as a sample needs."""
         random = np.random.default_rng(0)
         most = MOST_COMPARED // len(self.problem.thetas)
-        return [
-            np.sort(random.choice(theta.size, most, replace=False))
-            if theta.size > most
-            else slice(None)
-            for theta in self.problem.thetas
-        ]
+        found: list[Any] = []
+        for theta in self.problem.thetas:
+            if theta.size > most:
+                found.append(np.sort(random.choice(theta.size, most, replace=False)))
+            elif self.problem.biases:
+                found.append(slice(None))
+            else:
+                found.append(np.flatnonzero(np.arange(theta.size) % theta.shape[1]))
+        return found
 
     @cached_property
     def _stops(self) -> list[int]:

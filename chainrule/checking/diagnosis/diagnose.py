@@ -20,7 +20,7 @@ both apply they agree, as the numbers of the one are evidence for the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -28,10 +28,13 @@ from typing import Any
 import numpy as np
 
 from ... import backprop
-from ..problem import Problem, probe, square
+from ..intake.program import is_program
+from ..problem import Problem, probe
+from .asked import MEAN, SIGMOID, Asked
+from .called import diagnose_calls as diagnose_calls
+from .programs import Here, diagnose_program
 from .reporting import Report
-from .running.calls import Caller, Outcome, caller
-from .running.habits import habits
+from .running.calls import Outcome
 from .running.results import tidy
 from .search import Search
 
@@ -44,18 +47,30 @@ def diagnose(
     lam: float | None = None,
     *,
     loss: str | None = None,
-    activation: str | Iterable[str] | None = "sigmoid",
+    activation: str | Iterable[str] | None = SIGMOID,
     output_activation: str | None = None,
-    reduction: str | None = "mean",
+    reduction: str | None = MEAN,
+    penalty: str | None = None,
+    course: str | None = None,
+    sizes: Iterable[int] | None = None,
+    examples: str | None = None,
+    targets: str | None = None,
+    biases: str | None = None,
+    weights: str | None = None,
+    rate: float | None = None,
+    arguments: Mapping[str, str] | None = None,
+    strict: bool = False,
     name: str = "gradient",
 ) -> Report:
     """Return a report on what is wrong with a gradient, and which mistake made it so.
 
-    *theirs* is a function called as ``theirs(thetas, X, Y, lam)``, or what such a function
-    returned: a list of arrays with the shapes of the Thetas, (s_next, 1 + s) with the bias in
-    column 0; (W, b) pairs; either of them transposed; or one vector, row- or column-major. The rest
-    is the network as in ``backprop.gradients``; if it is left out, the probe network is used, on
-    which every mistake shows.
+    *theirs* is a program: a function, a class or an object with a method that returns gradients or
+    changes weights, the two functions (forward, backward), a list of layers. How it is called and
+    how it answers is found out, see :mod:`chainrule.checking.intake`, and the report says what was
+    found under ``conventions``. Or it is what a program returned: a list of arrays with the shapes
+    of the Thetas, (s_next, 1 + s) with the bias in column 0; (W, b) pairs; either of them
+    transposed; or one vector, row- or column-major. The rest is the network as in
+    ``backprop.gradients``; if it is left out, a network is used on which every mistake shows.
 
     >>> from chainrule import backprop
     >>> from chainrule.checking import diagnose
@@ -69,21 +84,50 @@ def diagnose(
     'Divide Delta by m: D = (Delta + lambda Theta) / m.'
 
     *loss*, *activation* and *reduction* may be None: they are then found out, and the report says
-    what was found. ``ValueError`` and ``TypeError`` are for a network that makes no sense; whatever
+    what was found. So is, of a program, all that is left at its default: *penalty*, a name in
+    ``asked.PENALTIES``; *sizes* of the network, the input first; *examples* in "rows", "columns" or
+    "one" at a time; *targets* "one-hot", "labels-0", "labels-1" or "flat"; *biases* "with" or
+    "none"; *weights*, how they are handed over, a name in ``intake.manner.CONTAINERS``; the
+    learning *rate* of a training step; *arguments*, which parameter is what, as ``{"w": "thetas",
+    "t": "Y"}``. *course* states many of them in one word, a name in ``asked.COURSES``. With
+    *strict*, what was found out and not stated is a finding. Whoever states *lam* states the
+    penalty of the notes.
+
+    ``ValueError`` and ``TypeError`` are for a network or a statement that makes no sense; whatever
     is wrong with *theirs*, from a wrong shape to an exception, is a finding.
 
     The surprise: a gradient in another layout is right, and where no loss was stated so is that of
     any of them. The report mentions it under ``conventions``. Of a stated loss every factor counts:
     twice the gradient of the half squared error is a mistake.
     """
-    stated = Stated(loss, activation, output_activation, reduction)
+    asked = Asked.read(
+        loss=loss,
+        activation=activation
+        if activation is None or isinstance(activation, str)
+        else [*activation],
+        output_activation=output_activation,
+        reduction=reduction,
+        lam=lam,
+        penalty=penalty,
+        course=course,
+        sizes=sizes,
+        examples=examples,
+        targets=targets,
+        biases=biases,
+        weights=weights,
+        rate=rate,
+        arguments=arguments,
+        strict=strict,
+    )
+    stated = Stated(asked.loss, asked.activation, asked.output_activation, asked.reduction)
     problems = problems_for(thetas, X, Y, lam, stated)
+    if is_program(theirs):
+        given = None if thetas is None else problems[0]
+        return diagnose_program(Here(theirs), replace(asked, given=given), name)
     return _diagnosed(theirs, problems, name)
 
 
 def _diagnosed(theirs: Any, problems: Sequence[Problem], name: str) -> Report:
-    if callable(theirs):
-        return diagnose_calls(caller(theirs), problems, name)
     try:
         outcome = Outcome(tidy(theirs))
     except (TypeError, ValueError) as error:
@@ -107,7 +151,14 @@ def assert_gradients_close(theirs: Any, problem: Problem | None = None, hints: s
     """
     __tracebackhide__ = True
     chosen = probe() if problem is None else problem
-    report = _diagnosed(theirs, [chosen], "gradient")
+    if is_program(theirs):
+        asked = Asked(
+            chosen.loss, chosen.activations or "sigmoid", chosen.output_activation,
+            chosen.reduction, chosen.lam, given=chosen,
+        )  # fmt: skip
+        report = diagnose_program(Here(theirs), asked, "gradient")
+    else:
+        report = _diagnosed(theirs, [chosen], "gradient")
     if not report.ok:
         raise AssertionError(report.text(hints))
 
@@ -178,22 +229,3 @@ def problems_for(
     if not found:
         raise errors[0]
     return found
-
-
-def diagnose_calls(call: Caller, problems: Sequence[Problem], name: str = "gradient") -> Report:
-    """Return the report on a function that *call* calls."""
-    problem = problems[0]
-    outcomes = call([problem] * 3)
-    report = Search(problems, name, call).report(outcomes[0], habits(outcomes))
-    if outcomes[0].code == "call.raises" and len(set(problem.sizes)) > 1:
-        # A matrix that was not transposed gets past the shapes of a square network.
-        squares = [square(one) for one in problems]
-        again = Search(squares, name, call).report(call(squares[:1])[0])
-        if again.comparison is not None and not again.ok:
-            sizes = "-".join(map(str, again.problem.sizes))
-            findings = [
-                replace(finding, evidence=f"On a {sizes} network it returns. {finding.evidence}")
-                for finding in again.findings
-            ]
-            return replace(again, findings=(*report.findings, *findings), name=name)
-    return report

@@ -38,6 +38,8 @@ class Fit:
     def of(cls, gradient: Array, problem: Problem, layer: int, tolerance: float) -> Fit | None:
         """Return the fit, or None if there is none or more than one."""
         theta = problem.thetas[layer]
+        if not problem.biases:
+            return cls._without_biases(gradient, problem, layer, tolerance)
         bias = np.zeros_like(theta)
         bias[:, 0] = 1.0
         data = problem.truth.Delta[layer] / problem.divisor
@@ -54,6 +56,21 @@ class Fit:
             return None
         alpha, beta, gamma, kappa = (float(value) for value in found / sizes)
         return cls((alpha, beta, gamma, kappa))
+
+    @classmethod
+    def _without_biases(
+        cls, gradient: Array, problem: Problem, layer: int, tolerance: float
+    ) -> Fit | None:
+        data = problem.truth.Delta[layer] / problem.divisor
+        columns = np.stack([data[:, 1:].ravel(), problem.thetas[layer][:, 1:].ravel()], axis=-1)
+        wanted = gradient[:, 1:].ravel()
+        if len(columns) <= 2:
+            return None
+        found, _, rank, _ = np.linalg.lstsq(columns, wanted, rcond=None)
+        off = float(np.abs(columns @ found - wanted).max())
+        if rank < 2 or off > tolerance * max(problem.scales[layer], float(np.abs(wanted).max())):
+            return None
+        return cls((float(found[0]), float(found[1]), 0.0, 0.0))
 
     def differs(self, other: Fit) -> bool:
         """Whether any of the factors is another."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..intake.source import locate
 from ..problem import drawn
 from ..saved import check_is_file, read_arrays, read_problem
-from .diagnose import Stated, diagnose, diagnose_calls, problems_for
+from .asked import Asked
+from .diagnose import Stated, diagnose, problems_for
+from .programs import diagnose_program
 from .reporting import Report
-from .running.process import caller_of_file
+from .running.process import FileProgram
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)?(,[^\W\d]\w*)?")
 
 
 def diagnose_file(
@@ -40,32 +46,50 @@ def diagnose_file(
         given = read_problem(network)
         arrays = {"thetas": given.thetas, "X": given.X, "Y": given.Y}
         stated["lam"] = given.lam if stated.get("lam") is None else stated["lam"]
-    path, colon, function = target.rpartition(":")
-    if colon and path.endswith(".py"):
-        if not function.isidentifier():
-            raise ValueError(
-                f"{target}: expected file.py:function, the name of a function at the top level of "
-                "the file; a method or an expression goes into a function there"
-            )
-        check_is_file(Path(path))
-        with Path(path).open("rb"):
+    if Path(target).suffix not in (".npz", ".npy"):
+        path, name, package = locate(target)
+        check_is_file(path)
+        with path.open("rb"):
             pass  # a file that cannot be read is the caller's mistake, not the author's
-        call = caller_of_file(
-            Path(path), function, time_limit, memory_limit, allow_chainrule=allow_chainrule
+        if path.suffix not in (".py", ".ipynb") or not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{target}: expected FILE:NAME, a function or a class of a .py or .ipynb file, or "
+                "FILE:CLASS.METHOD, or FILE:FORWARD,BACKWARD; or arrays in .npz or .npy"
+            )
+        program = FileProgram(
+            path, name, package, time_limit, memory_limit, allow_chainrule=allow_chainrule
         )
-        cost = {name: what for name, what in stated.items() if name != "lam"}
-        problems = problems_for(**arrays, lam=stated.get("lam"), stated=Stated(**cost))
-        report = diagnose_calls(call, problems, Path(path).name)
+        asked = Asked.read(**stated)
+        if arrays:
+            cost = asked.loss, asked.activation, asked.output_activation, asked.reduction
+            problems = problems_for(**arrays, lam=asked.lam, stated=Stated(*cost))
+            asked = replace(asked, given=problems[0])
+        report = diagnose_program(program, asked, path.name)
         if not report.ok:
             return report
         chosen = secrets.randbelow(1_000_000) if seed is None else seed
-        again = diagnose_calls(
-            call, drawn(problems, chosen, shapes=network is not None), Path(path).name
-        )
+        again = diagnose_program(program, _elsewhere(asked, report, chosen), path.name)
         return report if again.ok else _right_elsewhere(again, report.problem.name)
-    if Path(target).suffix in (".npz", ".npy"):
-        return diagnose(read_arrays(Path(target)), **arrays, **stated, name=Path(target).name)
-    raise ValueError(f"{target}: expected file.py:function, or arrays in .npz or .npy")
+    return diagnose(read_arrays(Path(target)), **arrays, **stated, name=Path(target).name)
+
+
+def _elsewhere(asked: Asked, report: Report, seed: int) -> Asked:
+    """Return the same question on a network drawn at random: of other sizes where any will do."""
+    keep = asked.given is not None or bool(asked.manner.sizes) or bool(report.conventions)
+    keep = keep or report.problem.K == 1
+    like = report.problem
+    classes = asked.loss is None or any(
+        one.name.startswith("targets-") for one in report.conventions
+    )
+    if like.K > 1 and classes:
+        like = replace(like, loss="cross_entropy")
+    network = drawn(
+        [replace(like, lam=1.3 if asked.lam is None else asked.lam)], seed, shapes=keep
+    )[0]
+    if asked.given is not None:
+        network = replace(network, lam=asked.given.lam)
+        return replace(asked, given=network)
+    return replace(asked, network=network)
 
 
 def _right_elsewhere(report: Report, where: str) -> Report:

@@ -120,7 +120,7 @@ def grade(
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "ada.py").write_text("def backprop(thetas, X, Y, lam): return thetas")
-    ...     _ = Path(folder, "bob.py").write_text("def backprop(thetas): return thetas")
+    ...     _ = Path(folder, "bob.py").write_text("def backprop(): return 1")
     ...     report = grade(folder, loss="logistic", jobs=1)
     >>> report.summary
     '2 submissions: 0 right, 1 wrong, 1 failed'

@@ -37,6 +37,12 @@ ROWS: tuple[Mistake, ...] = (
         "Define it as FUNCTION(thetas, X, Y, lam), even if it does not need them all.",
     ),
     Mistake(
+        "call.not-as-asked",
+        "B10",
+        "The program does not keep to the conventions that were asked for.",
+        "Follow the conventions of the exercise, or have them stated.",
+    ),
+    Mistake(
         "call.raises",
         "B10",
         "The function raises an exception.",

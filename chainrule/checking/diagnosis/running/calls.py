@@ -10,12 +10,13 @@ import inspect
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ...intake.manner import Manner
 from .results import Tree, tidy
 
 ARGUMENTS = ("thetas", "X", "Y", "lam")
@@ -47,6 +48,12 @@ class Outcome:
     evidence: str = ""
     changed: tuple[str, ...] = ()
     """The names of the arguments that were written to."""
+    manner: Manner | None = None
+    """How it was called, where that had to be found out."""
+
+    def in_manner(self, manner: Manner) -> Outcome:
+        """Return the same outcome of a call in this *manner*."""
+        return replace(self, manner=manner)
 
 
 Caller: TypeAlias = Callable[[Sequence[Arguments]], "list[Outcome]"]
@@ -72,9 +79,9 @@ def call(function: Callable[..., Any], problem: Arguments) -> Outcome:
     thetas = [theta.copy() for theta in problem.thetas]
     X, Y = problem.X.copy(), problem.Y.copy()
     given = list(thetas)
-    refused = _refused(function)
-    if refused:
-        return Outcome(None, "call.wrong-arguments", refused)
+    why = refused(function)
+    if why:
+        return Outcome(None, "call.wrong-arguments", why)
     try:
         returned = function(thetas, X, Y, problem.lam)
     except Exception as error:
@@ -92,17 +99,18 @@ def call(function: Callable[..., Any], problem: Arguments) -> Outcome:
     if len(thetas) != len(given) or any(a is not b for a, b in zip(thetas, given, strict=False)):
         changed.append("the list thetas")
     try:
-        return Outcome(_copied(tidy(returned)), changed=tuple(changed))
+        return Outcome(copied(tidy(returned)), changed=tuple(changed))
     except Exception as error:
         # Conversion runs the object's own code, which may do anything.
         return Outcome(None, "call.no-numbers", f"It returned {text_of(error)}.", tuple(changed))
 
 
-def _copied(tree: Tree) -> Tree:
-    return [_copied(item) for item in tree] if isinstance(tree, list) else np.array(tree)
+def copied(tree: Tree) -> Tree:
+    """Return the same arrays, shared with nobody."""
+    return [copied(item) for item in tree] if isinstance(tree, list) else np.array(tree)
 
 
-def _refused(function: Callable[..., Any]) -> str:
+def refused(function: Callable[..., Any]) -> str:
     """Say why *function* cannot be called as it has to be; "" if it can, for all one can see."""
     try:
         signature = inspect.signature(function)

@@ -21,19 +21,24 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from ...intake.manner import Manner, Stated
 from . import exam, messages, student
 from .calls import Arguments, Caller, Outcome
 from .results import Tree
+from .trying import EXPLORED, OTHER_SIZES
 
 _CODES = frozenset(
     {
         exam.IS_ENGINE,
+        EXPLORED,
+        OTHER_SIZES,
         *(
             f"call.{name}"
             for name in ("dies", "no-numbers", "not-loaded", "raises", "wrong-arguments")
@@ -41,6 +46,8 @@ _CODES = frozenset(
     }
 )
 """What the other side may say of a call that gave no result."""
+_MOST_TRIED = 80
+"""How many outcomes trials may give."""
 _LANDLOCK = True
 """Whether the kernel's fence is put up where there is one."""
 _apart: ContextVar[tuple[tuple[str, ...], tuple[str, ...]]] = ContextVar("apart", default=((), ()))
@@ -50,12 +57,15 @@ _ENDING = 10.0
 """How many seconds the guard has to end what runs."""
 _START = """
 import sys, types
-# The packages without what their __init__ would load: of ours only this one room is there.
-name, path = "", sys.argv.pop(1)
-for part in %r:
-    name, path = f"{name}.{part}".lstrip("."), f"{path}/{part}"
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [path]
+# The packages without what their __init__ would load: of ours only these two rooms are there.
+root = sys.argv.pop(1)
+for room in %r:
+    name, path = "", root
+    for part in room:
+        name, path = f"{name}.{part}".lstrip("."), f"{path}/{part}"
+        if name not in sys.modules:
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__path__ = [path]
 from %s.student import main
 main()
 """
@@ -91,6 +101,45 @@ def caller_of_file(
         return outcomes
 
     return calls
+
+
+class FileProgram:
+    """A program in a file, called in a process of its own; limits as for :func:`caller_of_file`."""
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        package: str = "",
+        time_limit: float = 10.0,
+        memory_limit: int = 2048,
+        *,
+        allow_chainrule: bool = False,
+    ) -> None:
+        self._name = f"{name} in {Path(path).name}"
+        self._words = _words(path, name, time_limit, memory_limit, allow_chainrule)
+        self._words["package"] = package
+
+    def explore(self, offered: Sequence[Arguments], stated: Stated) -> list[Outcome]:
+        """Return what came of each manner in which it may be called, see ``trying``."""
+        said = {one.name: getattr(stated, one.name) for one in fields(stated)}
+        return self._outcomes({"explore": said}, offered, _MOST_TRIED)
+
+    def caller(self, manner: Manner) -> Caller:
+        """Return how to call it in this *manner*; each sequence of calls is a new process."""
+        return lambda problems: self._outcomes({"manner": manner.words()}, problems, len(problems))
+
+    def _outcomes(
+        self, more: dict[str, Any], problems: Sequence[Arguments], wanted: int
+    ) -> list[Outcome]:
+        tree: list[Tree] = [[list(p.thetas), p.X, p.Y, np.array(p.lam)] for p in problems]
+        outcomes = _Conversation(self._words | more, tree, wanted).outcomes
+        if outcomes[0].code == exam.IS_ENGINE:
+            raise EngineGivenError(
+                f"{self._name} is a class with arithmetic, not a function that returns a gradient: "
+                "check_engine tests it"
+            )
+        return outcomes
 
 
 class EngineGivenError(TypeError):
@@ -165,7 +214,7 @@ class _Conversation:
         self.outcomes: list[Outcome] = []
         self._wanted = wanted
         self._names = [f"thetas[{i}]" for i in range(len(tree[0][0]))]
-        self._names += ["X", "Y", "the list thetas"]
+        self._names += ["X", "Y", "the list thetas", "thetas"]
         self._secret = secrets.token_hex(messages.SECRET // 2).encode()
         self._needs: int | None = None
         self._started = threading.Event()
@@ -192,7 +241,7 @@ class _Conversation:
     def _run(self, folder: str, request: bytes, seconds: float) -> int | None:
         """Run the other side to its end; return its exit status, or None if it was stopped."""
         room = __package__.split(".")
-        start = _START % (room, __package__)
+        start = _START % ([room, [*room[:-2], "intake"]], __package__)
         command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), folder]
         command += [sys.executable, "-c", start, str(student.ROOT)]
         # One thread: the limits count threads' memory and time, and small matrices gain nothing.
@@ -264,7 +313,13 @@ class _Conversation:
         )
         if not fits:
             raise messages.NotAMessage("an outcome that no call has")
-        return Outcome(tree, str(code), str(evidence)[: student.MOST_TEXT], tuple(changed or ()))
+        outcome = Outcome(tree, str(code), str(evidence)[: student.MOST_TEXT], tuple(changed or ()))
+        if "manner" not in words:
+            return outcome
+        try:
+            return outcome.in_manner(Manner.of(words["manner"]))
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise messages.NotAMessage("a manner that nobody has") from error
 
     def _end(self, status: int | None, seconds: float) -> Outcome:
         """Say what a call that left no result must have met."""

@@ -6,11 +6,13 @@ nothing of ours.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from ...intake.names import block_of, gradient_of
 
 Tree: TypeAlias = "np.ndarray[Any, Any] | list[Any]"
 """Arrays of real numbers in nested lists."""
@@ -18,8 +20,6 @@ Tree: TypeAlias = "np.ndarray[Any, Any] | list[Any]"
 MOST_ENTRIES = 10_000_000
 MOST_ARRAYS = 10_000
 DEEPEST = 6
-_GRADIENT_NAME = re.compile(r"(d|grad)?_?(w|weights?|b|bias(es)?|thetas?)_?\d*", re.IGNORECASE)
-"""How people call the gradient of a layer in a dictionary."""
 
 
 def tidy(value: Any) -> Tree:
@@ -61,6 +61,8 @@ def _tidied(value: Any, depth: int) -> Tree:
         return _real(value)
     if isinstance(value, (str, bytes)) or value is None:
         raise TypeError(f"{type(value).__name__} {str(value)[:60]!r}" if value else repr(value))
+    if isinstance(value, Iterator) and not hasattr(value, "read"):
+        value = list(islice(value, MOST_ARRAYS + 1))  # a generator, which may have no end
     if isinstance(value, Mapping):
         value = _gradients_of(value)
     elif hasattr(value, "data") and isinstance(value.data, float):
@@ -81,8 +83,9 @@ def _tidied(value: Any, depth: int) -> Tree:
 
 def _gradients_of(named: Mapping[Any, Any]) -> list[Any]:
     """Return the values; if some are named as gradients of weights and biases, those alone."""
-    chosen = [value for name, value in named.items() if _GRADIENT_NAME.fullmatch(str(name))]
-    return chosen or list(named.values())
+    names = [str(name) for name in named if isinstance(name, (str, int))]
+    chosen = [name for name in names if gradient_of(name)] or [n for n in names if block_of(n)]
+    return [named[name] for name in chosen] if chosen else list(named.values())
 
 
 def _real(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import importlib.util
-import inspect
 import os
 import sys
 import types
@@ -21,10 +19,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ...intake import source
+from ...intake.manner import Manner, Stated
+from ...intake.program import Program, is_program
 from . import exam, messages
 from .calls import Outcome, text_of, told, until_failure
 from .fences import Fences
 from .results import MOST_ENTRIES, Tree
+from .trying import outcomes_of, tried
 
 ROOT = Path(__file__).parents[4]
 """The directory that the package lies in."""
@@ -65,16 +67,21 @@ def main() -> None:
     fences = Fences.of(package, words["hidden"], words["shown"], str(Path.cwd()))
     fences.put_up(words["landlock"])
     path, name = Path(words["path"]), words["function"]
+    package = words.get("package", "")
     if "exam" in words:
         outcomes = _answers(path, name, words["exam"])
+    elif "explore" in words or "manner" in words:
+        outcomes = _of_program(path, name, package, words, list(_problems(tree)))
     else:
         outcomes = _outcomes(path, name, _problems(tree))
     for outcome in outcomes:
-        said = {
+        said: dict[str, Any] = {
             "code": outcome.code,
             "evidence": outcome.evidence[:MOST_TEXT],
             "changed": outcome.changed,
         }
+        if outcome.manner is not None:
+            said["manner"] = outcome.manner.words()
         answer(said, outcome.tree)
     # Threads and exit handlers of the file do not get to delay the end.
     os._exit(0)
@@ -133,6 +140,25 @@ def _outcomes(path: Path, name: str, problems: Iterator[Given]) -> Iterator[Outc
         yield from until_failure(function, problems)
 
 
+def _of_program(
+    path: Path, name: str, package: str, words: dict[str, Any], problems: list[Given]
+) -> Iterator[Outcome]:
+    made = _loaded(path, name, package)
+    if isinstance(made, Outcome):
+        yield made
+        return
+    if exam.is_engine(made):
+        yield Outcome(None, exam.IS_ENGINE)
+        return
+    method = "" if "," in name else name.partition(".")[2]
+    program = Program(made, method)
+    if "manner" in words:
+        yield from outcomes_of(program, Manner.of(words["manner"]), problems)
+        return
+    stated = words["explore"] | {"sizes": tuple(words["explore"]["sizes"])}
+    yield from tried(program, problems, Stated(**stated))
+
+
 def _answers(path: Path, name: str, programs: Any) -> Iterator[Outcome]:
     made = _loaded(path, name)
     if isinstance(made, Outcome):
@@ -150,15 +176,15 @@ def _taken() -> int:
         return 0
 
 
-def _loaded(path: Path, name: str) -> Any:
-    """Return the function, or the outcome that there is none."""
+def _loaded(path: Path, name: str, package: str = "") -> Any:
+    """Return what *name* stands for, or the outcome that there is nothing."""
     try:
-        return _function(path, name)
+        return _function(path, name, package)
     except SyntaxError as error:
         where = "" if error.lineno is None else f", line {error.lineno}"
         line = " ".join((error.text or "").split())
         says = f"{path.name}{where}: {error.msg}{': ' if line else ''}{line}"
-    except _NoFunctionError as error:
+    except (_NoFunctionError, source.CannotReadError) as error:
         says = str(error)
     except SystemExit as error:
         says = (
@@ -170,24 +196,27 @@ def _loaded(path: Path, name: str) -> Any:
     return Outcome(None, "call.not-loaded", says)
 
 
-def _function(path: Path, name: str) -> Any:
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses and pickle look a module up; a file called json.py must not replace json.
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
+def _function(path: Path, name: str, package: str) -> Any:
+    root = path.parent
+    for _ in package.split(".") if package else ():
+        root = root.parent
+    sys.path.insert(0, str(root))
+    module = source.load(path, name, package)
+    parts = [_found(path, module, part) for part in name.split(",")]
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _found(path: Path, module: types.ModuleType, dotted: str) -> Any:
+    name, _, method = dotted.partition(".")
     if not hasattr(module, name):
-        own = [key for key, value in vars(module).items()
-               if (inspect.isfunction(value) or exam.is_engine(value))
-               and value.__module__ == module.__name__]  # fmt: skip
+        own = source.own_names(module)
         close = difflib.get_close_matches(name, own, n=1)
         there = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(own[:8]) or 'none'}"
         raise _NoFunctionError(f"{path.name} has no function named {name!r}: {there}")
     found = getattr(module, name)
-    if not callable(found):
+    if method and not hasattr(found, method):
+        raise _NoFunctionError(f"{name} in {path.name} has no method named {method!r}")
+    if not is_program(found):
         raise _NoFunctionError(
             f"{name} in {path.name} is not a function: {text_of(found, repr):.60}"
         )

@@ -1,0 +1,135 @@
+"""A program tried in every manner that is possible, as outcomes, in the process in which it is.
+
+The last outcome has no manner: it says how the trials ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...intake.manner import Manner, Stated
+from ...intake.names import role_of
+from ...intake.program import Answer, Program, has_signature, parameters_of
+from ...intake.trial import explore
+from .calls import Arguments, Outcome, call, copied, refused, told, until_failure
+from .results import Tree, tidy
+
+EXPLORED = "call.explored"
+"""The code of the outcome that ends trials in which gradients came; its evidence is JSON."""
+OTHER_SIZES = "call.other-sizes"
+"""That of a program with a network of its own; its evidence is JSON, lists of sizes."""
+WORDS = ("tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "logistic", "expit")
+"""Names in a program's code that say which activations it may have."""
+_ROLES = ("thetas", "X", "Y", "lam")
+
+
+def tried(program: Program, offered: Sequence[Arguments], stated: Stated) -> Iterator[Outcome]:
+    """Yield what came of each manner, three calls each, and how it ended."""
+    first: list[Outcome] = []
+    if _may_be_plain(program, stated):
+        first = list(until_failure(program.made, [offered[0]] * 3))
+        for outcome in first:
+            if outcome.tree is not None:
+                yield outcome.in_manner(Manner(text=_text(program)))
+        if first[-1].code == "call.dies":
+            yield first[-1]
+            return
+    came = any(one.tree is not None for one in first)
+    found = explore(program, offered, stated, 1 if came else None)
+    flat = came and _is_flat(first[0].tree)
+    there = [(manner, answers) for manner, answers in found.answers if not (flat and manner.plain)]
+    for manner, answers in there:
+        yield from (_outcome(answer).in_manner(manner) for answer in answers)
+    if there or came:
+        yield _ended(program, there[0][0] if there else Manner())
+    elif found.sizes and not stated.sizes:
+        yield Outcome(None, OTHER_SIZES, json.dumps(found.sizes[:4]))
+    elif first:
+        yield _asking(first[-1], found.asked)
+    elif found.other is not None:
+        manner, answers = found.other
+        outcome = _outcome(answers[0])
+        yield outcome if outcome.tree is None else outcome.in_manner(manner)
+        if outcome.tree is not None:
+            yield _ended(program, manner)
+    else:
+        yield _failed(program, found.failure, found.asked)
+
+
+def _ended(program: Program, manner: Manner) -> Outcome:
+    names = program.texts([step.function for step in manner.steps]) & set(WORDS)
+    return Outcome(None, EXPLORED, json.dumps(sorted(names)))
+
+
+def _is_flat(tree: Tree | None) -> bool:
+    """Whether these are arrays in one list, and nothing in them has to be looked for."""
+    return not isinstance(tree, list) or all(isinstance(part, np.ndarray) for part in tree)
+
+
+def _asking(outcome: Outcome, asked: str) -> Outcome:
+    says = f"{outcome.evidence}\n{asked[:1].upper()}{asked[1:]}" if asked else outcome.evidence
+    return Outcome(None, outcome.code, says.strip(), outcome.changed)
+
+
+def _failed(program: Program, failure: BaseException | None, asked: str) -> Outcome:
+    if isinstance(failure, SystemExit):
+        return Outcome(None, "call.dies", f"It called exit({failure.code!r:.80}).")
+    if isinstance(failure, Exception):
+        return Outcome(None, "call.raises", f"{told(failure)}\n{asked}".strip())
+    says = refused(program.main) if program.is_function or program.method else ""
+    if not program.is_function and not program.method:
+        says = "It has no method that is known to return gradients: state FILE:CLASS.METHOD."
+    return Outcome(None, "call.wrong-arguments", "\n".join(filter(None, (says, asked))))
+
+
+def _may_be_plain(program: Program, stated: Stated) -> bool:
+    """Whether it can be called as function(thetas, X, Y, lam), for all that names say."""
+    if not program.is_function or not stated.allows(Manner()) or stated.arguments:
+        return False
+    if refused(program.made):
+        return not parameters_of(program.made) and not has_signature(program.made)
+    names = list(parameters_of(program.made))[:4]
+    known = [role_of(name) for name in names]
+    return all(
+        not role or role == wanted or (role, wanted) == ("weights", "thetas")
+        for role, wanted in zip(known, _ROLES, strict=False)
+    ) and not any(one.kind is one.KEYWORD_ONLY and one.default is one.empty
+                  for one in parameters_of(program.made).values())  # fmt: skip
+
+
+def _text(program: Program) -> str:
+    return f"{program.name}(thetas, X, Y, lam)"
+
+
+def _outcome(answer: Answer) -> Outcome:
+    try:
+        tree = tidy(answer.found.raw)
+    except Exception as error:
+        return Outcome(None, "call.no-numbers", f"It returned {error}.", answer.changed)
+    return Outcome(copied(tree), changed=answer.changed)
+
+
+def outcomes_of(
+    program: Program, manner: Manner, problems: Sequence[Arguments]
+) -> Iterator[Outcome]:
+    """Call *program* in one *manner* with each problem, until it fails."""
+    for problem in problems:
+        if manner.plain and program.is_function:
+            outcome = call(program.made, problem)
+        else:
+            outcome = _called(program, manner, problem)
+        yield outcome
+        if outcome.tree is None:
+            return
+
+
+def _called(program: Program, manner: Manner, problem: Arguments) -> Outcome:
+    try:
+        return _outcome(program.call(problem, manner))
+    except Exception as error:
+        return Outcome(None, "call.raises", told(error))
+    except SystemExit as error:
+        return Outcome(None, "call.dies", f"It called exit({error.code!r:.80}).")

@@ -1,0 +1,329 @@
+"""A file, notebook or module -> what of it is called, without running loose code.
+
+Many a script loads data and trains as soon as it is imported. Of such a file only this is run: the
+definitions, and those imports and assignments that they need. If the file has nothing loose in it,
+or if what is asked for is only made by loose code, it is imported as usual.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import linecache
+import symtable
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from .names import BACKWARD, STEP, plain, role_of
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_ASSIGNMENTS = (ast.Assign, ast.AnnAssign)
+_NETWORKS = ("net", "network", "neuralnetwork", "mlp", "model", "neuralnet", "nn", "twolayernet")
+
+
+class CannotReadError(Exception):
+    """The file cannot be read as a program; the message says why."""
+
+
+def text_of(path: Path) -> str:
+    """Return the program in a file; of a notebook, its cells of code one after the other."""
+    content = path.read_text(encoding="utf-8-sig", errors="replace")
+    if path.suffix != ".ipynb":
+        return content
+    try:
+        cells = json.loads(content)["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotReadError(f"{path.name} is not a notebook: {error}") from error
+    return "\n".join(_code_of(source) for source in sources)
+
+
+def _code_of(cell: str) -> str:
+    """Return a cell without magics and shell commands; "" if it is none of Python's."""
+    lines = cell.splitlines()
+    while lines and lines[0].startswith("%%"):
+        if not lines[0].startswith(("%%time", "%%capture", "%%prun")):
+            return ""
+        del lines[0]
+    kept = [
+        line[: len(line) - len(line.lstrip())] + "pass" if line.lstrip().startswith(("%", "!", "?"))
+        else line for line in lines
+    ]  # fmt: skip
+    text = "\n".join(kept)
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return ""  # a cell that was left unfinished
+    return text
+
+
+def load(path: Path, name: str, package: str = "") -> ModuleType:
+    """Return the module in the file *path*, run as far as *name* needs it.
+
+    *name* may have dots (a method of a class) or a comma (two functions). Whatever the file raises
+    is raised.
+    """
+    text = text_of(path)
+    tree = ast.parse(text, str(path))
+    wanted = [part.partition(".")[0] for part in name.split(",")]
+    module = _new_module(path, package)
+    linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
+    if path.suffix == ".ipynb" or any(_is_loose(statement) for statement in tree.body):
+        try:
+            _run_needed(tree, wanted, module)
+        except CannotReadError:
+            if path.suffix == ".ipynb" or all(_defines(tree, one) for one in wanted):
+                raise
+        if all(hasattr(module, one) for one in wanted):
+            return module
+        module = _new_module(path, package)
+    exec(compile(tree, str(path), "exec"), vars(module))
+    return module
+
+
+def _new_module(path: Path, package: str) -> ModuleType:
+    name = f"{package}.{path.stem}" if package else path.stem
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    module.__package__ = package
+    # dataclasses and pickle look a module up; a file called json.py must not replace json.
+    if sys.modules.setdefault(name, module).__dict__.get("__file__") == str(path):
+        sys.modules[name] = module
+    return module
+
+
+# --- which of it is run ---
+
+
+def _is_loose(statement: ast.stmt) -> bool:
+    """Whether a statement does something when it is run, beside naming something plain."""
+    if isinstance(statement, (*_DEFINITIONS, *_IMPORTS)):
+        return False
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return False
+    if isinstance(statement, _ASSIGNMENTS):
+        value = statement.value
+        return value is not None and any(isinstance(n, ast.Call) for n in ast.walk(value))
+    if isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test):
+        return False
+    return not isinstance(statement, (ast.Pass, ast.Try))
+
+
+def _defines(tree: ast.Module, name: str) -> bool:
+    return any(name in _names_made(statement) for statement in tree.body)
+
+
+def _names_made(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, _DEFINITIONS):
+        return {statement.name}
+    if isinstance(statement, _IMPORTS):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    if isinstance(statement, _ASSIGNMENTS):
+        return {
+            node.id
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+    if isinstance(statement, ast.Try):
+        return {name for part in ast.walk(statement) if part is not statement
+                and isinstance(part, (*_IMPORTS, *_ASSIGNMENTS, *_DEFINITIONS))
+                for name in _names_made(part)}  # fmt: skip
+    return set()
+
+
+def _names_used(statement: ast.stmt) -> set[str]:
+    """Return the names of the module that a statement reads, now or when it is called."""
+    try:
+        table = symtable.symtable(ast.unparse(statement), "statement", "exec")
+    except (SyntaxError, ValueError):
+        return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    found = {one.get_name() for one in table.get_symbols() if one.is_referenced()}
+    todo = table.get_children()
+    while todo:
+        inside = todo.pop()
+        found |= {one.get_name() for one in inside.get_symbols() if one.is_global()}
+        todo += inside.get_children()
+    return found
+
+
+def _needed(tree: ast.Module, wanted: list[str]) -> set[int]:
+    """Return the places of the statements that *wanted* needs, directly or by others."""
+    makers: dict[str, list[int]] = {}
+    for place, statement in enumerate(tree.body):
+        for name in _names_made(statement):
+            makers.setdefault(name, []).append(place)
+    chosen: set[int] = set()
+    # Helpers may be found by their names only, such as the forward pass.
+    todo = [*wanted, *(name for name, places in makers.items()
+                       if any(isinstance(tree.body[p], _DEFINITIONS) for p in places))]  # fmt: skip
+    while todo:
+        for place in makers.get(todo.pop(), []):
+            if place not in chosen:
+                chosen.add(place)
+                todo += _names_used(tree.body[place])
+    return chosen
+
+
+def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None:
+    must = _must(tree, wanted)
+    for place in sorted(_needed(tree, wanted)):
+        statement = tree.body[place]
+        alone = ast.Module([statement], type_ignores=[])
+        try:
+            exec(compile(alone, str(module.__file__), "exec"), vars(module))
+        except Exception as error:
+            names = _names_made(statement)
+            if place not in must:
+                continue
+            if all(role_of(name) in ("X", "Y") for name in names):
+                # Examples: others are put there before each call.
+                vars(module).update({name: np.zeros((1, 1)) for name in names})
+                continue
+            line = " ".join(ast.unparse(statement).split())[:100]
+            file = Path(str(module.__file__)).name
+            raise CannotReadError(
+                f"{file}, line {statement.lineno}: {' and '.join(wanted)} needs "
+                f"{', '.join(sorted(names))}, and this raised {type(error).__name__}: "
+                f"{str(error)[:200]}: {line}"
+            ) from error
+    for place in sorted(set(range(len(tree.body))) - _needed(tree, wanted)):
+        statement = tree.body[place]
+        if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+            exec(
+                compile(ast.Module([statement], type_ignores=[]), str(module.__file__), "exec"),
+                vars(module),
+            )
+
+
+def _must(tree: ast.Module, wanted: list[str]) -> set[int]:
+    """Return the places of what *wanted* itself needs, without what merely stands beside it."""
+    makers: dict[str, list[int]] = {}
+    for place, statement in enumerate(tree.body):
+        for name in _names_made(statement):
+            makers.setdefault(name, []).append(place)
+    chosen: set[int] = set()
+    todo = list(wanted)
+    while todo:
+        for place in makers.get(todo.pop(), []):
+            if place not in chosen:
+                chosen.add(place)
+                todo += _names_used(tree.body[place])
+    return chosen
+
+
+# --- which file, which name ---
+
+
+def locate(target: str) -> tuple[Path, str, str]:
+    """Return the file, the name in it and its package that *target* stands for; nothing is run.
+
+    ``FILE.py:NAME``, ``FILE.ipynb:NAME``, ``package.module:NAME``, ``FOLDER:NAME``; without a NAME
+    the one that is likeliest. ``ValueError`` says what there is, if that cannot be told.
+    """
+    place, colon, name = target.rpartition(":")
+    if not colon or "/" in name or "\\" in name or name.endswith((".py", ".ipynb")):
+        place, name = target, ""
+    elif not name:
+        raise ValueError(f"{target}: expected a name after the colon")
+    path, package = Path(place), ""
+    if not path.exists() and path.suffix not in (".py", ".ipynb"):
+        path, package = _module_path(place)
+    if path.is_dir():
+        return _in_folder(path, name)
+    if not name:
+        name = likeliest(path)
+    return path, name, package
+
+
+def _module_path(dotted: str) -> tuple[Path, str]:
+    parts = dotted.split(".")
+    if all(part.isidentifier() for part in parts):
+        for root in (Path(), *map(Path, sys.path)):
+            beginning = root.joinpath(*parts)
+            for path in (beginning.with_suffix(".py"), beginning / "__init__.py"):
+                if path.is_file():
+                    inside = parts if path.name == "__init__.py" else parts[:-1]
+                    return path.resolve(), ".".join(inside)
+    return Path(dotted), ""
+
+
+def _in_folder(folder: Path, name: str) -> tuple[Path, str, str]:
+    found = []
+    for path in sorted([*folder.glob("*.py"), *folder.glob("*.ipynb")])[:200]:
+        try:
+            tree = ast.parse(text_of(path))
+        except (SyntaxError, CannotReadError, OSError):
+            continue
+        if name and all(_defines(tree, part.partition(".")[0]) for part in name.split(",")):
+            found.append((path, name))
+        elif not name:
+            names = _likely(tree)
+            if names and not path.name.startswith(("test_", "conftest")):
+                found.append((path, names[0]))
+    if len(found) == 1:
+        return (*found[0], "")
+    if not found:
+        raise ValueError(f"{folder}: no file in it defines {name or 'a backward pass'}")
+    there = ", ".join(f"{path.name}:{what}" for path, what in found[:8])
+    raise ValueError(f"{folder}: state which of {there}")
+
+
+def likeliest(path: Path) -> str:
+    """Return the name of what computes gradients in a file; ``ValueError`` if none tells."""
+    if not path.is_file():
+        return ""
+    try:
+        names = _likely(ast.parse(text_of(path)))
+    except (SyntaxError, CannotReadError):
+        return "backprop"  # to be said when it is loaded
+    if not names:
+        raise ValueError(
+            f"{path}: nothing in it is named as a backward pass: state which, {path.name}:NAME"
+        )
+    return names[0]
+
+
+def _likely(tree: ast.Module) -> list[str]:
+    return [name for _, name in sorted(_ranked(tree), key=lambda one: one[0])]
+
+
+def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
+    for place, node in enumerate(tree.body):
+        behind = -place / 1000  # of two, the later one: it may call the other
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            rank = _rank(node.name, BACKWARD, 0)
+            rank = rank if rank is not None else _rank(node.name, STEP, 200)
+            if rank is not None:
+                yield rank + behind / 1000, node.name
+        elif isinstance(node, ast.ClassDef):
+            methods = [one.name for one in node.body if isinstance(one, ast.FunctionDef)]
+            ranks = [r for m in methods if (r := _rank(m, (*BACKWARD, *STEP), 20)) is not None]
+            if "__add__" in methods and "__mul__" in methods:
+                yield 400, node.name
+            elif ranks:
+                is_network = plain(node.name) in _NETWORKS or any("net" in plain(b.id) for b in
+                    node.bases if isinstance(b, ast.Name)) or "net" in plain(node.name)  # fmt: skip
+                yield min(ranks) - (30 if is_network else -100) + behind, node.name
+
+
+def _rank(name: str, names: tuple[str, ...], start: float) -> float | None:
+    known = [plain(one) for one in names]
+    return start + known.index(plain(name)) if plain(name) in known else None
+
+
+def own_names(module: ModuleType) -> list[str]:
+    """Return the functions and classes that a module defines."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__
+        and not isinstance(value, ModuleType)
+        and not hasattr(builtins, name)
+        and callable(value)
+    ]
