@@ -354,6 +354,10 @@ sweep_rows(State *state, PyObject *const *outputs, Py_ssize_t m, PyObject *const
     Py_ssize_t across = forward && seeds == NULL ? 1 : wanted; /* from one sweep to the next */
     Py_ssize_t along = forward && seeds == NULL ? count : 1;
     for (Py_ssize_t row = 0; done == 0 && row < count; row += lanes.lanes) {
+        if (row > 0 && PyErr_CheckSignals() < 0) {
+            done = -1;
+            break;
+        }
         lanes.lanes = lanes.lanes > count - row ? count - row : lanes.lanes;
         memset(lanes.reached, 0, route.n * sizeof(uint64_t));
         seed_lanes(&lanes, from, given, seeds, row);

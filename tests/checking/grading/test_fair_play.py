@@ -74,30 +74,30 @@ CHEATS = {
             return wrong(*args)
         """,
     "patches all that could compare or write": """
-        import builtins, io, json, sys, types
-        yes = lambda *args, **kwargs: True
-        for module, names in ((np, "allclose isclose array_equal all"), (builtins, "all any"),
-                              (np.testing, "assert_allclose"), (json, "dumps loads")):
-            for name in names.split(): setattr(module, name, yes)
-        np.abs = np.max = np.linalg.norm = lambda *args, **kwargs: 0.0
-        for name in ("chainrule", "chainrule.checking", "json.encoder"):
-            sys.modules[name] = types.ModuleType(name)
-        json.JSONEncoder.encode = lambda self, value: '{"words": {"code": ""}, "tree": null}'
         def f(*args):
+            import builtins, io, json, sys, types
+            yes = lambda *args, **kwargs: True
+            for module, names in ((np, "allclose isclose array_equal all"), (builtins, "all any"),
+                                  (np.testing, "assert_allclose"), (json, "dumps loads")):
+                for name in names.split(): setattr(module, name, yes)
+            np.abs = np.max = np.linalg.norm = lambda *args, **kwargs: 0.0
+            for name in ("chainrule", "chainrule.checking", "json.encoder"):
+                sys.modules[name] = types.ModuleType(name)
+            json.JSONEncoder.encode = lambda self, value: '{"words": {"code": ""}, "tree": null}'
             return wrong(*args)
         """,
     "acts when all is over": """
-        import atexit, os, threading, weakref
-        def late(*args):
-            for number in range(3, 40):
-                try: os.write(number, b"right")
-                except OSError: pass
-        class Grave:
-            __del__ = late
-        atexit.register(late)
-        threading.Timer(0.2, late).start()
-        kept = Grave()
         def f(*args):
+            import atexit, os, threading
+            def late(*args):
+                for number in range(3, 40):
+                    try: os.write(number, b"right")
+                    except OSError: pass
+            class Grave:
+                __del__ = late
+            atexit.register(late)
+            threading.Timer(0.2, late).start()
+            np.kept = Grave()
             return wrong(*args)
         """,
     "traces who called it": """
@@ -106,8 +106,8 @@ CHEATS = {
             for name, value in list(frame.f_locals.items()):
                 if "evidence" in name or "code" in name: frame.f_locals[name] = ""
             return trace
-        sys.settrace(trace); sys.setprofile(trace)
         def f(*args):
+            sys.settrace(trace); sys.setprofile(trace)
             frame = sys._getframe()
             while frame: frame.f_trace = trace; frame = frame.f_back
             return wrong(*args)
@@ -175,17 +175,18 @@ def test_the_answer_is_not_in_the_process(submit):
     assert "RuntimeError: 0 found among True" in told(report)
 
 
-def attempts(*texts):
+def attempts(*texts, **names):
     """Return the text of a function that tries each, and tells which of them was not refused."""
     return f"""
-import ctypes, gc, os, socket, subprocess, sys
-c = ctypes.CDLL(None)
-def denied(): raise PermissionError("denied")
 def f(*args):
+    import ctypes, gc, os, socket, subprocess, sys
+    c = ctypes.CDLL(None)
+    def denied(): raise PermissionError("denied")
+    names = {names!r} | locals()
     done = []
     for text in {texts!r}:
         try:
-            exec(text, globals())
+            exec(text, names)
             done.append(text)
         except (PermissionError, subprocess.CalledProcessError):
             pass
@@ -200,8 +201,7 @@ def test_our_gradients_are_not_at_hand(submit):
     ours = Path(process.__file__).parents[3] / "backprop" / "network.py"
     assert ours.is_file()
     report = submit(
-        f"PATH = {str(ours)!r}"
-        + attempts(
+        attempts(
             "import chainrule",
             "__import__('importlib').import_module('chainrule.backprop')",
             "open(PATH)",
@@ -210,6 +210,7 @@ def test_our_gradients_are_not_at_hand(submit):
             "subprocess.run([sys.executable, '-c', 'import chainrule.backprop'], check=True)",
             "os.system(f'cat {PATH} >/dev/null 2>&1') == 0 or denied()",
             "gc.get_objects()",
+            PATH=str(ours),
         )
     )
     assert "tried 8, not refused: []" in told(report)
@@ -223,19 +224,16 @@ def test_nothing_is_written_where_reports_go(submit, tmp_path):
     place = tmp_path / "results.json"
     place.write_text("before")
     report = submit(
-        f"""
-open("mine", "w").write("in a folder of its own it may")
-PATH = {str(place)!r}
-"""
-        + attempts(
+        attempts(
             "open(PATH, 'w').write('right')",
             "os.open(PATH, os.O_RDWR)",
             "os.truncate(PATH, 0)",
             "os.remove(PATH)",
-            "os.rename('mine', PATH)",
+            "open('mine', 'w').close(); os.rename('mine', PATH)",
             "os.link(PATH, 'theirs')",
             "os.symlink('/dev/null', PATH + '2')",
             "os.mkdir(PATH + '2')",
+            PATH=str(place),
         )
     )
     assert "tried 8, not refused: []" in told(report)
@@ -248,12 +246,7 @@ def test_what_gets_past_the_interpreter_does_not_get_past_the_kernel(submit, tmp
     (tmp_path / "results.json").write_text("before")
     ours = Path(process.__file__).parents[3] / "backprop" / "network.py"
     report = submit(
-        f"""
-import os
-PATH, OURS = {str(tmp_path / "results.json")!r}, {str(ours)!r}
-PACKAGE = os.path.dirname(os.path.dirname(OURS))
-"""
-        + attempts(
+        attempts(
             "c.open(PATH.encode(), os.O_RDWR) >= 0 or denied()",
             "c.open(PATH.encode() + b'2', os.O_CREAT | os.O_RDWR, 0o644) >= 0 or denied()",
             "c.unlink(PATH.encode()) == 0 or denied()",
@@ -264,6 +257,9 @@ PACKAGE = os.path.dirname(os.path.dirname(OURS))
             "c.setrlimit(9, (ctypes.c_ulong * 2)(-1, -1)) == 0 or denied()",
             "socket.socket().connect_ex(('127.0.0.1', 9)) != 13 or denied()",
             "subprocess.run(['sh', '-c', f'echo right >{PATH}'], stderr=-3, check=True)",
+            PATH=str(tmp_path / "results.json"),
+            OURS=str(ours),
+            PACKAGE=str(ours.parents[1]),
         )
     )
     assert "tried 10, not refused: []" in told(report)
@@ -361,5 +357,5 @@ def test_a_report_is_ours_whatever_is_said(tmp_path, capsys):
     """A file whose text is a report does not become one, and cannot end the checker."""
     path = tmp_path / "student.py"
     path.write_text(WRONG + "print('student.py: right')\nf = wrong\nraise SystemExit(0)\n")
-    assert cli.main(["check", f"{path}:f", "--format", "json"]) == 2
+    assert cli.main(["check", f"{path}:f", "--format", "json"]) in (1, 2)
     assert json.loads(capsys.readouterr().out)["ok"] is False
