@@ -28,10 +28,17 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "JAX_CPU_ENABLE_ASYNC_DISPATCH": "false",  # a run ends with its result, not with its request
 }
 CPP = ("manual", "codipack", "cppad", "adol-c", "adept", "enzyme", "tapenade", "finite", "ad-hpp")
 OURS = "chainrule"
+START = 120.0  # seconds in which a tool has to have loaded its libraries
+# A run of JAX ends with its result, not with its request, only if it is told so from inside.
+SYNCHRONOUS = """
+import os, runpy, sys, jax
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+sys.path[0] = os.path.dirname(sys.argv[1])
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
 SAME = 1e-4  # GradBench's own tolerance
 
 
@@ -67,20 +74,21 @@ class Tool:
         """Return whether the tool has that module."""
         if self.name in CPP:  # to define a module is to build it, which is left to others
             return (self.folder / "tools" / self.name / "bin" / module).exists()
-        return bool(self.ask({"id": 0, "kind": "define", "module": module}).get("success"))
+        message = {"id": 0, "kind": "define", "module": module}
+        return bool(self.ask(message, START).get("success"))
 
     def evaluate(self, case: Case, seconds: float) -> Turn | str:
         """Return what the tool answers, or why there is no answer."""
         wishes = {"min_runs": 3, "min_seconds": seconds}
         given = case.given | wishes if isinstance(case.given, dict) else case.given
         message = {"id": 1, "kind": "evaluate", "module": case.module, "function": case.function}
-        found = self.ask({**message, "input": given})
+        found = self.ask({**message, "input": given}, self.limit)
         if not found.get("success"):
             return str(found.get("error") or "failed").strip().splitlines()[-1][:60]
         times = [x["nanoseconds"] / 1e9 for x in found["timings"] if x["name"] == "evaluate"]
         return Turn(found["output"], times)
 
-    def ask(self, message: Any) -> dict[str, Any]:
+    def ask(self, message: Any, limit: float) -> dict[str, Any]:
         """Return the answer to *message*; the process is given up if there is none in time."""
         if self.process is None:
             self.process = subprocess.Popen(
@@ -95,7 +103,7 @@ class Tool:
         try:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
-            line = self._line()
+            line = self._line(limit)
         except BrokenPipeError:
             line = b""
         if not line:
@@ -103,17 +111,17 @@ class Tool:
             return {"success": False, "error": "ended"}
         if line == b"late":
             self.close()
-            return {"success": False, "error": f"over {self.limit:g} s"}
+            return {"success": False, "error": f"over {limit:g} s"}
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def _line(self) -> bytes:
+    def _line(self, limit: float) -> bytes:
         """Return the next line of the process, nothing at its end, "late" if there is none."""
         assert self.process is not None
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            if not selector.select(self.limit):
+            if not selector.select(limit):
                 return b"late"
         return self.process.stdout.readline()
 
@@ -137,7 +145,9 @@ def tools(checkout: Path, pythons: dict[str, str], limit: float) -> list[Tool]:
             print(f"{name} does not take part: {python} cannot import {needs}")
         else:
             script = packages / "gradbench" / "tools" / name / "run.py"
-            found.append(Tool(name, [python, str(script)], checkout, str(packages), limit))
+            told = ["-c", SYNCHRONOUS] if name == "jax" else []
+            command = [python, *told, str(script)]
+            found.append(Tool(name, command, checkout, str(packages), limit))
     built = [name for name in CPP if (checkout / "tools" / name / "bin").is_dir()]
     if not built:
         print("no C++ tool takes part: none is built in the checkout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ _LIMITS = ("time_limit", "memory_limit", "allow_chainrule")
 def report_on(target: str, **options: Any) -> Report | PartsReport:
     """Return the report on *target*: ``file.py:name``, or saved arrays.
 
-    A class with arithmetic is examined as an engine; anything else is diagnosed. *options* and
-    errors are those of ``diagnose_file``.
+    It is headed by the function and its file. A class with arithmetic is examined as an engine;
+    anything else is diagnosed. *options* and errors are those of ``diagnose_file``.
     """
+    path, _, name = target.rpartition(":")
     try:
-        return diagnose_file(target, **options)
+        report = diagnose_file(target, **options)
     except EngineGivenError:
-        path, _, name = target.rpartition(":")
         limits = {key: what for key, what in options.items() if key in _LIMITS}
         return check_engine_file(Path(path), name, **limits)
+    if path and all(part.isidentifier() for part in name.split(".")):
+        return replace(report, name=f"{name} in {Path(path).name}")
+    return report

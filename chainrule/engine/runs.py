@@ -9,9 +9,12 @@ done here, by the same rules.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any
 
@@ -29,7 +32,7 @@ from .value import watch_adjoints, watch_tangents
 # Any: a function of any shape may be differentiated, and what it gives may be nested.
 Function = Callable[..., Any]
 Rows = NDArray[np.float64]
-empty = np.empty  # the C core makes matrices with it
+empty, partial = np.empty, functools.partial  # the C core makes matrices and pullbacks with them
 
 
 class Scope:
@@ -151,10 +154,10 @@ class Run:
         kwargs: Mapping[str, Any] | None = None,
         found: tuple[Any, ...] | None = None,
     ) -> None:
-        check_function(function)
-        args = tuple(args)
-        if found is None and core is not None:
-            found = core.run(function, args, argnums, kwargs)
+        if found is None:
+            check_function(function)
+            args = tuple(args)
+            found = None if core is None else core.run(function, args, argnums, kwargs)
         if found is None:
             found = _run(function, args, range(len(args)) if argnums is None else argnums, kwargs)
         self._take(getattr(function, "__name__", "function"), *found)
@@ -221,6 +224,17 @@ class Run:
         return [_number(x) for x in found]
 
 
+def gradient(
+    function: Function, args: Sequence[Any], argnums: Any, kwargs: Any, with_value: bool
+) -> Any:
+    """Return the gradient of *function* by the arguments *argnums*, perhaps with its value before.
+
+    This is what ``grad`` gives, and what the C core calls where it does not know better.
+    """
+    run = Run(function, args, positions(argnums, args), kwargs)
+    return _gradient_of(run, with_value, isinstance(argnums, Integral))
+
+
 def continued(
     function: Function,
     primals: tuple[Any, ...],
@@ -232,17 +246,47 @@ def continued(
 ) -> Any:
     """Return what ``grad`` gives for a function that the C core ran, whose result it left."""
     run = Run(function, (), found=(primals, entry, given, result))
-    value, gradients = run_gradient(run)
-    gradient = gradients[0] if single else gradients
-    return (value, gradient) if with_value else gradient
+    return _gradient_of(run, with_value, single)
 
 
-def run_gradient(run: Run) -> tuple[Any, tuple[Any, ...]]:
-    """Return the value of *run* and its gradient by each primal; TypeError if it has no value."""
+def _gradient_of(run: Run, with_value: bool, single: bool) -> Any:
     run.scalar()
     adjoints = iter(run.pull([1.0]))
     gradients = tuple([like(primal, adjoints) for primal in run.primals])
-    return run.value(), gradients
+    gradient = gradients[0] if single else gradients
+    return (run.value(), gradient) if with_value else gradient
+
+
+def positions(argnums: Any, args: Sequence[Any]) -> list[int]:
+    """Return the positions that *argnums*, an int or several, names; TypeError if it does not."""
+    n = len(args)
+    try:
+        wanted = [argnums] if isinstance(argnums, Integral) else argnums
+        positions = [operator.index(i) for i in wanted]
+    except TypeError:
+        raise TypeError(
+            f"argnums: expected an int or a sequence of ints, not {argnums!r}"
+        ) from None
+    for i in positions:
+        if not -n <= i < n:
+            raise TypeError(f"argnums names argument {i}, but {n} were given")
+    found = [i % n for i in positions]
+    if len(set(found)) < len(found):
+        raise TypeError(f"argnums names an argument twice: {argnums!r}")
+    return found
+
+
+def pulled(
+    function: Function, primals: tuple[Any, ...], entry: Entry, result: Any, cotangent: Any
+) -> tuple[Any, ...]:
+    """Return what the pullback of a function of numbers gives that the C core ran."""
+    return pull_back(Run(function, (), found=(primals, entry, False, result)), cotangent)
+
+
+def pull_back(run: Run, cotangent: Any) -> tuple[Any, ...]:
+    """Return the cotangent of each primal of *run* for one that is shaped like its result."""
+    adjoints = iter(run.pull(matched(cotangent, run.result, "vjp cotangent")))
+    return tuple([like(primal, adjoints) for primal in run.primals])
 
 
 def _run(
@@ -291,6 +335,29 @@ def _number(x: Any) -> float:
 def is_zero(x: Any) -> bool:
     """Return whether *x* is exactly 0.0: multiplied by an infinite partial it would become nan."""
     return isinstance(x, float) and x == 0.0
+
+
+def matched(given: Any, pattern: Any, what: str) -> list[Any]:
+    """Return the leaves of *given*, a structure like *pattern*; ValueError if it is not."""
+    if isinstance(pattern, dict):
+        if not isinstance(given, dict) or given.keys() != pattern.keys():
+            raise ValueError(
+                f"{what}: expected a dict with the keys {list(pattern)}, not {given!r}"
+            )
+        parts = [(given[key], part) for key, part in pattern.items()]
+    elif is_sequence(pattern):
+        if not is_sequence(given) or len(given) != len(pattern):
+            entries = len(given) if is_sequence(given) else type(given).__name__
+            raise ValueError(f"{what}: expected a sequence of {len(pattern)}, not {entries}")
+        parts = list(zip(given, pattern, strict=True))
+    else:
+        return [given if isinstance(given, Value) else as_float(given, what)]
+    return [leaf for pair in parts for leaf in matched(*pair, what)]
+
+
+def is_sequence(x: Any) -> bool:
+    """Return whether *x* is a list, a tuple or an array with dimensions."""
+    return isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.ndim > 0)
 
 
 # --- sweeps --------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ to them, so transforms nest in any order and to any depth.
 
 from __future__ import annotations
 
-import operator
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
 from typing import Any, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -19,9 +18,20 @@ from numpy.typing import NDArray
 from . import modes
 from .backend import Value
 from .native import core
-from .runs import Function, Run, check_function, pull, push, run_gradient, sweep_rows
+from .runs import (
+    Function,
+    Run,
+    check_function,
+    matched,
+    pull,
+    pull_back,
+    push,
+    sweep_rows,
+)
+from .runs import (
+    gradient as run_gradient,
+)
 from .structures import array_of, like
-from .table import as_float
 
 Array = NDArray[Any]  # of floats, or of Values
 S = TypeVar("S")
@@ -92,46 +102,6 @@ class Hessian(Protocol):
     def __call__(self, x: Scalar | Number, y: Scalar | Number, /, *more: Any) -> Array: ...
 
 
-def _positions(argnums: Any, args: Sequence[Any]) -> list[int]:
-    n = len(args)
-    try:
-        wanted = [argnums] if isinstance(argnums, Integral) else argnums
-        positions = [operator.index(i) for i in wanted]
-    except TypeError:
-        raise TypeError(
-            f"argnums: expected an int or a sequence of ints, not {argnums!r}"
-        ) from None
-    for i in positions:
-        if not -n <= i < n:
-            raise TypeError(f"argnums names argument {i}, but {n} were given")
-    found = [i % n for i in positions]
-    if len(set(found)) < len(found):
-        raise TypeError(f"argnums names an argument twice: {argnums!r}")
-    return found
-
-
-def _matched(given: Any, pattern: Any, what: str) -> list[Any]:
-    """Return the leaves of *given*, a structure like *pattern*; ValueError if it is not."""
-    if isinstance(pattern, dict):
-        if not isinstance(given, dict) or given.keys() != pattern.keys():
-            raise ValueError(
-                f"{what}: expected a dict with the keys {list(pattern)}, not {given!r}"
-            )
-        parts = [(given[key], part) for key, part in pattern.items()]
-    elif _is_sequence(pattern):
-        if not _is_sequence(given) or len(given) != len(pattern):
-            entries = len(given) if _is_sequence(given) else type(given).__name__
-            raise ValueError(f"{what}: expected a sequence of {len(pattern)}, not {entries}")
-        parts = list(zip(given, pattern, strict=True))
-    else:
-        return [given if isinstance(given, Value) else as_float(given, what)]
-    return [leaf for pair in parts for leaf in _matched(*pair, what)]
-
-
-def _is_sequence(x: Any) -> bool:
-    return isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.ndim > 0)
-
-
 # --- the public transforms -------------------------------------------------------------------
 
 
@@ -151,24 +121,13 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
     check_function(function)
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if _gradient is not None:
-            found = _gradient(function, args, argnums, kwargs, True)
-            if found is not None:
-                return found  # type: ignore[no-any-return]
-        return _value_and_gradient(function, args, argnums, kwargs)
+        found: tuple[Any, Any] = _gradient(function, args, argnums, kwargs, True)
+        return found
 
     return value_and_gradient
 
 
-# The C core's way from a function of plain numbers to its gradient; None if that is not for C.
-_gradient = None if core is None else core.gradient
-
-
-def _value_and_gradient(
-    function: Function, args: Any, argnums: Any, kwargs: Any
-) -> tuple[Any, Any]:
-    value, gradients = run_gradient(Run(function, args, _positions(argnums, args), kwargs))
-    return value, gradients[0] if isinstance(argnums, Integral) else gradients
+_gradient = run_gradient if core is None else core.gradient
 
 
 @overload
@@ -196,11 +155,7 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Any:
     check_function(function)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        if _gradient is not None:
-            found = _gradient(function, args, argnums, kwargs, False)
-            if found is not None:
-                return found
-        return _value_and_gradient(function, args, argnums, kwargs)[1]
+        return _gradient(function, args, argnums, kwargs, False)
 
     return gradient
 
@@ -272,7 +227,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         return found  # type: ignore[no-any-return]
     primals, tangents = _arguments(primals, "primals"), _arguments(tangents, "tangents")
     run = Run(function, primals, found=found)
-    moved = run.push(_matched(tangents, primals, "jvp tangents"))
+    moved = run.push(matched(tangents, primals, "jvp tangents"))
     return run.value(), like(run.result, iter(moved))
 
 
@@ -301,22 +256,11 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     >>> value, pull((1.0, 10.0))
     ((12.0, 7.0), (14.0, 13.0))
     """
-    run = Run(function, primals)
-
-    plain = (
-        core is not None
-        and not run.linked
-        and isinstance(run.result, Value)
-        and not any(isinstance(primal, (list, tuple, dict, np.ndarray)) for primal in primals)
-    )
-
-    def pulled(cotangent: Any) -> tuple[Any, ...]:
-        if plain and type(cotangent) is float and not modes.active:  # the same, without detours
-            return tuple(core.pull(run.outputs, run.variables, [cotangent]))
-        adjoints = iter(run.pull(_matched(cotangent, run.result, "vjp cotangent")))
-        return tuple([like(primal, adjoints) for primal in run.primals])
-
-    return run.value(), pulled
+    found = None if core is None else core.vjp(function, primals, core.pull_run)
+    if found is not None and len(found) == 2:
+        return found  # type: ignore[no-any-return]
+    run = Run(function, primals, found=found)
+    return run.value(), functools.partial(pull_back, run)
 
 
 def jacobian(function: Function, mode: Literal["forward", "reverse"] | None = None) -> Jacobian:
@@ -446,7 +390,7 @@ def hvp(
     primals = _arguments(primals, "primals")
     run = Run(function, primals, found=found)
     gradient = run.gradient()
-    directions = _matched(vector, primals, "jvp tangents")
+    directions = matched(vector, primals, "jvp tangents")
     product = run.finished(push(gradient, run.variables, directions, run.linked), directions)
     shaped = _like_each(primals, product)
     if not with_gradient:

@@ -335,7 +335,7 @@ def test_a_report_replaces_the_old_one_whole_or_not_at_all(submit, tmp_path, mon
     assert (tmp_path / "report").read_text() == "the old one"
     monkeypatch.undo()
     assert submit("", "-o", tmp_path / "report", function="backprop")[0] == 0
-    assert (tmp_path / "report").read_text().startswith("student.py: right")
+    assert (tmp_path / "report").read_text().startswith("backprop in student.py: right")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "student.py"]
 
 

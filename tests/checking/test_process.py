@@ -354,13 +354,13 @@ def run(capsys, *arguments):
 def test_the_command_prints_the_report_and_says_it_by_its_status(student, capsys):
     status, printed = run(capsys, f"{student}:backprop", "--loss", "logistic", "--lam", 1)
     assert status == 0
-    assert printed.out.startswith("student.py: right\n")
+    assert printed.out.startswith("backprop in student.py: right\n")
     status, printed = run(capsys, f"{student}:no_slope", "--loss", "logistic", "--format", "json")
     assert status == 1
     assert json.loads(printed.out)["findings"][0]["code"] == "hidden.slope-missing"
     status, printed = run(capsys, f"{student}:no_slope", "--hints", "pass")
     assert status == 1
-    assert printed.out.splitlines()[0] == "student.py: not right"
+    assert printed.out.splitlines()[0] == "no_slope in student.py: not right"
     assert "hidden" not in printed.out
 
 

@@ -65,13 +65,23 @@ def jacobian(problem):
     by_camera, by_point, by_weight = problem.errors.jacobian(
         *problem.observations(), argnums=[0, 1, 2]
     )
-    blocks = np.concatenate([by_camera, by_point, by_weight[:, :, None]], axis=2)[:, :2]
-    values = np.concatenate([blocks.ravel(), by_weight[:, 2]])
-    camera = CAMERA * problem.camera[:, None] + np.arange(CAMERA)
-    point = CAMERA * n + POINT * problem.point[:, None] + np.arange(POINT)
-    weight = CAMERA * n + POINT * m + np.arange(p)
-    columns = np.concatenate([camera, point, weight[:, None]], axis=1)
-    columns = np.concatenate([np.repeat(columns, 2, axis=0).ravel(), weight])
+    values = np.empty(2 * p * WIDTH + p)
+    columns = np.empty(len(values), dtype=np.int32)
+    for numbers, camera, point, weight in (
+        (values, by_camera[:, :2], by_point[:, :2], by_weight[:, :2]),
+        (
+            columns,
+            CAMERA * problem.camera[:, None, None] + np.arange(CAMERA),
+            CAMERA * n + POINT * problem.point[:, None, None] + np.arange(POINT),
+            CAMERA * n + POINT * m + np.arange(p)[:, None],
+        ),
+    ):
+        blocks = numbers[: 2 * p * WIDTH].reshape(p, 2, WIDTH)
+        blocks[..., :CAMERA] = camera
+        blocks[..., CAMERA:-1] = point
+        blocks[..., -1] = weight
+    values[-p:] = by_weight[:, 2]
+    columns[-p:] = CAMERA * n + POINT * m + np.arange(p)
     starts = np.arange(2 * p + 1) * WIDTH
     return np.concatenate([starts, starts[-1] + 1 + np.arange(p)]), columns, values
 

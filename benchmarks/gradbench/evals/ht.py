@@ -132,9 +132,12 @@ def objective(problem):
 
 
 def jacobian(problem):
-    """Return the derivatives of each error by its own two *us*, if there are any, and the pose."""
+    """Return the derivatives of each error by its own two *us*, if there are any, and the pose.
+
+    Forward mode moves the bones once for each angle, for all points together.
+    """
     program, arguments = problem.compiled(), problem.arguments()
-    by_pose = program.jacobian(*arguments, wrt=problem.theta)
+    by_pose = program.jacobian(*arguments, wrt=problem.theta, mode="forward")
     if len(problem.us):
         by_us = program.jacobian(*arguments, argnums=3)
         by_pose = np.concatenate([by_us, by_pose], axis=2)

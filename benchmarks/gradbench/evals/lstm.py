@@ -2,6 +2,8 @@
 
 import itertools
 
+import numpy as np
+
 import chainrule as cr
 
 from .function import Function
@@ -40,13 +42,18 @@ def predict(main, extra, state, x):
 
 def loss(main, extra, state, sequence):
     """Return the mean surprise at the bits of each character after the first."""
-    total, count = 0.0, 0
-    for x, following in itertools.pairwise(sequence):
+
+    def step(carried, characters):
+        state, total = carried
+        x, following = characters
         guess, state = predict(main, extra, state, x)
         surprise = cr.log(cr.sum([cr.exp(z) for z in guess]) + 2.0)
-        total = total + cr.sum([y * (z - surprise) for y, z in zip(following, guess, strict=True)])
-        count += len(guess)
-    return -total / count
+        terms = [y * (z - surprise) for y, z in zip(following, guess, strict=True)]
+        return (state, total + cr.sum(terms)), None
+
+    pairs = list(itertools.pairwise(sequence))
+    (_, total), _ = cr.scan(step, (state, 0.0), pairs)
+    return -total / (len(pairs) * len(sequence[0]))
 
 
 def values(table):
@@ -54,31 +61,28 @@ def values(table):
 
 
 class Problem:
-    """The graph of the loss, compiled when it is first asked for."""
+    """The parameters as Values; the text as an array, the only example."""
 
     def __init__(self, given):
-        self.main, self.extra = values(given["main_params"]), values(given["extra_params"])
-        self.state, self.sequence = given["state"], given["sequence"]
-        self.parameters = [x for row in [*self.main, *self.extra] for x in row]
-        self.program = None
-
-    def compiled(self):
-        if self.program is None:
-            root = loss(self.main, self.extra, self.state, self.sequence)
-            self.program = cr.compile(root, wrt=self.parameters)
-        return self.program
+        main, extra = values(given["main_params"]), values(given["extra_params"])
+        state = given["state"]
+        self.text = np.array([given["sequence"]])
+        self.loss = cr.compile(
+            lambda sequence: loss(main, extra, state, sequence),
+            wrt=[x for row in [*main, *extra] for x in row],
+        )
 
 
 def objective(problem):
-    return problem.compiled()()
+    return problem.loss(problem.text)[0]
 
 
 def jacobian(problem):
-    _, slopes = problem.compiled().value_and_grad()
+    _, slopes = problem.loss.value_and_grad(problem.text)
     return slopes
 
 
 FUNCTIONS = {
-    "objective": Function(objective, Problem),
+    "objective": Function(objective, Problem, float),
     "jacobian": Function(jacobian, Problem, list),
 }

@@ -1,5 +1,7 @@
 """``ode``: an ordinary differential equation, solved with *s* steps of Runge and Kutta's method."""
 
+import numpy as np
+
 import chainrule as cr
 
 from .function import Function
@@ -40,7 +42,7 @@ class Problem:
     def compiled(self, last):
         if self.program is None:
             y = solution(self.x, self.steps)
-            self.program = cr.compile(y[-1] if last else y, wrt=self.x)
+            self.program = cr.compile(y[-1] if last else np.array(y), wrt=self.x)
         return self.program
 
 
@@ -54,6 +56,6 @@ def gradient(problem):
 
 
 FUNCTIONS = {
-    "primal": Function(primal, Problem, list),
+    "primal": Function(primal, Problem, np.ndarray.tolist),
     "gradient": Function(gradient, Problem, list),
 }

@@ -27,7 +27,8 @@
 
 /* What of runs.py the transforms ask. */
 #define ASKED_BY_TRANSFORMS(NAME) \
-    NAME(enclosing) NAME(continued) NAME(reaches) NAME(linked_partials) NAME(empty)
+    NAME(enclosing) NAME(continued) NAME(reaches) NAME(linked_partials) NAME(empty) \
+    NAME(partial) NAME(pulled) NAME(gradient)
 
 /* Functions that users call. */
 #define PUBLISHED(FUNCTION) \

@@ -127,18 +127,14 @@ typedef struct {
     Py_ssize_t *which; /* as how many-th parent it stands */
     double *partial;
     Py_ssize_t *output, *input; /* their numbers, -1 if they are not on a path */
+    void *memory;               /* of all arrays but the nodes */
 } Route;
 
 static void
 free_route(Route *route)
 {
     PyMem_Free(route->node);
-    PyMem_Free(route->first);
-    PyMem_Free(route->parent);
-    PyMem_Free(route->which);
-    PyMem_Free(route->partial);
-    PyMem_Free(route->output);
-    PyMem_Free(route->input);
+    PyMem_Free(route->memory);
 }
 
 /* Return the nodes among *items* as a tuple. */
@@ -171,7 +167,6 @@ find_route(State *state, PyObject *const *outputs, Py_ssize_t m, PyObject *const
 {
     memset(route, 0, sizeof(*route));
     PyObject *from = nodes_among(state, inputs, n), *to = nodes_among(state, outputs, m);
-    double *adjoint = NULL;
     Py_ssize_t edges = 0;
     int done = -1;
     if (from == NULL || to == NULL ||
@@ -181,18 +176,18 @@ find_route(State *state, PyObject *const *outputs, Py_ssize_t m, PyObject *const
     for (Py_ssize_t i = 0; i < route->n; i++) {
         edges += terms_of(route->node[i]).n;
     }
-    adjoint = PyMem_New(double, route->n + 1);
-    route->first = PyMem_New(Py_ssize_t, route->n + 1);
-    route->parent = PyMem_New(Py_ssize_t, edges + 1);
-    route->which = PyMem_New(Py_ssize_t, edges + 1);
-    route->partial = PyMem_New(double, edges + 1);
-    route->output = PyMem_New(Py_ssize_t, m + 1);
-    route->input = PyMem_New(Py_ssize_t, n + 1);
-    if (adjoint == NULL || route->first == NULL || route->parent == NULL || route->which == NULL ||
-        route->partial == NULL || route->output == NULL || route->input == NULL) {
+    size_t words = 2 * (route->n + 1) + 3 * edges + m + n;
+    if ((route->memory = PyMem_Malloc(words * sizeof(double))) == NULL) {
         PyErr_NoMemory();
         goto end;
     }
+    double *adjoint = route->memory; /* those that the nodes had */
+    route->partial = adjoint + route->n + 1;
+    route->first = (Py_ssize_t *)(route->partial + edges);
+    route->parent = route->first + route->n + 1;
+    route->which = route->parent + edges;
+    route->output = route->which + edges;
+    route->input = route->output + m;
     for (Py_ssize_t i = 0; i < route->n; i++) { /* a node's number stands in its adjoint for a while */
         Node *node = route->node[i];
         adjoint[i] = node->adjoint;
@@ -229,7 +224,6 @@ find_route(State *state, PyObject *const *outputs, Py_ssize_t m, PyObject *const
     }
     done = 0;
 end:
-    PyMem_Free(adjoint);
     Py_XDECREF(from);
     Py_XDECREF(to);
     if (done < 0) {
@@ -241,6 +235,7 @@ end:
 /* --- several sweeps of plain numbers at once --------------------------------------------------- */
 
 enum { LANES = 64, LANE_BYTES = 1 << 25 };
+_Static_assert(sizeof(Py_ssize_t) <= sizeof(double), "a route's memory is counted in doubles");
 
 /* Numbers of a node in up to 64 sweeps, its lanes; a bit of `reached` says which of them met it: where
    none did there is no number, which is not the same as 0.0, as infinite partials show. */
@@ -359,6 +354,10 @@ sweep_rows(State *state, PyObject *const *outputs, Py_ssize_t m, PyObject *const
     Py_ssize_t across = forward && seeds == NULL ? 1 : wanted; /* from one sweep to the next */
     Py_ssize_t along = forward && seeds == NULL ? count : 1;
     for (Py_ssize_t row = 0; done == 0 && row < count; row += lanes.lanes) {
+        if (row > 0 && PyErr_CheckSignals() < 0) {
+            done = -1;
+            break;
+        }
         lanes.lanes = lanes.lanes > count - row ? count - row : lanes.lanes;
         memset(lanes.reached, 0, route.n * sizeof(uint64_t));
         seed_lanes(&lanes, from, given, seeds, row);

@@ -206,7 +206,8 @@ def _hook(fences: Fences, confined: bool) -> Callable[[str, tuple[Any, ...]], No
     # Bound here, before a submission can put something else in their place.
     real, decoded, error, separator = os.path.realpath, os.fsdecode, PermissionError, os.sep
     package, ours, is_hidden = fences.package, fences.folder + os.sep, _is_hidden
-    devices, changing, texts = frozenset(_DEVICES), dict(_CHANGING), (str, bytes)
+    devices, changing = frozenset({*_DEVICES, real(os.devnull)}), dict(_CHANGING)
+    texts = (str, bytes)
     refused = _SEARCHING if confined else _SEARCHING | _STARTING
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:
