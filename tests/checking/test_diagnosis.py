@@ -998,6 +998,13 @@ def test_parts_are_judged_in_numbers_that_nothing_explains():
     assert wrong_parts([-D for D in PROBE.truth.D])[1] == 0.0
 
 
+def test_what_has_no_biases_earns_no_points_for_them():
+    p = PROBE.without_biases()
+    wrong = [-D for D in p.truth.D]
+    report = replace(report_on(PROBE.truth.D), problem=p, theirs=tuple(wrong))
+    assert [part.part for part in report.parts] == ["weights"] * 3 + ["penalty"]
+
+
 def test_without_a_lambda_a_penalty_is_a_wrong_gradient():
     p = replace(PROBE, lam=0.0)
     report = diagnose([D + theta for D, theta in zip(p.truth.D, p.thetas, strict=True)],

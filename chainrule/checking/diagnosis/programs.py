@@ -264,7 +264,7 @@ class _Diagnosis:
 
     def _scaled(self, one: _Candidate) -> Iterator[tuple[Problem, list[Array], Reading]]:
         """Yield the likeliest costs with the gradients, a step's divided by its rate."""
-        for problem in self._likeliest(one):
+        for problem in dict.fromkeys([*self._likeliest(one), *self._usual(one)]):
             for reading in one.read[:4]:
                 gradients = reading.gradients
                 if one.finds_rate:

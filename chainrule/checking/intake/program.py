@@ -22,7 +22,7 @@ from .handing import RATE, CannotCallError, Hand, Network, batches_of, sizes_of,
 from .layers import Chain
 from .manner import Manner
 from .names import BACKWARD, FORWARD, STEP, plain, role_in_constructor, role_of
-from .settings import Globals, settings
+from .settings import Globals, globals_of, settings
 from .weights import Array, Block, blocks, flat
 
 
@@ -131,7 +131,7 @@ class Program:
             yield code
             todo += [part for part in code.co_consts if isinstance(part, CodeType)]
             known = getattr(function, "__globals__", self.module)
-            todo += [known[n] for n in code.co_names if inspect.isfunction(known.get(n))]
+            todo += [known[n] for n in globals_of(code) if inspect.isfunction(known.get(n))]
 
     def texts(self, forwards: Sequence[str] = ()) -> set[str]:
         """Return the short texts and the names in its code, and in that of forward passes."""
@@ -146,7 +146,7 @@ class Program:
     def holder(self, given: Network, manner: Manner) -> Any:
         """Return a fresh object, the module's globals for a function; None if it holds nothing."""
         if self.is_function:
-            return Globals(self.module, {name for code in self.code() for name in code.co_names})
+            return Globals(self.module, {name for code in self.code() for name in globals_of(code)})
         if isinstance(self.made, type):
             X, Y = given.X, targets_of(given.Y, manner)
             if manner.examples == "columns":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dis
 from collections.abc import Iterator, MutableMapping
 from types import CodeType, ModuleType
 from typing import Any, Protocol
@@ -77,9 +78,17 @@ def settings(
         yield
 
 
+def globals_of(code: CodeType) -> set[str]:
+    """Return the names of its module that *code* reads or writes; those of attributes are not."""
+    return {str(one.argval) for one in dis.get_instructions(code) if one.opname in _READS_A_GLOBAL}
+
+
+_READS_A_GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME", "STORE_NAME"})
+
+
 def settings_of(program: HasCode, holder: Any) -> Iterator[tuple[str, str, Any]]:
     """Yield name, role and owner of the numbers and examples that are not arguments."""
-    names = {name for code in program.code() for name in code.co_names}
+    names = {name for code in program.code() for name in globals_of(code)}
     there = program.module
     for name in names & set(there):
         value, role = there[name], role_of(name)

@@ -64,7 +64,7 @@ class _Exploration:
     def __init__(self, program: Program, offered: Sequence[Network], stated: Stated) -> None:
         self.program, self.offered, self.stated = program, offered, stated
         self.found = Found()
-        self.calls, self.end = 0, time.monotonic() + MOST_SECONDS
+        self.calls, self.end = 0, time.process_time() + MOST_SECONDS
         self.texts: set[str] = set()
         self.place: tuple[str, int] | None = None
         """Where the last call failed."""
@@ -78,19 +78,19 @@ class _Exploration:
     def _run(self) -> Found:
         possible = list(self._steps())
         for library in self._libraries():
-            for steps in possible:
-                self.texts = self.program.texts([step.function for step in steps])
-                for index in self._networks(steps):
-                    if self._on(index, steps, library):
-                        return self.found
-                    if self._spent():
+            for index in range(len(self.offered)):
+                for steps in possible:
+                    self.texts = self.program.texts([step.function for step in steps])
+                    if index not in self._networks(steps):
+                        continue
+                    if self._on(index, steps, library) or self._spent():
                         return self.found
         if not self.found.answers and not self.found.sizes:
             self.found.asked = self._question(possible)
         return self.found
 
     def _spent(self) -> bool:
-        return self.calls > MOST_CALLS or time.monotonic() > self.end
+        return self.calls > MOST_CALLS or time.process_time() > self.end
 
     def _on(self, index: int, steps: tuple[Step, ...], library: str) -> bool:
         """Try every layout on one network; whether a gradient came."""

@@ -67,7 +67,9 @@ def parts_of(report: ReportData) -> tuple[PartPoints, ...]:
             ]
     parts = []
     for layer, (weights, biases, _) in enumerate(judged, start=1):
-        parts += [PartPoints(layer, "weights", weights), PartPoints(layer, "biases", biases)]
+        parts.append(PartPoints(layer, "weights", weights))
+        if report.problem.biases:
+            parts.append(PartPoints(layer, "biases", biases))
     if report.problem.lam:
         parts.append(PartPoints(None, "penalty", _penalty(judged)))
     return tuple(parts)
