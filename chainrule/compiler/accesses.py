@@ -18,7 +18,9 @@ Places = list[tuple[int, AnyArray]]
 
 
 def written(plan: Plan, step: Step) -> Places:
-    """Return the places of the result of *step*."""
+    """Return the places of the result of *step*: of one that moves, in the first round."""
+    if step.code == "loop":
+        return []
     if not step.operands:
         return _of_rows(plan, step, slice(0, 1))
     result, extents = step.operands[0], step.extents
@@ -33,6 +35,8 @@ def written(plan: Plan, step: Step) -> Places:
 
 def read(plan: Plan, step: Step) -> Places:
     """Return the places of the operands of *step*, and of its result if that is added to."""
+    if step.code == "loop":
+        return []
     if not step.operands:
         return _of_rows(plan, step, slice(1, None))
     found = []

@@ -26,6 +26,7 @@ from .batches import Array, HoldsValuesError, example, floats, numbered
 from .captured import Captured
 from .differentiable import Differentiable, leaves_of
 from .lifting import Lifted, Shapes, lift
+from .loops import Looped, looped
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
@@ -47,6 +48,9 @@ class _Repeat(NamedTuple):
     """What is to be looked at from time to time."""
 
 
+Recorded = Lifted | Looped
+
+
 class Compiled(Differentiable):
     """A compiled function of batches; :func:`compile` makes it and describes it."""
 
@@ -64,9 +68,9 @@ class Compiled(Differentiable):
         self._root, self._of_graph = root, function is None
         self._derivations: dict[Any, Any] = {}
         self._rows: dict[Any, Primitive] = {}
-        self._lifted: dict[Shapes, Lifted] = {}
+        self._lifted: dict[Shapes, Recorded] = {}
         self._captured: dict[Shapes, Captured] = {}
-        self._latest: Lifted | None = None
+        self._latest: Recorded | None = None
         self._repeats: dict[str, _Repeat] = {}
         self._signature = _signature(function)
         self._names = _parameter_names(self._signature)
@@ -176,8 +180,8 @@ class Compiled(Differentiable):
         for each input, argument after argument.  Which entries there are is read from the recorded
         operations, and columns (or rows) that have none in common are found in one sweep.
         """
-        lifted, batch = self._prepared(arrays)
-        result = self._result_shape(lifted)
+        recorded, batch = self._prepared(arrays)
+        lifted, result = recorded.written_out, self._result_shape(recorded)
         if sparse:
             return self._sparse_jacobian(arrays, argnums, wrt, lifted, mode)
         if self._forward(mode, lifted.size, self._input_count(arrays, argnums, wrt)):
@@ -220,7 +224,8 @@ class Compiled(Differentiable):
         batch = self._batch(nodes.numbers_in(arrays, names))
         if modes.current().tracing:
             return nodes.inlined(self._function, arrays)
-        lifted, prepared = self._prepared(batch)
+        recorded, prepared = self._prepared(batch)
+        lifted = recorded.written_out
         table = lifted.forward(prepared, self._threads)
         members = lifted.numbers_of_arguments(range(len(batch)))
         numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
@@ -239,7 +244,7 @@ class Compiled(Differentiable):
             )
         return self._rows[key]
 
-    def _result_shape(self, lifted: Lifted) -> tuple[int, ...]:
+    def _result_shape(self, lifted: Recorded) -> tuple[int, ...]:
         """Return the shape of the result as an array; TypeError if it has none."""
         try:
             shape: tuple[int, ...] = np.shape(lifted.result)
@@ -252,7 +257,7 @@ class Compiled(Differentiable):
             )
         return shape
 
-    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Lifted, float, Array]:
+    def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Recorded, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
         if lifted.size != 1:
@@ -281,13 +286,13 @@ class Compiled(Differentiable):
             captured.left -= 1
         return attempt(leaves, arrays, self._threads, shapes)
 
-    def _remember_run(self, function: str, lifted: Lifted) -> None:
+    def _remember_run(self, function: str, lifted: Recorded) -> None:
         """Keep what the next call of *function* needs, if its data need no test."""
         if function in self._repeats or lifted.tested is not None:
             return
         machine, leaves = lifted.machine(function)
         if attempt := getattr(machine, "attempt", None):
-            shapes = lifted.recording.shapes
+            shapes = lifted.shapes
             self._repeats[function] = _Repeat(attempt, leaves, shapes, self._captured.get(shapes))
 
     def record(self, *arrays: Any) -> Compiled:
@@ -312,12 +317,12 @@ class Compiled(Differentiable):
     @property
     def placed(self) -> tuple[Value, ...]:
         """The leaves, in the order in which the arguments of the printed source hold them."""
-        return self._recorded().arrays.parameters
+        return self._recorded().written_out.arrays.parameters
 
     @property
     def program(self) -> Program:
         """The array program of the latest recording, as plain data."""
-        return self._recorded().arrays.program
+        return self._recorded().written_out.arrays.program
 
     @property
     def plans(self) -> dict[str, Plan]:
@@ -327,7 +332,7 @@ class Compiled(Differentiable):
     @property
     def source(self) -> str:
         """The program as the text of a NumPy module, which runs anywhere."""
-        return self._recorded().arrays.source
+        return self._recorded().written_out.arrays.source
 
     @property
     def c_source(self) -> str:
@@ -410,14 +415,14 @@ class Compiled(Differentiable):
 
     # --- recording -----------------------------------------------------------------------------
 
-    def _recorded(self) -> Lifted:
+    def _recorded(self) -> Recorded:
         if self._latest is None:
             raise RuntimeError(
                 f"{self._name} is not recorded yet: call it on a batch, or record(X, ...)"
             )
         return self._latest
 
-    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Lifted, Sequence[Array]]:
+    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Recorded, Sequence[Array]]:
         """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
         if () in self._lifted:
             if arrays:
@@ -445,7 +450,7 @@ class Compiled(Differentiable):
             lifted.test(batch)
         return lifted, batch
 
-    def _remember(self, shapes: Shapes, lifted: Lifted) -> None:
+    def _remember(self, shapes: Shapes, lifted: Recorded) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
         self._lifted.pop(shapes, None)
         self._lifted[shapes] = lifted
@@ -500,7 +505,8 @@ class Compiled(Differentiable):
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: Sequence[Array], shapes: Shapes) -> Lifted:
+    def _record(self, batch: Sequence[Array], shapes: Shapes, written_out: str = "") -> Recorded:
+        """Record the function: its loops once, or, for the reason *written_out*, in full."""
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -512,20 +518,36 @@ class Compiled(Differentiable):
         examples = [example(x) for x in batch]
         arguments = [leaves(x) for x in examples]  # taken now: the function may change its lists
         demands: modes.Demands = {}
+        loops: list[Any] | None = None if written_out else []
         since = Value(0.0).serial
-        with modes.tracing(demands, itertools.chain.from_iterable(arguments)):
-            try:
+        again = functools.partial(self._record, batch, shapes)
+        try:
+            with modes.tracing(demands, itertools.chain.from_iterable(arguments), loops):
                 result = self._function(*examples)
-            except (TypeError, ValueError, IndexError, AttributeError) as error:
-                if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
-                    raise  # other classes may need other arguments than a message
-                raise type(error)(f"{error}; {self._told(batch)}") from error
+        except modes.WriteOut as reason:
+            return again(str(reason))
+        except Exception as error:
+            if loops:  # which may be the reason
+                return again(f"{type(error).__name__} where a loop was recorded once: {error}")
+            if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
+                raise  # other classes may need other arguments than a message
+            raise type(error)(f"{error}; {self._told(batch)}") from error
+        if loops and demands:
+            return again("there is a rule for the data, which is tested on the whole graph")
         outputs: list[Any] = []
         structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
+        if loops:
+            whole = functools.partial(again, "something needs the whole graph")
+            try:
+                return looped(loops, outputs, arguments, shapes, structure, since, self._wrt, whole)
+            except modes.WriteOut as reason:
+                return again(str(reason))
         names = [_capital(name) for name in self._argument_names(len(batch))]
-        return lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
+        lifted = lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
+        lifted.written_out_because = written_out
+        return lifted
 
     def _told(self, batch: Sequence[Array]) -> str:
         """Return a description of the example that the function is recorded on."""

@@ -179,6 +179,8 @@ def _plan_text(name: str, plan: Plan) -> str:
 
 def _step_text(plan: Plan, step: Step) -> str:
     name = plan.rows[step.detail[0]].name if step.code in ("apply", "call") else step.code
+    if step.code == "loop":
+        return "{} times the next {} steps".format(*step.detail)
     if not step.operands:
         return f"{name} of {len(plan.tables[step.detail[-1]])}"
     result, *args = [_place_text(x) for x in step.operands]
@@ -195,6 +197,8 @@ def _lifetimes(plan: Plan) -> list[str]:
     steps = [*plan.before, *plan.each, *plan.after]
     last: dict[tuple[int, int], int] = {}
     found = [""] * len(steps)
+    if any(step.code == "loop" for step in steps):
+        return found  # what a round leaves may be needed in the next one
     for number in range(len(steps) - 1, -1, -1):
         step = steps[number]
         until = number

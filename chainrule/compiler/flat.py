@@ -104,6 +104,25 @@ def jacobian(
     return plan
 
 
+def pulled(
+    tape: Tape,
+    arguments: Sequence[Sequence[int]],
+    parameters: Sequence[int],
+    wanted: Sequence[int],
+) -> tuple[Plan, list[bool]]:
+    """Return the plan of the only output and its derivatives by the leaves *wanted*, per example.
+
+    Also return which of those the output depends on; the derivatives by the others are 0.
+    """
+    lowering = _Lowering(tape, arguments, parameters, singly=True)
+    lowering.link([*parameters, *(n for argument in arguments for n in argument)], wanted)
+    lowering.write_values()
+    adjoints = _Sweep(lowering, 0).run()
+    reached = adjoints[np.array(wanted, dtype=np.int64)] >= 0
+    results = np.append(np.array(tape.outputs), lowering.found(adjoints, wanted))
+    return lowering.plan(results), reached.tolist()
+
+
 class _Lowering:
     """A plan in the making."""
 

@@ -69,6 +69,18 @@ class Lifted:
     """The rules that the data must keep, each with the results of *tested* that it applies to."""
     tested: Lifted | None = None
     """The program that computes the numbers to which the rules apply."""
+    written_out_because: str = ""
+    """Why its loops are written out, if there were loops that might not have been."""
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of one example of each argument."""
+        return self.recording.shapes
+
+    @property
+    def written_out(self) -> Lifted:
+        """This recording, whose loops are written out."""
+        return self
 
     def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
@@ -142,7 +154,9 @@ class Lifted:
 
     def report(self) -> str:
         """Return what every pass found, with the program if there is one."""
-        parts = [f"{title}\n{text}" for title, text in self.passes]
+        why = self.written_out_because
+        parts = [f"Loops\n  written out: {why}"] if why else []
+        parts += [f"{title}\n{text}" for title, text in self.passes]
         parts.append("7. Plan\n" + explanation.plan_report(self.plans()))
         if self._arrays is not None:
             parts.append("8. NumPy\n" + self._arrays.source)

@@ -119,8 +119,7 @@ class Memory:
             while len(self._blocks) >= _SIZES:
                 del self._blocks[next(iter(self._blocks))]
             block = np.zeros((self.plan.block, lanes))
-            bind = Binder(self, block)
-            calls = [bind(step) for step in self.plan.each]
+            calls = Binder(self, block).all(self.plan.each)
             outputs = [
                 block[x.offset] if x.space == BLOCK else self.still[x.offset : x.offset + 1]
                 for x in self.plan.outputs
@@ -150,6 +149,23 @@ class Binder:
         self.block = block
         self.lanes = block.shape[1]
         self.bases = (memory.still, block.reshape(-1), memory.sums)
+        self.round = [0]  # of the loop whose steps are bound, as it is when they run
+
+    def all(self, steps: Sequence[Step]) -> list[Call]:
+        """Return calls of *steps*, one for each loop."""
+        calls: list[Call] = []
+        at = 0
+        while at < len(steps):
+            step, at = steps[at], at + 1
+            if step.code != "loop":
+                calls.append(self(step))
+                continue
+            count, n = step.detail
+            around, self.round = self.round, [0]
+            inner = self.all(steps[at : at + n])
+            calls.append(functools.partial(_repeated, inner, count, self.round))
+            self.round, at = around, at + n
+        return calls
 
     def __call__(self, step: Step) -> Call:
         self.with_lanes = any(x.space == BLOCK for x in step.operands)
@@ -210,6 +226,17 @@ class Binder:
     def _copy(self, step: Step) -> Call:
         result, x = (self.view(x, step.extents) for x in step.operands)
         return functools.partial(np.copyto, result, x)
+
+    def _move(self, step: Step) -> Call:
+        now, (by_result, by_x), (result, x) = self.round, step.detail, step.operands
+
+        def run() -> None:
+            into = result._replace(offset=result.offset + now[0] * by_result)
+            of = x._replace(offset=x.offset + now[0] * by_x)
+            self.with_lanes = True
+            np.copyto(self.view(into, step.extents), self.view(of, step.extents))
+
+        return run
 
     def _add(self, step: Step) -> Call:
         result, x = (self.view(x, step.extents) for x in step.operands)
@@ -496,6 +523,14 @@ class _Loops:
             8 * self._unit(x) * x.offset,
             [0 if i < 0 else strides[i] for i in order],
         )
+
+
+def _repeated(calls: Sequence[Call], count: int, now: list[int]) -> None:
+    """Do *calls* so many times, and say in *now* which time it is."""
+    for k in range(count):
+        now[0] = k
+        for call in calls:
+            call()
 
 
 def _array(shape: Sequence[int], base: AnyArray, offset: int, strides: Sequence[int]) -> AnyArray:

@@ -81,8 +81,13 @@ class Gaps:
             if stop - start >= size:
                 gaps[i : i + 1] = [(start + size, stop)] if stop - start > size else []
                 return start
-        start = gaps.pop()[0] if gaps and gaps[-1][1] == self.size else self.size
-        self.size = start + size
+        # The last gap may be large enough: it was not tried if there are many.
+        start, stop = self.size, self.size
+        if gaps and gaps[-1][1] == self.size:
+            start, stop = gaps.pop()
+        if stop - start > size:
+            gaps.append((start + size, stop))
+        self.size = max(stop, start + size)
         return start
 
     def give(self, start: int, size: int) -> None:

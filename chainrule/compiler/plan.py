@@ -18,7 +18,7 @@ has all lanes.  The first operand is the result.  A result in BLOCK has a lane f
 operands in BLOCK; STILL operands are the same in all lanes.  A result in SUMS is *added* to what is
 there, over all lanes, in the order of the examples.
 
-What holds for every step: it has one extent at least, and none is 0, but *call* and *flat*, which
+What holds for every step: it has one extent at least, and none is 0, but *loop*, *call* and *flat*
 have no extents; strides are not negative.  The steps *before* are on STILL alone.  A step for
 *each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product* or
 *spread*; then one of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write
@@ -80,7 +80,12 @@ CODES = (
     # The last index is a column, the others are places; *count* rows of a table lie *stride* apart:
     "pick",  # (result, which, x): row which of x; detail (count, stride).  IndexError if it is none
     "spread",  # (result, which, x): x is added to row which of result; detail likewise
+    # Among the steps for each block only:
+    "move",  # (result, x): as copy, but detail says by how much the offset of either goes on, or
+    # back, at each round of the innermost loop; in no round do the two share a place
     # Without extents:
+    "loop",  # detail (count, n): the next n steps are done one after another, all of them count
+    # times; they end before, or with, a loop that they stand in
     "call",  # row detail[0] of any number of operands: table detail[1] has the addresses of
     # result and arguments, as in flat
     "flat",  # table detail[0], of shape (n, 5): n steps one after another, each a row number and

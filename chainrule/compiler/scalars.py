@@ -20,7 +20,7 @@ from .plan import Plan
 from .tape import Tape, depths
 
 _FEW = 25  # groups: up to this number, an array program is always made
-_WIDTH = 8  # nodes per group, below which no array program is made...
+WIDTH = 8  # nodes per group, below which no array program is made...
 LUMP = 4  # ...and a group of nodes that are not alike counts as so many groups
 
 
@@ -36,7 +36,7 @@ def least_groups(tape: Tape) -> int:
 
 def narrow(nodes: int, groups: int) -> bool:
     """Return whether a graph has too little width for an array program."""
-    return groups > _FEW and nodes < _WIDTH * groups
+    return groups > _FEW and nodes < WIDTH * groups
 
 
 @dataclass

@@ -18,8 +18,9 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import modes
+from . import bodies, modes
 from .backend import Value
+from .runs import enclosing
 from .structures import array_of, described, difference, leaves, paths
 
 Carry = TypeVar("Carry")
@@ -119,6 +120,10 @@ def scan(
     entries = _entries(xs, length)
     went_out: list[Any] = []
     _check_numbers(carry, "scan: the carry")
+    if modes.current().loops is not None and enclosing.get() is None:
+        recorded = bodies.recorded(step, carry, entries)
+        if recorded is not None:
+            return recorded[0], _together(recorded[1])
     watching = modes.current().watching
     for k, x in enumerate(entries):
         try:
@@ -149,7 +154,7 @@ def scan(
     return carry, _together(went_out)
 
 
-def _entries(xs: Any, length: int | None) -> Iterator[Any] | Sequence[Any]:
+def _entries(xs: Any, length: int | None) -> Sequence[Any]:
     """Return what comes in at each step."""
     columns = dict(_columns(xs, "xs"))
     lengths = {name: len(column) for name, column in columns.items()}

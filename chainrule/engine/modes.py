@@ -44,6 +44,8 @@ class Mode:
     """What the data must be, for a graph that is to run on other data too; else None."""
     inputs: frozenset[Any] = frozenset()
     """The inputs of such a graph: Values in place of the numbers that a plain call would have."""
+    loops: list[Any] | None = None
+    """Where the loops are noted whose body is recorded once; None if all are written out."""
     count: Callable[[int], object] | None = None
     """What is told the serial number of each node that is made."""
     outer: Mode | None = None
@@ -132,13 +134,20 @@ def counting(count: Callable[[int], object]) -> contextlib.AbstractContextManage
     return _Switched(count=count)
 
 
-def tracing(demands: Demands, inputs: Iterable[Any] = ()) -> _Switched:
+def tracing(
+    demands: Demands, inputs: Iterable[Any] = (), loops: list[Any] | None = None
+) -> _Switched:
     """Record a graph that is to run on other data too: choosing by data raises TraceError.
 
     Whatever depends on a property of the data adds it to *demands*.  The other data will take the
-    place of the Values *inputs*.
+    place of the Values *inputs*.  With *loops*, the body of a scan is recorded once, and noted.
     """
-    return _Switched(linking=True, demands=demands, inputs=frozenset(inputs))
+    return _Switched(linking=True, demands=demands, inputs=frozenset(inputs), loops=loops)
+
+
+def without_loops() -> _Switched:
+    """Write out all loops in this block."""
+    return _Switched(loops=None)
 
 
 def demand(rule: Rule, values: Sequence[Any]) -> None:
@@ -213,3 +222,10 @@ class TraceError(TypeError):
     """A function that is being compiled chose by the data of a Value, so it cannot be compiled."""
 
     __module__ = "chainrule"
+
+
+class WriteOut(BaseException):
+    """The function has to be recorded anew, with its loops written out; the message says why.
+
+    The step of a loop was called, and may remember it: so what was recorded so far is of no use.
+    """

@@ -68,6 +68,8 @@ class _Sweep:
     """The part of a graph that lies between *outputs* and *inputs*, and its conditions."""
 
     def __init__(self, outputs: Iterable[Node], inputs: Iterable[Node]) -> None:
+        if modes.current().loops:  # the graph ends at the leaves that stand for their results
+            raise modes.WriteOut("a derivative is taken across it")
         self._inputs = frozenset(inputs)
         self._made: dict[Condition, tuple[Condition, Condition]] = {}
         self._opposite: dict[Condition, Condition] = {}

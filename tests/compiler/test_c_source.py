@@ -11,13 +11,14 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
+from chainrule.compiler import loops
 from chainrule.compiler.machine import Machine
 from chainrule.compiler.plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, Operand, Plan, Step
 from chainrule.compiler.printers import c
-from chainrule.engine import table
+from chainrule.engine import bodies, table
 from chainrule.engine.table import BUILT_IN, TABLE
 
-from . import families
+from . import families, test_loops
 
 CC = shutil.which("cc")
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
@@ -277,6 +278,16 @@ def test_a_graph_without_width_is_assignments_or_if_they_are_many_a_table(steps,
 
 
 # --- every code and every row --------------------------------------------------------------------
+
+
+@needs_cc
+@pytest.mark.parametrize("make", test_loops.LOOPS, ids=lambda f: f.__name__)
+def test_a_loop_is_a_loop_in_c(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(bodies, "LEAST_WORK", 1)
+    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
+    f = cr.compile(make()[1])
+    check(f, (test_loops.X, test_loops.XS), tmp_path, tolerance=1e-12)
+    assert f"for (int round = 0; round < {test_loops.STEPS}; round++) {{" in f.c_source
 
 
 def signature(plan, name="plan"):

@@ -196,6 +196,18 @@ def test_gaps_are_used_again_and_grow_together():
     assert gaps.size == 16
 
 
+def test_the_last_of_many_gaps_is_used_in_part_and_the_size_never_shrinks():
+    gaps = Gaps()
+    starts = [gaps.take(1) for _ in range(400)]
+    for start in starts[:300:2]:
+        gaps.give(start, 1)
+    for start in starts[300:]:
+        gaps.give(start, 1)
+    assert [gaps.take(10), gaps.size] == [300, 400]
+    assert [gaps.take(90), gaps.size] == [310, 400]
+    assert [gaps.take(5), gaps.size] == [400, 405]
+
+
 def test_a_result_is_written_over_an_operand_only_if_nothing_else_reads_it():
     a, b, c = (Buffer(1, 4) for _ in range(3))
     spots = [Spot(x, 0, (1,)) for x in (a, b, c)]

@@ -75,6 +75,25 @@ class Reading:
     def address(self, at):
         return (self.block, at) if at >= 0 else (self.still, ~at)
 
+    def all(self, steps, k=0):
+        """Do *steps*, in round *k* of the innermost loop around them."""
+        steps = list(steps)
+        while steps:
+            step = steps.pop(0)
+            if step.code == "loop":
+                count, n = step.detail
+                for k_inside in range(count):
+                    self.all(steps[:n], k_inside)
+                del steps[:n]
+            elif step.code == "move":
+                moved = [
+                    x._replace(offset=x.offset + k * by)
+                    for x, by in zip(step.operands, step.detail, strict=True)
+                ]
+                self.do(Step("copy", step.extents, tuple(moved)))
+            else:
+                self.do(step)
+
     def do(self, step):
         code, extents, operands, detail = step
         plan = self.plan
@@ -226,8 +245,7 @@ def read(plan, parameters=(), arguments=()):
         reading.block = [0.0] * plan.block
         for (first, size), x in zip(plan.inputs, arguments, strict=True):
             reading.block[first : first + size] = x[example].ravel().tolist()
-        for step in plan.each:
-            reading.do(step)
+        reading.all(plan.each)
         for i, (space, offset, _) in enumerate(plan.outputs):
             outputs[i, example] = (reading.still if space == STILL else reading.block)[offset]
     for step in plan.after:
@@ -1013,6 +1031,48 @@ def test_machines_leave_nothing_behind():
     assert min(grown) < 15
 
 
+# --- loops ----------------------------------------------------------------------------------------
+
+LOOPS = {
+    "one": [
+        Step("loop", (), (), (4, 3)),
+        Step("move", (2,), (Operand(BLOCK, 12, (1,)), Operand(BLOCK, 0, (1,))), (0, 2)),
+        Step("flat", (), (), (0,)),
+        Step("move", (1,), (Operand(BLOCK, 8, (1,)), Operand(BLOCK, 14, (1,))), (1, 0)),
+        Step("add", (4,), (Operand(BLOCK, 8, (1,)), Operand(STILL, 1, (0,)))),
+    ],
+    "backwards, with strides": [
+        Step("loop", (), (), (3, 1)),
+        Step("move", (2, 2), (Operand(BLOCK, 10, (3, 1)), Operand(BLOCK, 4, (1, 2))), (-1, -2)),
+    ],
+    "nested": [
+        Step("loop", (), (), (2, 5)),
+        Step("move", (2,), (Operand(BLOCK, 12, (1,)), Operand(BLOCK, 0, (1,))), (0, 3)),
+        Step("loop", (), (), (3, 2)),
+        Step("flat", (), (), (0,)),
+        Step("move", (1,), (Operand(BLOCK, 9, (1,)), Operand(BLOCK, 14, (1,))), (1, 0)),
+        Step("move", (1,), (Operand(BLOCK, 8, (1,)), Operand(BLOCK, 12, (1,))), (2, 0)),
+        Step("copy", (1,), (Operand(BLOCK, 15, (1,)), Operand(BLOCK, 14, (1,)))),
+    ],
+}
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops(level, name, m):
+    table_of = np.array([[0, 14, 12, 13, 0], [1, 12, 14, ~2, 0]])
+    plan = Plan(
+        rows=[table.multiply, table.add], tables=[table_of], still=np.zeros(3), block=16,
+        parameters=(1, 3), inputs=[(0, 8)], each=LOOPS[name],
+        outputs=[Operand(BLOCK, 8 + i) for i in range(8)],
+    )  # fmt: skip
+    zero = Step("copy", (8,), (Operand(BLOCK, 8, (1,)), Operand(STILL, 1, (0,))))
+    plan.each = [zero, *plan.each]
+    x, theta = numbers((m, 8), seed=m), numbers(2, seed=5)
+    expected = read(plan, theta, (x,))
+    assert np.array_equal(core.Machine(plan).run(theta, (x,), 1), expected)
+
+
 # --- plans that are not sound ---------------------------------------------------------------------
 
 
@@ -1046,6 +1106,12 @@ B, S, T = BLOCK, STILL, SUMS
 
 def one(code, extents=(2,), *operands, detail=(), where="each"):
     return {where: [Step(code, extents, tuple(Operand(*x) for x in operands), detail)]}
+
+
+def looping(count, by=(0, 0)):
+    """Return changes that put a copy that moves into a loop."""
+    move = Step("move", (2,), (Operand(B, 2, (1,)), Operand(B, 0, (1,))), by)
+    return {"each": [Step("loop", (), (), (count, 1)), move]}
 
 
 def test_a_code_that_c_does_not_know_is_a_lookup_error():
@@ -1085,6 +1151,27 @@ UNSOUND = {
     "stretches beyond": one("segment_sum", (1,), (B, 2, (1,)), (B, 0, (1,)), detail=(0,)),
     "rows of a table": one("pick", (1,), (B, 2, (1,)), (B, 0, (0,)), (S, 1, (1,)), detail=(3, 2)),
     "no rows": one("pick", (1,), (B, 2, (1,)), (B, 0, (0,)), (S, 1, (1,)), detail=(0, 2)),
+    "a loop of nothing": {"each": [Step("loop", (), (), (3, 0))]},
+    "a loop beyond the end": {"each": [Step("loop", (), (), (3, 1))]},
+    "no rounds": looping(0),
+    "a loop that ends after the one around it": {
+        "each": [Step("loop", (), (), (3, 1)), *looping(2)["each"]]
+    },
+    "a loop with extents": one("loop", (2,), detail=(3, 1)),
+    "a loop before": {"before": looping(2)["each"], "each": []},
+    "too many loops in one another": {
+        "each": [*(Step("loop", (), (), (1, 41 - i)) for i in range(40)), *looping(1)["each"]]
+    },
+    "moving without a loop": {"each": looping(2)["each"][1:]},
+    "moving beyond": looping(3, (1, 0)),
+    "moving below": looping(3, (0, -1)),
+    "moving far": looping(2, (2**40, 0)),
+    "moving from STILL": {
+        "each": [
+            Step("loop", (), (), (1, 1)),
+            Step("move", (1,), (Operand(B, 2, (1,)), Operand(S, 0, (1,))), (0, 0)),
+        ]
+    },
     "inputs": {"inputs": [(3, 2)]},
     "outputs": {"outputs": [Operand(BLOCK, 4)]},
     "outputs of sums": {"outputs": [Operand(SUMS, 0)]},

@@ -25,6 +25,8 @@ class Places:
         self.file, self.plan = file, plan
         self.used: set[str] = set()  # arguments of the function
         self.tabular = self._flat_steps() > _PLAIN
+        self.repeats = any(step.code == "loop" for step in plan.each)
+        self.round = ""  # the index of the loop around the step that is printed
         self.steps = [*plan.before, *plan.each, *plan.after]
         self.touched = [self._touched(step) for step in self.steps]
         self._find_places()
@@ -68,7 +70,8 @@ class Places:
         inputs = np.full(max(1, plan.block), -1)
         for i, (first, count) in enumerate(plan.inputs):
             inputs[first : first + count] = i
-        self.direct = set() if self.tabular else {i for i, (_, n) in enumerate(plan.inputs) if n}
+        apart = self.tabular or self.repeats  # a copy that moves may reach any row
+        self.direct = set() if apart else {i for i, (_, n) in enumerate(plan.inputs) if n}
         self.direct -= set(inputs[writes[BLOCK]].tolist())
         self.block = np.where(np.isin(inputs, [*self.direct]), inputs, -1)
         for touched in self.touched:
@@ -111,7 +114,7 @@ class Places:
         for i, (first, count) in enumerate(plan.inputs):
             if count and i not in self.direct:
                 work.append((first, first + count))
-        if self.tabular:
+        if self.tabular or self.repeats:
             work = [(0, max(1, plan.block))]
         if self.moved:
             fixed.append(plan.parameters)

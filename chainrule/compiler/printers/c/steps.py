@@ -35,9 +35,18 @@ class Steps(Places):
 
     def lines(self, steps: Sequence[Step]) -> list[str]:
         """Return the statements of *steps*."""
-        found = []
-        for step in steps:
-            found += [f"/* {self._named(step)} */", *getattr(self, "_" + step.code)(step)]
+        found: list[str] = []
+        at = 0
+        while at < len(steps):
+            step, at = steps[at], at + 1
+            if step.code != "loop":
+                found += [f"/* {self._named(step)} */", *getattr(self, "_" + step.code)(step)]
+                continue
+            count, n = step.detail
+            around, self.round = self.round, f"{self.round}_" if self.round else "round"
+            head = f"for (int {self.round} = 0; {self.round} < {count}; {self.round}++) {{"
+            found += [head, *indented(self.lines(steps[at : at + n])), "}"]
+            self.round, at = around, at + n
         return found
 
     def _named(self, step: Step) -> str:
@@ -52,12 +61,22 @@ class Steps(Places):
         operands: Sequence[Operand],
         body: Callable[[list[str]], list[str]],
         first: int = 0,
+        moves: Sequence[int] = (),
     ) -> list[str]:
-        """Return loops over *extents*; *body* is given the elements, and returns statements."""
+        """Return loops over *extents*; *body* is given the elements, and returns statements.
+
+        By each of *moves* an operand goes on with the round of the loop around.
+        """
         axes = merged(extents, [x.strides[: len(extents)] for x in operands])
         names = [index(first + i) for i in range(len(axes))]
         elements = [
-            self.element(x, [(n, s[i]) for n, (_, s) in zip(names, axes, strict=True)])
+            self.element(
+                x,
+                [
+                    *((self.round, by) for by in moves[i : i + 1]),
+                    *((n, s[i]) for n, (_, s) in zip(names, axes, strict=True)),
+                ],
+            )
             for i, x in enumerate(operands)
         ]
         found = body(elements)
@@ -89,6 +108,12 @@ class Steps(Places):
 
     def _copy(self, step: Step) -> list[str]:
         return self._loops(step.extents, step.operands, lambda x: [f"{x[0]} = {bare(x[1])};"])
+
+    def _move(self, step: Step) -> list[str]:
+        def body(elements: list[str]) -> list[str]:
+            return [f"{elements[0]} = {bare(elements[1])};"]
+
+        return self._loops(step.extents, step.operands, body, moves=step.detail)
 
     def _add(self, step: Step) -> list[str]:
         return self._loops(step.extents, step.operands, lambda x: [f"{x[0]} += {bare(x[1])};"])

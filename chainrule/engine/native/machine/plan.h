@@ -6,7 +6,7 @@
     CODE(segment_sum)                                                                      \
     CODE(maximum) CODE(minimum) CODE(logsumexp) CODE(softmax) CODE(logsumexp_slopes)       \
     CODE(softmax_pullback) CODE(surprisals) CODE(cross_entropy) CODE(softmax_minus)        \
-    CODE(one_hot) CODE(pick) CODE(spread) CODE(call) CODE(flat)
+    CODE(one_hot) CODE(pick) CODE(spread) CODE(move) CODE(loop) CODE(call) CODE(flat)
 
 #define CONSTANT(name) STEP_##name,
 enum { STEP_CODES(CONSTANT) N_STEP_CODES, STEP_sigmoids = N_STEP_CODES }; /* the last made here */
@@ -54,7 +54,9 @@ typedef struct {
     Loop reduced[2];  /* of a sum: those that are summed over */
     const int64_t *table;
     Py_ssize_t n_table;
-    Py_ssize_t count, step; /* of the rows of a table: how many, and how far apart */
+    Py_ssize_t count, step; /* of the rows of a table: how many, and how far apart; of a loop: how
+                               often, and how many steps */
+    Py_ssize_t moves[2];    /* by how much the offsets go on at each round of a loop */
     Flat *flat;
     Py_ssize_t n_flat;
     Product *product;
@@ -271,6 +273,7 @@ typedef struct {
     int *row; /* the number of each row's kernel, or -1 */
     Numbers *table;
     PyObject *rows; /* a sequence, borrowed */
+    Py_ssize_t rounds; /* of the innermost loop around the step that is read; 0 for none */
 } Reading;
 
 /* Which kernel a row of the table has here; -1 for none. */
@@ -506,6 +509,7 @@ n_operands_of(int code) /* 0: any number, but more than one */
     case STEP_logsumexp_slopes:
     case STEP_surprisals:
     case STEP_one_hot:
+    case STEP_move:
         return 2;
     case STEP_linked_product:
         return 4;
@@ -530,6 +534,8 @@ read_detail(const Reading *reading, Step *step, const Py_ssize_t *detail, int n)
         break;
     case STEP_pick:
     case STEP_spread:
+    case STEP_move:
+    case STEP_loop:
     case STEP_call:
         expected = 2;
         break;
@@ -556,9 +562,12 @@ read_detail(const Reading *reading, Step *step, const Py_ssize_t *detail, int n)
             }
         }
     }
-    if (step->code == STEP_pick || step->code == STEP_spread) {
+    if (step->code == STEP_pick || step->code == STEP_spread || step->code == STEP_loop) {
         step->count = detail[0];
         step->step = detail[1];
+    }
+    if (step->code == STEP_move) {
+        memcpy(step->moves, detail, sizeof(step->moves));
     }
     if (step->code == STEP_sum) {
         step->count = detail[0]; /* of indices */
@@ -637,6 +646,7 @@ make_loops(Machine *machine, Step *step)
     case STEP_one_minus_square:
     case STEP_copy:
     case STEP_add:
+    case STEP_move:
         break;
     default:
         outer = n - 1;
@@ -648,6 +658,29 @@ make_loops(Machine *machine, Step *step)
     }
     if (outer == n || step->code == STEP_sum) {
         prefer_contiguous(&step->loop[NARROW], step->n_operands);
+    }
+    return 0;
+}
+
+/* Check what the operands of a step that moves may reach in the last round; a straight line leads
+   from there to the first. */
+static int
+check_moves(const Reading *reading, Step *step, int list)
+{
+    Py_ssize_t most = reading->machine->size[IN_BLOCK], rounds = reading->rounds;
+    if (list != EACH || rounds < 1 || most > INT32_MAX) {
+        return unsound("nothing moves but in a loop, and only so far");
+    }
+    for (int k = 0; k < 2; k++) {
+        Py_ssize_t by = step->moves[k], first = step->place[k].offset;
+        if (by > most || by < -most || step->place[k].space != IN_BLOCK) {
+            return unsound("a step moves beyond its space");
+        }
+        step->place[k].offset += (rounds - 1) * by;
+        if (first < 0 || !fits_operand(reading->machine, step, k, step->extent)) {
+            return unsound("a step moves beyond its space");
+        }
+        step->place[k].offset = first;
     }
     return 0;
 }
@@ -683,9 +716,9 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
     if (step->n_axes < 0 || n_detail < 0) {
         return -1;
     }
-    int bare = code == STEP_call || code == STEP_flat;
+    int bare = code == STEP_call || code == STEP_flat || code == STEP_loop;
     if (bare != (step->n_axes == 0) || (bare && PyTuple_GET_SIZE(operands) != 0)) {
-        return unsound("a step has extents and operands, but call and flat have none");
+        return unsound("a step has extents and operands, but loop, call and flat have none");
     }
     double all = 1.0;
     for (int i = 0; i < step->n_axes; i++) {
@@ -713,6 +746,10 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
     memcpy(step->extent, extent, sizeof(Py_ssize_t) * n_axes);
     if (read_detail(reading, step, detail, n_detail) < 0) {
         return -1;
+    }
+    if (code == STEP_loop) {
+        step->work = 0.0;
+        return 0; /* read_loop says what it is around */
     }
     if (code == STEP_flat) {
         return read_flat(reading, &reading->table[detail[0]], step, list);
@@ -746,6 +783,9 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
     step->row = code == STEP_one_minus ? ROW_ONE_MINUS
                 : code == STEP_one_minus_square ? ROW_ONE_MINUS_SQUARE : step->row;
     int multiplies = code == STEP_product || code == STEP_linked_product;
+    if (code == STEP_move && check_moves(reading, step, list) < 0) {
+        return -1;
+    }
     if (check_reach(machine, step) < 0 || (multiplies && check_zeros(step, 1) < 0) ||
         (code == STEP_sum && check_zeros(step, (int)step->count) < 0)) {
         return -1;
@@ -860,8 +900,59 @@ pair_sigmoids(Machine *machine, Steps *steps)
     return 0;
 }
 
+enum { MOST_NESTED = 32 };
+
+/* Read the steps from *first* on up to *end*, those of loops included; how much work they are, or -1. */
+static double
+read_range_of_steps(Reading *reading, PyObject *steps, Steps *found, int list, Py_ssize_t end,
+                    int depth)
+{
+    double work = 0.0;
+    while (found->n < end) {
+        Step *step = &found->step[found->n];
+        if (found->n >= PySequence_Fast_GET_SIZE(steps)) {
+            return unsound("a list of steps changed");
+        }
+        PyObject *given = PySequence_Fast_GET_ITEM(steps, found->n);
+        if (read_step(reading, given, step, list) < 0) {
+            return -1;
+        }
+        found->n++;
+        if (step->code == STEP_loop) {
+            Py_ssize_t around = reading->rounds;
+            if (list != EACH || step->count < 1 || step->count > 1 << 30 || step->step < 1 ||
+                step->step > end - found->n || depth == MOST_NESTED) {
+                return unsound("a loop goes round once at least, and ends with the one around it");
+            }
+            reading->rounds = step->count;
+            double inner = read_range_of_steps(reading, steps, found, list,
+                                               found->n + step->step, depth + 1);
+            reading->rounds = around;
+            if (inner < 0) {
+                return -1;
+            }
+            work += inner * (double)step->count;
+        }
+        else {
+            work += step->work;
+        }
+    }
+    return work;
+}
+
 static int
-read_steps(const Reading *reading, PyObject *plan, const char *name, int list)
+has_loop(const Steps *steps)
+{
+    for (Py_ssize_t i = 0; i < steps->n; i++) {
+        if (steps->step[i].code == STEP_loop) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int
+read_steps(Reading *reading, PyObject *plan, const char *name, int list)
 {
     Machine *machine = reading->machine;
     PyObject *given = PyObject_GetAttrString(plan, name);
@@ -873,20 +964,10 @@ read_steps(const Reading *reading, PyObject *plan, const char *name, int list)
     Steps *found = &machine->list[list];
     Py_ssize_t n = PySequence_Fast_GET_SIZE(steps);
     found->step = machine_room(machine, sizeof(Step) * (size_t)n + 1);
-    int failed = found->step == NULL;
-    for (Py_ssize_t i = 0; !failed && i < n; i++) {
-        failed = i >= PySequence_Fast_GET_SIZE(steps) ||
-                 read_step(reading, PySequence_Fast_GET_ITEM(steps, i), &found->step[i], list) < 0;
-        if (!failed) {
-            found->n++;
-            found->work += found->step[i].work;
-        }
-        else if (!PyErr_Occurred()) {
-            unsound("a list of steps changed");
-        }
-    }
+    found->work = found->step == NULL ? -1
+                                      : read_range_of_steps(reading, steps, found, list, n, 0);
     Py_DECREF(steps);
-    return failed ? -1 : pair_sigmoids(machine, found);
+    return found->work < 0 ? -1 : has_loop(found) ? 0 : pair_sigmoids(machine, found);
 }
 
 static PyObject *

@@ -238,16 +238,30 @@ ask_for_signals(Run *run)
     }
 }
 
-static void
-do_steps(Run *run, Context *context, const Steps *steps)
+/* Do the steps from *first* on up to *end*; whether to go on. */
+static int
+do_range(Run *run, Context *context, const Steps *steps, Py_ssize_t first, Py_ssize_t end)
 {
     double lanes = (double)context->lanes;
-    for (Py_ssize_t i = 0; i < steps->n; i++) {
-        do_step(context, &steps->step[i]);
-        context->work += lanes * steps->step[i].work;
+    for (Py_ssize_t i = first; i < end; i++) {
+        const Step *step = &steps->step[i];
+        if (step->code == STEP_loop) {
+            Py_ssize_t around = context->round;
+            for (Py_ssize_t k = 0; k < step->count; k++) {
+                context->round = k;
+                if (!do_range(run, context, steps, i + 1, i + 1 + step->step)) {
+                    return 0;
+                }
+            }
+            context->round = around;
+            i += step->step;
+            continue;
+        }
+        do_step(context, step);
+        context->work += lanes * step->work;
         if (context->bad_count) {
             stop(run);
-            return;
+            return 0;
         }
         if (context->work > WORTH_ASKING) {
             context->work = 0.0;
@@ -255,10 +269,17 @@ do_steps(Run *run, Context *context, const Steps *steps)
                 ask_for_signals(run);
             }
             if (is_stopped(run)) {
-                return;
+                return 0;
             }
         }
     }
+    return 1;
+}
+
+static void
+do_steps(Run *run, Context *context, const Steps *steps)
+{
+    do_range(run, context, steps, 0, steps->n);
 }
 
 /* The numbers of an output, and how far they lie apart: 1, or 0. */

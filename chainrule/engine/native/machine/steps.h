@@ -7,6 +7,7 @@ typedef struct Context {
     Py_ssize_t lanes;
     double *scratch;
     double work; /* done since it was last asked whether to stop */
+    Py_ssize_t round; /* of the innermost loop */
     int asks;    /* whether it is this thread that asks Python for signals */
     Py_ssize_t bad_count; /* not 0: a number that is not one of so many rows was met */
 } Context;
@@ -201,6 +202,9 @@ elements(Context *context, const Step *step)
     int outer = loop->n, last = loop->n - 1, merges = last >= 0;
     for (int k = 0; k < n_operands; k++) {
         Place place = step->place[k];
+        if (step->code == STEP_move) {
+            place.offset += step->moves[k] * context->round;
+        }
         scale[k] = place.space == IN_BLOCK ? context->lanes : 1;
         at[k] = context->space[place.space] + place.offset * scale[k];
         inner[k] = place.space == IN_BLOCK;
@@ -225,7 +229,8 @@ elements(Context *context, const Step *step)
     }
     Py_ssize_t index[MOST_AXES] = {0};
     if (n < SHORT && outer > 0 && n_operands <= MOST_OPERANDS && loop->extent[outer - 1] > 1 &&
-        step->code != STEP_sigmoids && step->code != STEP_copy && step->code != STEP_add) {
+        step->code != STEP_sigmoids && step->code != STEP_copy && step->code != STEP_move &&
+        step->code != STEP_add) {
         Py_ssize_t apart[MOST_OPERANDS];
         for (int k = 0; k < n_operands; k++) {
             apart[k] = loop->stride[k * loop->n + outer - 1] * scale[k];
@@ -239,7 +244,7 @@ elements(Context *context, const Step *step)
         if (step->code == STEP_sigmoids) {
             context->vector->sigmoids(n, at[0], at[1], at[2]);
         }
-        else if (step->code == STEP_copy) {
+        else if (step->code == STEP_copy || step->code == STEP_move) {
             copy_stretch(n, at[0], inner[0], at[1], inner[1]);
         }
         else if (step->code == STEP_add) {
@@ -281,6 +286,23 @@ elements(Context *context, const Step *step)
             }
         }
     } while (advance(loop, outer, index, n_operands, at, scale));
+}
+
+/* A copy whose places depend on the round of the loop; mostly rows in one piece. */
+static void
+move(Context *context, const Step *step)
+{
+    const Loop *loop = &step->loop[WIDE];
+    if (loop->n == 0 || (loop->n == 1 && loop->stride[0] == 1 && loop->stride[1] == 1)) {
+        Py_ssize_t to = step->place[0].offset + step->moves[0] * context->round;
+        Py_ssize_t of = step->place[1].offset + step->moves[1] * context->round;
+        Py_ssize_t n = context->lanes * (loop->n ? loop->extent[0] : 1);
+        double *block = context->space[IN_BLOCK];
+        memmove(block + to * context->lanes, block + of * context->lanes,
+                sizeof(double) * (size_t)n);
+        return;
+    }
+    elements(context, step);
 }
 
 static void
@@ -909,6 +931,9 @@ do_step(Context *context, const Step *step)
     case STEP_add:
     case STEP_sigmoids:
         elements(context, step);
+        break;
+    case STEP_move:
+        move(context, step);
         break;
     case STEP_gather:
     case STEP_scatter:

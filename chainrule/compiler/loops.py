@@ -1,0 +1,209 @@
+"""Programs with loops: recordings of functions in which the body of a scan was recorded once.
+
+What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that needs the
+whole graph (the printed NumPy, the Jacobian) has the function recorded anew, with its loops written
+out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from ..engine.backend import Value
+from ..engine.bodies import Loop
+from ..engine.modes import WriteOut
+from ..engine.structures import leaves
+from . import explanation
+from .batches import Array
+from .linking import Linker
+from .machine import machine_for
+from .plan import Plan
+from .scalars import WIDTH, least_groups
+from .tape import flatten, normalise
+
+MOST_LOOPS = 8
+MOST_WRITTEN_OUT = 300_000
+"""Nodes up to which a loop is written out if its step is matrix products: arrays are faster."""
+_PRODUCT = 4  # terms, from which on a sum is one
+
+
+@dataclass
+class LoopProgram:
+    """A recorded function with loops, to be called; plans are made when they are needed."""
+
+    loops: Sequence[Loop]
+    arguments: Sequence[Sequence[Value]]
+    outputs: Sequence[Any]
+    captured: Sequence[Value]
+    wanted: Sequence[Value]
+    """The leaves to differentiate by."""
+    _machines: dict[str, Any] = field(default_factory=dict, repr=False)
+    _ready: dict[str, Plan] = field(default_factory=dict, repr=False)
+
+    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+        """Return the outputs, a row each, with a column for each example."""
+        return self.machine("forward").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+        """Return the mean of the only output over the examples, and its gradient."""
+        return self.machine("gradient").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
+
+    def prepare(self, name: str) -> None:
+        """Make the plan of a function; WriteOut if there cannot be one."""
+        if name not in self._machines and name not in self._ready:
+            self._ready[name] = self.plan(name)
+
+    def plan(self, name: str) -> Plan:
+        """Return the plan of ``forward`` or ``gradient``."""
+        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+        return linker.forward() if name == "forward" else linker.gradient()
+
+    def machine(self, name: str) -> Any:
+        """Return the machine of a function."""
+        if name not in self._machines:
+            self.prepare(name)
+            self._machines[name] = machine_for(self._ready.pop(name))
+        return self._machines[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_machines": {}, "_ready": {}}
+
+
+@dataclass
+class Looped:
+    """One recording of a function with loops, in a form that can be called."""
+
+    program: LoopProgram
+    parameters: tuple[Value, ...]
+    """The leaves to differentiate with respect to, in the order of the gradient."""
+    captured: tuple[Value, ...]
+    """All leaves that are read, in the order in which they were made."""
+    shapes: tuple[tuple[int, ...], ...]
+    """The shapes of one example of each argument."""
+    result: Any
+    """The structure of the result, with the number of an output in place of every leaf."""
+    stats: dict[str, Any]
+    write_out: Callable[[], Any] | None
+    """Records the function again, with its loops written out."""
+    narrow: bool = True
+    tested: None = None
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of numbers in the result."""
+        return len(leaves(self.result))
+
+    @functools.cached_property
+    def written_out(self) -> Any:
+        """The same, with its loops written out, for all that needs the whole graph."""
+        if self.write_out is None:
+            raise RuntimeError("a copied or loaded program with loops cannot be written out")
+        return self.write_out()
+
+    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+        """Return the outputs, a row each, with a column for each example."""
+        return self.program.forward(batch, threads)
+
+    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+        """Return the mean of the only output over the examples, and its gradient."""
+        if self._has_gradient:
+            return self.program.gradient(batch, threads)
+        found: tuple[float, Array] = self.written_out.gradient(batch, threads)
+        return found
+
+    @functools.cached_property
+    def _has_gradient(self) -> bool:
+        """Whether the way back can be a loop too."""
+        try:
+            self.program.prepare("gradient")
+        except WriteOut:
+            return False
+        return True
+
+    def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
+        """Return the machine of a function that was run, and the leaves that it reads."""
+        if function == "gradient" and not self._has_gradient:
+            found: tuple[Any, tuple[Value, ...]] = self.written_out.machine(function)
+            return found
+        return self.program.machine(function), self.captured
+
+    def plans(self) -> dict[str, Plan]:
+        """Return the plan of each function, as it is run."""
+        found = {"forward": self.program.plan("forward")}
+        if self.size == 1:
+            found["gradient"] = (
+                self.program.plan("gradient")
+                if self._has_gradient
+                else self.written_out.plans()["gradient"]
+            )
+        return found
+
+    def report(self) -> str:
+        """Return what is known of the loops, and the plans."""
+        lines = [
+            f"  {loop.count} steps; {len(loop.carry)} numbers are carried, {len(loop.body.x_in)} "
+            f"come in and {len(loop.body.y_out)} go out at each; a step has "
+            f"{len(loop.body.nodes)} nodes"
+            for loop in self.program.loops
+        ]
+        plans = explanation.plan_report(self.plans())
+        return "\n".join(["Loops", *lines, "", "7. Plan", plans])
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {key: x for key, x in self.__dict__.items() if key != "written_out"}
+        return {**kept, "write_out": None}
+
+
+def looped(
+    loops: Sequence[Loop],
+    outputs: Sequence[Any],
+    arguments: Sequence[Sequence[Value]],
+    shapes: tuple[tuple[int, ...], ...],
+    result: Any,
+    since: int,
+    wrt: Sequence[Value] | None,
+    write_out: Callable[[], Any],
+) -> Looped:
+    """Return a recording as a program with loops; WriteOut if it has to be written out."""
+    if len(loops) > MOST_LOOPS:
+        raise WriteOut(f"there are {len(loops)} loops")
+    if any(map(_is_wide, loops)):
+        raise WriteOut("its step is mostly matrix products, which are faster as arrays")
+    roots = [
+        *outputs,
+        *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
+        *(x for loop in loops for row in loop.xs for x in row),
+    ]
+    tape = flatten([x for x in roots if isinstance(x, Value)])
+    given = {leaf for argument in arguments for leaf in argument}
+    captured = tuple(
+        sorted(
+            (x for x in tape.leaves.values() if x.serial < since and x not in given),
+            key=attrgetter("serial"),
+        )
+    )
+    parameters = captured if wrt is None else tuple(wrt)
+    program = LoopProgram(loops, arguments, outputs, captured, parameters)
+    program.prepare("forward")
+    lengths = ", ".join(str(loop.count) for loop in loops)
+    stats = {"nodes": tape.recorded, "way": f"loops of {lengths} steps, each body recorded once"}
+    return Looped(program, parameters, captured, shapes, result, stats, write_out)
+
+
+def _is_wide(loop: Loop) -> bool:
+    """Return whether *loop* is better written out: its step is mostly matrix products."""
+    size = len(loop.body.nodes)
+    if size * loop.count > MOST_WRITTEN_OUT:
+        return False
+    results = (*loop.body.carry_out, *loop.body.y_out)
+    tape = flatten([x if isinstance(x, Value) else Value(x) for x in results])
+    normalise(tape)
+    terms = np.diff(tape.term_starts)
+    products = int(terms[terms >= _PRODUCT].sum())
+    return size >= WIDTH * least_groups(tape) and 2 * products > size

@@ -1,0 +1,148 @@
+"""A loop that is recorded once: what the compiler is told of a ``scan`` instead of all its steps.
+
+While a function is recorded for other data too, its graph has to serve for any number of steps of
+work, so a scan need not be written out.  Its step is called on fresh Values, and the graph that
+comes of it is the *body*; the rest of the program sees leaves in place of what the loop gives.
+
+The step is called twice, and only a step that does the same both times is a body: for one that
+counts its calls, or whose numbers may not be Values, the whole function is recorded anew, with its
+loops written out like any other code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from . import modes
+from .backend import Value
+from .structures import difference, leaves, mapped
+
+FEWEST_STEPS = 8
+LEAST_WORK = 20_000
+"""Nodes in all steps together, from which on a loop is not written out."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """What one step computes: leaves, the graph above them, and its results."""
+
+    carry_in: list[Value]
+    x_in: list[Value]
+    carry_out: list[Any]
+    """Values or floats."""
+    y_out: list[Any]
+    nodes: list[Value]
+    """What was computed from what, operands first."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A body that is done *count* times."""
+
+    count: int
+    body: Body
+    carry: list[Any]
+    """The Values or floats with which it starts."""
+    xs: list[list[Any]]
+    """What comes in at each step."""
+    last: list[Value]
+    """Leaves that stand for the carry after the last step."""
+    ys: list[list[Value]]
+    """Leaves that stand for what goes out of each step."""
+
+
+def recorded(
+    step: Callable[[Any, Any], Any], carry: Any, entries: Sequence[Any]
+) -> tuple[Any, list[Any]] | None:
+    """Return the last carry and what goes out of all steps; None if that is for the caller to do.
+
+    modes.WriteOut if the step was called and is not one for a body.
+    """
+    loops, demands = modes.current().loops, modes.current().demands
+    if loops is None or demands is None or len(entries) < FEWEST_STEPS:
+        return None
+    start, xs = _numbers(carry), [_numbers(x) for x in entries]
+    plain = {type(x) for numbers in (start, *xs) for x in numbers} <= {int, float, Value}
+    if not plain or any(difference(x, entries[0], "x") is not None for x in entries):
+        return None
+    before = {rule: len(values) for rule, values in demands.items()}
+    try:
+        with modes.without_loops():
+            body, after, out = _called(step, carry, entries[0])
+            again, _, _ = _called(step, carry, entries[0])
+    except Exception as error:  # the step says so again when it is written out
+        raise modes.WriteOut(f"{type(error).__name__} of a step on Values: {error}") from error
+    work = len(body.nodes) * len(entries)
+    if work < LEAST_WORK:
+        raise modes.WriteOut(f"it is short: {work} nodes in {len(entries)} steps")
+    if {rule: len(values) for rule, values in demands.items()} != before:
+        raise modes.WriteOut("the step has a rule for its data, which is tested for each")
+    if difference(after, carry, "carry") is not None:
+        raise modes.WriteOut("the step changes the structure of the carry")
+    if _written(body) != _written(again):
+        raise modes.WriteOut("the step did something else when it was called again")
+    last = [Value(0.0) for _ in start]
+    ys = [[Value(0.0) for _ in body.y_out] for _ in entries]
+    loops.append(Loop(len(entries), body, start, xs, last, ys))
+    return _like(carry, iter(last)), [_like(out, iter(row)) for row in ys]
+
+
+def _numbers(structure: Any) -> list[Any]:
+    return [x for x in leaves(structure) if x is not None]
+
+
+def _like(structure: Any, numbers: Iterator[Any]) -> Any:
+    return mapped(structure, lambda x: None if x is None else next(numbers))
+
+
+def _called(step: Callable[[Any, Any], Any], carry: Any, x: Any) -> tuple[Body, Any, Any]:
+    """Return the body of *step*, and the structures that it returned."""
+    since = Value(0.0).serial
+
+    def fresh(number: Any) -> Value:
+        return Value(number.data if isinstance(number, Value) else number)
+
+    carry_in, x_in = [fresh(v) for v in _numbers(carry)], [fresh(v) for v in _numbers(x)]
+    found = step(_like(carry, iter(carry_in)), _like(x, iter(x_in)))
+    after, out = found
+    results = _numbers(after), _numbers(out)
+    if type(found) not in (tuple, list) or not all(
+        type(v) in (float, int, Value) for part in results for v in part
+    ):
+        raise TypeError("not a pair of numbers")
+    carry_out, y_out = ([v if isinstance(v, Value) else float(v) for v in r] for r in results)
+    nodes = _made(since, [v for v in (*carry_out, *y_out) if isinstance(v, Value)])
+    return Body(carry_in, x_in, carry_out, y_out, nodes), after, out
+
+
+def _made(since: int, results: Sequence[Value]) -> list[Value]:
+    """Return the nodes from number *since* on that *results* were computed from, in order."""
+    found = {v for v in results if v.serial > since}
+    waiting = list(found)
+    while waiting:
+        for operand in waiting.pop().operands:
+            if isinstance(operand, Value) and operand.serial > since and operand not in found:
+                found.add(operand)
+                waiting.append(operand)
+    return sorted((v for v in found if v.primitive is not None), key=attrgetter("serial"))
+
+
+def _written(body: Body) -> list[Any]:
+    """Return *body* in a form that is equal for bodies that compute the same."""
+    names: dict[Value, Any] = {v: i for i, v in enumerate((*body.carry_in, *body.x_in))}
+    names.update((node, len(names) + i) for i, node in enumerate(body.nodes))
+    oldest = min((v.serial for v in names), default=0)
+
+    def name(x: Any) -> Any:
+        if not isinstance(x, Value):
+            return repr(x)
+        if x in names:
+            return (names[x],)
+        # A leaf that the step makes is a constant; an older Value is captured.
+        return x.serial if x.serial < oldest else repr(x.data)
+
+    steps = [(node.primitive, *map(name, node.operands)) for node in body.nodes]
+    return [*steps, [*map(name, body.carry_out)], [*map(name, body.y_out)]]

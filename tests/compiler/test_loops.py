@@ -1,0 +1,567 @@
+"""Scans whose body is recorded once: the numbers of the loop written out, and of the engine."""
+
+import math
+import pickle
+import random
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn
+from chainrule.compiler import loops
+from chainrule.compiler.machine import Machine
+from chainrule.engine import bodies, modes
+
+State = namedtuple("State", "position velocity")
+STEPS = 12
+
+
+@pytest.fixture(autouse=True)
+def _short_loops_too(monkeypatch):
+    monkeypatch.setattr(bodies, "LEAST_WORK", 1)
+    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
+
+
+def is_loop(compiled):
+    return "body recorded once" in compiled.stats.get("way", "")
+
+
+# --- programs: each with its captured leaves, a function of (x, xs), and whether it is a loop -----
+
+
+def pendulum():
+    length, damping = cr.Value(1.3), cr.Value(0.2)
+    return [length, damping], rebuilt(length, damping)
+
+
+def rebuilt(length, damping):
+    def cost(x, xs):
+        def step(state, push):
+            speed = state.velocity - 0.1 * (cr.sin(state.position) / length)
+            speed = speed - 0.1 * damping * speed + 0.05 * push
+            position = state.position + 0.1 * speed
+            return State(position, speed), cr.square(position)
+
+        last, squares = cr.scan(step, State(x, 0.0), xs)
+        return last.position * last.velocity + cr.mean(squares)
+
+    return cost
+
+
+def computed_before_and_after():
+    a, b = cr.Value(0.3), cr.Value(-0.4)
+
+    def cost(x, xs):
+        rate = cr.exp(a) * x  # is computed, and captured by the body
+        start = cr.sin(b) + rate
+
+        def step(c, u):
+            c = c * cr.tanh(rate + u * b) + x
+            return c, (c * a, u)
+
+        last, (ys, us) = cr.scan(step, start, [cr.tanh(u * a) for u in xs])
+        return last * rate + cr.sum(ys) - cr.dot(us, ys)
+
+    return [a, b], cost
+
+
+def numbers_come_in():
+    w = cr.Value(0.7)
+
+    def cost(x, xs):
+        times = [0.1 * k for k in range(len(xs))]
+
+        def step(c, entry):
+            return {"v": c["v"] * w + entry["t"] * entry["u"]}, None
+
+        return cr.scan(step, {"v": x}, {"t": times, "u": xs})[0]["v"]
+
+    return [w], cost
+
+
+def parameters_come_in():
+    ws = [cr.Value(0.1 * k - 0.3) for k in range(STEPS)]
+
+    def cost(x, xs):
+        last, _ = cr.scan(lambda c, wu: (cr.tanh(c * wu[0] + wu[1]), None), x, (ws, xs))
+        return last
+
+    return ws, cost
+
+
+def swapped():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        def step(c, u):
+            a, b, idle = c
+            return (b, a * w + u, idle * cr.sqrt(x - x)), None  # idle reaches nothing
+
+        (a, _, _), _ = cr.scan(step, (x, 2.0 * x, 1.0), xs)
+        return a
+
+    return [w], cost
+
+
+def only_what_goes_out():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        # After the last step the carry reaches nothing; before it, it does.
+        _, ys = cr.scan(lambda c, u: (c * w + u, c * cr.sin(c)), x, xs)
+        return cr.sum(ys)
+
+    return [w], cost
+
+
+def one_after_another():
+    w = cr.Value(0.4)
+
+    def cost(x, xs):
+        first, ys = cr.scan(lambda c, u: (cr.sin(c * w) + u, c * u), x, xs)
+        second, zs = cr.scan(lambda c, y: (c * first * 0.1 + y * w, c), x * w, ys)
+        third, _ = cr.scan(lambda c, _: (c * 0.5 + second * w, None), first, length=STEPS)
+        return third + cr.sum(zs) * ys[0] if STEPS < 0 else third + cr.sum(zs)
+
+    return [w], cost
+
+
+def nested():
+    w = cr.Value(0.4)
+
+    def cost(x, xs):
+        def outer(c, u):
+            c, ys = cr.scan(lambda d, v: (d * w + u * v, d), c, [0.1, 0.2, 0.3])
+            return c, cr.sum(ys)
+
+        last, sums = cr.scan(outer, x, xs)
+        return last * cr.sum(sums)
+
+    return [w], cost
+
+
+def recurrent_network():
+    cell = nn.Layer(4, 3, activation="tanh", seed=1)
+    out = nn.Layer(3, 1, activation="linear", seed=2)
+
+    def cost(x, xs):
+        last, ys = cr.scan(lambda h, u: ((h := cell([*h, u])), out(h)[0]), [x, 0.0, 0.0], xs)
+        return cr.mean([cr.square(y - u) for y, u in zip(ys, xs)]) + last[0]  # noqa: B905
+
+    return [*cell.parameters(), *out.parameters()], cost
+
+
+def arrays():
+    w = np.array([cr.Value(0.3), cr.Value(-0.2)])
+
+    def cost(x, xs):
+        def step(c, u):
+            c = np.tanh(c * w + u)
+            return c, c * x
+
+        last, rows = cr.scan(step, np.array([x, x * 0.5]), xs)
+        return cr.sum(last) + cr.sum(rows[:, 0] * rows[:, 1])
+
+    return list(w), cost
+
+
+LOOPS = [
+    pendulum, computed_before_and_after, numbers_come_in, parameters_come_in, swapped,
+    only_what_goes_out, one_after_another, nested, recurrent_network, arrays,
+]  # fmt: skip
+
+
+def branch_in_the_step():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        def step(c, u):
+            done = cr.less(c, 0.2)
+            return cr.where(done, c, c * w * cr.sqrt(c - 0.2) + 0.05 * u), None
+
+        return cr.scan(step, x, xs)[0]
+
+    return [w], cost
+
+
+def counts_its_calls():
+    ws = [cr.Value(0.1 * k) for k in range(100)]
+
+    def cost(x, xs):
+        calls = iter(ws)
+        return cr.scan(lambda c, u: (c * next(calls) + u, None), x, xs)[0]
+
+    return ws, cost
+
+
+def looks_at_plain_numbers():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        def step(c, ku):
+            k, u = ku
+            return (c * w if k % 2 else c + u), None
+
+        return cr.scan(step, x, (range(len(xs)), xs))[0]
+
+    return [w], cost
+
+
+def differentiated_across():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        v = w * 1.0
+        last, _ = cr.scan(lambda c, u: (cr.sin(c * v) + u, None), x, xs)
+        (slope,) = cr.gradients(last, [v], create_graph=True)
+        return slope * last
+
+    return [w], cost
+
+
+def some_are_read():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        _, ys = cr.scan(lambda c, u: (c * w + u, c * cr.sin(c)), x, xs)
+        return ys[3] * ys[5]
+
+    return [w], cost
+
+
+def power_of_what_comes_in():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        return cr.scan(lambda c, u: ((c * c + 0.1) ** u * w, None), x, xs)[0]
+
+    return [w], cost
+
+
+def differentiated_as_a_whole():
+    w = cr.Value(0.9)
+
+    def cost(x, xs):
+        return cr.grad(lambda v: cr.scan(lambda c, u: (cr.sin(c * v) + u, None), x, xs)[0])(w) * w
+
+    return [w], cost
+
+
+WRITTEN_OUT = [
+    differentiated_as_a_whole,
+    branch_in_the_step, counts_its_calls, looks_at_plain_numbers, differentiated_across,
+    power_of_what_comes_in,
+]  # fmt: skip
+
+X = np.array([0.7, -0.2, 0.4, 1.1, 0.9])
+XS = np.cos(np.arange(5.0 * STEPS)).reshape(5, STEPS)
+
+
+def by_the_engine(captured, cost):
+    for leaf in captured:
+        leaf.grad = 0.0
+    costs = [cost(x, row) for x, row in zip(X.tolist(), XS.tolist(), strict=True)]
+    cr.mean(costs).backward()
+    return [c.data for c in costs], [leaf.grad for leaf in captured]
+
+
+@pytest.mark.parametrize("make", [*LOOPS, *WRITTEN_OUT, some_are_read], ids=lambda f: f.__name__)
+def test_the_numbers_are_the_engines(make):
+    captured, cost = make()
+    compiled = cr.compile(cost, wrt=captured)
+    values = compiled(X, XS)
+    assert is_loop(compiled) == (make not in WRITTEN_OUT)
+    mean, gradient = compiled.value_and_grad(X, XS)
+    costs, slopes = by_the_engine(captured, cost)
+    assert values == pytest.approx(costs, rel=1e-13)
+    assert mean == pytest.approx(np.mean(costs), rel=1e-13)
+    assert gradient == pytest.approx(slopes, rel=1e-12, abs=1e-15)
+    # Again, with other numbers in the leaves.
+    for leaf in captured:
+        leaf.data = leaf.data * 0.9 + 0.01
+    costs, slopes = by_the_engine(captured, cost)
+    assert compiled.value_and_grad(X, XS)[1] == pytest.approx(slopes, rel=1e-12, abs=1e-15)
+    assert compiled(X, XS) == pytest.approx(costs, rel=1e-13)
+
+
+@pytest.mark.parametrize("make", LOOPS, ids=lambda f: f.__name__)
+def test_both_machines_and_any_number_of_threads_agree(make):
+    captured, cost = make()
+    compiled = cr.compile(cost).record(X, XS)
+    many = np.tile(X, 200), np.tile(XS, (200, 1))
+    value, gradient = compiled.value_and_grad(*many)
+    threaded = cr.compile(cost, threads=3).value_and_grad(*many)
+    assert (threaded[0], threaded[1].tolist()) == (value, gradient.tolist())
+    by_numpy = Machine(compiled.plans["gradient"])
+    batch = many[0][:, None], many[1]
+    for _ in range(2):
+        mean, slopes = by_numpy.run(compiled.parameters, batch)
+        assert mean == pytest.approx(value, rel=1e-13)
+        assert slopes == pytest.approx(gradient, rel=1e-11, abs=1e-14)
+    forward = Machine(compiled.plans["forward"]).run(compiled.parameters, batch)
+    assert forward[0] == pytest.approx(compiled(*many), rel=1e-13)
+    assert captured
+
+
+UNARY = (cr.sin, cr.tanh, cr.exp, cr.sqrt, cr.log, lambda v: 1.0 / v, lambda v: v * 0.5, cr.square)
+BINARY = (lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - 2.0 * b, cr.hypot)
+
+
+def random_program(seed):
+    """Return captured leaves and a function of one or two loops, of steps made at random."""
+    draw = random.Random(seed)
+    leaves = [cr.Value(draw.uniform(0.2, 1.0)) for _ in range(draw.randint(1, 3))]
+
+    def expression(pool, size):
+        pool = list(pool)
+        for _ in range(size):
+            if draw.random() < 0.5:
+                pool.append(("u", draw.randrange(len(UNARY)), draw.choice(pool)))
+            else:
+                pool.append(
+                    ("b", draw.randrange(len(BINARY)), draw.choice(pool), draw.choice(pool))
+                )
+        return pool[-1]
+
+    plans = []
+    for _ in range(draw.randint(1, 2)):
+        n, outs = draw.randint(1, 3), draw.randint(0, 2)
+        names = [*(f"c{i}" for i in range(n)), "x", "u", *(f"w{i}" for i in range(len(leaves)))]
+        steps = [
+            draw.choice(names[:n]) if draw.random() < 0.3 else expression(names, draw.randint(1, 5))
+            for _ in range(n + outs)
+        ]
+        plans.append((n, steps, draw.random() < 0.5, [draw.random() < 0.7 for _ in range(n)]))
+
+    def cost(x, xs):
+        known = {"x": x, **{f"w{i}": w for i, w in enumerate(leaves)}}
+
+        def value(e, names):
+            if isinstance(e, str):
+                return names[e]
+            form = (UNARY if e[0] == "u" else BINARY)[e[1]]
+            return form(*(value(part, names) for part in e[2:]))
+
+        terms, entries = [], xs
+        for n, steps, chained, used in plans:
+
+            def step(c, u, n=n, steps=steps):
+                names = {**known, "u": u, **{f"c{i}": v for i, v in enumerate(c)}}
+                found = [value(e, names) for e in steps]
+                return found[:n], tuple(found[n:])
+
+            start = [known["x"] * 0.5 if i % 2 else 0.3 + 0.1 * i for i in range(n)]
+            last, ys = cr.scan(step, start, entries)
+            terms += [v for v, there in zip(last, used, strict=True) if there]
+            terms += [cr.mean(y) for y in ys]
+            if ys and chained:
+                entries = ys[0]
+        return cr.sum(terms) + 0.0 * x + leaves[0]
+
+    return leaves, cost
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_loops_have_the_numbers_of_the_loop_written_out(seed, monkeypatch):
+    leaves, cost = random_program(seed)
+    x, xs = np.array([0.7, 0.4]), np.abs(XS[:2]) + 0.1
+    with np.errstate(all="ignore"):
+        found = cr.compile(cost, wrt=leaves).value_and_grad(x, xs)
+        monkeypatch.setattr(bodies, "LEAST_WORK", 1e18)
+        expected = cr.compile(cost, wrt=leaves).value_and_grad(x, xs)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-9)
+
+
+def test_several_results_with_structure():
+    w = cr.Value(0.5)
+
+    def path(x, xs):
+        return cr.scan(
+            lambda s, u: (State(s.position + w * u, u), (s.position, u)), State(x, x), xs
+        )
+
+    compiled = cr.compile(path)
+    last, (positions, us) = compiled(X, XS)
+    assert is_loop(compiled)
+    for i in range(len(X)):
+        (position, _), (each, came) = path(X[i], XS[i].tolist())
+        assert last.position[i] == position.data
+        assert [y[i] for y in positions] == [getattr(y, "data", y) for y in each]
+        assert [u[i] for u in us] == came
+
+
+def test_the_plan_does_not_grow_with_the_length():
+    w = cr.Value(0.9)
+    sizes = []
+    for length in (20, 2000):
+        compiled = cr.compile(
+            lambda x, n=length: cr.scan(lambda c, _: (cr.sin(c * w), None), x, length=n)[0]
+        ).record([0.5])
+        plans = compiled.plans.values()
+        sizes.append([(len(p.each), sum(t.size for t in p.tables), len(p.still)) for p in plans])
+        assert compiled.stats["nodes"] < 10
+    assert sizes[0] == sizes[1]
+
+
+def test_no_nan_comes_from_what_reaches_nothing():
+    # The last carry is not used: its partial is infinite, but nothing flows there.
+    w = cr.Value(1.0)
+
+    def cost(x):
+        _, ys = cr.scan(
+            lambda c, _: ((c[1] * 1.0, cr.sqrt(c[0] * 0.0)), c[0] * w), (x, x), length=9
+        )
+        return cr.sum(ys[:2]) if w is None else ys
+
+    compiled = cr.compile(lambda x: cr.sum(cost(x)))
+    value, gradient = compiled.value_and_grad([2.0])
+    assert is_loop(compiled)
+    w.grad = 0.0
+    expected = cr.sum(cost(2.0))
+    expected.backward()
+    assert value == expected.data
+    assert gradient.tolist() == [w.grad]
+
+
+def test_a_parameter_of_which_the_loop_knows_nothing():
+    u, v = cr.Value(0.5), cr.Value(0.7)
+    compiled = cr.compile(
+        lambda x: cr.scan(lambda c, _: (cr.sin(c) * u, None), x, length=10)[0], wrt=[v, u]
+    )
+    value, gradient = compiled.value_and_grad([0.3, 0.4])
+    assert is_loop(compiled)
+    assert gradient[0] == 0.0
+    expected = [cr.scan(lambda c, _: (cr.sin(c) * u, None), x, length=10)[0] for x in (0.3, 0.4)]
+    u.grad = 0.0
+    cr.mean(expected).backward()
+    assert gradient[1] == pytest.approx(u.grad, rel=1e-13)
+    assert value == pytest.approx(cr.mean(expected).data, rel=1e-14)
+
+
+def test_what_needs_the_whole_graph_writes_it_out():
+    _, cost = pendulum()
+    compiled = cr.compile(cost).record(X, XS)
+    by_x, by_xs = compiled.jacobian(X, XS)
+    slopes = cr.grad(cost, (0, 1))(X[1], XS[1].tolist())
+    assert by_x[1] == pytest.approx(slopes[0], rel=1e-12)
+    assert by_xs[1] == pytest.approx(slopes[1], rel=1e-12)
+    assert "def forward" in compiled.source
+    assert "void cost_forward" in compiled.c_source
+    assert is_loop(compiled)
+    report = compiled.explain()
+    assert f"{STEPS} steps; 2 numbers are carried, 1 come in and 1 go out at each" in report
+    assert f"{STEPS} times the next" in report
+    assert "no width" in repr(compiled.stats) or is_loop(compiled)
+    assert compiled._repr_html_()
+
+
+def test_derivatives_of_compiled_loops():
+    (length, damping), cost = pendulum()
+    compiled = cr.compile(cost)
+    compiled.record(X, XS)
+    assert is_loop(compiled)
+    hessian = compiled.hessian(X, XS, wrt=[length, damping])
+    for i in range(2):
+        with_these = lambda a, b, i=i: rebuilt(a, b)(X[i], XS[i].tolist())  # noqa: E731
+        assert hessian[i] == pytest.approx(cr.hessian(with_these)(1.3, 0.2), rel=1e-11)
+    _, tangent = compiled.jvp(X, XS, tangents=[1.0, np.zeros(STEPS)])
+    slopes = [cr.grad(cost)(x, row) for x, row in zip(X.tolist(), XS.tolist(), strict=True)]
+    assert tangent == pytest.approx([float(getattr(s, "data", s)) for s in slopes], rel=1e-12)
+    node = compiled([cr.Value(0.7)], [XS[0].tolist()])[0]
+    assert node.data == pytest.approx(compiled(X[:1], XS[:1])[0], rel=1e-13)
+    node.backward()
+    assert node.parents[0].grad == pytest.approx(tangent[0], rel=1e-12)
+
+
+def test_a_pickled_program_runs():
+    _, cost = pendulum()
+    compiled = cr.compile(cost).record(X, XS)
+    again = pickle.loads(pickle.dumps(compiled))
+    assert again(X, XS).tolist() == compiled(X, XS).tolist()
+    assert again.value_and_grad(X, XS)[1].tolist() == compiled.value_and_grad(X, XS)[1].tolist()
+    with pytest.raises(RuntimeError, match="cannot be written out"):
+        _ = again.source
+
+
+def test_errors_are_those_of_the_loop_written_out():
+    with pytest.raises(ValueError, match=r"step 0 .* changed the structure of the carry"):
+        cr.compile(lambda x: cr.scan(lambda c, _: ([c, c], None), x, length=20)[0])([1.0])
+    with pytest.raises(cr.TraceError, match=r"cr\.where"):
+        cr.compile(lambda x: cr.scan(lambda c, _: (c if c > 0 else -c, None), x, length=20)[0])(
+            [1.0]
+        )
+
+
+def test_rules_for_the_data_hold_for_every_step():
+    logits = [cr.Value(0.1), cr.Value(0.2), cr.Value(0.3)]
+
+    def cost(labels):
+        step = lambda c, y: (c + nn.losses.cross_entropy([v * c for v in logits], y), None)  # noqa: E731
+        return cr.scan(step, 1.0, labels)[0]
+
+    compiled = cr.compile(cost)
+    labels = [[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]]
+    assert compiled(labels) == pytest.approx([cost(labels[0]).data], rel=1e-12)
+    with pytest.raises(ValueError, match="a class index, is 3"):
+        compiled([[0, 1, 2, 0, 1, 2, 0, 1, 3, 0]])
+
+
+def test_a_branch_after_the_loop_is_written_out():
+    w = cr.Value(0.5)
+
+    def cost(x):
+        last, _ = cr.scan(lambda c, _: (cr.sqrt(c) * w, None), x, length=10)
+        return cr.where(cr.less(x, 0.0), 0.0, last)
+
+    compiled = cr.compile(cost)
+    value, gradient = compiled.value_and_grad([-1.0, 1.0])
+    assert not is_loop(compiled)
+    assert math.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_short_and_wide_loops_are_written_out(monkeypatch):
+    _, cost = pendulum()
+    monkeypatch.setattr(bodies, "LEAST_WORK", 20_000)
+    assert not is_loop(cr.compile(cost).record(X, XS))
+    monkeypatch.undo()
+    monkeypatch.setattr(bodies, "LEAST_WORK", 1)
+    layer = nn.Layer(8, 8, activation="tanh", seed=1)
+    wide = lambda x: cr.sum(cr.scan(lambda h, _: (layer(h), None), x, length=20)[0])  # noqa: E731
+    found = cr.compile(wide).record(np.zeros((1, 8)))
+    assert "way" not in found.stats or not is_loop(found)
+    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
+    assert is_loop(cr.compile(wide).record(np.zeros((1, 8))))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (branch_in_the_step, "there is the operation where"),
+        (counts_its_calls, "the step did something else when it was called again"),
+        (differentiated_across, "a derivative is taken across it"),
+        (power_of_what_comes_in, "a power with an exponent that is not constant"),
+    ],
+)
+def test_the_report_says_why_a_loop_is_written_out(make, reason):
+    report = cr.compile(make()[1]).record(X, XS).explain()
+    assert report.startswith("Loops\n  written out: ")
+    assert reason in report.splitlines()[1]
+
+
+def test_an_empty_batch_and_one_example():
+    _, cost = pendulum()
+    compiled = cr.compile(cost)
+    assert compiled(np.zeros(0), np.zeros((0, STEPS))).shape == (0,)
+    assert is_loop(compiled)
+    assert compiled(X[:1], XS[:1]) == pytest.approx(compiled(X, XS)[:1], rel=1e-14)
+
+
+def test_modes_are_as_they_were():
+    before = modes.current()
+    cr.compile(pendulum()[1]).record(X, XS)
+    assert modes.current() is before
+    assert loops.MOST_LOOPS > 1
