@@ -266,7 +266,7 @@ def test_a_notebook_a_module_and_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert cli.main(["check", "course.week2.net:Net"]) == 0
-    assert "net.py: right" in capsys.readouterr().out
+    assert "Net in course.week2.net: right" in capsys.readouterr().out
     assert locate("course/week2") == (Path("course/week2/net.py"), "Net", "")
     with pytest.raises(ValueError, match="no file in it defines other"):
         locate("course/week2:other")
