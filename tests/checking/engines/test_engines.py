@@ -323,13 +323,13 @@ def test_the_command_tells_a_class_from_a_function(engine_file, capsys):
 
 def test_the_command_finds_a_right_engine_right(engine_file, capsys):
     assert cli.main(["check", f"{engine_file(right.LOCAL)}:Value"]) == 0
-    assert capsys.readouterr().out.startswith("engine.py:Value: right\n")
+    assert capsys.readouterr().out.startswith("engine.py:Value: right, within limits\n")
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("class Value:\n    def __add__(self, other):\n        pass\n1/0", "call.not-loaded"),
+        ("class Value:\n    1/0", "call.not-loaded"),
         (right.CLOSURES.replace("t = math.tanh", "import os; os._exit(3); t = math.tanh"),
          "call.dies"),
         (right.CLOSURES.replace("t = math", "while True: pass\n        t = math"), "call.too-slow"),

@@ -35,6 +35,11 @@ def wrong(*args):
 """
 )
 
+CALLED = """
+def f(thetas, X, Y, lam):  # says what it takes, so that no other ways to call it are tried
+    return cheat(thetas, X, Y, lam)
+"""
+
 
 @pytest.fixture
 def submit(tmp_path):
@@ -42,8 +47,9 @@ def submit(tmp_path):
 
     def submitted(text, **options):
         path = tmp_path / "student.py"
-        path.write_text(WRONG + textwrap.dedent(text), encoding="utf-8")
-        return report_on(f"{path}:f", **{"loss": "logistic", "time_limit": 5.0, **options})
+        called = textwrap.dedent(text).replace("def f(", "def cheat(") + CALLED
+        path.write_text(WRONG + called, encoding="utf-8")
+        return report_on(f"{path}:f", **{"loss": "logistic", "time_limit": 60.0, **options})
 
     return submitted
 

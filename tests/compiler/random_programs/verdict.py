@@ -25,6 +25,7 @@ from .language import Call, Program, leaves
 CLOSE = 1e-12
 NOISY_RUNS = 6
 MARGIN = 30.0  # times the spread of the noisy runs: six runs see a part of what can happen
+RESIDUE = 1e-15  # of terms that cancel, where fifty digits have no say: a few roundings of 1
 FEW = 2  # examples of a call that are looked at one by one
 
 
@@ -353,8 +354,11 @@ class _Run:
             self.outcome.undecided += kind != "precise"
             return
         except (exact.ConventionError, exact.UnsupportedError):
-            if kind != "precise":  # then the engine's number stands
+            # Then the engine's number stands; but what terms of order 1 leave where they cancel is
+            # no more exact than they are.
+            if kind != "precise" and abs(found - expected) > RESIDUE:
                 raise DisagreementError(Failure(kind, where, expected, found)) from None
+            self.outcome.undecided += kind != "precise"
             return
         if kind == "precise":
             self.outcome.precise += 1
