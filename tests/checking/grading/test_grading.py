@@ -302,7 +302,7 @@ def test_a_run_that_is_cut_off_leaves_nothing_and_goes_on(tmp_path, by):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as a terminal does
     )
     try:
         _until(lambda: list(tmp_path.glob("out.results/*.json")))
