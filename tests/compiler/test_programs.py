@@ -613,7 +613,8 @@ def test_the_source_runs_by_itself_with_numpy_alone(tmp_path):
         [sys.executable, "-I", "-W", "error", str(script), str(tmp_path / "in.npz")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert float(done.stdout) == f.value_and_grad(X, Y)[0]
+    # The machine adds some sums of products up in one step, in another order than the text.
+    assert float(done.stdout) == pytest.approx(f.value_and_grad(X, Y)[0], rel=1e-14)
 
 
 def test_the_emitted_forms_of_the_primitives_are_those_of_the_table():
