@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ... import backprop
+from ...backprop.arguments import chosen
 from ..intake.manner import CONTAINERS, TARGETS, Manner, Stated
 from ..problem import PROBE_EXAMPLES, Array, Problem, build, probe
 
@@ -187,9 +188,9 @@ class Asked:
             "examples": examples, "targets": targets, "biases": biases, "weights": weights,
         }  # fmt: skip
         if course is not None:
-            chosen = COURSES[_one_of("course", course, COURSES)]
-            told |= chosen.cost
-            stated = {key: value or chosen.manner.get(key) for key, value in stated.items()}
+            of_course = COURSES[chosen("course", course, COURSES)]
+            told |= of_course.cost
+            stated = {key: value or of_course.manner.get(key) for key, value in stated.items()}
         told |= {key: value for key, value in cost.items() if value is not None or key not in told}
         for key in ("activation", "reduction"):
             if isinstance(told.get(key), Usual) and course is not None:
@@ -202,9 +203,9 @@ class Asked:
         ):
             chosen_one = stated[key]
             if chosen_one is not None:
-                _one_of(key, chosen_one, allowed)
+                chosen(key, chosen_one, allowed)
         if told.get("penalty") is not None:
-            _one_of("penalty", told["penalty"], PENALTIES)
+            chosen("penalty", told["penalty"], PENALTIES)
         counts = tuple(sizes or ())
         if sizes is not None and (len(counts) < 2 or not all(0 < n <= 1000 for n in counts)):
             raise ValueError(
@@ -324,10 +325,3 @@ def with_penalty(problem: Problem, gradients: Sequence[Array], penalty: Penalty)
         change[:, 0] = -strength * theta[:, 0] if penalty.on_biases else 0.0
         found.append(np.asarray(D) + change)
     return found
-
-
-def _one_of(name: str, given: str, allowed: Iterable[str]) -> str:
-    known = list(allowed)
-    if given not in known:
-        raise ValueError(f"{name} is {given!r}: expected one of {', '.join(map(repr, known))}")
-    return given

@@ -13,7 +13,7 @@ import json
 import linecache
 import symtable
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -152,16 +152,19 @@ def _names_used(statement: ast.stmt) -> set[str]:
     return found
 
 
-def _needed(tree: ast.Module, wanted: list[str]) -> set[int]:
-    """Return the places of the statements that *wanted* needs, directly or by others."""
+def _makers(tree: ast.Module) -> dict[str, list[int]]:
+    """Return the places of the statements that make each name."""
     makers: dict[str, list[int]] = {}
     for place, statement in enumerate(tree.body):
         for name in _names_made(statement):
             makers.setdefault(name, []).append(place)
+    return makers
+
+
+def _needed(tree: ast.Module, makers: dict[str, list[int]], names: Iterable[str]) -> set[int]:
+    """Return the places of the statements that *names* need, directly or by others."""
     chosen: set[int] = set()
-    # Helpers may be found by their names only, such as the forward pass.
-    todo = [*wanted, *(name for name, places in makers.items()
-                       if any(isinstance(tree.body[p], _DEFINITIONS) for p in places))]  # fmt: skip
+    todo = list(names)
     while todo:
         for place in makers.get(todo.pop(), []):
             if place not in chosen:
@@ -170,13 +173,22 @@ def _needed(tree: ast.Module, wanted: list[str]) -> set[int]:
     return chosen
 
 
+def _run_alone(statement: ast.stmt, module: ModuleType) -> None:
+    alone = ast.Module([statement], type_ignores=[])
+    exec(compile(alone, str(module.__file__), "exec"), vars(module))
+
+
 def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None:
-    must = _must(tree, wanted)
-    for place in sorted(_needed(tree, wanted)):
+    makers = _makers(tree)
+    must = _needed(tree, makers, wanted)
+    # Helpers may be found by their names only, such as the forward pass.
+    helpers = [name for name, places in makers.items()
+               if any(isinstance(tree.body[place], _DEFINITIONS) for place in places)]  # fmt: skip
+    chosen = must | _needed(tree, makers, helpers)
+    for place in sorted(chosen):
         statement = tree.body[place]
-        alone = ast.Module([statement], type_ignores=[])
         try:
-            exec(compile(alone, str(module.__file__), "exec"), vars(module))
+            _run_alone(statement, module)
         except Exception as error:
             names = _names_made(statement)
             if place not in must:
@@ -192,29 +204,10 @@ def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None
                 f"{', '.join(sorted(names))}, and this raised {type(error).__name__}: "
                 f"{str(error)[:200]}: {line}"
             ) from error
-    for place in sorted(set(range(len(tree.body))) - _needed(tree, wanted)):
-        statement = tree.body[place]
-        if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
-            exec(
-                compile(ast.Module([statement], type_ignores=[]), str(module.__file__), "exec"),
-                vars(module),
-            )
-
-
-def _must(tree: ast.Module, wanted: list[str]) -> set[int]:
-    """Return the places of what *wanted* itself needs, without what merely stands beside it."""
-    makers: dict[str, list[int]] = {}
     for place, statement in enumerate(tree.body):
-        for name in _names_made(statement):
-            makers.setdefault(name, []).append(place)
-    chosen: set[int] = set()
-    todo = list(wanted)
-    while todo:
-        for place in makers.get(todo.pop(), []):
-            if place not in chosen:
-                chosen.add(place)
-                todo += _names_used(tree.body[place])
-    return chosen
+        is_star = isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
+        if is_star and place not in chosen:
+            _run_alone(statement, module)
 
 
 # --- which file, which name ---
