@@ -204,8 +204,8 @@ def networks(batches):
         print(network_line(compiled, m))
     print("by hand: backprop.gradients without its checks; loosely: with a(1 - a), 0 in the tails;")
     print("printed: the source on matrices; in NumPy: the plan by calls of NumPy; compiled:")
-    print(f"value_and_grad; its {len(compiled.parameters)} Values are read once written; products: the")
-    print("five alone;")
+    print(f"value_and_grad; its {len(compiled.parameters)} Values are read once written;")
+    print("products: the five alone;")
     print("JAX jit: arrays on its device; JAX+NumPy: NumPy arrays in and out, as in the others")
 
 
