@@ -260,15 +260,19 @@ class Compiled(Differentiable):
     def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Recorded, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
+        self._check_differentiable(lifted, batch)
+        found = lifted.gradient(batch, self._threads)
+        self._remember_run("gradient", lifted)
+        return lifted, *found
+
+    def _check_differentiable(self, lifted: Recorded, batch: Sequence[Any]) -> None:
+        """Raise TypeError or ValueError unless there is a mean of one number to differentiate."""
         if lifted.size != 1:
             raise TypeError(
                 f"the gradient of {self._name} needs one number as its result, not {lifted.size}"
             )
-        if batch and not len(batch[0]):
+        if batch and not batch[0].shape[0]:
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        found = lifted.gradient(batch, self._threads)
-        self._remember_run("gradient", lifted)
-        return lifted, *found
 
     def _repeated(self, function: str, arrays: tuple[Any, ...]) -> Any:
         """Return what a call gives that is like the last one of *function*.
@@ -431,7 +435,7 @@ class Compiled(Differentiable):
                 )
             return self._lifted[()], ()
         batch = self._batch(arrays)
-        shapes = tuple([x.shape[1:] for x in batch])
+        shapes = tuple([tuple(x.shape[1:]) for x in batch])
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._record(batch, shapes)
@@ -446,9 +450,13 @@ class Compiled(Differentiable):
         self._latest = lifted
         if () in shapes:
             batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
+        self._test(lifted, batch)
+        return lifted, batch
+
+    def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:
+        """Raise the error of the first rule that an example of *batch* breaks."""
         if lifted.tested is not None:
             lifted.test(batch)
-        return lifted, batch
 
     def _remember(self, shapes: Shapes, lifted: Recorded) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
@@ -477,13 +485,19 @@ class Compiled(Differentiable):
             floats(given, f"{self._name}: argument {name}")
             for name, given in zip(names, arrays, strict=True)
         ]
-        for name, array in zip(names, batch, strict=True):
-            if len(array) != len(batch[0]):
-                raise ValueError(
-                    f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
-                    f"{array.shape}; expected the same number of examples, along the first axis"
-                )
+        self._check_examples(batch)
         return tuple(batch)
+
+    def _check_examples(self, batch: Sequence[Any]) -> None:
+        """Raise ValueError unless all of *batch* have the same number of examples."""
+        shapes = [tuple(x.shape) for x in batch]
+        for name, shape in zip(self._argument_names(len(batch)), shapes, strict=True):
+            if shape[0] != shapes[0][0]:
+                first = self._argument_names(1)[0]
+                raise ValueError(
+                    f"{self._name}: argument {first} has shape {shapes[0]} and {name} "
+                    f"{shape}; expected the same number of examples, along the first axis"
+                )
 
     def _check_count(self, arrays: Sequence[Any]) -> None:
         """Raise TypeError unless the function can be called with that many arguments."""
@@ -567,6 +581,9 @@ def compile(
     function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
     wrt: Any = None,
     threads: int = 1,
+    backend: Any = "native",
+    dtype: Any = "float64",
+    device: Any = None,
 ) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
@@ -605,6 +622,10 @@ def compile(
     With *threads*, so many threads share the examples of a large batch; the results are the same
     to the bit.
 
+    With *backend* "jax", "torch", "cupy" or "numpy", or a module that follows the array API
+    standard, the program is printed as pure functions of that library, which runs it, in *dtype*
+    "float64" or "float32", on its own or a given *device*: see :doc:`array-libraries`.
+
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with
     ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
@@ -613,19 +634,51 @@ def compile(
     leaves = None if wrt is None else leaves_of(wrt)
     if type(threads) is not int or threads < 1:
         raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
+    if backend == "native" and (dtype != "float64" or device is not None):
+        raise ValueError(
+            f"compile: dtype={dtype!r} and device={device!r} are for an array library; give its "
+            "backend too, such as backend='jax'"
+        )
+    if backend != "native" and not isinstance(function, Compiled):
+        if threads != 1:
+            raise ValueError(
+                f"compile: threads={threads!r} with backend={backend!r}; the library shares the "
+                "work among threads by itself: leave threads out"
+            )
+        return _for_library(function, leaves, backend, dtype, device)
     if isinstance(function, Compiled):
-        if leaves is not None or threads != 1:
+        if leaves is not None or threads != 1 or backend != "native":
             raise TypeError(
-                "compile: already a compiled function; give wrt and threads with the original one"
+                "compile: already a compiled function; give wrt and threads with the original one, "
+                "and so backend, dtype and device"
             )
         return function
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
         return Compiled(None, function, leaves, threads)
+    _check_callable(function)
+    return Compiled(function, wrt=leaves, threads=threads)
+
+
+def _for_library(
+    function: Any, leaves: Any, backend: Any, dtype: Any, device: Any
+) -> Compiled:
+    """Return *function* compiled for an array library."""
+    # Only now: those who never ask for a library need not load what prints for it.
+    from .backends.compiled import CompiledForLibrary
+    from .backends.named import library
+
+    found = library(backend, dtype, device)
+    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
+        return CompiledForLibrary(None, function, leaves, library=found)
+    _check_callable(function)
+    return CompiledForLibrary(function, wrt=leaves, library=found)
+
+
+def _check_callable(function: Any) -> None:
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function, wrt=leaves, threads=threads)
 
 
 def _found_row(compiled: Compiled, number: int, shapes: Shapes, _: str) -> Primitive:

@@ -112,13 +112,13 @@ class Looped:
 
     def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        if self._has_gradient:
+        if self.has_gradient:
             return self.program.gradient(batch, threads)
         found: tuple[float, Array] = self.written_out.gradient(batch, threads)
         return found
 
     @functools.cached_property
-    def _has_gradient(self) -> bool:
+    def has_gradient(self) -> bool:
         """Whether the way back can be a loop too."""
         try:
             self.program.prepare("gradient")
@@ -128,7 +128,7 @@ class Looped:
 
     def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
         """Return the machine of a function that was run, and the leaves that it reads."""
-        if function == "gradient" and not self._has_gradient:
+        if function == "gradient" and not self.has_gradient:
             found: tuple[Any, tuple[Value, ...]] = self.written_out.machine(function)
             return found
         return self.program.machine(function), self.captured
@@ -139,7 +139,7 @@ class Looped:
         if self.size == 1:
             found["gradient"] = (
                 self.program.plan("gradient")
-                if self._has_gradient
+                if self.has_gradient
                 else self.written_out.plans()["gradient"]
             )
         return found

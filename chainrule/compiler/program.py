@@ -106,11 +106,7 @@ class Program:
 
     def row_names(self) -> list[str]:
         """Return the names by which the source calls the rows: their own, if those are free."""
-        names: list[str] = []
-        for row in self.rows:
-            candidates = (row.name if i == 1 else f"{row.name} ({i})" for i in itertools.count(1))
-            names.append(next(name for name in candidates if name not in names))
-        return names
+        return names_of(self.rows)
 
     def needed(self, results: Sequence[int | float]) -> set[int]:
         """Return the operations that *results* need, including writes into their arrays."""
@@ -126,6 +122,15 @@ class Program:
     def parameters(self, function: str) -> list[Operation]:
         """Return the parameter operations in the order in which *function* takes them."""
         return [self.operations[n] for n in self.arguments[function]]
+
+
+def names_of(rows: Sequence[Primitive]) -> list[str]:
+    """Return a name for each of *rows*: its own, if it is free."""
+    names: list[str] = []
+    for row in rows:
+        candidates = (row.name if i == 1 else f"{row.name} ({i})" for i in itertools.count(1))
+        names.append(next(name for name in candidates if name not in names))
+    return names
 
 
 class Symbol:

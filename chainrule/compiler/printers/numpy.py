@@ -14,7 +14,6 @@ import keyword
 import math
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from ...engine import table as primitives
 from ...engine.table import Primitive, arrays
 from .. import forms
 from ..program import Operation, Program, Shape, Strides, contiguous
+from .literals import WIDTH, literal, number
+from .slices import candidates, slicing
 
-_WIDTH = 92
-_SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
+SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 9
 
 # Array forms of the table's rows that are not NumPy functions: what ``arrays`` has, as an
 # expression in the arguments or as a function that is printed.  A test compares each with the row.
@@ -123,8 +123,8 @@ _NEEDS = {
 }
 # The formulas of the notes, which lose digits that the engine and the machine keep.
 READ = {
-    primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", _SUM),
-    primitives.sigmoid_minus: ("sigmoid({0}) - {1}", _SUM),
+    primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", SUM),
+    primitives.sigmoid_minus: ("sigmoid({0}) - {1}", SUM),
 }
 
 
@@ -146,10 +146,10 @@ _PRINTED = {*_SPELLED, *_FOLDED, primitives.where, primitives.softmax_entry}
 
 def _is_printed(row: Primitive) -> bool:
     """Return whether *row* can be written in NumPy; a user's own row is called by its name."""
-    return row in _PRINTED or _is_numpys(row.array)
+    return row in _PRINTED or is_numpys(row.array)
 
 
-def _is_numpys(function: Any) -> bool:
+def is_numpys(function: Any) -> bool:
     """Return whether *function* is one of NumPy's ufuncs that map floats to floats."""
     known: Any = getattr(np, getattr(function, "__name__", ""), None)
     if not isinstance(known, np.ufunc) or function is not known:
@@ -205,7 +205,7 @@ class Emitter:
         self.rests = self._rests(wanted)
         parameters = program.arguments[name]
         for n in parameters:
-            self.text[n] = (self._name(n, "theta"), _ATOM)
+            self.text[n] = (self._name(n, "theta"), ATOM)
         for n in sorted(wanted):
             operation = program.operations[n]
             if operation.kind == "parameter":
@@ -213,14 +213,14 @@ class Emitter:
             if n in begun:
                 variable = self._name(int(operation.args[0]), "v")
                 self.lines.append(f"{variable} = {self.operand(operation.args[1])[0]}")
-                self.text[int(operation.args[0])] = (variable, _ATOM)
+                self.text[int(operation.args[0])] = (variable, ATOM)
                 continue
             if operation.kind == "new" and n in begun.values():
                 continue
             if operation.kind in ("store", "accumulate"):
                 place = self._write(operation)
                 if stored.get(operation.args[1]) == n:
-                    self.text[int(operation.args[1])] = (place, _ATOM)
+                    self.text[int(operation.args[1])] = (place, ATOM)
                 continue
             if operation.kind == "one_minus" and operation.args[0] in self.rests:
                 continue  # it was computed together with the sigmoid
@@ -233,7 +233,7 @@ class Emitter:
                     not named
                     and uses[n] == 1
                     and n not in self.rests
-                    and len(text[0]) < _WIDTH - 20
+                    and len(text[0]) < WIDTH - 20
                     and operation.kind != "new"
                 )
             )
@@ -243,7 +243,7 @@ class Emitter:
             else:
                 variable = self._name(n, "v")
                 self.lines.append(f"{variable}{self._rest(n, variable)} = {text[0]}")
-                self.text[n] = (variable, _ATOM)
+                self.text[n] = (variable, ATOM)
         arguments = [self.text[n][0] for n in parameters] + program.inputs
         last = returned([self.operand(x)[0] for x in results])
         body = self.lines + last.split("\n")
@@ -334,7 +334,7 @@ class Emitter:
         rest = self.rests[n]
         self.names.setdefault(rest, f"one_minus_{name.partition('[')[0]}")
         variable = self._name(rest, "v")
-        self.text[rest] = (variable, _ATOM)
+        self.text[rest] = (variable, ATOM)
         return f", {variable}"
 
     def _uses(self, wanted: set[int], results: Sequence[Any]) -> list[int]:
@@ -365,8 +365,8 @@ class Emitter:
         if type(x) is int:
             text, binds = self.text[x]
         else:
-            text, binds = _number(float(x)), _ATOM if math.copysign(1.0, x) > 0 else _SIGN
-        return (text, binds) if binds >= binding else (f"({text})", _ATOM)
+            text, binds = number(float(x)), ATOM if math.copysign(1.0, x) > 0 else SIGN
+        return (text, binds) if binds >= binding else (f"({text})", ATOM)
 
     def _args(self, operation: Operation) -> list[str]:
         return [self.operand(x)[0] for x in operation.args]
@@ -388,20 +388,20 @@ class Emitter:
         return getattr(self, "_" + operation.kind)(operation)  # type: ignore[no-any-return]
 
     def _input(self, operation: Operation) -> tuple[str, int]:
-        return self.program.inputs[operation.detail], _ATOM
+        return self.program.inputs[operation.detail], ATOM
 
     def _apply(self, operation: Operation) -> tuple[str, int]:
         row = self.program.rows[operation.detail]
         args = operation.args
         if row in _INFIX:
-            tight = _SUM if row in (primitives.add, primitives.subtract) else _PRODUCT
+            tight = SUM if row in (primitives.add, primitives.subtract) else PRODUCT
             left, _ = self.operand(args[0], tight)
             if row is primitives.multiply and self._is_product(args[0]):
                 left = f"({left})"
             right, _ = self.operand(args[1], tight if row is primitives.add else tight + 1)
             return f"{left} {row.name} {right}", tight
         if row is primitives.negative:
-            return "-" + self.operand(args[0], _SIGN)[0], _SIGN
+            return "-" + self.operand(args[0], SIGN)[0], SIGN
         texts = self._args(operation)
         if row in _FOLDED:
             if len(args) == 1:
@@ -409,37 +409,37 @@ class Emitter:
             text = texts[0]
             for other in texts[1:]:
                 text = f"np.{_FOLDED[row]}({text}, {other})"
-            return text, _ATOM
+            return text, ATOM
         if row is primitives.softmax_entry:
             self.helper("softmax_entry")
-            return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", _ATOM
+            return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", ATOM
         if row is primitives.power and (type(args[1]) is int or args[1] == 0.5):
             name = "power" if type(args[1]) is int else "root"
             self.helper(name)
-            return f"{name}({', '.join(texts[: 2 if name == 'power' else 1])})", _ATOM
+            return f"{name}({', '.join(texts[: 2 if name == 'power' else 1])})", ATOM
         if row is primitives.where:
             condition = self._condition(args[0])
-            return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
+            return f"np.where({condition}, {texts[1]}, {texts[2]})", ATOM
         if row in READ:
             text, binding = READ[row]
             if "sigmoid(" in text:
                 self.helper("sigmoid")
-            z, y = (self.operand(x, _PRODUCT + 1)[0] for x in args)
+            z, y = (self.operand(x, PRODUCT + 1)[0] for x in args)
             return text.format(z, y), binding
         if row is primitives.half_squared_error:
-            a, y = (self.operand(x, _SUM + i)[0] for i, x in enumerate(args))
-            return f"0.5 * np.square({a} - {y})", _PRODUCT
+            a, y = (self.operand(x, SUM + i)[0] for i, x in enumerate(args))
+            return f"0.5 * np.square({a} - {y})", PRODUCT
         if row in _SPELLED:
             form = EXPRESSIONS.get(row.name)
             if form is not None:
-                return form.format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
+                return form.format(*(self.operand(x, ATOM)[0] for x in args)), ATOM
             paired = any(operation is self.program.operations[int(n)] for n in self.rests)
             name = "sigmoid_pair" if paired else row.name
             self.helper(name)
-            return f"{name}({', '.join(texts)})", _ATOM
-        if _is_numpys(row.array):
-            return f"np.{row.array.__name__}({', '.join(texts)})", _ATOM
-        return f"rows[{self.row_names[operation.detail]!r}]({', '.join(texts)})", _ATOM
+            return f"{name}({', '.join(texts)})", ATOM
+        if is_numpys(row.array):
+            return f"np.{row.array.__name__}({', '.join(texts)})", ATOM
+        return f"rows[{self.row_names[operation.detail]!r}]({', '.join(texts)})", ATOM
 
     def _condition(self, x: int | float) -> str:
         """Return the text of a condition for np.where, which does not need it as a number."""
@@ -447,7 +447,7 @@ class Emitter:
         row = self.program.row(operation) if operation is not None else None
         if operation is not None and row in _SPELLED and row.name in _CONDITIONS:
             args = operation.args
-            return _CONDITIONS[row.name].format(*(self.operand(y, _ATOM)[0] for y in args))
+            return _CONDITIONS[row.name].format(*(self.operand(y, ATOM)[0] for y in args))
         return self.operand(x)[0]
 
     def _is_inline(self, x: int | float) -> bool:
@@ -458,7 +458,7 @@ class Emitter:
         return (
             self._is_inline(x)
             and self.program.operations[int(x)].kind == "matmul"
-            and self.text[int(x)][1] == _PRODUCT
+            and self.text[int(x)][1] == PRODUCT
         )
 
     def helper(self, name: str) -> None:
@@ -467,20 +467,21 @@ class Emitter:
         self.helpers.setdefault(name)
 
     def _constant(self, operation: Operation) -> tuple[str, int]:
-        return self._array(operation.detail), _ATOM
+        return self._array(operation.detail), ATOM
 
     def _view(self, operation: Operation) -> tuple[str, int]:
         source = self.program.operations[int(operation.args[0])]
-        x, _ = self.operand(operation.args[0], _ATOM)
-        return self._viewed(x, source, operation.detail), _ATOM
+        x, _ = self.operand(operation.args[0], ATOM)
+        return self._viewed(x, source, operation.detail), ATOM
 
     def _viewed(self, x: str, source: Operation, strides: Strides) -> str:
-        for shape in _candidates(source.shape, strides):
-            found = _slicing(shape, source.batched, strides)
+        for shape in candidates(source.shape, strides):
+            found = slicing(shape, source.batched, strides)
             if found is not None:
                 if shape != source.shape:
                     x = f"{x}.reshape({self._shape(shape, source.batched)})"
-                return x + found
+                index, order = found
+                return x + index + _transposed(order)
         self.helper("view")
         offset, axes = strides
         return (
@@ -493,7 +494,7 @@ class Emitter:
 
     def _flat(self, n: int | float) -> str:
         source = self.program.operations[int(n)]
-        x, _ = self.operand(n, _ATOM)
+        x, _ = self.operand(n, ATOM)
         if len(source.shape) == 1:
             return x
         return f"{x}.reshape({self._shape((math.prod(source.shape),), source.batched)})"
@@ -502,13 +503,13 @@ class Emitter:
         number = int(operation.args[0])
         source = self.program.operations[number]
         if source.kind == "sum" and number in self.inline:
-            summed, _ = self.operand(source.args[0], _ATOM)
+            summed, _ = self.operand(source.args[0], ATOM)
             if self._is_total(source):
-                return f"{summed}.sum().reshape({self._shape(operation.shape, False)})", _ATOM
+                return f"{summed}.sum().reshape({self._shape(operation.shape, False)})", ATOM
             if source.detail == (-1,) and source.shape[:-1] == operation.shape:
-                return f"{summed}.sum(axis=-1)", _ATOM
-        x, _ = self.operand(number, _ATOM)
-        return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", _ATOM
+                return f"{summed}.sum(axis=-1)", ATOM
+        x, _ = self.operand(number, ATOM)
+        return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", ATOM
 
     def _is_total(self, operation: Operation) -> bool:
         """Return whether an operation adds up all numbers of a matrix, or more axes, to one."""
@@ -518,12 +519,12 @@ class Emitter:
     def _take(self, operation: Operation) -> tuple[str, int]:
         index = self._array(operation.detail)
         lead = ":, " if operation.batched else ""
-        return f"{self._flat(operation.args[0])}[{lead}{index}]", _ATOM
+        return f"{self._flat(operation.args[0])}[{lead}{index}]", ATOM
 
     def _broadcast(self, operation: Operation) -> tuple[str, int]:
         x = self.operand(operation.args[0])[0]
         shape = self._sizes(operation)
-        return f"np.broadcast_to({x}, ({shape}))", _ATOM
+        return f"np.broadcast_to({x}, ({shape}))", ATOM
 
     def _sizes(self, operation: Operation) -> str:
         self.counted = self.counted or operation.batched
@@ -538,12 +539,12 @@ class Emitter:
         a = self.program.operations[int(operation.args[0])]
         ta, tb, stacked = operation.detail
         masked = operation.kind == "linked_matmul"
-        loose = 0 if masked else _PRODUCT  # arguments of a function need no parentheses
+        loose = 0 if masked else PRODUCT  # arguments of a function need no parentheses
         right = self.operand(operation.args[1], loose and loose + 1)[0]
         lefts = [self.operand(x, loose)[0] for x in operation.args[0:3:2]]
         flat = not stacked and not ta and len(a.shape) + a.batched > 2
         if ta and stacked:
-            lefts = [f"{self.operand(x, _ATOM)[0]}.swapaxes(-1, -2)" for x in operation.args[0:3:2]]
+            lefts = [f"{self.operand(x, ATOM)[0]}.swapaxes(-1, -2)" for x in operation.args[0:3:2]]
         elif ta:
             lefts = [f"{self._rows(x)}.T" for x in operation.args[0:3:2]]
             right = self._rows(operation.args[1])
@@ -551,15 +552,15 @@ class Emitter:
             lefts = [self._rows(x) for x in operation.args[0:3:2]]
         if tb:
             end = ".swapaxes(-1, -2)" if stacked else ".T"
-            right = self.operand(operation.args[1], _ATOM)[0] + end
+            right = self.operand(operation.args[1], ATOM)[0] + end
         if masked:
             self.helper("linked_product")
-            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", _ATOM
+            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", ATOM
         else:
-            text = f"{lefts[0]} @ {right}", _PRODUCT
+            text = f"{lefts[0]} @ {right}", PRODUCT
         if flat:
             shape = self._shape(operation.shape, operation.batched)
-            return f"{text[0] if masked else f'({text[0]})'}.reshape({shape})", _ATOM
+            return f"{text[0] if masked else f'({text[0]})'}.reshape({shape})", ATOM
         return text
 
     _linked_matmul = _matmul
@@ -567,7 +568,7 @@ class Emitter:
     def _rows(self, n: int | float) -> str:
         """Return operand *n* with all axes but the last merged into one."""
         source = self.program.operations[int(n)]
-        x = self.operand(n, _ATOM)[0]
+        x = self.operand(n, ATOM)[0]
         rank = len(source.shape) + source.batched
         if rank == 2:
             return x
@@ -576,78 +577,78 @@ class Emitter:
         return f"{x}.reshape(-1, {source.shape[-1]})"
 
     def _sum(self, operation: Operation) -> tuple[str, int]:
-        x, _ = self.operand(operation.args[0], _ATOM)
+        x, _ = self.operand(operation.args[0], ATOM)
         axes = operation.detail
         if self._is_total(operation):
             ones = ", ".join("1" for _ in axes)
-            return f"{x}.sum().reshape({ones})", _ATOM
+            return f"{x}.sum().reshape({ones})", ATOM
         axis = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
-        return f"{x}.sum(axis={axis}, keepdims=True)", _ATOM
+        return f"{x}.sum(axis={axis}, keepdims=True)", ATOM
 
     def _sum_batch(self, operation: Operation) -> tuple[str, int]:
         source = self.program.operations[int(operation.args[0])]
-        x, _ = self.operand(operation.args[0], _ATOM)
-        return f"{x}.sum({'axis=0' if source.shape == operation.shape else ''})", _ATOM
+        x, _ = self.operand(operation.args[0], ATOM)
+        return f"{x}.sum({'axis=0' if source.shape == operation.shape else ''})", ATOM
 
     def _count(self, operation: Operation) -> tuple[str, int]:
         x = operation.args[0]
         self.counted = True
         if x == 1.0:
-            return "m", _ATOM
-        return f"m * {self.operand(x, _PRODUCT + 1)[0]}", _PRODUCT
+            return "m", ATOM
+        return f"m * {self.operand(x, PRODUCT + 1)[0]}", PRODUCT
 
     def _segment_sum(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
-        return f"np.add.reduceat({x}, {self._array(operation.detail)}, axis=-1)", _ATOM
+        return f"np.add.reduceat({x}, {self._array(operation.detail)}, axis=-1)", ATOM
 
     def _segmented(self, operation: Operation) -> tuple[str, int]:
         self.helper(operation.kind)
         args = self._args(operation)
         if operation.detail is not None:
             args += map(self._array, operation.detail)
-        return f"{operation.kind}({', '.join(args)})", _ATOM
+        return f"{operation.kind}({', '.join(args)})", ATOM
 
     def _pick(self, operation: Operation) -> tuple[str, int]:
         self.helper(operation.kind)
         args = self._args(operation)
         if operation.detail is not None:
             args.append(str(operation.detail))
-        return f"{operation.kind}({', '.join(args)})", _ATOM
+        return f"{operation.kind}({', '.join(args)})", ATOM
 
     _spread = _pick
 
     def _one_hot(self, operation: Operation) -> tuple[str, int]:
         self.helper("one_hot")
-        return f"one_hot({self._args(operation)[0]}, {operation.shape[-1]})", _ATOM
+        return f"one_hot({self._args(operation)[0]}, {operation.shape[-1]})", ATOM
 
     def _softmax_minus(self, operation: Operation) -> tuple[str, int]:
         self.helper("softmax")
         z, y = operation.args
-        return f"softmax({self.operand(z)[0]}) - {self.operand(y, _PRODUCT)[0]}", _SUM
+        return f"softmax({self.operand(z)[0]}) - {self.operand(y, PRODUCT)[0]}", SUM
 
     _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
     _cross_entropy = _surprisals = _segmented
 
     def _softmax_rest(self, operation: Operation) -> tuple[str, int]:
-        p, y = (self.operand(x, _PRODUCT)[0] for x in operation.args)
-        return f"({p} * (1.0 - {y})).sum(axis=-1, keepdims=True)", _ATOM
+        p, y = (self.operand(x, PRODUCT)[0] for x in operation.args)
+        return f"({p} * (1.0 - {y})).sum(axis=-1, keepdims=True)", ATOM
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
         if operation.detail is None:
-            return f"np.{operation.kind}.reduce({x}, axis=-1, keepdims=True)", _ATOM
+            return f"np.{operation.kind}.reduce({x}, axis=-1, keepdims=True)", ATOM
         starts = self._array(operation.detail)
-        return f"np.{operation.kind}.reduceat({x}, {starts}, axis=-1)", _ATOM
+        return f"np.{operation.kind}.reduceat({x}, {starts}, axis=-1)", ATOM
 
     _maximum = _minimum = _reduced
 
     def _new(self, operation: Operation) -> tuple[str, int]:
         shape = f"({self._sizes(operation)})"
         if operation.detail is None:
-            return f"np.empty({shape})", _ATOM
+            return f"np.empty({shape})", ATOM
         if operation.detail in (0.0, 1.0):
-            return f"np.{'ones' if operation.detail else 'zeros'}({shape})", _ATOM
-        return f"np.full({shape}, {operation.detail})", _ATOM
+            return f"np.{'ones' if operation.detail else 'zeros'}({shape})", ATOM
+        return f"np.full({shape}, {operation.detail})", ATOM
 
     def _write(self, operation: Operation) -> str:
         target = self.program.operations[int(operation.args[0])]
@@ -668,89 +669,14 @@ class Emitter:
         return place
 
 
+def _transposed(order: Sequence[int]) -> str:
+    if not order:
+        return ""
+    return ".T" if len(order) == 2 else f".transpose({', '.join(map(str, order))})"
+
+
 def _same_axes(shape: Shape, strides: Strides) -> bool:
     return shape == tuple(n for n, _ in strides[1])
-
-
-def _number(x: float) -> str:
-    if math.isfinite(x):
-        return repr(x)
-    return "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
-
-
-def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
-    """Return shapes in which slicing may give the view: the array's own, then finer ones."""
-    found = [shape]
-    size = math.prod(shape)
-    steps = sorted({s for n, s in strides[1] if s > 0 and n > 1})
-    for inner in (steps, sorted({*steps, *(s * n for n, s in strides[1] if s > 0 and n > 1)})):
-        chain = [1] + [s for s in inner if s > 1]
-        if all(b % a == 0 for a, b in pairwise(chain)) and size % chain[-1] == 0:
-            finer = [b // a for a, b in pairwise(chain)]
-            found.append((size // chain[-1], *reversed(finer)))
-    return found
-
-
-def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
-    """Return the index that takes the view from an array of *shape*, or None."""
-    offset, axes = strides
-    own = contiguous(shape)
-    corner = [offset // stride % extent for extent, stride in own]
-    parts: list[str | None] = [None] * len(own)
-    order: list[int] = []
-    moving = [(n, s) for n, s in axes if s > 0 and n > 1]
-    for extent, stride in moving:
-        for axis, (length, step) in enumerate(own):
-            hop = stride // step
-            if stride % step == 0 and hop and corner[axis] + (extent - 1) * hop < length:
-                break
-        else:
-            return None
-        if parts[axis] is not None:
-            return None
-        start, stop = corner[axis], corner[axis] + (extent - 1) * hop + 1
-        text = (
-            ":"
-            if (start, stop, hop) == (0, length, 1)
-            else (f"{start or ''}:{'' if stop == length and hop == 1 else stop}")
-        )
-        parts[axis] = text if hop == 1 else f"{text}:{hop}"
-        order.append(axis)
-    if order != sorted(order):
-        transposition = sorted(order)
-        swapped = [transposition.index(axis) for axis in order]
-    else:
-        swapped = []
-    indices = [part if part is not None else str(corner[i]) for i, part in enumerate(parts)]
-    if not swapped:
-        # The new axes are put between the sliced ones, in the order of the view.
-        kept = [i for i, part in enumerate(parts) if part is not None]
-        texts, at = [], 0
-        slots = iter(kept)
-        for extent, stride in axes:
-            if stride > 0 and extent > 1:
-                axis = next(slots)
-                texts += indices[at : axis + 1]
-                at = axis + 1
-            elif extent == 1:
-                texts.append("None")
-            else:
-                return None
-        texts += indices[at:]
-        lead = [":"] if batched else []
-        if all(text == ":" for text in texts):
-            return ""
-        return f"[{', '.join(lead + texts)}]"
-    if any(extent == 1 or stride == 0 for extent, stride in axes):
-        return None
-    lead = [":"] if batched else []
-    plain = all(part == ":" for part in indices)
-    index = "" if plain else f"[{', '.join(lead + indices)}]"
-    if batched:
-        swapped = [0, *(1 + i for i in swapped)]
-    if len(swapped) == 2:
-        return f"{index}.T"
-    return f"{index}.transpose({', '.join(map(str, swapped))})"
 
 
 def write(program: Program) -> str:
@@ -770,28 +696,10 @@ def write(program: Program) -> str:
         else ["import numpy as np"]
     )
     constants = [
-        f"{name} = {_literal(program.constants[number])}"
+        f"{name} = {literal(program.constants[number])}"
         for number, name in sorted(emitter.constants.items())
     ]
     return (
         "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])])
         + "\n"
     )
-
-
-def _literal(array: Any) -> str:
-    kind = "" if array.dtype.kind == "f" else ", dtype=int"
-    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
-    return f"np.array({text}{kind})"
-
-
-def _rows(numbers: Any, indent: str) -> str:
-    """Return nested lists of numbers as text, broken into lines."""
-    if not isinstance(numbers, list):
-        return repr(numbers)
-    parts = [_rows(part, indent + " ") for part in numbers]
-    if numbers and isinstance(numbers[0], list):
-        return "[" + f",\n{indent} ".join(parts) + "]"
-    each = max(1, (_WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
-    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
-    return "[" + f",\n{indent} ".join(lines) + "]"
