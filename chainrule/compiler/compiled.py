@@ -299,6 +299,63 @@ class Compiled(Differentiable):
             shapes = lifted.shapes
             self._repeats[function] = _Repeat(attempt, leaves, shapes, self._captured.get(shapes))
 
+    # --- a part of other people's models ---------------------------------------------------------
+
+    def torch_function(self) -> Callable[..., Any]:
+        """Return this function for PyTorch: of tensors, and differentiable by its autograd.
+
+        It takes a tensor for each argument, and as ``parameters=`` a tensor with a number for each
+        of :attr:`parameters`, by default what these hold now; it returns a tensor of shape
+        (m, result...).  Derivatives by tensors that require them are this library's, found by the
+        machine on the host, or by the printed program if the function is compiled with
+        ``backend="torch"``: then PyTorch can differentiate them again.
+
+        ImportError without PyTorch; TypeError for a compiled graph, and for a function whose result
+        is not a number or a nested list of numbers of one shape.
+        """
+        from .backends.wrappers import torch_function  # which imports PyTorch
+
+        return torch_function(self)
+
+    def jax_function(self) -> Callable[..., Any]:
+        """Return this function for JAX: of arrays, differentiable by ``jax.grad``, also in jit.
+
+        It is called as that of :meth:`torch_function` is.  The machine is called back on the host;
+        a function that is compiled with ``backend="jax"`` is traced by JAX instead, and its
+        derivatives are printed programs too.
+
+        ImportError without JAX; TypeError as there.
+        """
+        from .backends.wrappers import jax_function  # which imports JAX
+
+        return jax_function(self)
+
+    @property
+    def function(self) -> Callable[..., Any] | None:
+        """The function of one example, or None for a graph and for a loaded program."""
+        return self._function
+
+    def prepared(self, arrays: Sequence[Any]) -> tuple[Recorded, Sequence[Any]]:
+        """Return the recording for *arrays*, and these with a row of numbers per example."""
+        return self._prepared(tuple(arrays))
+
+    def recording_of(self, shapes: Sequence[tuple[int, ...]]) -> Recorded:
+        """Return the recording for examples of *shapes*, without a batch of them."""
+        known = self._lifted.get(tuple(shapes))
+        if known is None:
+            self._prepared(tuple([np.zeros((0, *shape)) for shape in shapes]))
+            known = self._lifted[tuple(shapes)]
+        return known
+
+    def result_shape(self, recorded: Recorded) -> tuple[int, ...]:
+        """Return the shape of the result for one example; TypeError if it is not an array."""
+        return self._result_shape(recorded)
+
+    def check_arguments(self, arrays: Sequence[Any]) -> None:
+        """Raise TypeError or ValueError unless *arrays* are batches of as many examples."""
+        self._check_count(arrays)
+        self._check_examples(arrays)
+
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
 

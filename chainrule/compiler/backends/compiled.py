@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from ...engine import modes
 from ...engine.backend import Value
 from ...engine.structures import mapped
-from ...engine.vectors import add_grads
+from ...engine.vectors import add_grads, read_data
 from .. import derivatives
 from ..batches import HoldsValuesError, floats
 from ..compiled import Compiled, Recorded
@@ -211,6 +210,22 @@ class CompiledForLibrary(Compiled):
     def _vector(self, lifted: Recorded) -> Any:
         return self._store(lifted).vector()
 
+    @property
+    def library(self) -> Library:
+        """The library that it is compiled for."""
+        return self._library
+
+    def traced(self, lifted: Recorded, function: str, theta: Any, batch: Sequence[Any]) -> Any:
+        """Return "forward" or "gradient" for parameters *theta*, as the library may trace it."""
+        program, count = self._program(lifted), len(self.parameters)
+        others = self._order(lifted)[count:]
+        vector = theta
+        if others:
+            rest = self._library.array(read_data(others))
+            vector = self._library.words["concat"]([theta, rest], 0)
+        run = program.traced_forward if function == "forward" else program.traced_gradient
+        return run(vector, *batch)
+
     # --- programs --------------------------------------------------------------------------------
 
     @property
@@ -264,7 +279,7 @@ class CompiledForLibrary(Compiled):
 
     def _record(self, batch: Sequence[Any], shapes: Shapes, written_out: str = "") -> Recorded:
         """Record the function on the first example, which is brought here for that."""
-        first = [np.broadcast_to(self._host(x[:1, ...]), tuple(x.shape)) for x in batch]
+        first = [np.broadcast_to(self._host(x)[:1], tuple(x.shape)) for x in batch]
         return super()._record(first, shapes, written_out)
 
     def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class JAXLibrary(Library):
         return isinstance(x, self.jax.Array)
 
     def array(self, x: Any) -> Any:
-        with self.running():
+        with self.concrete():
             return self.jax.device_put(np.asarray(x, dtype=self.precision), self.device)
 
     def cast(self, x: Any) -> Any:
@@ -57,6 +57,11 @@ class JAXLibrary(Library):
         from jax.experimental import enable_x64  # of versions before 0.8
 
         return enable_x64()  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def concrete(self) -> Iterator[None]:
+        with self.running(), self.jax.ensure_compile_time_eval():
+            yield
 
     def quick(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.jax.jit(function)  # type: ignore[no-any-return]

@@ -80,6 +80,10 @@ class Library:
         """Return the context in which functions of the library are called."""
         return np.errstate(all="ignore")  # if it is made of NumPy, as some are
 
+    def concrete(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which constants are made, even while the library traces."""
+        return self.running()
+
     def quick(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function* as the library runs it best."""
         return function

@@ -62,12 +62,12 @@ class LibraryProgram:
     @functools.cached_property
     def _space(self) -> dict[str, Any]:
         rows = {name: self.library.row(row) for name, row in self._rows.items()}
-        with self.library.running():
+        with self.library.concrete():
             return self.printed.loaded(rows=rows)
 
     @functools.cached_property
     def _indices(self) -> dict[str, Any]:
-        with self.library.running():
+        with self.library.concrete():
             indices = self.library.words["indices"]
             return {key: indices(x) for key, x in self._places().items()}
 

@@ -276,8 +276,10 @@ class Rows:
     def _power(self, x: Term, p: Term) -> Term:
         if not p.plain:
             return Term(f"{self.helper('power')}({self.array(x)}, {p.text})", ATOM)
-        if float(p.text.replace("xp.", "")) == 0.5:
-            return Term(f"{self.helper('root')}({x.text})", ATOM)
+        exponent = float(p.text.replace("xp.", ""))
+        if abs(exponent) == 0.5:  # libraries take a root, also at -inf and -0
+            text = f"{self.helper('root')}({x.text})"
+            return Term(text, ATOM) if exponent > 0.0 else Term(f"1.0 / {text}", PRODUCT)
         return Term(f"{bound(x, ATOM)} ** {bound(p, ATOM)}", POWER)
 
     def _dot(self, args: Sequence[Term]) -> Term:
