@@ -716,9 +716,7 @@ def compile(
     return Compiled(function, wrt=leaves, threads=threads)
 
 
-def _for_library(
-    function: Any, leaves: Any, backend: Any, dtype: Any, device: Any
-) -> Compiled:
+def _for_library(function: Any, leaves: Any, backend: Any, dtype: Any, device: Any) -> Compiled:
     """Return *function* compiled for an array library."""
     # Only now: those who never ask for a library need not load what prints for it.
     from .backends.compiled import CompiledForLibrary

@@ -3,10 +3,10 @@
     CHAINRULE_BACKEND=jax python -m pytest tests/compiler/test_edges.py
 
 ``cr.compile`` then compiles for that library ("numpy", "torch", "jax", or the module
-"array_api_strict"), and its answers come back as NumPy arrays and floats.  So every program of this
-room, and every edge, is asked of the library as it is of the machine.  What cannot be asked, because
-it is about the machine or about NumPy's text, stands here with its reason; so do the points at which
-a library's own function differs, which docs/array-libraries.md says too.
+"array_api_strict"), and its answers come back as NumPy arrays and floats.  So every program of
+this room, and every edge, is asked of the library as it is of the machine.  What cannot be asked,
+because it is about the machine or about NumPy's text, stands here with its reason; so do the points
+at which a library's own function differs, which docs/array-libraries.md says too.
 """
 
 import fnmatch

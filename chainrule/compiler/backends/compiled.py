@@ -12,7 +12,7 @@ from ...engine.backend import Value
 from ...engine.structures import mapped
 from ...engine.vectors import add_grads, read_data
 from .. import derivatives
-from ..batches import HoldsValuesError, floats
+from ..batches import floats
 from ..compiled import Compiled, Recorded
 from ..lifting import Shapes
 from ..nodes import holds_values, inlined
@@ -275,7 +275,9 @@ class CompiledForLibrary(Compiled):
                 )
         self._check_examples(arrays)
         with library.running():
-            return tuple([library.cast(x) if library.is_own(x) else library.array(x) for x in arrays])
+            return tuple(
+                [library.cast(x) if library.is_own(x) else library.array(x) for x in arrays]
+            )
 
     def _record(self, batch: Sequence[Any], shapes: Shapes, written_out: str = "") -> Recorded:
         """Record the function on the first example, which is brought here for that."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..printers.arrays.spelling import CUPY
 from ..program import AnyArray
 from .library import Library, imported

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ...engine.backend import Value
 from ...engine.vectors import read_data, write_data
 from .library import Library

@@ -54,9 +54,8 @@ class JAXLibrary(Library):
             return contextlib.nullcontext()
         if hasattr(self.jax, "enable_x64"):
             return self.jax.enable_x64(True)  # type: ignore[no-any-return]
-        from jax.experimental import enable_x64  # of versions before 0.8
-
-        return enable_x64()  # type: ignore[no-any-return]
+        old = imported("jax", ("jax.experimental",), self.title, self.install)  # before 0.8
+        return old.enable_x64()  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def concrete(self) -> Iterator[None]:

@@ -90,7 +90,6 @@ class Library:
 
     def row(self, row: Primitive) -> Callable[..., Any]:
         """Return a user's own operation on arrays of the library: by NumPy, on the host."""
-
         return lambda *args: self.array(on_host(row, [self.numpy(x) for x in args]))
 
 
@@ -117,7 +116,8 @@ def on_host(row: Primitive, args: Sequence[AnyArray]) -> AnyArray:
 def imported(backend: str, modules: tuple[str, ...], title: str, install: str) -> Any:
     """Import *modules*, of which the first is returned; ImportError that says what to install."""
     try:
-        return [importlib.import_module(name) for name in modules][0]
+        found = [importlib.import_module(name) for name in modules]
+        return found.pop(0)
     except ImportError as error:
         raise ImportError(
             f"compile: backend={backend!r} needs {title}, which cannot be imported ({error}); "

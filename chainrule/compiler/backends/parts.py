@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 class Part:
-    """A compiled function and what it takes to differentiate it; its arrays are those of a subclass.
+    """A compiled function and what differentiates it; its arrays are those of a subclass.
 
     TypeError for a compiled graph or a loaded program, of which there is no function.
     """

@@ -17,6 +17,7 @@ from ..printers.numpy import free_names
 from ..program import AnyArray, Program
 from .library import Library
 
+
 class LibraryProgram:
     """A recording, to be called with a vector of numbers of *leaves*, and the batch as arrays."""
 

@@ -37,7 +37,7 @@ def part_of(compiled: Compiled, backend: str) -> NativePart | LibraryPart:
 def torch_function(compiled: Compiled) -> Callable[..., Any]:
     """Return *compiled* as a function of tensors: see :meth:`.Compiled.torch_function`."""
     torch = imported("torch", ("torch",), "PyTorch", "'chainrule[torch]'")
-    part = part_of(compiled, "torch")
+    part: Any = part_of(compiled, "torch")
     native = isinstance(part, NativePart)
 
     def given(x: Any) -> Any:
@@ -61,6 +61,11 @@ def torch_function(compiled: Compiled) -> Callable[..., Any]:
 
         @staticmethod
         def backward(ctx: Any, weights: Any) -> Any:
+            if native and torch.is_grad_enabled():
+                raise RuntimeError(
+                    f"a derivative of {compiled!r} by the machine cannot be differentiated again "
+                    "by PyTorch; compile it with backend='torch'"
+                )
             theta, *arrays = ctx.saved_tensors
             needed = ctx.needs_input_grad
             by = tuple(i for i, need in enumerate(needed[1:]) if need)
@@ -78,10 +83,6 @@ def torch_function(compiled: Compiled) -> Callable[..., Any]:
                     slopes[1 + i] = handed(slope, arrays[i])
             return tuple(slopes)
 
-    if native:
-        once = torch.autograd.function.once_differentiable
-        Function.backward = staticmethod(once(Function.backward))
-
     @functools.wraps(compiled.function)  # type: ignore[arg-type]
     def function(*arrays: Any, parameters: Any = None) -> Any:
         for x in arrays:
@@ -98,7 +99,7 @@ def torch_function(compiled: Compiled) -> Callable[..., Any]:
             )
         return Function.apply(parameters, *arrays)
 
-    del function.__wrapped__  # type: ignore[attr-defined]
+    del function.__wrapped__
     return function
 
 
@@ -109,10 +110,9 @@ def jax_function(compiled: Compiled) -> Callable[..., Any]:
     """Return *compiled* as a function of JAX arrays: see :meth:`.Compiled.jax_function`."""
     jax = imported("jax", ("jax", "jax.numpy"), "JAX", "'chainrule[jax]'")
     part = part_of(compiled, "jax")
+    forward: Callable[..., Any]
     if isinstance(part, LibraryPart):
-        forward: Callable[..., Any] = part.forward
-        pull: Callable[..., Any] = part.pull
-        slope: Callable[..., Any] = part.slope
+        forward, pull, slope = part.forward, part.pull, part.slope
     else:
         forward, pull, slope = _called_back(jax, part)
 
@@ -147,11 +147,11 @@ def jax_function(compiled: Compiled) -> Callable[..., Any]:
             parameters = jax.numpy.asarray(part.parameters(), dtype=batch[0].dtype)
         return function(parameters, batch)
 
-    del called.__wrapped__  # type: ignore[attr-defined]
+    del called.__wrapped__
     return called
 
 
-def _called_back(jax: Any, part: NativePart) -> tuple[Callable[..., Any], ...]:
+def _called_back(jax: Any, part: NativePart) -> tuple[Any, Any, Any]:
     """Return what *part* does as functions that JAX can trace: it calls the machine back."""
 
     def numbers(x: Any) -> Any:
@@ -175,7 +175,8 @@ def _called_back(jax: Any, part: NativePart) -> tuple[Callable[..., Any], ...]:
         found = tuple(like(arrays[i]) for i in by)
 
         def pulled(*args: Any) -> Any:
-            return tuple(part.pull(*args, by))
+            theta, arrays, weights = args
+            return tuple(part.pull(theta, arrays, weights, by))
 
         return back(pulled, found, theta, arrays, weights)
 

@@ -47,13 +47,13 @@ def number_term(x: float) -> Term:
 class _Renamed(ast.NodeTransformer):
     """Puts ``xp`` in the place of NumPy, and takes annotations away."""
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         return ast.Name("xp", node.ctx) if node.id == "np" else node
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         return ast.arg(node.arg)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         self.generic_visit(node)
         node.returns = None
         return node
@@ -103,19 +103,19 @@ _FUNCTIONS = {  # rows that are a function of that name, or another
     )},
     primitives.soft_cross_entropy: "soft_cross_entropy",
 }  # fmt: skip
-_OF_A_CLASS = {  # whose first argument says which of the others is meant
+_OF_A_CLASS: dict[Primitive, str] = {  # whose first argument says which of the others is meant
     primitives.softmax_entry: "softmax_entry",
     primitives.softmax_rest: "softmax_rest",
     primitives.cross_entropy: "cross_entropy_entry",
     primitives.take_entry: "take_entry",
 }
 _INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
-_CONDITIONS = {
+_CONDITIONS: dict[Primitive, str] = {
     primitives.equal: "==",
     primitives.less: "<",
     primitives.less_equal: "<=",
 }
-_FOLDED = {
+_FOLDED: dict[Primitive, str] = {
     primitives.maximum: "maximum",
     primitives.minimum: "minimum",
     primitives.logsumexp_of: "logaddexp",
@@ -219,10 +219,10 @@ class Rows:
             return self._entry(row, args)
         given = [self.array(x) for x in args]
         if row in _FOLDED:
-            found = given[0]
-            for x in given[1:]:
-                found = self.numpys(_FOLDED[row], found, x)
-            return Term(found, ATOM if len(given) > 1 else args[0].binds)
+            folded = given[0]
+            for more in given[1:]:
+                folded = self.numpys(_FOLDED[row], folded, more)
+            return Term(folded, ATOM if len(given) > 1 else args[0].binds)
         if row in _FUNCTIONS:
             return Term(f"{self.helper(_FUNCTIONS[row])}({', '.join(given)})", ATOM)
         if row in _WRITTEN:

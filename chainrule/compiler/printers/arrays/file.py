@@ -1,4 +1,4 @@
-"""A whole printed module: what it imports, the functions that it calls, its functions, constants."""
+"""A whole printed module: its imports, the functions that it calls, its functions, constants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Printed:
         """Return the whole module."""
         parts = [self.head, *self.functions]
         lines = [
-            f"{name} = {'constant' if array.dtype.kind == 'f' else 'indices'}({nested(array, 'xp')})"
+            f"{name} = {_maker(array)}({nested(array, 'xp')})"
             for name, array in self.constants.items()
         ]
         lines += [f"{name} = {', '.join(names)}" for name, names in self.tables.items()]
@@ -46,10 +46,14 @@ class Printed:
         space |= names
         exec("\n\n\n".join(self.functions), space)
         for name, array in self.constants.items():
-            space[name] = space["constant" if array.dtype.kind == "f" else "indices"](array)
+            space[name] = space[_maker(array)](array)
         for name, some in self.tables.items():
             space[name] = tuple(space[x] for x in some)
         return space
+
+
+def _maker(array: AnyArray) -> str:
+    return "constant" if array.dtype.kind == "f" else "indices"
 
 
 def head(spelling: Spelling, module: str, precision: str, device: str | None) -> str:

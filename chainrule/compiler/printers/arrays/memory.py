@@ -6,14 +6,15 @@ and a place is known by the name that holds it now, alone or with others as the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ...program import AnyArray
-from .elementwise import Rows, Term
 from ..numpy import ATOM
+from .elementwise import Rows, Term
 
 _FEW = 16  # pieces that are put side by side; of more, all parts are, and places are gathered
 
@@ -22,7 +23,7 @@ class Held(NamedTuple):
     """Numbers that were written together."""
 
     text: str
-    count: int | None
+    size: int | None
     """How many rows there are, or None: it is one number, not an array with a row."""
     lanes: bool
     """Whether there is a number for each example."""
@@ -65,7 +66,7 @@ class Memory:
     def at(self, address: int) -> tuple[Term, bool]:
         """Return the number at *address*, and whether it is one for each example."""
         held = self.held[self.owner[address]]
-        if held.count is None:
+        if held.size is None:
             return Term(held.text, held.binds, held.plain), held.lanes
         k = int(self.place[address])
         return Term(f"{held.text}[{k}, :]" if self.lanes else f"{held.text}[{k}]", ATOM), held.lanes
@@ -83,25 +84,25 @@ class Memory:
         """Return the numbers at *addresses* as the rows of an array."""
         rest = ", :" if self.lanes else ""
         owners, places = self.owner[addresses], self.place[addresses]
-        single = np.array([x.count is None for x in self.held])[owners]
+        single = np.array([x.size is None for x in self.held])[owners]
         breaks = (np.diff(owners) != 0) | (np.diff(places) != 1) | single[1:] | single[:-1]
         edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(addresses)]
         if len(edges) > _FEW and not single.all():
             evenly = self._evenly(owners, places)
             return self._gathered(owners, places) if evenly is None else evenly
         texts = []
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in itertools.pairwise(edges):
             held = self.held[owners[a]]
-            if held.count is None:
+            if held.size is None:
                 texts.append(f"{self.row(int(addresses[a]))}[None{rest}]")
                 continue
             start, stop = int(places[a]), int(places[b - 1]) + 1
-            whole = (start, stop) == (0, held.count)
+            whole = (start, stop) == (0, held.size)
             texts.append(held.text if whole else f"{held.text}[{start}:{stop}{rest}]")
         return self._joined(texts)
 
     def _evenly(self, owners: AnyArray, places: AnyArray) -> str | None:
-        """Return evenly spaced rows of one array as a slice of it, turned around if they go back."""
+        """Return evenly spaced rows of one array as a slice of it, turned if they go back."""
         steps = np.unique(np.diff(places))
         if (owners != owners[0]).any() or len(steps) != 1 or not steps[0]:
             return None
@@ -122,8 +123,8 @@ class Memory:
         for n in used:
             held = self.held[n]
             address = int(np.flatnonzero(self.owner == n)[0])
-            texts.append(held.text if held.count else f"{self.row(address)}[None{rest}]")
-            starts[n], top = top, top + (held.count or 1)
+            texts.append(held.text if held.size else f"{self.row(address)}[None{rest}]")
+            starts[n], top = top, top + (held.size or 1)
         index = np.array([starts[n] for n in owners.tolist()]) + places
         name = self.rows.constant(index)
         return f"{self.rows.helper('take')}({self._joined(texts)}, {name}, 0)"

@@ -5,6 +5,7 @@ Each element of an example comes from one part, or is the number that the array 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,7 +66,9 @@ class Parts:
         if len(runs) == 1 and runs[0][0] >= 0:
             part = self.parts[runs[0][0]]
             if self._is_all_of(0, len(self.owner), part):
-                return part.text if part.shape == self.shape else _reshaped(part, shaped, self.shape)
+                return (
+                    part.text if part.shape == self.shape else _reshaped(part, shaped, self.shape)
+                )
         along = self._along(rows, shaped)
         if along is not None:
             return along
@@ -75,13 +78,11 @@ class Parts:
         """Return owner, start and stop of the stretches that come from one part."""
         cuts = np.flatnonzero(np.diff(self.owner)) + 1
         edges = [0, *cuts.tolist(), len(self.owner)]
-        return [(int(self.owner[a]), a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        return [(int(self.owner[a]), a, b) for a, b in itertools.pairwise(edges)]
 
     def _is_all_of(self, start: int, stop: int, part: Part) -> bool:
         size = math.prod(part.shape)
-        return stop - start == size and bool(
-            (self.place[start:stop] == np.arange(size)).all()
-        )
+        return stop - start == size and bool((self.place[start:stop] == np.arange(size)).all())
 
     def _filled(self, rows: Rows, shaped: Callable[[Shape], str], shape: Shape) -> str:
         return f"{rows.helper('full')}({shaped(shape)}, {number_term(self.fill).text})"
@@ -96,16 +97,17 @@ class Parts:
             line = across[:, 0]
             edges = [0, *(np.flatnonzero(np.diff(line)) + 1).tolist(), len(line)]
             texts = []
-            for a, b in zip(edges, edges[1:], strict=False):
+            for a, b in itertools.pairwise(edges):
                 shape = (*self.shape[:axis], b - a, *self.shape[axis + 1 :])
                 if line[a] < 0:
                     texts.append(self._filled(rows, shaped, shape))
                     continue
                 part = self.parts[line[a]]
                 places = np.take(place, range(a, b), axis=axis)
-                if places.size != math.prod(part.shape) or (
-                    places.ravel() != np.arange(places.size)
-                ).any():
+                if (
+                    places.size != math.prod(part.shape)
+                    or (places.ravel() != np.arange(places.size)).any()
+                ):
                     break
                 texts.append(part.text if part.shape == shape else _reshaped(part, shaped, shape))
             else:
@@ -129,7 +131,9 @@ class Parts:
             texts.append(self._filled(rows, shaped, (1,)))
         first = np.array([starts.get(n, 0) for n in range(-1, len(self.parts))])
         index = first[self.owner + 1] + np.where(self.owner < 0, 0, self.place)
-        joined = texts[0] if len(texts) == 1 else f"{rows.helper('concat')}([{', '.join(texts)}], -1)"
+        joined = (
+            texts[0] if len(texts) == 1 else f"{rows.helper('concat')}([{', '.join(texts)}], -1)"
+        )
         name = rows.constant(index)
         text = f"{rows.helper('take')}({joined}, {name})"
         return text if len(self.shape) == 1 else f"xp.reshape({text}, {shaped(self.shape)})"

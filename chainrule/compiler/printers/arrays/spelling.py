@@ -53,7 +53,7 @@ STANDARD = Spelling(
         **{f"arc{name}": f"xp.a{name}({{0}})" for name in ("sinh", "cosh", "tanh")},
         "arctan2": "xp.atan2({0}, {1})",
         "absolute": "xp.abs({0})",
-        "exp2": "2.0 ** {0}",
+        "exp2": "2.0 ** ({0})",
         "cbrt": "real_cbrt({0})",
         "erf": "xp.asarray(np.vectorize(math.erf, otypes=[float])(np.asarray({0})))",
         "erfc": "xp.asarray(np.vectorize(math.erfc, otypes=[float])(np.asarray({0})))",
@@ -91,7 +91,7 @@ JAX = Spelling(
     },
     {
         "erf": "jax.scipy.special.erf({0})",
-        "exp2": "2.0 ** {0}",
+        "exp2": "2.0 ** ({0})",
         "erfc": "jax.scipy.special.erfc({0})",
         "relu": "positive(xp.maximum({0}, 0.0))",
     },

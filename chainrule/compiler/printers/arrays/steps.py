@@ -64,10 +64,12 @@ class StepsPrinter:
             assert plan.gradient is not None
             cost = self.rows.array(still.at(plan.cost)[0])
             a, b = plan.gradient
-            slopes = still.many(np.arange(a, b)) if b > a else f"{self.rows.helper('full')}((0,), 0.0)"
+            slopes = (
+                still.many(np.arange(a, b)) if b > a else f"{self.rows.helper('full')}((0,), 0.0)"
+            )
             returned = f"{cost}, {slopes}"
-        count = f"{inputs[0]}.shape[0]" if inputs else "1"
-        head = [f"def {name}({', '.join(['parameters', *inputs])}):", f"{INDENT}m = {count}"]
+        size = f"{inputs[0]}.shape[0]" if inputs else "1"
+        head = [f"def {name}({', '.join(['parameters', *inputs])}):", f"{INDENT}m = {size}"]
         return "\n".join([*head, *self.lines, f"{INDENT}return {returned}"])
 
     def _fill_sums(self) -> None:
@@ -186,7 +188,7 @@ class StepsPrinter:
         """Let the numbers at *of* in a space be at *to* in another, or the same."""
         source, target = self.spaces[space], self.spaces[into]
         held = [source.held[n] for n in source.owner[of].tolist()]
-        if all(x.count is None for x in held):
+        if all(x.size is None for x in held):
             for address, x in zip(to.tolist(), held, strict=True):
                 target.write(address, x)
             return
