@@ -12,7 +12,7 @@ from . import table as primitives
 from .methods import names
 from .native import core
 from .signatures import arithmetic
-from .ufuncs import DERIVED, UFUNCS, array_ufunc
+from .ufuncs import DERIVED, UFUNCS, array_function, array_ufunc
 
 if TYPE_CHECKING:
     from .value import Value
@@ -135,6 +135,7 @@ class Common:
         __round__ = __trunc__ = __floor__ = __ceil__ = _refuse_to_be_a_number
 
     __array_ufunc__ = array_ufunc
+    __array_function__ = array_function
 
 
 def _send_back(node: Any) -> None:
