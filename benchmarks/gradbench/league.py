@@ -32,7 +32,7 @@ ONE_THREAD = {
 CPP = ("manual", "codipack", "cppad", "adol-c", "adept", "enzyme", "tapenade", "finite", "ad-hpp")
 OURS = "chainrule"
 START = 120.0  # seconds in which a tool has to have loaded its libraries
-# What JAX returns may be a promise: inside the time that is measured, its tool waits for the result.
+# What JAX returns may be a promise; its tool is made to wait for the result, which is measured too.
 WAITING = """
 import os, runpy, sys, jax
 from gradbench import wrap
