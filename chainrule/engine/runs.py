@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import modes, recorded
+from .anomalies import watch_adjoints, watch_tangents
 from .backend import Value
 from .native import core
 from .structures import leaves, like
 from .sweeps import Partials, linked_partials, pullback, pushforward, stored_partials
 from .table import as_float, identity
-from .value import watch_adjoints, watch_tangents
 
 # Any: a function of any shape may be differentiated, and what it gives may be nested.
 Function = Callable[..., Any]
