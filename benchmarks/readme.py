@@ -104,7 +104,7 @@ def networks(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     if lines[1].split() != " ".join(COLUMNS).split():
         raise ValueError(f"the columns of benchmarks/compiled.py are others now: {lines[1]}")
-    cells = [line.split() for line in lines[2:]]
+    cells = [line.split() for line in lines[2:] if line.split()[0].isdigit()]
     by_name = {name: [line[i] for line in cells] for i, name in enumerate(COLUMNS)}
     rows = [
         [words, *(x if x == "-" else f"{float(x):.3g}" for x in by_name[name])]

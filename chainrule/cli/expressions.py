@@ -36,7 +36,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 _OF_A_LIST = ("sum", "mean", "logsumexp")
-_CONSTANTS = {"pi": math.pi, "e": math.e, "tau": math.tau}
+_CONSTANTS = {"pi": math.pi, "π": math.pi, "e": math.e, "tau": math.tau}
 """Names that have a value where none is given for them."""
 _OTHER_NAMES = {
     "ln": "did you mean log?",
@@ -123,6 +123,7 @@ def _match(names: Iterable[str], values: Mapping[str, Any]) -> None:
     extra = sorted(set(values).difference(names))
     found = [f"no value for {', '.join(missing)}"] if missing else []
     found += [f"a value for {_short(', '.join(extra))}, not in the expression"] if extra else []
+    found += [f"a product is written π*{n[1:]}" for n in missing if n[0] == "π" and n[1:] in values]
     if found:
         raise ExpressionError("; ".join(found))
 

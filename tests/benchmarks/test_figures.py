@@ -63,6 +63,7 @@ MLP 64-32-10, sigmoid, squared error; loss and all gradients; microseconds
  batch   by hand   loosely   printed  in NumPy  compiled /print  /hand /loose  products   PyTorch   JAX jit JAX+NumPy
      1     130.0      83.0      40.0      41.0       7.6   0.10   0.10   0.10       9.0     556.0      30.0         -
     32     199.0     119.0      50.0      51.0      20.0   0.10   0.10   0.10      19.0     373.0      71.0     111.0
+    by hand: backprop.gradients without its checks
 """  # noqa: E501
     assert readme.networks(printed).splitlines() == [
         "| 64-32-10, the loss and 2,410 derivatives: microseconds for a batch of | 1 | 32 |",

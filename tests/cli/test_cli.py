@@ -162,6 +162,8 @@ def test_pi_and_e_have_their_values_unless_others_are_given(capsys):
         f"with pi = {math.pi}",
         f"with e = {math.e}",
     ]
+    assert cli.main(["draw", "π*x", "--at", "x=1"]) == 0
+    assert f"d/dx = {math.pi}" in capsys.readouterr().out
     assert cli.main(["draw", "pi*e", "--at", "e=2,pi=3"]) == 0
     assert capsys.readouterr().out == "pi*e = 6.0\nd/de = 3.0\nd/dpi = 2.0\n"
 
@@ -220,6 +222,7 @@ def test_values_may_be_given_in_several_options(capsys):
         (["where(x > 1, x, 2)", "--at", "x=1"], "less(a, b)"),
         (["x if x else 2", "--at", "x=1"], "where(condition, a, b)"),
         (["pi*e"], "pi*e = 8.5397"),
+        (["sin(πx)", "--at", "x=1"], "no value for πx; a value for 'x', not in the expression; a"),
         (["w*y + x"], "no value for w, y, x"),
         (["x", "--at", "x=1,y=2"], "'y'"),
         (["x", "--at", "x=one"], "'one' is not a number"),
