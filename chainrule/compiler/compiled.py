@@ -317,7 +317,7 @@ class Compiled(Differentiable):
     @property
     def placed(self) -> tuple[Value, ...]:
         """The leaves, in the order in which the arguments of the printed source hold them."""
-        return self._recorded().written_out.arrays.parameters
+        return self._recorded().written_out.placed
 
     @property
     def program(self) -> Program:
@@ -332,7 +332,7 @@ class Compiled(Differentiable):
     @property
     def source(self) -> str:
         """The program as the text of a NumPy module, which runs anywhere."""
-        return self._recorded().written_out.arrays.source
+        return self._recorded().written_out.source
 
     @property
     def c_source(self) -> str:

@@ -26,7 +26,8 @@ from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
 from .plan import Plan
-from .printers.numpy import free_names
+from .printers import flat as printed_flat
+from .printers.names import free_names
 from .program import Program, Symbol
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
@@ -147,6 +148,20 @@ class Lifted:
             )
             self.stats = {**stats, "way": self.stats["way"]}
         return self._arrays
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The program as a NumPy module, which runs by itself."""
+        if not self.narrow:
+            return self.arrays.source
+        names, shapes = free_names(self.recording.names), self.recording.shapes
+        inputs = list(zip(names, shapes, strict=True))
+        return printed_flat.write(self.plans(), inputs, [leaf.label for leaf in self.captured])
+
+    @property
+    def placed(self) -> tuple[Value, ...]:
+        """The leaves, in the order in which the arguments of the source hold them."""
+        return self.captured if self.narrow else self.arrays.parameters
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function, as it is run."""
