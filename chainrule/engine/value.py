@@ -65,7 +65,11 @@ _INSTEAD = {
     "log_expit": "use cr.logsigmoid",
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "logical_not"), _LOGICAL),
     **dict.fromkeys(("isfinite", "isinf", "isnan", "signbit"), "ask np.{name}(v.data)"),
-    **dict.fromkeys(("floor", "ceil", "rint", "trunc", "floor_divide"), _STEPS),
+    **dict.fromkeys(("floor", "ceil", "rint", "trunc", "floor_divide", "round", "around"), _STEPS),
+    "fix": _STEPS,
+    "angle": "use cr.atan2(imaginary, real)",
+    "sinc": "write cr.sin(math.pi * v) / (math.pi * v), or add it with cr.primitive",
+    **dict.fromkeys(("var", "std"), "give it an array of Values; that of a single one is 0"),
 }
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
@@ -286,6 +290,24 @@ class Common:
                 return ufunc(*(_boxed(a) for a in args)).astype(bool)[()]
         raise TypeError(_without_row(ufunc, method, kwargs))
 
+    def __array_function__(
+        self: Any,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Run one of NumPy's functions that are not ufuncs as it runs on any objects.
+
+        NumPy calls this where one of the arguments is a Value; what fails says what to do.
+        """
+        try:
+            return function._implementation(*args, **kwargs)  # type: ignore[attr-defined]
+        except (AttributeError, TypeError) as error:
+            if str(error).startswith(("numpy.", "a Value", "the truth of a Value")):
+                raise
+            raise TypeError(_not_on_values(function.__name__)) from error
+
 
 array_ufunc = Common.__array_ufunc__
 
@@ -318,6 +340,14 @@ def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str
             "with cr.primitive, or give its result as an argument"
         )
     return f"{module}{name} does not work on a Value: {advice}"
+
+
+def _not_on_values(name: str) -> str:
+    """Return the message for a NumPy function that fails on a Value, with what to do instead."""
+    advice = _INSTEAD.get(
+        name, "give it an array of Values, or add the operation with cr.primitive"
+    )
+    return f"numpy.{name} does not work on a Value: {advice.format(name=name)}"
 
 
 class Value(Common, Methods):

@@ -26,6 +26,11 @@ from .settings import settings_of
 
 MOST_CALLS = 2000
 MOST_SECONDS = 4.0
+"""How much of the processor's time the trials may take; on the clock they may be given less."""
+AT_LEAST = 3
+"""How often a program is called in a manner that does."""
+ALIKE = 12
+"""So many equal failures on a network, and no other one, and no other network is tried."""
 MOST_FOUND = 16
 MOST_LOOSE = 3
 _TINY = 1e-8
@@ -51,20 +56,36 @@ class Found:
 
 
 def explore(
-    program: Program, offered: Sequence[Network], stated: Stated, networks: int | None = None
+    program: Program,
+    offered: Sequence[Network],
+    stated: Stated,
+    *,
+    plain_known: bool = False,
+    seconds: float = float("inf"),
 ) -> Found:
     """Call *program* in every manner that is possible, until one gives a gradient.
 
-    *networks* is how many of those that are offered to try: all, unless the first is known to do.
+    If it is known what the plain call gives, that call is not made again. *seconds* is how long the
+    trials may take on the clock, so that a program whose every call is slow is still told what the
+    first ones met.
     """
-    return _Exploration(program, offered[:networks], stated).run()
+    return _Exploration(program, offered, stated, plain_known, seconds).run()
 
 
 class _Exploration:
-    def __init__(self, program: Program, offered: Sequence[Network], stated: Stated) -> None:
+    def __init__(
+        self, program: Program, offered: Sequence[Network], stated: Stated,
+        plain_known: bool, seconds: float,
+    ) -> None:  # fmt: skip
         self.program, self.offered, self.stated = program, offered, stated
+        self.plain_known = plain_known
         self.found = Found()
         self.calls, self.end = 0, time.process_time() + MOST_SECONDS
+        self.started, self.seconds = time.monotonic(), seconds
+        self.slowest = 0.0
+        """How long a call took on the clock, for one batch."""
+        self.failures: set[tuple[Any, ...]] = set()
+        self.failed = 0
         self.texts: set[str] = set()
         self.place: tuple[str, int] | None = None
         """Where the last call failed."""
@@ -83,36 +104,57 @@ class _Exploration:
                     self.texts = self.program.texts([step.function for step in steps])
                     if index not in self._networks(steps):
                         continue
-                    if self._on(index, steps, library) or self._spent():
+                    if self._on(index, steps, library) or self._spent() or self._fails_always():
                         return self.found
         if not self.found.answers and not self.found.sizes:
             self.found.asked = self._question(possible)
         return self.found
 
     def _spent(self) -> bool:
-        return self.calls > MOST_CALLS or time.process_time() > self.end
+        slow = self.calls > 0 and self._clock() > self.seconds
+        if slow and not self.found.answers:
+            self.found.asked = self._too_slow()
+        return slow or self.calls > MOST_CALLS or time.process_time() > self.end
+
+    def _clock(self) -> float:
+        return time.monotonic() - self.started
+
+    def _too_slow(self) -> str:
+        return (
+            f"only {self.calls} ways to call it were tried, as a call takes long here: give one "
+            "step in place of a whole training, or state how it is called"
+        )
+
+    def _fails_always(self) -> bool:
+        """Whether it met one and the same exception, whatever it was given."""
+        return self.failed >= ALIKE and len(self.failures) == 1 and not self.found.answers
 
     def _on(self, index: int, steps: tuple[Step, ...], library: str) -> bool:
         """Try every layout on one network; whether a gradient came."""
-        family: tuple[str, ...] | None = None
+        family: tuple[str, ...] | None = _family(Manner()) if self.plain_known else None
         for manner in self._manners(index, steps, library):
-            key = (manner.container, manner.examples, manner.targets)
-            if family is not None and not _related(family, key, self.found.answers[0][0]):
+            first = self.found.answers[0][0] if self.found.answers else Manner()
+            if family is not None and not _related(family, _family(manner), first):
                 continue
             if len(self.found.answers) >= MOST_FOUND or self._spent():
                 break
             if self._try(manner) and family is None:
-                family = key
+                family = _family(manner)
         return family is not None
 
     def _try(self, manner: Manner) -> bool:
-        if not self.stated.allows(manner):
+        if not self.stated.allows(manner) or (self.plain_known and manner.plain):
             return False
         given = self.offered[manner.network]
+        batches = 1 if manner.examples in ("rows", "columns") else len(given.X)
+        if self.calls and self._clock() + AT_LEAST * batches * self.slowest > self.seconds:
+            return False
         self.calls += 1
+        before = self._clock()
         try:
             with np.errstate(all="ignore"):
                 answer = self.program.call(given, manner)
+            self.slowest = max(self.slowest, (self._clock() - before) / batches)
         except CannotCallError:
             return False
         except OtherSizesError as error:
@@ -121,6 +163,8 @@ class _Exploration:
         except Exception as error:
             self.found.failure = self.found.failure or error
             self.place = _place_of(error)
+            self.failures.add((self.place, type(error), _said(error)))
+            self.failed += 1
             return False
         except SystemExit as error:
             self.found.failure = self.found.failure or error
@@ -473,6 +517,18 @@ def _is_step(name: str) -> bool:
     return small in {plain(one) for one in STEP} or any(
         word in small for word in ("train", "update", "step", "descent", "learn", "fit")
     )
+
+
+def _said(error: Exception) -> str:
+    """Return what an exception says; saying it runs its own code, which may do anything."""
+    try:
+        return str(error)[:200]
+    except Exception:
+        return ""
+
+
+def _family(manner: Manner) -> tuple[str, str, str]:
+    return manner.container, manner.examples, manner.targets
 
 
 def _related(family: tuple[str, ...], key: tuple[str, ...], first: Manner) -> bool:
