@@ -44,7 +44,7 @@ def write(
     functions = [
         _Function(plan, inputs, labels, names, helpers).text(name) for name, plan in plans.items()
     ]
-    return module(helpers, functions)
+    return module(functions, helpers, {})
 
 
 def row_names(plans: Mapping[str, Plan]) -> dict[Primitive, str]:

@@ -32,8 +32,9 @@ from .rows import (
 class Emitter:
     """Writes one function: the operations that its results need, in order."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, first: int = 0):
         self.program = program
+        self.first = first  # of the numbers by which constants are named
         self.names = dict(program.names)
         self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
@@ -226,7 +227,7 @@ class Emitter:
     def _array(self, number: int) -> str:
         array = self.program.constants[number]
         stem = "c" if array.dtype.kind == "f" else "i"
-        return self.constants.setdefault(number, f"{stem}{number}")
+        return self.constants.setdefault(number, f"{stem}{self.first + number}")
 
     def restart(self) -> None:
         """Forget the last function; helpers and constants are shared by all functions."""
@@ -579,26 +580,5 @@ def write(program: Program) -> str:
         functions.append(
             emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
         )
-    constants = [
-        f"{name} = {_literal(program.constants[number])}"
-        for number, name in sorted(emitter.constants.items())
-    ]
-    return module(emitter.helpers, functions, constants)
-
-
-def _literal(array: Any) -> str:
-    kind = "" if array.dtype.kind == "f" else ", dtype=int"
-    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
-    return f"np.array({text}{kind})"
-
-
-def _rows(numbers: Any, indent: str) -> str:
-    """Return nested lists of numbers as text, broken into lines."""
-    if not isinstance(numbers, list):
-        return repr(numbers)
-    parts = [_rows(part, indent + " ") for part in numbers]
-    if numbers and isinstance(numbers[0], list):
-        return "[" + f",\n{indent} ".join(parts) + "]"
-    each = max(1, (WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
-    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
-    return "[" + f",\n{indent} ".join(lines) + "]"
+    constants = {name: program.constants[n] for n, name in sorted(emitter.constants.items())}
+    return module(functions, emitter.helpers, constants)

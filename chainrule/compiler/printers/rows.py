@@ -9,7 +9,7 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from ...engine import table as primitives
 from ...engine.table import Primitive, arrays
 from .. import forms
+from ..program import AnyArray
 
 SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 9
 """How tightly a text binds: what stands around one that binds less tightly needs parentheses."""
@@ -236,12 +237,30 @@ def number_text(x: float) -> tuple[str, int]:
     return text, ATOM if math.copysign(1.0, x) > 0 else SIGN
 
 
-def module(helpers: Iterable[str], functions: Sequence[str], constants: Sequence[str] = ()) -> str:
-    """Return the text of a module: what it imports, our functions, those of the program."""
-    called = set(helpers)
-    texts = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in called]
-    head = "import numpy as np"
-    if "math." in "".join(texts):
-        head = "import math\n\n" + head
-    last = ["\n".join(constants)] if constants else []
-    return "\n\n\n".join([head, *texts, *functions, *last]) + "\n"
+def module(
+    functions: Sequence[str], helpers: Collection[str], constants: Mapping[str, AnyArray]
+) -> str:
+    """Return the text of a module: the *helpers*, by name, and then *functions* and *constants*."""
+    texts = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in helpers]
+    head = ["import math\n\nimport numpy as np"] if "math." in "".join(texts) else []
+    lines = [f"{name} = {_literal(array)}" for name, array in constants.items()]
+    parts = [*(head or ["import numpy as np"]), *texts, *functions]
+    return "\n\n\n".join([*parts, *(["\n".join(lines)] if lines else [])]) + "\n"
+
+
+def _literal(array: Any) -> str:
+    kind = "" if array.dtype.kind == "f" else ", dtype=int"
+    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
+    return f"np.array({text}{kind})"
+
+
+def _rows(numbers: Any, indent: str) -> str:
+    """Return nested lists of numbers as text, broken into lines."""
+    if not isinstance(numbers, list):
+        return repr(numbers)
+    parts = [_rows(part, indent + " ") for part in numbers]
+    if numbers and isinstance(numbers[0], list):
+        return "[" + f",\n{indent} ".join(parts) + "]"
+    each = max(1, (WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
+    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
+    return "[" + f",\n{indent} ".join(lines) + "]"
