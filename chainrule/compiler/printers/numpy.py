@@ -13,7 +13,7 @@ import itertools
 import keyword
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from ...engine import table as primitives
 from ...engine.table import Primitive, arrays
 from .. import forms
-from ..program import Operation, Program, Shape, Strides, contiguous
+from ..program import AnyArray, Operation, Program, Shape, Strides, contiguous
 
 _WIDTH = 92
 _SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
@@ -180,8 +180,9 @@ def free_names(names: Sequence[str]) -> list[str]:
 class Emitter:
     """Writes one function: the operations that its results need, in order."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, first: int = 0):
         self.program = program
+        self.first = first  # of the numbers by which constants are named
         self.names = dict(program.names)
         self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
@@ -374,7 +375,7 @@ class Emitter:
     def _array(self, number: int) -> str:
         array = self.program.constants[number]
         stem = "c" if array.dtype.kind == "f" else "i"
-        return self.constants.setdefault(number, f"{stem}{number}")
+        return self.constants.setdefault(number, f"{stem}{self.first + number}")
 
     def restart(self) -> None:
         """Forget the last function; helpers and constants are shared by all functions."""
@@ -763,20 +764,19 @@ def write(program: Program) -> str:
         functions.append(
             emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
         )
-    helpers = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in emitter.helpers]
-    head = (
-        ["import math\n\nimport numpy as np"]
-        if "math." in "".join(helpers)
-        else ["import numpy as np"]
-    )
-    constants = [
-        f"{name} = {_literal(program.constants[number])}"
-        for number, name in sorted(emitter.constants.items())
-    ]
-    return (
-        "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])])
-        + "\n"
-    )
+    constants = {name: program.constants[n] for n, name in sorted(emitter.constants.items())}
+    return module(functions, emitter.helpers, constants)
+
+
+def module(
+    functions: Sequence[str], helpers: Collection[str], constants: Mapping[str, AnyArray]
+) -> str:
+    """Return the text of a module: the *helpers*, by name, and then *functions* and *constants*."""
+    texts = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in helpers]
+    head = ["import math\n\nimport numpy as np"] if "math." in "".join(texts) else []
+    lines = [f"{name} = {_literal(array)}" for name, array in constants.items()]
+    parts = [*(head or ["import numpy as np"]), *texts, *functions]
+    return "\n\n\n".join([*parts, *(["\n".join(lines)] if lines else [])]) + "\n"
 
 
 def _literal(array: Any) -> str:
