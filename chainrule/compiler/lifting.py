@@ -26,7 +26,8 @@ from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
 from .plan import Plan
-from .printers.numpy import free_names
+from .printers import flat as printed_flat
+from .printers.names import free_names
 from .program import Program, Symbol
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
@@ -158,7 +159,12 @@ class Lifted:
             if not isinstance(again, Lifted):  # else it cannot be a loop after all
                 found: tuple[str, tuple[Value, ...]] = again.printed
                 return found
-        return self.arrays.source, self.arrays.parameters
+        if not self.narrow:
+            return self.arrays.source, self.arrays.parameters
+        names, shapes = free_names(self.recording.names), self.recording.shapes
+        inputs = list(zip(names, shapes, strict=True))
+        labels = [leaf.label for leaf in self.captured]
+        return printed_flat.write(self.plans(), inputs, labels), self.captured
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function, as it is run."""

@@ -24,7 +24,7 @@ from .linking import Linker
 from .machine import machine_for
 from .plan import Plan
 from .printers.loops import write
-from .printers.numpy import free_names
+from .printers.names import free_names
 from .program import Shape
 from .scalars import WIDTH, least_groups
 from .sections import LoopedArrays, sections
