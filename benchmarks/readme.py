@@ -61,6 +61,11 @@ def machine(load: float, *packages: str) -> str:
     )
 
 
+def short(x: float) -> str:
+    """Return *x* with three digits that count, and not as a power of ten."""
+    return f"{float(f'{x:.3g}'):,.0f}" if x >= 100 else f"{x:.3g}"
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a table as Markdown."""
     lines = [head, ["---"] * len(head), *rows]
@@ -76,7 +81,10 @@ def operations(text: str) -> str:
     """Return the table of what ``chainrule bench`` prints, of the network with most samples."""
     part = text.split("tanh, 50 samples")[1].split("\n\n")[0]
     rows = re.findall(r"^(\S.*?) {2,}([\d.]+) +([\d.]+) +[\d.]+$", part, re.MULTILINE)
-    shown = [[name, f"{float(ns):.0f}", f"{float(ratio):.3g}"] for name, ns, ratio in rows]
+    shown = [
+        [name.replace("_", r"\_"), short(float(ns)), short(float(ratio))]
+        for name, ns, ratio in rows
+    ]
     return table(["2-16-16-1, tanh, 50 samples", "ns per operation", "of plain floats"], shown)
 
 
@@ -107,7 +115,7 @@ def networks(text: str) -> str:
     cells = [line.split() for line in lines[2:] if line.split()[0].isdigit()]
     by_name = {name: [line[i] for line in cells] for i, name in enumerate(COLUMNS)}
     rows = [
-        [words, *(x if x == "-" else f"{float(x):.3g}" for x in by_name[name])]
+        [words, *(x if x == "-" else short(float(x)) for x in by_name[name])]
         for words, name in COMPILED.items()
     ]
     head = "64-32-10, the loss and 2,410 derivatives: microseconds for a batch of"
