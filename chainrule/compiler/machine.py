@@ -383,7 +383,7 @@ class Binder:
         return self._summed_terms(step, lambda w, a, b: w * (a - b))
 
     def _summed_terms(self, step: Step, terms: Callable[..., Any]) -> Call:
-        """Bind a sum of *terms*, for one index of the first axis at a time: so they take no room."""
+        """Bind a sum of *terms*, one index of the first axis at a time: they take little room."""
         into, *factors = step.operands
         outer, (inner,) = len(step.extents) - step.detail[0], step.detail
         into_sums = into.space == SUMS

@@ -21,11 +21,12 @@ there, over all lanes, in the order of the examples.
 What holds for every step: it has one extent at least, and none is 0, but *loop*, *call* and *flat*
 have no extents; strides are not negative.  The steps *before* are on STILL alone.  A step for
 *each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product*,
-*weighted_difference* or *spread*; then one of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write
-STILL, but nothing writes where the constants and the parameters are.  The result of *apply*,
-*one_minus*, *one_minus_square* and *copy* may be in the very place of an operand with the same
-strides; otherwise a result shares no place with an operand, but that of *add*, *scatter_add* and
-*spread*, which are added to.  A *product* or *sum* in STILL or BLOCK replaces what was there.
+*weighted_difference* or *spread*; then one of its operands is in BLOCK.  The steps *after* read
+SUMS and STILL and write STILL, but nothing writes where the constants and the parameters are.  The
+result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place of an operand
+with the same strides; otherwise a result shares no place with an operand, but that of *add*,
+*scatter_add* and *spread*, which are added to.  A *product*, or a sum of any kind, in STILL or BLOCK
+replaces what was there.
 
 **A run** of a machine takes the parameters, the arguments (for each, an array of float with a row
 per example), and a number of threads.  Of a plan with a *cost* it returns that, and the gradient as

@@ -98,7 +98,7 @@ def test_ties_share_the_gradient_of_distances(rng, count):
 
 @pytest.mark.parametrize("count", [1, 2, 50])
 def test_second_derivatives_of_the_nearest(rng, count):
-    """The gradient of the slope along (1, ..., 1): twice the share of the examples, by the engine."""
+    """The gradient of the slope along (1, ..., 1) is twice the share of the examples."""
     centres = leaves(rng, 12, 5)
     flat = [w for row in centres for w in row]
 
