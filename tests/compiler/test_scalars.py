@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.compiler import flat, lifting, machine, scalars
+from chainrule.compiler import flat, lifting, machine, ready
 from chainrule.compiler.program import Builder
 from chainrule.compiler.tape import flatten
 from chainrule.engine import table as primitives
@@ -95,7 +95,7 @@ def test_a_graph_with_width_is_an_array_program():
 def test_batches_of_any_size_run_on_the_same_plan_from_the_first_call_on(function, monkeypatch):
     plans = []
     monkeypatch.setattr(
-        scalars, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
+        ready, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
     )
     compiled = cr.compile(function)
     for count in (256, 1, 64, 1000):
