@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine import modes
+from ..engine import bodies, modes
 from ..engine.backend import Value
 from ..engine.display import plain
 from ..engine.structures import leaves, mapped
@@ -320,7 +320,7 @@ class Compiled(Differentiable):
     @property
     def placed(self) -> tuple[Value, ...]:
         """The leaves, in the order in which the arguments of the printed source hold them."""
-        return self._recorded().written_out.arrays.parameters
+        return self._recorded().printed[1]
 
     @property
     def program(self) -> Program:
@@ -334,8 +334,12 @@ class Compiled(Differentiable):
 
     @property
     def source(self) -> str:
-        """The program as the text of a NumPy module, which runs anywhere."""
-        return self._recorded().written_out.arrays.source
+        """The program as the text of a NumPy module, which runs anywhere.
+
+        A scan is a ``for`` loop in it, if it can be one, whether or not the machine runs it as one;
+        to print a loop that is written out, the function is recorded once more.
+        """
+        return self._recorded().printed[0]
 
     @property
     def c_source(self) -> str:
@@ -517,8 +521,19 @@ class Compiled(Differentiable):
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: Sequence[Array], shapes: Shapes, written_out: str = "") -> Recorded:
-        """Record the function: its loops once, or, for the reason *written_out*, in full."""
+    def _record(
+        self,
+        batch: Sequence[Array],
+        shapes: Shapes,
+        written_out: str = "",
+        printing: bool = False,
+        faster: bool = False,
+    ) -> Recorded:
+        """Record the function: its loops once, or, for the reason *written_out*, in full.
+
+        Once, too, if they are long enough for that to be worth while, or only for *printing*;
+        *faster* says that this is why they are written out.
+        """
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -533,11 +548,15 @@ class Compiled(Differentiable):
         loops: list[Any] | None = None if written_out else []
         since = Value(0.0).serial
         again = functools.partial(self._record, batch, shapes)
+        inputs, least = (
+            itertools.chain.from_iterable(arguments),
+            0 if printing else bodies.LEAST_WORK,
+        )
         try:
-            with modes.tracing(demands, itertools.chain.from_iterable(arguments), loops):
+            with modes.tracing(demands, inputs, loops, least):
                 result = self._function(*examples)
         except modes.WriteOut as reason:
-            return again(str(reason))
+            return again(str(reason), faster=reason.faster)
         except Exception as error:
             if loops:  # which may be the reason
                 return again(f"{type(error).__name__} where a loop was recorded once: {error}")
@@ -550,15 +569,20 @@ class Compiled(Differentiable):
         structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
+        names = [_capital(name) for name in self._argument_names(len(batch))]
         if loops:
             whole = functools.partial(again, "something needs the whole graph")
             try:
-                return looped(loops, outputs, arguments, shapes, structure, since, self._wrt, whole)
+                return looped(
+                    loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
+                    printing,
+                )  # fmt: skip
             except modes.WriteOut as reason:
-                return again(str(reason))
-        names = [_capital(name) for name in self._argument_names(len(batch))]
+                return again(str(reason), faster=reason.faster)
         lifted = lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
         lifted.written_out_because = written_out
+        if faster:
+            lifted.with_loops = functools.partial(again, printing=True)
         return lifted
 
     def _told(self, batch: Sequence[Array]) -> str:

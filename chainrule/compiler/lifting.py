@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,7 +26,8 @@ from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
 from .plan import Plan
-from .printers.numpy import free_names
+from .printers import flat as printed_flat
+from .printers.names import free_names
 from .program import Program, Symbol
 from .ready import Hands
 from .running import ArrayProgram
@@ -72,6 +73,8 @@ class Lifted:
     """The program that computes the numbers to which the rules apply."""
     written_out_because: str = ""
     """Why its loops are written out, if there were loops that might not have been."""
+    with_loops: Callable[[], Any] | None = None
+    """Records the function again, with loops that were written out only because that is faster."""
 
     @property
     def shapes(self) -> Shapes:
@@ -149,9 +152,28 @@ class Lifted:
             self.stats = {**stats, "way": self.stats["way"]}
         return self._arrays
 
+    @functools.cached_property
+    def printed(self) -> tuple[str, tuple[Value, ...]]:
+        """The program as a NumPy module, and the leaves in the order of its arguments."""
+        if self.with_loops is not None:
+            again = self.with_loops()
+            if not isinstance(again, Lifted):  # else it cannot be a loop after all
+                found: tuple[str, tuple[Value, ...]] = again.printed
+                return found
+        if not self.narrow:
+            return self.arrays.source, self.arrays.parameters
+        names, shapes = free_names(self.recording.names), self.recording.shapes
+        inputs = list(zip(names, shapes, strict=True))
+        labels = [leaf.label for leaf in self.captured]
+        return printed_flat.write(self.plans(), inputs, labels), self.captured
+
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function, as it is run."""
         return self.scalars.plans() if self.narrow else self.arrays.plans()
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {key: x for key, x in self.__dict__.items() if key != "printed"}
+        return {**kept, "with_loops": None}
 
     def report(self) -> str:
         """Return what every pass found, with the program if there is one."""

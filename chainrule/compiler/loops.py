@@ -1,8 +1,7 @@
 """Programs with loops: recordings of functions in which the body of a scan was recorded once.
 
 What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that needs the
-whole graph (the printed NumPy, the Jacobian) has the function recorded anew, with its loops written
-out.
+whole graph (the Jacobian) has the function recorded anew, with its loops written out.
 """
 
 from __future__ import annotations
@@ -23,8 +22,12 @@ from . import explanation
 from .batches import Array
 from .linking import Linker
 from .plan import Plan
+from .printers.loops import write
+from .printers.names import free_names
+from .program import Shape
 from .ready import Hands, Ready
 from .scalars import WIDTH, least_groups
+from .sections import LoopedArrays, sections
 from .tape import flatten, normalise
 
 MOST_LOOPS = 8
@@ -65,6 +68,14 @@ class LoopProgram:
         linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
         return linker.forward() if name == "forward" else linker.gradient()
 
+    def sections(
+        self, names: Sequence[str], shapes: Sequence[Shape], backward: bool
+    ) -> LoopedArrays:
+        """Return the program as functions of arrays, with the way back if *backward*."""
+        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+        _ = linker.gradient() if backward else linker.forward()
+        return sections(linker, names, shapes)
+
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
         if name not in self._ready:
@@ -87,6 +98,8 @@ class Looped:
     """All leaves that are read, in the order in which they were made."""
     shapes: tuple[tuple[int, ...], ...]
     """The shapes of one example of each argument."""
+    names: Sequence[str]
+    """The names of the arguments in the printed program."""
     result: Any
     """The structure of the result, with the number of an output in place of every leaf."""
     stats: dict[str, Any]
@@ -106,6 +119,14 @@ class Looped:
         if self.write_out is None:
             raise RuntimeError("a copied or loaded program with loops cannot be written out")
         return self.write_out()
+
+    @functools.cached_property
+    def printed(self) -> tuple[str, tuple[Value, ...]]:
+        """The program as a NumPy module, and the leaves in the order of its arguments."""
+        if self.size == 1 and not self._has_gradient:
+            written: tuple[str, tuple[Value, ...]] = self.written_out.printed
+            return written
+        return write(self.program.sections(self.names, self.shapes, self.size == 1))
 
     def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example."""
@@ -166,16 +187,23 @@ def looped(
     outputs: Sequence[Any],
     arguments: Sequence[Sequence[Value]],
     shapes: tuple[tuple[int, ...], ...],
+    names: Sequence[str],
     result: Any,
     since: int,
     wrt: Sequence[Value] | None,
     write_out: Callable[[], Any],
+    printing: bool = False,
 ) -> Looped:
-    """Return a recording as a program with loops; WriteOut if it has to be written out."""
+    """Return a recording as a program with loops; WriteOut if it has to be written out.
+
+    If it is for *printing* only, how fast it would run does not matter.
+    """
     if len(loops) > MOST_LOOPS:
         raise WriteOut(f"there are {len(loops)} loops")
-    if any(map(_is_wide, loops)):
-        raise WriteOut("its step is mostly matrix products, which are faster as arrays")
+    if not printing and any(map(_is_wide, loops)):
+        raise WriteOut(
+            "its step is mostly matrix products, which are faster as arrays", faster=True
+        )
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
@@ -194,7 +222,8 @@ def looped(
     program.prepare("forward")
     lengths = ", ".join(str(loop.count) for loop in loops)
     stats = {"nodes": tape.recorded, "way": f"loops of {lengths} steps, each body recorded once"}
-    return Looped(program, parameters, captured, shapes, result, stats, write_out)
+    free = free_names(names)
+    return Looped(program, parameters, captured, shapes, free, result, stats, write_out)
 
 
 def _is_wide(loop: Loop) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.compiler import flat, lifting, machine, ready
+from chainrule.compiler.printers import numpy as numpy_printer
 from chainrule.compiler.program import Builder
 from chainrule.compiler.tape import flatten
 from chainrule.engine import table as primitives
@@ -349,9 +350,9 @@ def test_the_array_program_is_there_for_who_asks(function):
     compiled = cr.compile(function).record(points)
     _, gradient = compiled.value_and_grad(points)
     namespace = {}
-    exec(compiled.source, namespace)
-    vector = np.array([p.data for p in compiled.parameters])
     program = compiled.program
+    exec(numpy_printer.write(program), namespace)
+    vector = np.array([p.data for p in compiled._recorded().arrays.parameters])
     thetas = [vector[slice(*o.detail)].reshape(o.shape) for o in program.parameters("gradient")]
     _, found = namespace["gradient"](*thetas, points[:, None])
     again = np.zeros(len(vector))

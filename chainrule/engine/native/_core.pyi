@@ -142,3 +142,6 @@ def pull_linked(outputs: list[Any], inputs: list[Any], seeds: list[Any], /) -> l
 def push_linked(
     outputs: list[Any], inputs: list[Any], tangents: list[Any], /
 ) -> list[Any] | None: ...
+def sweep_linked(
+    outputs: list[Any], inputs: list[Any], forward: bool, /
+) -> list[list[Any]] | None: ...

@@ -1,10 +1,9 @@
 /* Machine, the type: a plan in C that runs. */
 
-#include "plan.h"
-#include "products.h"
-#include "levels.h"
-#include "steps.h"
-#include "run.h"
+#include "plan/plan.h"
+#include "vector/levels.h"
+#include "steps/steps.h"
+#include "run/run.h"
 
 static PyObject *
 machine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -231,7 +230,7 @@ static PyGetSetDef machine_getset[] = {
 };
 
 static PyType_Slot machine_slots[] = {
-    {Py_tp_doc, "A plan that runs; see README.md."},
+    {Py_tp_doc, "A plan that runs; see machine/README.md."},
     {Py_tp_new, machine_new},
     {Py_tp_dealloc, machine_dealloc},
     {Py_tp_methods, machine_methods},

@@ -1,4 +1,4 @@
-/* The levels of the processor that vector.h is compiled for, and which one serves here. */
+/* The levels of the processor that level.h is compiled for, and which one serves here. */
 
 /* A product as two nested loops over a result's tiles; see products.h. Strides in numbers. */
 typedef struct {
@@ -128,7 +128,7 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define WIDTH 2
 #define FUSED 0
 #endif
-#include "vector.h"
+#include "level.h"
 
 #if HAS_X86_LEVELS
 
@@ -144,7 +144,7 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define FUSED 2
 #define TILE_VECTORS 2 /* 6 x 2 sums, 2 of b, 1 of a: of 16 registers */
 #define TILE_COLUMNS 3 /* 4 x 3 sums, 3 of b, 1 of a */
-#include "vector.h"
+#include "level.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,fma"))), apply_to = function)
@@ -159,7 +159,7 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 #define FUSED 2
 #define TILE_VECTORS 3 /* 6 x 3 sums, 3 of b, 1 of a: of 32 registers */
 #define TILE_COLUMNS 4
-#include "vector.h"
+#include "level.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
