@@ -83,4 +83,6 @@ _ROOMS = ("backprop", "checking", "compiler", "nn", "viz")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, "compile"})
+    """Return what is public, and not what this module is made with."""
+    dunders = {name for name in globals() if name.startswith("__")}
+    return sorted({*__all__, *_ROOMS, *dunders})
