@@ -85,4 +85,6 @@ _COMPILER = ("ShardError", "compile")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, *_COMPILER})
+    """Return what is public, and not what this module is made with."""
+    dunders = {name for name in globals() if name.startswith("__")}
+    return sorted({*__all__, *_ROOMS, *dunders})

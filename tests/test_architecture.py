@@ -251,3 +251,11 @@ def test_which_engine_runs_is_said():
     assert chainrule.backend in ("python", "native")
     assert chainrule.Value.__module__ == "chainrule"
     assert chainrule.Value.__qualname__ == "Value"
+
+
+def test_what_dir_shows_is_public():
+    shown = {name for name in dir(chainrule) if not name.startswith("__")}
+    assert shown == {n for n in chainrule.__all__ if not n.startswith("__")} | {
+        "backprop", "checking", "compiler", "nn", "viz",
+    }  # fmt: skip
+    assert {"__all__", "__doc__", "__version__"} <= set(dir(chainrule))
