@@ -14,7 +14,8 @@ import numpy as np
 from ...engine.backend import Value
 from ..program import AnyArray, Shape
 from ..sections import RESULT, LoopedArrays, LoopSections, Section
-from .numpy import Emitter, module
+from .numpy import Emitter
+from .rows import module
 
 _WIDTH = 88
 
