@@ -27,6 +27,7 @@ RAW = "https://raw.githubusercontent.com/chainrule/chainrule/main/"
 
 FENCE = re.compile(r"^(?P<indent> *)```pycon\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<to>[^):]+)\)")
+FIGURES = re.compile(r"<!-- figures: .*?<!-- end of figures -->", re.DOTALL)
 OPENERS = re.compile(r"^\[Open in Colab\].*\n\n", re.MULTILINE)
 
 INSTALL = """\
@@ -47,7 +48,8 @@ def notebook(page: str) -> dict[str, Any]:
     The markdown that jupytext reads is the page with its sessions as code.  What a session shows is
     left out, and so is a picture that the cell before it draws.
     """
-    text = FENCE.sub(_cells, OPENERS.sub("", page))
+    page = FIGURES.sub("(What was measured stands on the page.)", OPENERS.sub("", page))
+    text = FENCE.sub(_cells, page)
     text = re.sub(r"(?<=\nviz)(\.draw[^\n]*\n```\n\n)!\[[^\]]*\]\([^)]*\)\n\n", r"\1", text)
     title, _, rest = text.partition("\n")
     text = f"{title}\n\n```python\n{INSTALL}```\n{rest}"

@@ -29,6 +29,7 @@ from .plan import Plan
 from .printers import flat as printed_flat
 from .printers.names import free_names
 from .program import Program, Symbol
+from .ready import Hands
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
 from .tape import Tape, fix, flatten, normalise
@@ -85,22 +86,22 @@ class Lifted:
         """This recording, whose loops are written out."""
         return self
 
-    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+    def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
         if self.narrow:
-            return self.scalars.forward(self.captured, batch, threads)
-        return self.arrays.forward(batch, threads)
+            return self.scalars.forward(self.captured, batch, hands)
+        return self.arrays.forward(batch, hands)
 
     @functools.cached_property
     def size(self) -> int:
         """The number of numbers in the result."""
         return len(leaves(self.result))
 
-    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
         if self.narrow:
-            return self.scalars.gradient(self.captured, batch, threads)
-        return self.arrays.gradient(batch, threads)
+            return self.scalars.gradient(self.captured, batch, hands)
+        return self.arrays.gradient(batch, hands)
 
     def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
         """Return the machine of *function*, which ran before, and the leaves that it reads."""
@@ -108,14 +109,14 @@ class Lifted:
             return self.scalars.machine(function), self.captured
         return self.arrays.machine(function), self.arrays.parameters
 
-    def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], threads: int = 1) -> Array:
+    def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], hands: Hands = 1) -> Array:
         """Return the derivatives of all outputs by the numbers *wanted*.
 
         There is a column for each, those of the first output first, with a row for each example.
         """
         if not batch and not self.narrow:
             self.forward(batch)  # which checks the indices into tables
-        return self.scalars.jacobian(self.captured, batch, wanted, threads)
+        return self.scalars.jacobian(self.captured, batch, wanted, hands)
 
     def numbers_of(self, leaves: Sequence[Value]) -> list[int]:
         """Return the numbers of captured *leaves*, -1 for those that are not read."""

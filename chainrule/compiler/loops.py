@@ -21,11 +21,11 @@ from ..engine.structures import leaves
 from . import explanation
 from .batches import Array
 from .linking import Linker
-from .machine import machine_for
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
 from .program import Shape
+from .ready import Hands, Ready
 from .scalars import WIDTH, least_groups
 from .sections import LoopedArrays, sections
 from .tape import flatten, normalise
@@ -46,21 +46,22 @@ class LoopProgram:
     captured: Sequence[Value]
     wanted: Sequence[Value]
     """The leaves to differentiate by."""
-    _machines: dict[str, Any] = field(default_factory=dict, repr=False)
-    _ready: dict[str, Plan] = field(default_factory=dict, repr=False)
+    _ready: dict[str, Ready] = field(default_factory=dict, repr=False)
+    _plans: dict[str, Plan] = field(default_factory=dict, repr=False)
+    """Those that were made, and are not ready to run yet."""
 
-    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+    def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example."""
-        return self.machine("forward").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
+        return self.ready("forward").run(tuple(self.captured), batch, hands)  # type: ignore[no-any-return]
 
-    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        return self.machine("gradient").run(tuple(self.captured), tuple(batch), threads)  # type: ignore[no-any-return]
+        return self.ready("gradient").run(tuple(self.captured), batch, hands)  # type: ignore[no-any-return]
 
     def prepare(self, name: str) -> None:
         """Make the plan of a function; WriteOut if there cannot be one."""
-        if name not in self._machines and name not in self._ready:
-            self._ready[name] = self.plan(name)
+        if name not in self._ready and name not in self._plans:
+            self._plans[name] = self.plan(name)
 
     def plan(self, name: str) -> Plan:
         """Return the plan of ``forward`` or ``gradient``."""
@@ -75,15 +76,15 @@ class LoopProgram:
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
 
-    def machine(self, name: str) -> Any:
-        """Return the machine of a function."""
-        if name not in self._machines:
+    def ready(self, name: str) -> Ready:
+        """Return a function ready to run."""
+        if name not in self._ready:
             self.prepare(name)
-            self._machines[name] = machine_for(self._ready.pop(name))
-        return self._machines[name]
+            self._ready[name] = Ready(self._plans.pop(name), functools.partial(self.plan, name))
+        return self._ready[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_machines": {}, "_ready": {}}
+        return {**self.__dict__, "_ready": {}, "_plans": {}}
 
 
 @dataclass
@@ -127,15 +128,15 @@ class Looped:
             return written
         return write(self.program.sections(self.names, self.shapes, self.size == 1))
 
-    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+    def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example."""
-        return self.program.forward(batch, threads)
+        return self.program.forward(batch, hands)
 
-    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
         if self._has_gradient:
-            return self.program.gradient(batch, threads)
-        found: tuple[float, Array] = self.written_out.gradient(batch, threads)
+            return self.program.gradient(batch, hands)
+        found: tuple[float, Array] = self.written_out.gradient(batch, hands)
         return found
 
     @functools.cached_property
@@ -152,7 +153,7 @@ class Looped:
         if function == "gradient" and not self._has_gradient:
             found: tuple[Any, tuple[Value, ...]] = self.written_out.machine(function)
             return found
-        return self.program.machine(function), self.captured
+        return self.program.ready(function).machine, self.captured
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function, as it is run."""

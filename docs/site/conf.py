@@ -1,12 +1,17 @@
 """What Sphinx is told; ``python docs/site/make.py`` lays this beside the pages that it stages."""
 
+import sys
+from pathlib import Path
+
 import chainrule
 
+sys.path.insert(0, str(Path(__file__).parent))  # where mathematics.py is
+
 project = "chainrule"
-author = "the chainrule developers"
+author = copyright = "the chainrule developers"
 version = release = chainrule.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "mathematics", "sphinx_copybutton"]
 root_doc = "index"
 exclude_patterns: list[str] = []
 
@@ -18,6 +23,7 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"show-inheritance": True}
 python_use_unqualified_type_names = True
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "chainrule"
 html_extra_path = ["extra"]

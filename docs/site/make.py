@@ -103,7 +103,7 @@ LIVE: dict[str, Callable[[], viz.Page]] = {
 
 # --- staging --------------------------------------------------------------------------------------
 
-CODE = re.compile(r"(^(?P<fence>`{3,}).*?^(?P=fence)$)", flags=re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"(^ *(?P<fence>`{3,}).*?^ *(?P=fence)$)", flags=re.MULTILINE | re.DOTALL)
 PICTURE_OF_A_PAGE = re.compile(
     r"\[!\[(?P<alt>[^\]]*)\]\([^)]*\)\]\(" + re.escape(ADDRESS) + r"live/(?P<name>\w+)\.html\)"
 )
@@ -121,7 +121,7 @@ def for_the_site(text: str, page: Path) -> str:
     parts[::3] = [_outside_code(part, page) for part in parts[::3]]
     del parts[2::3]
     # An empty line ends a session for doctest; on a page it is only a gap.
-    parts[1::2] = [re.sub(r"\n\n(`+)$", r"\n\1", part) for part in parts[1::2]]
+    parts[1::2] = [re.sub(r"\n\n( *`+)$", r"\n\1", part) for part in parts[1::2]]
     return "".join(parts)
 
 
@@ -181,7 +181,8 @@ def stage(folder: Path) -> None:
     live.mkdir(parents=True)
     for name, made in LIVE.items():
         made().save(live / f"{name}.html")
-    shutil.copy(Path(__file__).parent / "conf.py", folder)
+    for name in ("conf.py", "mathematics.py"):
+        shutil.copy(Path(__file__).parent / name, folder)
 
 
 def main(out: Path, *, links: bool = False) -> None:

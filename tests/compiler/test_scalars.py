@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.compiler import flat, lifetimes, lifting, machine, scalars
+from chainrule.compiler import flat, lifetimes, lifting, machine, ready
 from chainrule.compiler.printers import numpy as numpy_printer
 from chainrule.compiler.program import Builder
 from chainrule.compiler.tape import flatten
@@ -96,7 +96,7 @@ def test_a_graph_with_width_is_an_array_program():
 def test_batches_of_any_size_run_on_the_same_plan_from_the_first_call_on(function, monkeypatch):
     plans = []
     monkeypatch.setattr(
-        scalars, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
+        ready, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
     )
     compiled = cr.compile(function)
     for count in (256, 1, 64, 1000):

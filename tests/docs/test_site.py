@@ -124,11 +124,27 @@ def test_the_built_pages_have_nothing_that_leaked():
     for page in pages:
         html = page.read_text(encoding="utf-8")
         text = re.sub(r"<(pre|code|script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
-        text = re.sub(r'<(span|div) class="math[^>]*>.*?</\1>', "", text, flags=re.DOTALL)
+        text = re.sub(r'<span class="math"[^>]*>.*?</math></span>', "", text, flags=re.DOTALL)
         assert "&gt;&gt;&gt;" not in text, page
         assert "```" not in text, page
         assert "$`" not in text, page
         assert not re.search(r"\\(frac|left|right|mathrm|sigma)\b", text), page
+
+
+@built
+def test_a_formula_is_mathml_and_a_page_loads_nothing_from_elsewhere():
+    page = (ROOT / SITE / "docs" / "primitives.html").read_text(encoding="utf-8")
+    assert page.count("<math ") > 150
+    log = re.search(
+        r"<mfrac>(<mrow>)?<mn>1</mn>(</mrow>)?(<mrow>)?<mi>x</mi>(</mrow>)?</mfrac>", page
+    )
+    assert log  # its derivative
+    for path in (ROOT / SITE).rglob("*.html"):
+        loaded = re.findall(
+            r'<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="([^"]+)"',
+            path.read_text(encoding="utf-8"),
+        )
+        assert not [at for at in loaded if at.startswith(("http:", "https:", "//"))], path
 
 
 @built
