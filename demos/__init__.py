@@ -15,6 +15,9 @@ NAMES = (
     "mazur",
     "micrograd",
     "lift",
+    "gpt",
+    "lstm",
+    "bundle",
     "explore",
     "gallery",
 )

@@ -18,6 +18,7 @@ from ..engine.vectors import write_data
 from . import derivatives, sparsity
 from .batches import Array, floats
 from .derivatives import Source
+from .ready import Hands
 from .tape import Ids
 
 
@@ -28,7 +29,7 @@ class Differentiable(abc.ABC):
     _root: Any
     _of_graph: bool
     _name: str
-    _threads: int
+    _hands: Hands
     _derivations: dict[Any, Any]
 
     @property
@@ -278,7 +279,7 @@ class Differentiable(abc.ABC):
     def _again(self, function: Callable[..., Any] | None, root: Any = None) -> Any:
         """Return a function, or a graph, compiled as this one is."""
         made: Any = type(self)
-        return made(function, root, None, self._threads)
+        return made(function, root, None, self._hands)
 
     @staticmethod
     def _key(key: Any) -> Any:

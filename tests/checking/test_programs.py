@@ -6,6 +6,7 @@ each is known here.
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import pytest
 from chainrule import cli
 from chainrule.checking import diagnose
 from chainrule.checking.diagnosis.asked import COURSES, PENALTIES, Asked
+from chainrule.checking.diagnosis.programs import Here, diagnose_and_know, diagnose_program
 from chainrule.checking.intake.manner import Manner, Stated
 from chainrule.checking.intake.names import gradient_of, role_of
+from chainrule.checking.intake.program import Program
 from chainrule.checking.intake.source import load, locate
+from chainrule.checking.intake.trial import explore
 from chainrule.checking.problem import build
 
 from .programs import functions, objects, steps
@@ -295,6 +299,56 @@ def test_options_of_the_command_reach_the_program(capsys):
     assert cli.main(["check", target, "--strict"]) == 1
     with pytest.raises(SystemExit):
         cli.main(["check", target, "--sizes", "four"])
+
+
+# ---------------------------------------------------------------- slow programs
+
+
+def counted(function):
+    """Return *function* with its calls counted, its parameters as they are."""
+
+    @functools.wraps(function)
+    def calling(*args, **kwargs):
+        calling.calls += 1
+        return function(*args, **kwargs)
+
+    calling.calls = 0
+    return calling
+
+
+def test_what_always_fails_alike_is_not_called_again_and_again():
+    @counted
+    def unfinished(weights, biases, X, Y):
+        raise NotImplementedError("to do")
+
+    report = diagnose(unfinished)
+    assert report.codes == ("call.raises",)
+    assert "NotImplementedError: to do" in report.findings[0].evidence
+    assert unfinished.calls < 200
+
+
+def test_trials_end_in_time_with_what_they_have_found():
+    networks = Asked.read().offered()
+
+    @counted
+    def fails(weights, biases, X, Y):
+        raise ValueError(f"{fails.calls}")
+
+    found = explore(Program(fails), networks, Stated(), seconds=0.0)
+    assert (fails.calls, str(found.failure)) == (1, "1")
+    assert "only 1 ways to call it were tried" in found.asked
+    right = counted(functions.one_by_one)
+    found = explore(Program(right), networks, Stated(), seconds=0.0)
+    assert [len(answers) for _, answers in found.answers] in ([], [3])
+
+
+def test_a_program_whose_manner_is_known_is_called_three_times_more():
+    program = counted(functions.columns)
+    report, known = diagnose_and_know(Here(program), Asked.read(), "columns")
+    assert report.ok
+    before = program.calls
+    assert diagnose_program(known, Asked.read(), "columns").ok
+    assert program.calls == before + 3
 
 
 # ---------------------------------------------------------------- pieces

@@ -220,6 +220,62 @@ def test_fifty_digits_decide_what_is_left_of_terms_that_cancel(name):
     assert outcome.undecided == 0
 
 
+CANCELLING = """
+b = cr.Value(1.0)
+def f(x, u): return cr.sum([u * b, cr.less(x, 1.0), b, {} * b])
+"""
+
+
+def test_past_a_convention_noise_says_what_is_left_of_terms_that_cancel():
+    """Seed 514538: whether nan is less than 1 is a convention; 1e300 in a sum has its roundings."""
+    calls = (Call("f", ([1.0, math.nan, 1.0], [1e300, 1.0, -1e300])),)
+    assert verdict.check(Program(CANCELLING.format(0.0), calls), precise=True).failure is None
+
+
+def test_past_a_convention_a_wrong_number_is_seen(monkeypatch):
+    """The batch is the one above, but for 1e300: nothing excuses an error of 1e-11."""
+
+    class Wrong(cr.compiler.Compiled):
+        def value_and_grad(self, *batch):
+            cost, gradient = super().value_and_grad(*batch)
+            return cost, gradient + 1e-11
+
+    monkeypatch.setattr(cr, "compile", Wrong)
+    calls = (Call("f", ([1.0, math.nan, 1.0], [3.0, 1.0, -3.0])),)
+    failure = verdict.check(Program(CANCELLING.format(-1.5), calls)).failure
+    assert failure.kind == "gradient"
+
+
+def test_the_exponent_of_a_number_has_a_derivative_in_gradients():
+    """Seed 600580."""
+    text = (
+        "w = [cr.Value(1.0), cr.Value(1.0)]\n"
+        "def f(x):\n    y = 2.0 ** (w[1] * x)\n"
+        "    return cr.gradients(y, [w[1]], create_graph=True)[0]\n"
+    )
+    outcome = verdict.check(Program(text, (Call("f", ([1.0, 0.0],)),)), precise=True)
+    assert outcome.failure is None
+    assert outcome.precise > 0
+
+
+def test_an_argument_that_is_not_differentiated_by_is_a_constant_on_a_tie():
+    """Seed 607231."""
+    text = "def f(x): return cr.grad(lambda s, t: cr.minimum(t, s))(x, 1.0)\n"
+    assert verdict.check(Program(text, (Call("f", ([1.0, 2.0],)),))).failure is None
+
+
+def test_what_a_parameter_chose_inside_a_transform_is_a_value_on_a_tie():
+    """Seed 588094."""
+    text = (
+        "b = [cr.Value(0.0), cr.Value(1.0)]\n"
+        "def f(x):\n    slope = cr.grad(lambda t: cr.where(b[1], 1.0, t) ** 1)(1.0)\n"
+        "    return cr.minimum(b[0], slope) * x\n"
+    )
+    outcome = verdict.check(Program(text, (Call("f", ([1.0, 2.0],)),)))
+    assert outcome.failure is None
+    assert outcome.undecided > 0
+
+
 def test_equal_nodes_are_one_where_infinities_of_both_signs_meet():
     text = (
         "w = [cr.Value(-1.0), cr.Value(0.0)]\n"

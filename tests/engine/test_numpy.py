@@ -365,3 +365,33 @@ def test_scipys_function_of_a_name_that_is_here_is_named():
         special.erf(Value(0.5))
     with pytest.raises(TypeError, match=r"expit does not work on a Value: use cr\.sigmoid"):
         special.expit(Value(0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        ("sinc", r"cr\.sin\(math\.pi \* v\)"),
+        ("angle", r"cr\.atan2"),
+        ("var", "an array of Values"),
+        ("round", r"np\.round\(v\.data\)"),
+        ("cov", r"cr\.primitive"),
+    ],
+)
+def test_functions_that_are_not_ufuncs_say_what_to_do(name, way_out):
+    with pytest.raises(TypeError, match=rf"numpy\.{name} does not work on a Value: .*{way_out}"):
+        getattr(np, name)(cr.Value(0.5))
+
+
+def test_functions_that_run_on_any_objects_run_on_values():
+    v, w = cr.Value(3.0), cr.Value(4.0)
+    assert np.stack([v, w]).tolist() == [v, w]
+    assert np.where(True, v, w).item() is v
+    norm = np.linalg.norm(np.array([v, w]))
+    norm.backward()
+    assert (norm.data, v.grad, w.grad) == pytest.approx((5.0, 0.6, 0.8), rel=1e-15)
+    with pytest.raises(TypeError, match="the truth of a Value is ambiguous"):
+        np.count_nonzero(v)
+    with pytest.raises(TypeError, match="is not converted to a float"):
+        np.i0(v)
+    with pytest.raises(IndexError):
+        np.sort(v)

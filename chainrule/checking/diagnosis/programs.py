@@ -16,7 +16,7 @@ import numpy as np
 
 from ..intake.manner import Manner, Stated
 from ..intake.program import Program
-from ..problem import Array, Problem, drawn
+from ..problem import Array, Problem
 from ..text import number
 from . import findings
 from .asked import PENALTIES, Asked, with_penalty
@@ -75,15 +75,38 @@ class _Candidate:
         return TOLERANCES.get(precision(tree), TOLERANCE)
 
 
+class Known:
+    """A program of which it is known how it is called, and which words are in its code."""
+
+    def __init__(self, subject: Subject, manner: Manner, words: Sequence[str]) -> None:
+        self.subject, self.manner, self.words = subject, replace(manner, network=0), words
+
+    def explore(self, offered: Sequence[Problem], stated: Stated) -> list[Outcome]:
+        outcomes = self.caller(self.manner)([offered[0]] * 3)
+        found = [replace(outcome, manner=self.manner) for outcome in outcomes]
+        return [*found, Outcome(None, EXPLORED, json.dumps(list(self.words)))]
+
+    def caller(self, manner: Manner) -> Caller:
+        return self.subject.caller(manner)
+
+
 def diagnose_program(subject: Subject, asked: Asked, name: str) -> Report:
     """Return the report on a program, called in whatever manner it has."""
     return _Diagnosis(subject, asked, name).report()
+
+
+def diagnose_and_know(subject: Subject, asked: Asked, name: str) -> tuple[Report, Subject]:
+    """Return the report, and the program with the manner in which it was called."""
+    diagnosis = _Diagnosis(subject, asked, name)
+    return diagnosis.report(), diagnosis.known or subject
 
 
 class _Diagnosis:
     def __init__(self, subject: Subject, asked: Asked, name: str) -> None:
         self.subject, self.asked, self.name = subject, asked, name
         self.words: list[str] = []
+        self.known: Known | None = None
+        """The program in the manner that was chosen."""
         self._known: dict[tuple[Problem, bool], list[Problem]] = {}
 
     def report(self) -> Report:
@@ -97,7 +120,8 @@ class _Diagnosis:
         candidates = list(self._candidates(outcomes, offered))
         if not candidates:
             return self._without_a_gradient(outcomes, offered[0])
-        report, _ = self._best(candidates)
+        report, chosen = self._best(candidates)
+        self.known = Known(self.subject, chosen.manner, self.words)
         return self._obliged(report)
 
     def _candidates(
@@ -441,11 +465,3 @@ def _words(text: str) -> list[str]:
         return [word for word in json.loads(text) if isinstance(word, str)]
     except (TypeError, ValueError):
         return []
-
-
-def again_elsewhere(
-    subject: Subject, asked: Asked, report: Report, manner: Manner, seed: int
-) -> Report:
-    """Return the report on the same program, called on a network drawn at random."""
-    problems = drawn([report.problem], seed, shapes=True)
-    return Search(problems, report.name).report(subject.caller(manner)(problems)[0])

@@ -13,7 +13,7 @@ from ..problem import drawn
 from ..saved import check_is_file, read_arrays, read_problem
 from .asked import Asked
 from .diagnose import Stated, diagnose, problems_for
-from .programs import diagnose_program
+from .programs import diagnose_and_know, diagnose_program
 from .reporting import Report
 from .running.process import FileProgram
 
@@ -64,11 +64,11 @@ def diagnose_file(
             cost = asked.loss, asked.activation, asked.output_activation, asked.reduction
             problems = problems_for(**arrays, lam=asked.lam, stated=Stated(*cost))
             asked = replace(asked, given=problems[0])
-        report = diagnose_program(program, asked, path.name)
+        report, known = diagnose_and_know(program, asked, path.name)
         if not report.ok:
             return report
         chosen = secrets.randbelow(1_000_000) if seed is None else seed
-        again = diagnose_program(program, _elsewhere(asked, report, chosen), path.name)
+        again = diagnose_program(known, _elsewhere(asked, report, chosen), path.name)
         return report if again.ok else _right_elsewhere(again, report.problem.name)
     return diagnose(read_arrays(Path(target)), **arrays, **stated, name=Path(target).name)
 

@@ -11,9 +11,8 @@ import numpy as np
 from ...engine.backend import Value
 from ..lifting import Lifted
 from ..loops import Looped
-from ..plan import Plan
-from ..printers.arrays.file import Printed, names_in, write, write_steps
-from ..printers.numpy import free_names
+from ..printers.arrays.file import names_in, write, write_steps
+from ..printers.names import free_names
 from ..program import AnyArray, Program
 from .library import Library
 
@@ -25,24 +24,16 @@ class LibraryProgram:
         self, recorded: Lifted | Looped, leaves: Sequence[Value], library: Library
     ) -> None:
         self.recorded, self.library = recorded, library
+        self.size = recorded.size
         if isinstance(recorded, Looped) and recorded.size == 1 and not recorded.has_gradient:
             recorded = recorded.written_out
-        self.steps = isinstance(recorded, Looped) or recorded.narrow
-        self.size = recorded.size
-        self.graph = not recorded.shapes
-        self._plans: dict[str, Plan] = {}
-        if self.steps:
-            self._plans = recorded.plans()
-            names = free_names([f"X{i}" for i in range(len(recorded.shapes))])
-            self.printed = self._steps_printed(names)
-            self._rows = {name: row for row, name in names_in(self._plans).items()}
-            order = recorded.captured
-        else:
-            whole = recorded.written_out
-            self.program: Program = whole.arrays.program
-            self.wanted = whole.arrays.wanted
-            order = whole.arrays.parameters
-            self.printed = self._printed()
+        order = self._print_steps(recorded)
+        self.steps = order is not None
+        if order is None:  # there is some width, or a loop of another kind
+            arrays = recorded.written_out.arrays
+            self.program: Program = arrays.program
+            self.wanted, order = arrays.wanted, arrays.parameters
+            self.printed = write(self.program, *self._settings())
             names = self.program.row_names()
             self._rows = dict(zip(names, self.program.rows, strict=True))
         place = {leaf: i for i, leaf in enumerate(leaves)}
@@ -54,11 +45,21 @@ class LibraryProgram:
         device = None if library.device is None else str(library.device)
         return library.spelling, library.module, library.precision, device
 
-    def _printed(self) -> Printed:
-        return write(self.program, *self._settings())
+    def _print_steps(self, recorded: Lifted | Looped) -> tuple[Value, ...] | None:
+        """Print a recording step by step, and return the order of its leaves; None if it has width.
 
-    def _steps_printed(self, names: Sequence[str]) -> Printed:
-        return write_steps(self._plans, names, *self._settings())
+        So it is for a loop that the printer does not know: then all is written out.
+        """
+        if not (isinstance(recorded, Looped) or recorded.narrow):
+            return None
+        plans = recorded.plans()
+        names = free_names([f"X{i}" for i in range(len(recorded.shapes))])
+        try:
+            self.printed = write_steps(plans, names, *self._settings())
+        except LookupError:
+            return None
+        self._rows = {name: row for row, name in names_in(plans).items()}
+        return recorded.captured
 
     @functools.cached_property
     def _space(self) -> dict[str, Any]:

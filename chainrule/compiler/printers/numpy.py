@@ -1,187 +1,40 @@
 """An array program as NumPy source that a person can read and paste into a file.
 
 An operation that is used once is written where it is used, so that a line reads like the formula.
-Where the formula of the notes loses digits, it is printed all the same; what runs keeps them.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
-import inspect
-import itertools
-import keyword
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ...engine import table as primitives
-from ...engine.table import Primitive, arrays
-from .. import forms
 from ..program import Operation, Program, Shape, Strides, contiguous
-from .literals import WIDTH, literal, number
+from .literals import WIDTH
+from .names import is_taken
+from .rows import (
+    ATOM,
+    CONDITIONS,
+    FOLDED,
+    PRODUCT,
+    SPELLED,
+    SUM,
+    is_printed,
+    module,
+    need,
+    number_text,
+    spelled,
+)
 from .slices import candidates, slicing
-
-SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 9
-
-# Array forms of the table's rows that are not NumPy functions: what ``arrays`` has, as an
-# expression in the arguments or as a function that is printed.  A test compares each with the row.
-EXPRESSIONS = {
-    "relu": "np.maximum({0}, 0.0)",
-    "hinge_loss": "np.maximum(1.0 - {1} * {0}, 0.0)",
-}
-_ANNOTATION = re.compile(r": Any(?= =|[,)])| -> Any(?=:)")
-
-
-def printed(function: Callable[..., Any]) -> str:
-    """Return the source of *function* without its annotations."""
-    signature = inspect.signature(function)
-    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-    bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    body = inspect.getsource(function).split(":\n", 1)[1]
-    return f"\ndef {function.__name__}{bare}:\n{_ANNOTATION.sub('', body)}"
-
-
-def inlined(function: Callable[..., Any]) -> str:
-    """Return what *function* returns, as a template in its arguments."""
-    (definition,) = ast.parse(inspect.getsource(function)).body
-    assert isinstance(definition, ast.FunctionDef)
-    places = {argument.arg: f"{{{i}}}" for i, argument in enumerate(definition.args.args)}
-    (returned,) = definition.body
-    for node in ast.walk(returned):
-        if isinstance(node, ast.Name):
-            node.id = places.get(node.id, node.id)
-    return ast.unparse(returned).removeprefix("return ")
-
-
-def _of_arrays() -> dict[str, Callable[..., Any]]:
-    """Return the functions of ``arrays`` that are a row's; those of sums are folded instead."""
-    found = {}
-    for name, row in vars(primitives).items():
-        if not isinstance(row, Primitive) or row.array is not getattr(arrays, name, None):
-            continue
-        if row.arity is not None or row is primitives.softmax_entry:
-            found[name] = row.array
-    return found
-
-
-_OF_ARRAYS = _of_arrays()
-_CONDITIONS = {"equal": "{0} == {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}"}
-_INLINE = ("step", "softplus", "leaky_relu")
-EXPRESSIONS |= {name: f"({text}).astype(float)" for name, text in _CONDITIONS.items()}
-EXPRESSIONS |= {name: inlined(_OF_ARRAYS[name]) for name in _INLINE}
-_SEGMENTS = """
-# Of the last axis; or of its stretches, given where they start and which one each element is in:
-
-"""
-FUNCTIONS = {
-    name: printed(function) for name, function in _OF_ARRAYS.items() if name not in EXPRESSIONS
-}
-FUNCTIONS |= {
-    function.__name__: printed(function)
-    for function in (
-        forms.sigmoid_pair,
-        forms.one_minus_square,
-        forms.rows_of,
-        forms.pick,
-        forms.spread,
-        forms.power,
-        forms.root,
-    )
-}
-FUNCTIONS["segments"] = _SEGMENTS + printed(forms.reduced) + "\n" + printed(forms.repeated)
-FUNCTIONS |= {
-    function.__name__: printed(function)
-    for function in (
-        forms.softmax,
-        forms.logsumexp,
-        forms.logsumexp_slopes,
-        forms.sum_of_others,
-        forms.softmax_pullback,
-        forms.linked_product,
-        forms.one_hot,
-        forms.view,
-        arrays.surprisals,
-        arrays.cross_entropy,
-        arrays.softmax_minus,
-    )
-}
-_NEEDS = {
-    "power": ("root",),
-    "silu": ("damped", "sigmoid"),
-    "gelu": ("damped", "normal_cdf"),
-    "pick": ("rows_of",),
-    "spread": ("rows_of",),
-    "softmax": ("segments",),
-    "logsumexp": ("segments",),
-    "logsumexp_slopes": ("segments", "softmax"),
-    "softmax_pullback": ("segments", "sum_of_others"),
-    "cross_entropy": ("surprisals",),
-}
-# The formulas of the notes, which lose digits that the engine and the machine keep.
-READ = {
-    primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", SUM),
-    primitives.sigmoid_minus: ("sigmoid({0}) - {1}", SUM),
-}
-
-
-# A name does not tell an operation: a user's own may have that of one of the functions above.
-_SPELLED = {
-    row
-    for name in (*EXPRESSIONS, *FUNCTIONS)
-    if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
-} - {primitives.cross_entropy}  # whose function is of a whole axis
-_INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
-_FOLDED = {
-    primitives.maximum: "maximum",
-    primitives.minimum: "minimum",
-    primitives.logsumexp_of: "logaddexp",
-    primitives.add_up: "add",
-}
-_PRINTED = {*_SPELLED, *_FOLDED, primitives.where, primitives.softmax_entry}
-
-
-def _is_printed(row: Primitive) -> bool:
-    """Return whether *row* can be written in NumPy; a user's own row is called by its name."""
-    return row in _PRINTED or is_numpys(row.array)
-
-
-def is_numpys(function: Any) -> bool:
-    """Return whether *function* is one of NumPy's ufuncs that map floats to floats."""
-    known: Any = getattr(np, getattr(function, "__name__", ""), None)
-    if not isinstance(known, np.ufunc) or function is not known:
-        return False
-    return f"{'d' * known.nin}->d" in known.types
-
-
-# Names that have another meaning in the source.
-_TAKEN = {*keyword.kwlist, *dir(builtins), "np", "math", "rows", "m"}
-_TAKEN |= {"forward", "gradient", "reduced", *FUNCTIONS}
-_TAKEN_PATTERN = re.compile(r"_.*|[ci][0-9]+")  # what is private, and constants
-
-
-def _is_taken(name: str) -> bool:
-    return name in _TAKEN or _TAKEN_PATTERN.fullmatch(name) is not None
-
-
-def free_names(names: Sequence[str]) -> list[str]:
-    """Return *names* for arguments, with new ones for those that are taken or repeated."""
-    found: list[str] = []
-    for name in names:
-        stem = f"x{name}" if name.startswith("_") else name
-        candidates = (stem if i == 0 else f"{stem}_{i}" for i in itertools.count())
-        found.append(next(x for x in candidates if not _is_taken(x) and x not in found))
-    return found
 
 
 class Emitter:
     """Writes one function: the operations that its results need, in order."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, first: int = 0):
         self.program = program
+        self.first = first  # of the numbers by which constants are named
         self.names = dict(program.names)
         self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
@@ -312,9 +165,9 @@ class Emitter:
         if operation.kind == "matmul":
             return True
         row = self.program.row(operation)
-        if row is None or (row in _FOLDED and len(operation.args) == 1):
+        if row is None or (row in FOLDED and len(operation.args) == 1):
             return False
-        return _is_printed(row)
+        return is_printed(row)
 
     def _rests(self, wanted: set[int]) -> dict[int | float, int]:
         """Return the sigmoids for which 1 - a is needed too, and where that is computed."""
@@ -350,7 +203,7 @@ class Emitter:
 
     def _name(self, n: int, stem: str) -> str:
         name = self.names.get(n)
-        if name is None or name in self.used_names or _is_taken(name):
+        if name is None or name in self.used_names or is_taken(name):
             stem = name + "_" if name else stem
             i = self.next_names.get(stem, 1)
             while f"{stem}{i}" in self.used_names:
@@ -365,7 +218,7 @@ class Emitter:
         if type(x) is int:
             text, binds = self.text[x]
         else:
-            text, binds = number(float(x)), ATOM if math.copysign(1.0, x) > 0 else SIGN
+            text, binds = number_text(float(x))
         return (text, binds) if binds >= binding else (f"({text})", ATOM)
 
     def _args(self, operation: Operation) -> list[str]:
@@ -374,7 +227,7 @@ class Emitter:
     def _array(self, number: int) -> str:
         array = self.program.constants[number]
         stem = "c" if array.dtype.kind == "f" else "i"
-        return self.constants.setdefault(number, f"{stem}{number}")
+        return self.constants.setdefault(number, f"{stem}{self.first + number}")
 
     def restart(self) -> None:
         """Forget the last function; helpers and constants are shared by all functions."""
@@ -393,61 +246,33 @@ class Emitter:
     def _apply(self, operation: Operation) -> tuple[str, int]:
         row = self.program.rows[operation.detail]
         args = operation.args
-        if row in _INFIX:
-            tight = SUM if row in (primitives.add, primitives.subtract) else PRODUCT
-            left, _ = self.operand(args[0], tight)
-            if row is primitives.multiply and self._is_product(args[0]):
-                left = f"({left})"
-            right, _ = self.operand(args[1], tight if row is primitives.add else tight + 1)
-            return f"{left} {row.name} {right}", tight
-        if row is primitives.negative:
-            return "-" + self.operand(args[0], SIGN)[0], SIGN
-        texts = self._args(operation)
-        if row in _FOLDED:
-            if len(args) == 1:
-                return self.operand(args[0])
-            text = texts[0]
-            for other in texts[1:]:
-                text = f"np.{_FOLDED[row]}({text}, {other})"
-            return text, ATOM
+        if row in FOLDED and len(args) == 1:
+            return self.operand(args[0])
         if row is primitives.softmax_entry:
             self.helper("softmax_entry")
+            texts = self._args(operation)
             return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", ATOM
-        if row is primitives.power and (type(args[1]) is int or args[1] == 0.5):
-            name = "power" if type(args[1]) is int else "root"
-            self.helper(name)
-            return f"{name}({', '.join(texts[: 2 if name == 'power' else 1])})", ATOM
+        if any(operation is self.program.operations[int(n)] for n in self.rests):
+            self.helper("sigmoid_pair")
+            return f"sigmoid_pair({self.operand(args[0])[0]})", ATOM
+        exponent = None if type(args[-1]) is int else float(args[-1])
+        form = spelled(row, len(args), self.row_names[operation.detail], exponent)
+        if form.helper:
+            self.helper(form.helper)
+        given = [self.operand(x) for x in args]
         if row is primitives.where:
-            condition = self._condition(args[0])
-            return f"np.where({condition}, {texts[1]}, {texts[2]})", ATOM
-        if row in READ:
-            text, binding = READ[row]
-            if "sigmoid(" in text:
-                self.helper("sigmoid")
-            z, y = (self.operand(x, PRODUCT + 1)[0] for x in args)
-            return text.format(z, y), binding
-        if row is primitives.half_squared_error:
-            a, y = (self.operand(x, SUM + i)[0] for i, x in enumerate(args))
-            return f"0.5 * np.square({a} - {y})", PRODUCT
-        if row in _SPELLED:
-            form = EXPRESSIONS.get(row.name)
-            if form is not None:
-                return form.format(*(self.operand(x, ATOM)[0] for x in args)), ATOM
-            paired = any(operation is self.program.operations[int(n)] for n in self.rests)
-            name = "sigmoid_pair" if paired else row.name
-            self.helper(name)
-            return f"{name}({', '.join(texts)})", ATOM
-        if is_numpys(row.array):
-            return f"np.{row.array.__name__}({', '.join(texts)})", ATOM
-        return f"rows[{self.row_names[operation.detail]!r}]({', '.join(texts)})", ATOM
+            given[0] = self._condition(args[0]), ATOM
+        if row is primitives.multiply and self._is_product(args[0]):
+            given[0] = f"({given[0][0]})", ATOM
+        return form.write(given), form.binds
 
     def _condition(self, x: int | float) -> str:
         """Return the text of a condition for np.where, which does not need it as a number."""
         operation = self.program.operations[int(x)] if self._is_inline(x) else None
         row = self.program.row(operation) if operation is not None else None
-        if operation is not None and row in _SPELLED and row.name in _CONDITIONS:
+        if operation is not None and row in SPELLED and row.name in CONDITIONS:
             args = operation.args
-            return _CONDITIONS[row.name].format(*(self.operand(y, ATOM)[0] for y in args))
+            return CONDITIONS[row.name].format(*(self.operand(y, ATOM)[0] for y in args))
         return self.operand(x)[0]
 
     def _is_inline(self, x: int | float) -> bool:
@@ -462,9 +287,7 @@ class Emitter:
         )
 
     def helper(self, name: str) -> None:
-        for other in _NEEDS.get(name, ()):
-            self.helper(other)
-        self.helpers.setdefault(name)
+        need(self.helpers, name)
 
     def _constant(self, operation: Operation) -> tuple[str, int]:
         return self._array(operation.detail), ATOM
@@ -689,17 +512,5 @@ def write(program: Program) -> str:
         functions.append(
             emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
         )
-    helpers = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in emitter.helpers]
-    head = (
-        ["import math\n\nimport numpy as np"]
-        if "math." in "".join(helpers)
-        else ["import numpy as np"]
-    )
-    constants = [
-        f"{name} = {literal(program.constants[number])}"
-        for number, name in sorted(emitter.constants.items())
-    ]
-    return (
-        "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])])
-        + "\n"
-    )
+    constants = {name: program.constants[n] for n, name in sorted(emitter.constants.items())}
+    return module(functions, emitter.helpers, constants)

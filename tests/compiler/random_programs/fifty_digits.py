@@ -13,7 +13,9 @@ be wrong by, cancellation and all (Monte Carlo arithmetic: Parker, 1997).
 
 Where two numbers are equal, fifty digits do not say what the derivative of their maximum is: that
 is a convention, and :class:`ConventionError` is raised.  Where rounding decides which of them is
-larger, nobody can say, and :class:`RoundingError` is raised.
+larger, nobody can say, and :class:`RoundingError` is raised.  :func:`any_side` goes on past a
+convention on one of its sides: the number is then not the right one, but what noise does to it
+is what noise does to the right one, which is made of the same terms.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class UnsupportedError(Exception):
     """The program uses what this world does not have."""
 
 
-_state = SimpleNamespace(rng=None)
+_state = SimpleNamespace(rng=None, any_side=False)
 _levels = itertools.count(1)
 
 
@@ -65,6 +67,22 @@ def rounding(seed):
             yield
     finally:
         _state.rng = before
+
+
+@contextlib.contextmanager
+def any_side():
+    """Take one side of a convention, whichever, in place of raising ConventionError."""
+    _state.any_side = True
+    try:
+        yield
+    finally:
+        _state.any_side = False
+
+
+def convention(told, error=ConventionError):
+    """Raise ConventionError, or return if any side will do."""
+    if not _state.any_side:
+        raise error(told)
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -184,7 +202,8 @@ def compared(a, b):
     if a.origin is b.origin:
         return 0
     if mp.isnan(a.value) or mp.isnan(b.value):
-        raise ConventionError("outside of a domain, or on its edge")
+        convention("outside of a domain, or on its edge")
+        return 0
     near = 1000 * UNIT * max(mp.fabs(a.value), mp.fabs(b.value))
     if (a.rounded or b.rounded) and mp.fabs(a.value - b.value) <= near:
         raise RoundingError("two numbers differ by rounding only")
@@ -313,12 +332,13 @@ def power(x, p):
     p = number(p)
     if p.level:
         if compared(x, 0.0) <= 0:
-            raise ConventionError("a base that is not positive")
+            convention("a base that is not positive")
+            return number(x) * NAN
         return exp(p * log(x))
     # The exponent less 1 is not disturbed: a negative number has no power 1.0000000000000002.
     less = Real(p.value - 1, p.rounded)
-    base = Rule(lambda a, b: a**b, (lambda a, b, y: b * power(a, less), None))
-    if p.value == 0:
+    base = Rule(lambda a, b: a**b, (lambda a, b, y: b * power(a, less), lambda a, b, y: y * log(a)))
+    if p.value == 0 and compared(x, 0.0) <= 0:
         return number(1)
     return base(x, p)
 
@@ -340,7 +360,7 @@ def hypot(a, b):
 
 def atan2(b, a):
     if real(b).value == 0 and not real(a).value > 0:
-        raise ConventionError("the cut of atan2, or its corner")
+        convention("the cut of atan2, or its corner")
     return _angle(b, a)
 
 
@@ -400,7 +420,7 @@ def maximum(*xs):
     for x in xs[1:]:
         best = x if compared(x, best) > 0 else best
     if sum_of(compared(x, best) == 0 for x in xs) > 1:
-        raise TieError("two are the largest")
+        convention("two are the largest", TieError)
     return same(best)
 
 

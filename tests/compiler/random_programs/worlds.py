@@ -96,12 +96,19 @@ def engine(text: str) -> World:
 
 
 def _at_values(transform: Any, at: int) -> Any:
-    """Return a transform that makes Values of plain numbers at the point, its argument *at*."""
+    """Return a transform that makes Values of plain numbers at the point, its argument *at*.
+
+    Only of those that it differentiates by: the others are what they were, on a tie too.
+    """
 
     def linked(*args: Any, **options: Any) -> Any:
         if at == 0:
             inner = transform(*args, **options)
-            return lambda *point: inner(*map(_lifted, point))
+            by = args[1] if len(args) > 1 else options.get("argnums", 0)
+            chosen = by if isinstance(by, (list, tuple, range)) else [by]
+            return lambda *point: inner(
+                *(_lifted(x) if i in chosen else x for i, x in enumerate(point))
+            )
         return transform(*args[:1], *map(_lifted, args[1:]), **options)
 
     return linked

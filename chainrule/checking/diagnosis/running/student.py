@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[4]
 PACKAGE = "chainrule"
 ROOM = 32
 """How many MiB a function must have beside what Python and NumPy take."""
+FOR_TRIALS = 0.5
+"""Which part of its time a program may be tried in: an answer is better than none in time."""
 MOST_TEXT = 4000
 """How many characters of an exception are passed on."""
 
@@ -156,7 +158,7 @@ def _of_program(
         yield from outcomes_of(program, Manner.of(words["manner"]), problems)
         return
     stated = words["explore"] | {"sizes": tuple(words["explore"]["sizes"])}
-    yield from tried(program, problems, Stated(**stated))
+    yield from tried(program, problems, Stated(**stated), FOR_TRIALS * words["seconds"])
 
 
 def _answers(path: Path, name: str, programs: Any) -> Iterator[Outcome]:

@@ -26,8 +26,16 @@ WORDS = ("tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "
 _ROLES = ("thetas", "X", "Y", "lam")
 
 
-def tried(program: Program, offered: Sequence[Arguments], stated: Stated) -> Iterator[Outcome]:
-    """Yield what came of each manner, three calls each, and how it ended."""
+def tried(
+    program: Program,
+    offered: Sequence[Arguments],
+    stated: Stated,
+    seconds: float = float("inf"),
+) -> Iterator[Outcome]:
+    """Yield what came of each manner, three calls each, and how it ended.
+
+    *seconds* is how long it may look for manners, on the clock.
+    """
     first: list[Outcome] = []
     if _may_be_plain(program, stated):
         first = list(until_failure(program.made, [offered[0]] * 3))
@@ -38,9 +46,10 @@ def tried(program: Program, offered: Sequence[Arguments], stated: Stated) -> Ite
             yield first[-1]
             return
     came = any(one.tree is not None for one in first)
-    found = explore(program, offered, stated, 1 if came else None)
     flat = came and _is_flat(first[0].tree)
-    there = [(manner, answers) for manner, answers in found.answers if not (flat and manner.plain)]
+    networks = offered[:1] if came else offered
+    found = explore(program, networks, stated, plain_known=flat, seconds=seconds)
+    there = found.answers
     for manner, answers in there:
         yield from (_outcome(answer).in_manner(manner) for answer in answers)
     if there or came:

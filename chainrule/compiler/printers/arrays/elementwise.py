@@ -18,7 +18,7 @@ from ....engine import table as primitives
 from ....engine.table import Primitive, arrays
 from ...program import AnyArray
 from ..literals import number
-from ..numpy import ATOM, PRODUCT, SIGN, SUM, is_numpys, printed
+from ..rows import ATOM, PRODUCT, SIGN, SUM, is_numpys, printed
 from . import forms
 from .spelling import DEFAULTS, Spelling
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ....engine.table import Primitive
 from ...plan import Plan
-from ...program import AnyArray, Program, names_of
+from ...program import AnyArray, Program, distinct_names
 from ..literals import nested
 from .elementwise import Rows
 from .spelling import DEFAULTS, Spelling
@@ -113,7 +113,7 @@ def printed_words(spelling: Spelling, start: str) -> Printed:
 def names_in(plans: Mapping[str, Plan]) -> dict[Primitive, str]:
     """Return the names by which the operations of *plans* are called."""
     rows = list(dict.fromkeys(row for plan in plans.values() for row in plan.rows))
-    return dict(zip(rows, names_of(rows), strict=True))
+    return dict(zip(rows, distinct_names(row.name for row in rows), strict=True))
 
 
 def printed_with(rows: Rows, functions: Sequence[str], start: str) -> Printed:

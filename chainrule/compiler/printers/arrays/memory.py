@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...program import AnyArray
-from ..numpy import ATOM
+from ..rows import ATOM
 from .elementwise import Rows, Term
 
 _FEW = 16  # pieces that are put side by side; of more, all parts are, and places are gathered

@@ -15,7 +15,7 @@ import numpy as np
 from ...accesses import read, written
 from ...plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from ...program import AnyArray
-from ..numpy import ATOM, SIGN
+from ..rows import ATOM, SIGN
 from .elementwise import Rows, Term, bound, number_term
 from .memory import Held, Memory
 
@@ -248,6 +248,8 @@ class StepsPrinter:
 
     def _loop(self, count: int, body: Sequence[Step], later: Sequence[Step]) -> None:
         """Write the rounds of a loop as one function, and the call of all of them."""
+        if any(step.code == "loop" for step in body):
+            raise LookupError("a loop in a loop")
         block = self.spaces[BLOCK]
         fixed = [_standing(step) for step in body]
         exposed, made = _exposed(self.plan, fixed, len(block.owner))

@@ -15,7 +15,8 @@ import numpy as np
 from ....engine import table as primitives
 from ...program import AnyArray, Operation, Program, Shape, addresses_of, affine
 from ..literals import WIDTH
-from ..numpy import ATOM, PRODUCT, SIGN, SUM, Emitter
+from ..numpy import Emitter
+from ..rows import ATOM, PRODUCT, SIGN, SUM
 from ..slices import candidates, slicing
 from .elementwise import Rows, Term, bound, number_term
 from .parts import Part, Parts

@@ -1,0 +1,104 @@
+/* Flat steps, on one lane or on several. */
+
+/* Flat steps on one lane. Where the compiler can do it, each step jumps to the next one itself, which
+   processors foresee better than one jump for all. */
+static void
+flat_narrow(Context *context, const Step *step)
+{
+    double *const base[2] = {context->space[IN_BLOCK], context->space[IN_STILL]};
+    const Flat *flat = step->flat;
+#define AT(address) base[(uint32_t)(address) >> 31][(address) ^ ((address) >> 31)]
+#define X AT(flat->argument[0])
+#define Y AT(flat->argument[1])
+#if defined(__GNUC__)
+#define CASE(NAME) label_##NAME
+#define NEXT flat++; goto *label[flat->row]
+#define UNARY_LABEL(NAME, name, value, partial) [NAME] = &&label_##NAME,
+#define BINARY_LABEL(NAME, name, value, first, second) [NAME] = &&label_##NAME,
+#define VARIADIC_LABEL(NAME, name, value, partials, takes) [NAME] = &&label_OTHER,
+    __extension__ static const void *const label[] = {
+        VARIADIC_ROWS(VARIADIC_LABEL) UNARY_ROWS(UNARY_LABEL) BINARY_ROWS(BINARY_LABEL)
+        [ROW_HYPOT] = &&label_ROW_HYPOT, [ROW_ATAN2] = &&label_ROW_ATAN2,
+        [ROW_TAKE] = &&label_OTHER, [ROW_ONE_MINUS] = &&label_ROW_ONE_MINUS,
+        [ROW_ONE_MINUS_SQUARE] = &&label_OTHER, [ROW_END] = &&label_ROW_END,
+    };
+    goto *label[flat->row];
+#else
+#define CASE(NAME) case NAME
+#define NEXT break
+    for (;; flat++)
+    switch (flat->row) {
+#endif
+#define UNARY_CASE(NAME, name, value, partial) \
+    CASE(NAME):                                \
+        AT(flat->result) = value(X);           \
+        NEXT;
+#define BINARY_CASE(NAME, name, value, first, second) \
+    CASE(NAME):                                       \
+        AT(flat->result) = value(X, Y);               \
+        NEXT;
+    UNARY_ROWS(UNARY_CASE)
+    BINARY_ROWS(BINARY_CASE)
+    CASE(ROW_HYPOT):
+        AT(flat->result) = hypot(X, Y);
+        NEXT;
+    CASE(ROW_ATAN2):
+        AT(flat->result) = atan2(X, Y);
+        NEXT;
+    CASE(ROW_ONE_MINUS):
+        AT(flat->result) = k_sigmoid(-Y);
+        NEXT;
+    CASE(ROW_END):
+        return;
+#if defined(__GNUC__)
+    label_OTHER:
+#else
+    default:
+#endif
+    {
+        const double *x[3] = {&X, &Y, &AT(flat->argument[2])};
+        const Py_ssize_t s[3] = {1, 1, 1};
+        double room[4];
+        apply_row(context, flat->row, arity_of(flat->row) ? arity_of(flat->row) : 2, 1,
+                  &AT(flat->result), x, s, room);
+        NEXT;
+    }
+#if !defined(__GNUC__)
+    }
+#endif
+#undef AT
+#undef X
+#undef Y
+#undef CASE
+#undef NEXT
+#undef UNARY_LABEL
+#undef BINARY_LABEL
+#undef VARIADIC_LABEL
+#undef UNARY_CASE
+#undef BINARY_CASE
+}
+
+static void
+flat(Context *context, const Step *step)
+{
+    Py_ssize_t n = context->lanes;
+    if (!is_wide(context)) {
+        flat_narrow(context, step);
+        return;
+    }
+    double *block = context->space[IN_BLOCK], *still = context->space[IN_STILL];
+    Py_ssize_t k = 0;
+    while ((k = context->vector->flat(step->flat, k, step->n_flat, n, still, block)) <
+           step->n_flat) { /* a row of any number of arguments */
+        const double *x[2];
+        Py_ssize_t s[2];
+        double room[4];
+        for (int i = 0; i < 2; i++) {
+            int32_t at = step->flat[k].argument[i];
+            s[i] = at >= 0;
+            x[i] = at >= 0 ? block + at * n : still + ~at;
+        }
+        apply_row(context, step->flat[k].row, 2, n, block + step->flat[k].result * n, x, s, room);
+        k++;
+    }
+}
