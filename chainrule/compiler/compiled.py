@@ -724,7 +724,7 @@ def compile(
 
     With *backend* "jax", "torch", "cupy" or "numpy", or a module that follows the array API
     standard, the program is printed as pure functions of that library, which runs it, in *dtype*
-    "float64" or "float32", on its own or a given *device*: see :doc:`array-libraries`.
+    "float64" or "float32", on its own or a given *device*; docs/array-libraries.md says more.
 
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with

@@ -279,10 +279,10 @@ class CompiledForLibrary(Compiled):
                 [library.cast(x) if library.is_own(x) else library.array(x) for x in arrays]
             )
 
-    def _record(self, batch: Sequence[Any], shapes: Shapes, written_out: str = "") -> Recorded:
+    def _record(self, batch: Sequence[Any], shapes: Shapes, *how: Any, **more: Any) -> Recorded:
         """Record the function on the first example, which is brought here for that."""
         first = [np.broadcast_to(self._host(x)[:1], tuple(x.shape)) for x in batch]
-        return super()._record(first, shapes, written_out)
+        return super()._record(first, shapes, *how, **more)
 
     def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:
         """Test the data that the function has a rule for, which are brought here for that."""
