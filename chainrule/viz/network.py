@@ -205,7 +205,7 @@ class Outputs:
         if trace is None:
             if target is not None:
                 raise ValueError(
-                    "draw_network: a target is drawn beside outputs: give the trace as well"
+                    "draw_network: a target is drawn beside outputs: give a trace as well"
                 )
             return cls()
         last = max(trace.a)
