@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import permutations
+from itertools import permutations, product
 from types import ModuleType
 from typing import Any
 
@@ -27,10 +27,21 @@ from .settings import settings_of
 MOST_CALLS = 2000
 MOST_SECONDS = 4.0
 """How much of the processor's time the trials may take; on the clock they may be given less."""
+SLOW = 0.05
+"""How many seconds a call takes on the average where calls are slow."""
 AT_LEAST = 3
 """How often a program is called in a manner that does."""
 ALIKE = 12
 """So many equal failures on a network, and no other one, and no other network is tried."""
+ADAPTER = """\
+def backprop(thetas, X, Y, lam):
+    W1, b1 = thetas[0][:, 1:].T, thetas[0][:, 0]  # a row for each unit, its bias first
+    W2, b2 = thetas[1][:, 1:].T, thetas[1][:, 0]
+    ...  # one forward and one backward pass of yours with these
+    return [np.c_[db1, dW1.T], np.c_[db2, dW2.T]]"""
+"""What a program needs that cannot be called as it is."""
+ANY_DEPTH = ("thetas", "pairs", "alternating", "apart", "dicts", "numbered")
+"""The containers of programs for any number of layers."""
 MOST_FOUND = 16
 MOST_LOOSE = 3
 _TINY = 1e-8
@@ -51,6 +62,8 @@ class Found:
     """A manner in which the call gave something else."""
     sizes: list[tuple[int, ...]] = field(default_factory=list)
     """Sizes of a network that the program has of its own."""
+    deeper: Exception | None = None
+    """What it raised on every network with hidden layers, if it gave a gradient without any."""
     asked: str = ""
     """What has to be stated, as a question; "" if nothing is missing."""
 
@@ -86,6 +99,9 @@ class _Exploration:
         """How long a call took on the clock, for one batch."""
         self.failures: set[tuple[Any, ...]] = set()
         self.failed = 0
+        self.furthest = (False, 0)
+        self.likely = True
+        """Whether what the code says of the weights is taken at its word."""
         self.texts: set[str] = set()
         self.place: tuple[str, int] | None = None
         """Where the last call failed."""
@@ -94,25 +110,64 @@ class _Exploration:
     def run(self) -> Found:
         found = self._run()
         found.answers += found.loose
+        found.deeper = self._on_deeper_networks()
         return found
+
+    def _on_deeper_networks(self) -> Exception | None:
+        """Return what a program for any depth raises wherever there are hidden layers."""
+        if not self.found.answers or self.stated.sizes:
+            return None
+        manner = self.found.answers[0][0]
+        given = self.offered[manner.network]
+        by_number = _numbered([text for text in self.texts if block_of(text)]) or any(
+            text[-1:].isdigit() and block_of(text) for text in self.texts
+        )
+        any_depth = manner.container in ANY_DEPTH or (manner.container == "dict" and not by_number)
+        if len(given.thetas) > 1 or not any_depth or not self.program.has_loops:
+            return None
+        error: Exception | None = None
+        for index, other in enumerate(self.offered):
+            if len(other.thetas) > 1 and other.Y.shape[1] == given.Y.shape[1]:
+                try:
+                    with np.errstate(all="ignore"):
+                        self.program.call(other, replace(manner, network=index))
+                    return None
+                except CannotCallError:
+                    return None
+                except Exception as raised:
+                    error = raised
+        met = self.found.failure
+        return met if error is not None and isinstance(met, Exception) else error
 
     def _run(self) -> Found:
         possible = list(self._steps())
-        for library in self._libraries():
+        if self._with(possible) or self._with(list(self._other_steps())):
+            return self.found
+        if not self.found.answers and not self.found.sizes:
+            self.found.asked = self._question(possible)
+        return self.found
+
+    def _with(self, possible: list[tuple[Step, ...]]) -> bool:
+        """Try these calls; whether no others have to be tried."""
+        for likely, library in product((True, False), self._libraries()):
+            self.likely = likely
             for index in range(len(self.offered)):
                 for steps in possible:
                     self.texts = self.program.texts([step.function for step in steps])
                     if index not in self._networks(steps):
                         continue
                     if self._on(index, steps, library) or self._spent() or self._fails_always():
-                        return self.found
-        if not self.found.answers and not self.found.sizes:
-            self.found.asked = self._question(possible)
-        return self.found
+                        return True
+        return bool(self.found.loose)
+
+    def _other_steps(self) -> Iterator[tuple[Step, ...]]:
+        """Yield calls of other methods of the object: one may need what another has done."""
+        for name in self.program.others:
+            yield from ((one,) for one in self._readings(name, getattr(self.program.made, name)))
 
     def _spent(self) -> bool:
         slow = self.calls > 0 and self._clock() > self.seconds
-        if slow and not self.found.answers:
+        if slow and not self.found.answers and self._clock() > SLOW * self.calls:
             self.found.asked = self._too_slow()
         return slow or self.calls > MOST_CALLS or time.process_time() > self.end
 
@@ -158,10 +213,11 @@ class _Exploration:
         except CannotCallError:
             return False
         except OtherSizesError as error:
-            self.found.sizes = self.found.sizes or error.sizes
+            if manner.examples == "rows":  # an object that takes its sizes from X takes others then
+                self.found.sizes = self.found.sizes or error.sizes
             return False
         except Exception as error:
-            self.found.failure = self.found.failure or error
+            self._failed(error)
             self.place = _place_of(error)
             self.failures.add((self.place, type(error), _said(error)))
             self.failed += 1
@@ -179,10 +235,25 @@ class _Exploration:
                 self.found.loose.append((answer.found.manner, self._thrice(given, manner, answer)))
             return False
         manner, answer = self._settled(given, answer)
-        new = not any(_equal(answer, others[0]) for _, others in self.found.answers)
+        new = not any(
+            _equal(answer, others[0]) and other.without_biases == manner.without_biases
+            for other, others in self.found.answers
+        )
         if new:
             self.found.answers.append((manner, self._thrice(given, manner, answer)))
         return True
+
+    def _failed(self, error: Exception) -> None:
+        """Keep the failure that came furthest: of a wrong guess, a program makes little."""
+        main = getattr(getattr(self.program.main, "__func__", self.program.main), "__code__", None)
+        line, trace = 0, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code is main:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        far = (isinstance(error, (NameError, ImportError, NotImplementedError)), line)
+        if self.found.failure is None or far > self.furthest:
+            self.found.failure, self.furthest = error, far
 
     def _settled(self, given: Network, answer: Answer) -> tuple[Manner, Answer]:
         """Find out whether what was returned are new weights, and by which rate."""
@@ -243,13 +314,20 @@ class _Exploration:
             isinstance(value, ModuleType) and value.__name__.partition(".")[0] == "torch"
             for value in self.program.module.values()
         )
-        return ["torch", "numpy"] if torch else ["numpy", "lists"]
+        if torch:
+            return ["torch", "numpy"]
+        # What knows no arrays writes row + [1], which means something else of arrays.
+        return ["numpy", "lists"] if self.program.knows_arrays else ["lists", "numpy"]
 
     def _steps(self) -> Iterator[tuple[Step, ...]]:
         """Yield the calls to make, each argument with its role."""
         for step in self._readings("", self.program.main):
-            roles = {role for _, role in step.arguments}
-            needs = any(r in ("output", "cache") or r.startswith("named:") for r in roles)
+            behind: list[tuple[Step, ...]] = [
+                (one,)
+                for name in self.program.updates
+                for one in self._readings(name, self.program.module[name])
+            ]
+            needs = bool(behind) or bool(_before(step))
             first: list[tuple[Step, ...]] = [()]
             method = not self.program.is_function and not _is_step(self.program.name)
             if needs or method:
@@ -260,7 +338,7 @@ class _Exploration:
                 ]
                 first = before if needs else [*before, ()]
             for one in first:
-                yield (*one, step)
+                yield from ((*one, step, *last) for last in behind or [()])
 
     def _readings(self, name: str, function: Any) -> Iterator[Step]:
         """Yield which argument may be what."""
@@ -274,6 +352,8 @@ class _Exploration:
             yield Step()
             return
         roles = [self._role(one.name) for one in parameters]
+        if name and "output" in roles and "Y" not in roles and _is_step(name):
+            roles = ["Y" if role == "output" else role for role in roles]
         if "biases" not in roles:
             roles = ["thetas" if role == "weights" else role for role in roles]
         needed = [
@@ -282,7 +362,7 @@ class _Exploration:
         ]  # fmt: skip
         missing = [role for role in self._wanted(roles) if role not in roles]
         if name:
-            missing = [role for role in missing if role in ("thetas", "X")]
+            missing = [role for role in missing if role in ("thetas", "X", "rate")]
         if len(needed) > 5:
             return
         orders = [()] if not needed else permutations([*missing, *[""] * len(needed)], len(needed))
@@ -371,43 +451,69 @@ class _Exploration:
     def _layouts(self, base: Manner, roles: list[str]) -> Iterator[Manner]:
         blocks_here = {role for role in roles if (block_of(role) or ("", ""))[1]}
         if blocks_here:
+            if not self.likely:
+                return
             biases = any((block_of(role) or ("W", ""))[0] == "b" for role in blocks_here)
             yield from _splits(base, "separate") if biases else _joints(base, "separate")
-        elif "biases" in roles:
+        elif not self.likely and not {"thetas", "weights"} & set(roles):
+            return
+        elif "biases" in roles and self.likely:
             one = len(self.offered[base.network].thetas) == 1
             yield from _splits(base, "separate" if one else "apart")
             if one:
                 yield from _splits(base, "apart")
+            for first in (1, 0):
+                yield from _splits(replace(base, names=f"W,b,{first}"), "numbered")
         elif "thetas" in roles or "weights" in roles:
             yield from self._containers(base, roles)
         else:
             yield from self._held(base)
 
     def _containers(self, base: Manner, roles: list[str]) -> Iterator[Manner]:
-        sized = any(role.startswith("size") or role == "hidden_sizes" for role in roles)
         keys = [text for text in self.texts if block_of(text)]
-        named = self._names_of_dict(keys)
-        vectors = [replace(base, order=order) for order in ("F", "C")]
-        if sized or self.stated.weights == "vector":
-            for one in vectors:
-                yield from _joints(one, "vector")
-            for one in reversed(vectors):
-                yield from _splits(one, "split-vector")
+        if base.steps[-1].function in self.program.updates:
+            neurons = replace(base, container="neurons", bias="last", names=_letters(keys))
+            yield from [neurons] if self.likely else []
             return
-        if (named and any(key in self.texts for key in named.split(",")[:2])) or _numbered(keys):
-            base = replace(base, names=named)
+        sized = any(role.startswith("size") or role == "hidden_sizes" for role in roles)
+        if sized or self.stated.weights == "vector":
+            yield from self._vectors(base) if self.likely else ()
+            if self.likely and "sizes" in roles and self.stated.weights != "vector":
+                yield from _joints(base, "thetas")
+                yield from self._numbered(base)
+            return
+        named = self._names_of_dict(keys)
+        by_name = any(key in self.texts for key in named.split(",")[:2]) or _numbered(keys)
+        base = replace(base, names=named) if by_name else base
+        if by_name and self.likely:
+            # Such a program is tried on every network before its weights are anything else.
             yield from _splits(base, "dict")
             yield from _joints(base, "dict")
+        elif by_name or self.likely:
+            yield from self._lists(base, keys)
+
+    def _lists(self, base: Manner, keys: list[str]) -> Iterator[Manner]:
         yield from _joints(base, "thetas")
         yield from _splits(base, "pairs")
         yield from _splits(base, "alternating")
         if len(self.offered[base.network].thetas) == 1:
             yield from _joints(base, "separate")
         yield from _splits(replace(base, names=_letters(keys)), "dicts")
-        for one in vectors:
+        yield from self._numbered(base)
+        yield from self._vectors(base)
+
+    @staticmethod
+    def _vectors(base: Manner) -> Iterator[Manner]:
+        orders = [replace(base, order=order) for order in ("F", "C")]
+        for one in orders:
             yield from _joints(one, "vector")
-        for one in reversed(vectors):
+        for one in reversed(orders):
             yield from _splits(one, "split-vector")
+
+    @staticmethod
+    def _numbered(base: Manner) -> Iterator[Manner]:
+        for first in (0, 1):
+            yield from _joints(replace(base, names=f"W,b,{first}"), "numbered")
 
     def _names_of_dict(self, keys: list[str]) -> str:
         """Return how a dictionary's keys are spelled: the names without numbers, the first one."""
@@ -440,6 +546,8 @@ class _Exploration:
         yield base
         if base.bias == "first":
             yield replace(base, bias="last")
+        if held.biases:
+            yield replace(base, bias="none")
 
     def _targets(self, layout: Manner) -> list[str]:
         outputs = self.offered[layout.network].Y.shape[1]
@@ -468,9 +576,35 @@ class _Exploration:
             shown.append(f"{name}({', '.join(parts)})")
         return ", then ".join(shown)
 
+    def _no_weights(self) -> str:
+        """Say that nothing holds weights, if that is why nothing was called."""
+        if self.calls or self.found.failure is not None:
+            return ""
+        if self.program.is_function:
+            return (
+                f"{self.program.name} takes no weights, and its module holds none before it is "
+                "called: it makes its own. State which parameter has them, --argument NAME=thetas, "
+                f"or add this to the file, and give it:\n{ADAPTER}"
+            )
+        return (
+            f"an object as {self.program.name.partition('.')[0]} makes it holds no weights: they "
+            "may be made in its training method, or by layers that are added. Make them in "
+            f"__init__, or add this to the file, and give it:\n{ADAPTER}"
+        )
+
+    def _no_forward(self, possible: list[tuple[Step, ...]]) -> str:
+        """Say that nothing fills a cache, if that is why nothing was called."""
+        wanted = {role for steps in possible for role in _before(steps[-1])}
+        if self.calls or not wanted:
+            return ""
+        return (
+            f"{self.program.name} wants what a forward pass leaves, and none was found beside it "
+            "that returns it: give both, FILE:FORWARD,BACKWARD"
+        )
+
     def _question(self, possible: list[tuple[Step, ...]]) -> str:
         if possible:
-            return ""
+            return self._no_weights() or self._no_forward(possible)
         unknown = [
             one.name for one in parameters_of(self.program.main).values()
             if one.default is one.empty and one.name != "self" and not self._role(one.name)
@@ -482,6 +616,14 @@ class _Exploration:
             f"what is {name} in {self.program.name}? State it: --argument {name}=ROLE, with "
             "thetas, X, Y, lam, rate, sizes or a number for ROLE"
         )
+
+
+def _before(step: Step) -> list[str]:
+    """Return the roles of a call that a forward pass must have filled."""
+    return [
+        role for _, role in step.arguments
+        if role in ("output", "cache") or role.startswith("named:")
+    ]  # fmt: skip
 
 
 def _place_of(error: Exception) -> tuple[str, int] | None:
@@ -558,11 +700,19 @@ def _splits(base: Manner, container: str) -> Iterator[Manner]:
 def _examples(layout: Manner, roles: list[str]) -> tuple[str, ...]:
     if "pairs" in roles:
         return ("rows",)
+    if layout.container == "neurons":
+        return "one-labelled", "one-flat"
     if layout.bias == "column":
-        return "columns", "one-column", "rows", "one-flat"
+        return "columns", "one-column", "rows", "one-flat", *_stacked(layout, "one-stacked-column")
     if layout.bias in ("flat", "row"):
-        return "rows", "one-flat", "one-row", "columns"
-    return "rows", "columns", "one-flat", "one-column", "one-row"
+        return "rows", "one-flat", "one-row", "columns", *_stacked(layout, "one-stacked-row")
+    stacked = _stacked(layout, "one-stacked-row", "one-stacked-column")
+    return "rows", "columns", "one-flat", "one-column", "one-row", *stacked
+
+
+def _stacked(layout: Manner, *names: str) -> tuple[str, ...]:
+    """Return *names* for an object: a method may go over examples that are rows or columns."""
+    return names if layout.container == "held" else ()
 
 
 def _numbered(keys: list[str]) -> bool:
