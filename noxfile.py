@@ -108,7 +108,21 @@ def browser(session: nox.Session) -> None:
         folder = session.create_tmp()
         session.run("npm", "install", "--prefix", folder, "axe-core@4", external=True)
         env["CHAINRULE_AXE"] = str(Path(folder, "node_modules", "axe-core", "axe.min.js").resolve())
-    session.run("python", "-m", "pytest", "tests/viz/explore", *session.posargs, env=env)
+    session.run("python", "tools/notebooks.py", "--check")
+    tests = ["tests/viz/explore", "tests/docs/test_notebooks.py"]
+    session.run("python", "-m", "pytest", *tests, *session.posargs, env=env)
+
+
+@nox.session(default=False)
+def site(session: nox.Session) -> None:
+    """The site, with warnings as errors: ``nox -s site``, then open build/site/index.html.
+
+    ``nox -s site -- --links`` looks at the links that lead elsewhere, too, which needs a network.
+    """
+    session.install("-e", ".[test]", *group("site"))
+    session.run("python", "docs/site/make.py", "build/site", *session.posargs)
+    env = {"CHAINRULE_SITE": "build/site"}
+    session.run("python", "-m", "pytest", "tests/docs/test_site.py", env=env)
 
 
 @nox.session(default=False)

@@ -27,6 +27,7 @@ from .engine.vectors import read_data, write_data
 
 __all__ = [
     "AnomalyError",
+    "ShardError",
     "TraceError",
     "Value",
     "__version__",
@@ -66,7 +67,7 @@ if TYPE_CHECKING:  # and not __getattr__, which would hide that a name is misspe
     from . import compiler as compiler
     from . import nn as nn
     from . import viz as viz
-    from .compiler import compile
+    from .compiler import ShardError, compile
 else:
 
     def __getattr__(name: str) -> Any:
@@ -74,13 +75,16 @@ else:
         # used.
         if name in _ROOMS:
             return importlib.import_module(f"{__name__}.{name}")
-        if name == "compile":
-            return importlib.import_module(f"{__name__}.compiler").compile
+        if name in _COMPILER:
+            return getattr(importlib.import_module(f"{__name__}.compiler"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 _ROOMS = ("backprop", "checking", "compiler", "nn", "viz")
+_COMPILER = ("ShardError", "compile")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, "compile"})
+    """Return what is public, and not what this module is made with."""
+    dunders = {name for name in globals() if name.startswith("__")}
+    return sorted({*__all__, *_ROOMS, *dunders})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import math
 import re
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from chainrule import nn, viz
 from chainrule.checking import course
 from chainrule.checking.diagnosis import mistakes
 from chainrule.checking.engines import mistakes as engine_mistakes
-from chainrule.demos import gallery
+from chainrule.demos import gallery, gpt
 from chainrule.viz import theme
 
 HERE = Path(__file__).parent
@@ -100,10 +101,15 @@ def gallery_page() -> str:
     return "\n".join(parts)
 
 
+def for_a_forge(table: str) -> str:
+    r"""Return *table* with formulas that Markdown leaves alone: of ``a \, b`` it eats a stroke."""
+    return re.sub(r"\$([^$]+)\$", r"$`\1`$", table)
+
+
 def pages() -> dict[Path, str]:
     """Return the text of every page."""
     return {
-        HERE / "primitives.md": PRIMITIVES.format(table=viz.derivative_table()),
+        HERE / "primitives.md": PRIMITIVES.format(table=for_a_forge(viz.derivative_table())),
         HERE / "notes.md": course.as_markdown(course.table()),
         HERE / "mistakes.md": mistakes.as_markdown(),
         HERE / "gallery.md": gallery_page(),
@@ -119,12 +125,24 @@ def pictures() -> dict[Path, viz.Drawing]:
     a, b, c = cr.Value(5.0, "a"), cr.Value(3.0, "b"), cr.Value(2.0, "c")
     j = 3 * (a + b * c)
     j.backward()
+    of_b, of_c = cr.Value(3.0, "b"), cr.Value(2.0, "c")
+    u = of_b * of_c
+    u.backward()
+    query = [cr.Value(1.0, "q1"), cr.Value(0.5, "q2")]
+    (looked,) = gpt.attend(query, [[1.0, 0.0], [0.0, 1.0]], [[10.0], [20.0]])
+    looked.backward()
+    used = cr.Value(3.0, "x")
+    twice = used * used + used
+    twice.backward()
     model = nn.MLP(3, [4, 3, 2], activation="sigmoid", output_activation="sigmoid", seed=2)
     trace = model.trace([0.5, -1.0, 2.0])
     nn.losses.half_squared_error(trace.output, [0.0, 1.0]).backward()
     return {
         HERE / "images" / "graph.svg": viz.draw(j, title="j = 3 (a + b c)"),
         HERE / "images" / "neuron.svg": viz.draw(y, title="y = tanh(w x + b)"),
+        HERE / "images" / "learn" / "multiplication.svg": viz.draw(u, title="u = b c"),
+        HERE / "images" / "learn" / "attention.svg": viz.draw(looked, title="Attention"),
+        HERE / "images" / "learn" / "twice.svg": viz.draw(twice, title="y = x x + x"),
         HERE / "images" / "network.svg": viz.draw_network(model, trace, target=[0.0, 1.0]),
         **{
             HERE / "images" / "gallery" / f"{name}.svg": draw("light")
@@ -147,7 +165,7 @@ Curve = tuple[str, list[float], list[float], theme.Tone, bool]
 
 def chart(title: str, across: str, curves: list[Curve], *, square: bool = False) -> str:
     """Return a chart of *curves* as SVG, with both axes of one scale if it is *square*."""
-    width, height, edge = 640.0, 480.0 if square else 300.0, 44.0
+    width, height, edge = 640.0, 480.0 if square else 300.0, 52.0
     xs = [x for curve in curves for x in curve[1]]
     ys = [y for curve in curves for y in curve[2]]
     left, right, low, high = min(xs), max(xs), min(ys), max(ys)
@@ -169,7 +187,7 @@ def chart(title: str, across: str, curves: list[Curve], *, square: bool = False)
         text(width / 2, height - 16, across, theme.MUTED, "middle"),
         text(edge, height - 16, f"{left:.4g}", theme.MUTED),
         text(edge + (right - left) * by_x, height - 16, f"{right:.4g}", theme.MUTED, "end"),
-        text(edge - 6, height - edge, f"{low:.4g}", theme.MUTED, "end"),
+        text(edge - 6, height - edge, f"{low:.3g}", theme.MUTED, "end"),
         text(edge - 6, edge + 10, f"{high:.4g}", theme.MUTED, "end"),
         f'<path d="M{edge} {edge}V{height - edge}H{width - edge}" fill="none" '
         f'stroke="{theme.LINE.light}"/>',
@@ -189,12 +207,43 @@ def chart(title: str, across: str, curves: list[Curve], *, square: bool = False)
             parts += [
                 f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2" fill="{colour.light}"/>' for a, b in at
             ]
-        parts.append(text(edge + 10 + 190 * i, 24, name, colour))
+        at_name = edge + 10 + min(190.0, (width - 2 * edge) / len(curves)) * i
+        parts.append(text(at_name, 24, name, colour))
     return "\n".join([*parts, "</svg>", ""])
 
 
 def charts() -> dict[Path, str]:
-    """Return the pictures of what the page on simulations computes."""
+    """Return the pictures of what some pages compute."""
+    return {**_simulations(), **_training()}
+
+
+def _training() -> dict[Path, str]:
+    """Return the losses of the learner's page on training, and of the GPT."""
+    found = computed_on(HERE / "learn" / "training.md")
+    tones = theme.DATA, theme.POSITIVE, theme.GRAD
+    curves: list[Curve] = [
+        (f"rate {rate}", [float(k) for k in range(len(losses))], losses, tone, True)
+        for (rate, losses), tone in zip(found["curves"].items(), tones, strict=True)
+    ]
+    steps = [float(k) for k in range(len(found["alone"]))]
+    curves.append(("one neuron", steps, found["alone"], theme.MUTED, True))
+    weights = gpt.Weights()
+    learned = list(gpt.train(gpt.compiled(weights), weights, 300, 300, 0))
+    folder = HERE / "images" / "learn"
+    return {
+        folder / "training.svg": chart("The loss with three rates", "step", curves),
+        folder / "gpt.svg": chart(
+            "The surprise of a GPT",
+            "step",
+            [
+                ("surprise per character", [float(k) for k in range(300)], learned, tones[0], True),
+                ("guessing", [0.0, 299.0], [math.log(len(gpt.ALPHABET))] * 2, theme.MUTED, True),
+            ],
+        ),
+    }
+
+
+def _simulations() -> dict[Path, str]:
     found = computed_on(HERE / "simulations.md")
     swing, orbit, needed = found["swing"], found["orbit"], found["needed"]
     times = [found["h"] * (k + 1) for k in range(80)]

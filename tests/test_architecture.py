@@ -33,16 +33,17 @@ BELOW = {
     "demos": {"face", "checking", "viz", "nn", "compiler", "backprop", "engine"},
     "checking": {"nn", "backprop", "engine", "characters"},
     "viz": {"nn", "engine", "characters"},
-    "compiler": {"engine"},
+    "compiler": {"engine", "version"},
     "nn": {"engine"},
     "backprop": set(),
     "engine": set(),
     "characters": set(),
-    "face": {"engine"},
+    "version": set(),
+    "face": {"engine", "version"},
 }
 ROOM_OF_MODULE = {
     "__init__": "face",
-    "_version": "face",
+    "_version": "version",
     "__main__": "cli",
     "cli": "cli",
 }
@@ -217,7 +218,7 @@ def test_importing_the_engine_does_not_import_the_rooms_above():
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert {room(name) for name in done.stdout.split()} <= {"engine", "face"}
+    assert {room(name) for name in done.stdout.split()} <= {"engine", "version", "face"}
 
 
 def test_every_public_name_is_there_once_and_documented():
@@ -250,3 +251,11 @@ def test_which_engine_runs_is_said():
     assert chainrule.backend in ("python", "native")
     assert chainrule.Value.__module__ == "chainrule"
     assert chainrule.Value.__qualname__ == "Value"
+
+
+def test_what_dir_shows_is_public():
+    shown = {name for name in dir(chainrule) if not name.startswith("__")}
+    assert shown == {n for n in chainrule.__all__ if not n.startswith("__")} | {
+        "backprop", "checking", "compiler", "nn", "viz",
+    }  # fmt: skip
+    assert {"__all__", "__doc__", "__version__"} <= set(dir(chainrule))

@@ -113,7 +113,7 @@ def compare(theirs: Any, truth: Any, rtol: float | None = None) -> Comparison:
     >>> check.ok, check.layers[1].index
     (False, (0, 1))
 
-    An entry is close if |theirs - truth| <= *rtol* max(|theirs|, |truth|), where *rtol* is by
+    An entry is close if ``|theirs - truth| <= rtol * max(|theirs|, |truth|)``, where *rtol* is by
     default the square root of the rounding unit of the coarser of the two types: 1.5e-8, or 3.5e-4
     if either is float32.  Shapes that differ, missing layers and what is not a number are reported
     in ``problem``.

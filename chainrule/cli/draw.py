@@ -73,6 +73,8 @@ def evaluated(arguments: argparse.Namespace) -> tuple[str, Any, dict[str, Any]]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate and draw the expression."""
+    from .expressions import constants
+
     text, root, leaves = evaluated(arguments)
     root.backward()
     if arguments.output is not None:
@@ -81,10 +83,14 @@ def run(arguments: argparse.Namespace) -> None:
     # If the drawing goes to standard output, nothing else does, so that it can be piped.
     report = sys.stderr if arguments.output == "-" else sys.stdout
     print(f"{text} = {root.data}", file=report)
+    for name, number in constants(text, leaves).items():
+        print(f"with {name} = {number}", file=report)
     for name, leaf in leaves.items():
         print(f"d/d{name} = {leaf.grad}", file=report)
     if arguments.output not in (None, "-"):
         print(f"drawn in {arguments.output}")
+    if arguments.output is None:
+        print("nothing is drawn: -o graph.svg draws it, or .png, .pdf, .dot", file=sys.stderr)
 
 
 def _save(root: Any, title: str, arguments: argparse.Namespace) -> None:

@@ -36,8 +36,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 _OF_A_LIST = ("sum", "mean", "logsumexp")
-_CONSTANTS = {"pi": math.pi, "e": math.e, "tau": math.tau}
-"""Names that a reader of formulas expects to have a value; here they are ordinary names."""
+_CONSTANTS = {"pi": math.pi, "π": math.pi, "e": math.e, "tau": math.tau}
+"""Names that have a value where none is given for them."""
 _OTHER_NAMES = {
     "ln": "did you mean log?",
     "softmax": "it has several results, but an expression has one: exp(x)/(exp(x) + exp(y))",
@@ -70,18 +70,31 @@ def evaluate(text: str, at: Mapping[str, Any]) -> Any:
 
     ExpressionError if *text* is longer than ``MAX_LENGTH`` or holds anything but numbers, names,
     ``+ - * / **``, lists and calls of :func:`functions`, or if the names in *at* are not exactly
-    those in *text*.  Arithmetic on constants is IEEE arithmetic, done at once.
+    those in *text*; ``pi``, ``e`` and ``tau`` have their usual values if none is given.  Arithmetic
+    on constants is IEEE arithmetic, done at once.
     """
     try:
         tree = _parse(text)
         values = {unicodedata.normalize("NFKC", name): value for name, value in at.items()}
-        _match(_names(tree), values)
+        names = _names(tree)
+        values = {name: _CONSTANTS[name] for name in names if name in _CONSTANTS} | values
+        _match(names, values)
         result = _Walk(text, values).visit(tree)
     except (RecursionError, MemoryError):  # of Python's parser, or of the walk
         raise ExpressionError("the expression is nested too deeply") from None
     if isinstance(result, list):
         raise ExpressionError("the expression is a list: expected one number")
     return result
+
+
+def constants(text: str, at: Mapping[str, Any]) -> dict[str, float]:
+    """Return the names in *text* that have their usual values, since *at* gives them no others.
+
+    >>> constants("sin(pi*x)", {"x": 1.0})
+    {'pi': 3.141592653589793}
+    """
+    given = {unicodedata.normalize("NFKC", name) for name in at}
+    return {n: _CONSTANTS[n] for n in _names(_parse(text)) if n in _CONSTANTS and n not in given}
 
 
 def _parse(text: str) -> ast.expr:
@@ -110,7 +123,7 @@ def _match(names: Iterable[str], values: Mapping[str, Any]) -> None:
     extra = sorted(set(values).difference(names))
     found = [f"no value for {', '.join(missing)}"] if missing else []
     found += [f"a value for {_short(', '.join(extra))}, not in the expression"] if extra else []
-    found += [f"{name} is {_CONSTANTS[name]!r}" for name in missing if name in _CONSTANTS]
+    found += [f"a product is written π*{n[1:]}" for n in missing if n[0] == "π" and n[1:] in values]
     if found:
         raise ExpressionError("; ".join(found))
 

@@ -12,5 +12,6 @@ gains nothing from this; ``flat`` (9) makes a step of the plan of every operatio
 from ..engine.modes import TraceError
 from .compiled import Compiled, compile
 from .program import Operation, Program
+from .workers import ShardError
 
-__all__ = ["Compiled", "Operation", "Program", "TraceError", "compile"]
+__all__ = ["Compiled", "Operation", "Program", "ShardError", "TraceError", "compile"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,11 +43,21 @@ def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]
 
 
 class Pullback:
-    """The adjoints of a program, on their way from its output to its parameters."""
+    """The adjoints of a program, on their way from its outputs to its parameters.
 
-    def __init__(self, builder: Builder):
+    They also go to *inputs*, numbers of operations: the adjoint of an input is there for each
+    example, that of a parameter is the sum over the examples.
+    """
+
+    def __init__(self, builder: Builder, inputs: Collection[int] = ()):
         self.builder = builder
         self.program = builder.program
+        self.inputs = inputs
+        self.leaves = {
+            n
+            for n, operation in enumerate(self.program.operations)
+            if operation.kind == "parameter" or n in inputs
+        }
         self.forward = len(self.program.operations)
         self.active = self._active()
         self.arrived: dict[int, list[Flow]] = {}
@@ -70,10 +81,10 @@ class Pullback:
         return False
 
     def _active(self) -> list[bool]:
-        """Return, for every operation, whether it depends on a parameter."""
+        """Return, for every operation, whether it depends on a leaf."""
         active: list[bool] = []
-        for operation in self.program.operations:
-            depends = operation.kind == "parameter" or any(
+        for number, operation in enumerate(self.program.operations):
+            depends = number in self.leaves or any(
                 type(arg) is int and active[arg] for arg in operation.args
             )
             active.append(depends)
@@ -82,8 +93,19 @@ class Pullback:
         return active
 
     def run(self, output: Operand) -> list[tuple[int, Operand]]:
+        """Return the adjoint of each leaf that the only *output* depends on."""
         if isinstance(output, Symbol):
             self.arrived[output.number] = [Flow(_WHOLE, 1.0, 1.0)]
+        return self._sweep()
+
+    def pull(self, outputs: Iterable[tuple[Operand, Symbol]]) -> list[tuple[int, Operand]]:
+        """Return the adjoint of each leaf, from an adjoint for each example of every output."""
+        for output, adjoint in outputs:
+            if isinstance(output, Symbol):
+                self._give(output.number, adjoint, True)
+        return self._sweep()
+
+    def _sweep(self) -> list[tuple[int, Operand]]:
         found: list[tuple[int, Operand]] = []
         for number in range(self.forward - 1, -1, -1):
             if not self.active[number]:
@@ -95,7 +117,7 @@ class Pullback:
             if number not in self.arrived or operation.kind == "new":
                 continue
             adjoint, self.mask = self._total(number)
-            if operation.kind == "parameter":
+            if number in self.leaves:
                 found.append((number, adjoint))
             else:
                 self._name(number, adjoint)
@@ -172,7 +194,7 @@ class Pullback:
     def _reached(self, number: int, arrived: list[Flow]) -> Mask:
         """Return the mask of operation *number*."""
         operation = self.program.operations[number]
-        if not self.chooses or operation.kind == "parameter":  # nothing is below a parameter
+        if not self.chooses or number in self.leaves:  # nothing is below a leaf
             return 1.0
         whole = [mask for where, _, mask in arrived if where is _WHOLE]
         total = self.masks.either(whole) if whole else None
@@ -320,7 +342,7 @@ class Pullback:
 
     @functools.cached_property
     def _depends(self) -> list[AnyArray]:
-        return dependence(self.program, self.forward)
+        return dependence(self.program, self.forward, self.inputs)
 
     def _tie_shares(
         self, row: primitives.Primitive, args: list[Any], y: Symbol, wanted: list[int]

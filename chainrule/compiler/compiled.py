@@ -11,11 +11,12 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine import modes
+from ..engine import bodies, modes
 from ..engine.backend import Value
 from ..engine.display import plain
 from ..engine.structures import leaves, mapped
@@ -30,6 +31,8 @@ from .loops import Looped, looped
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
+from .ready import Hands
+from .workers import Workers
 
 _FLOAT = np.dtype(np.float64)
 _SHOWN = 60  # lines of the program in a notebook
@@ -59,10 +62,10 @@ class Compiled(Differentiable):
         function: Callable[..., Any] | None,
         root: Any = None,
         wrt: Sequence[Value] | None = None,
-        threads: int = 1,
+        hands: Hands = 1,
     ):
         self._function = function
-        self._threads = threads
+        self._hands = hands
         self._name = getattr(function, "__name__", type(function).__name__)
         self._wrt = wrt
         self._root, self._of_graph = root, function is None
@@ -109,7 +112,7 @@ class Compiled(Differentiable):
                 if not nodes.holds_values(arrays):
                     raise  # of a call inside
                 return self._nodes(arrays)
-            table = lifted.forward(batch, self._threads)
+            table = lifted.forward(batch, self._hands)
             self._remember_run("forward", lifted)
         result = lifted.result
         if isinstance(result, np.ndarray) and result.ndim:  # its numbers are the rows in order
@@ -190,13 +193,13 @@ class Compiled(Differentiable):
             if argnums is not None:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
             leaves = self.parameters if wrt is None else leaves_of(wrt)
-            found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._threads)
+            found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._hands)
             count = (len(found),) if batch else ()
             return found.reshape(*count, *result, len(leaves))
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
         wanted = lifted.numbers_of_arguments(which)
-        found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._threads)
+        found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._hands)
         table = found.reshape(len(found), lifted.size, sum(map(len, wanted)))
         stops = itertools.accumulate(map(len, wanted))
         parts = [
@@ -226,10 +229,10 @@ class Compiled(Differentiable):
             return nodes.inlined(self._function, arrays)
         recorded, prepared = self._prepared(batch)
         lifted = recorded.written_out
-        table = lifted.forward(prepared, self._threads)
+        table = lifted.forward(prepared, self._hands)
         members = lifted.numbers_of_arguments(range(len(batch)))
         numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
-        found = lifted.jacobian(prepared, numbers, self._threads)
+        found = lifted.jacobian(prepared, numbers, self._hands)
         slopes = found.reshape(len(found), lifted.size, len(numbers))
         return nodes.called(arrays, table, lifted.result, slopes, lifted.captured, self.row)
 
@@ -266,7 +269,7 @@ class Compiled(Differentiable):
             )
         if batch and not len(batch[0]):
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        found = lifted.gradient(batch, self._threads)
+        found = lifted.gradient(batch, self._hands)
         self._remember_run("gradient", lifted)
         return lifted, *found
 
@@ -284,11 +287,11 @@ class Compiled(Differentiable):
             if not captured.left:
                 return None
             captured.left -= 1
-        return attempt(leaves, arrays, self._threads, shapes)
+        return attempt(leaves, arrays, self._hands, shapes)
 
     def _remember_run(self, function: str, lifted: Recorded) -> None:
         """Keep what the next call of *function* needs, if its data need no test."""
-        if function in self._repeats or lifted.tested is not None:
+        if function in self._repeats or lifted.tested is not None or not _here(self._hands):
             return
         machine, leaves = lifted.machine(function)
         if attempt := getattr(machine, "attempt", None):
@@ -317,7 +320,7 @@ class Compiled(Differentiable):
     @property
     def placed(self) -> tuple[Value, ...]:
         """The leaves, in the order in which the arguments of the printed source hold them."""
-        return self._recorded().written_out.arrays.parameters
+        return self._recorded().printed[1]
 
     @property
     def program(self) -> Program:
@@ -331,8 +334,12 @@ class Compiled(Differentiable):
 
     @property
     def source(self) -> str:
-        """The program as the text of a NumPy module, which runs anywhere."""
-        return self._recorded().written_out.arrays.source
+        """The program as the text of a NumPy module, which runs anywhere.
+
+        A scan is a ``for`` loop in it, if it can be one, whether or not the machine runs it as one;
+        to print a loop that is written out, the function is recorded once more.
+        """
+        return self._recorded().printed[0]
 
     @property
     def c_source(self) -> str:
@@ -411,9 +418,18 @@ class Compiled(Differentiable):
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.
         gone: dict[str, Any] = dict.fromkeys(("_function", "_signature", "_root"))
-        return {**self.__dict__, **gone, "_captured": {}, "_repeats": {}, "_rows": {}}
+        hands = self._hands if _here(self._hands) else 1  # an executor stays where it is
+        fresh: dict[str, Any] = {"_captured": {}, "_repeats": {}, "_rows": {}, "_hands": hands}
+        return {**self.__dict__, **gone, **fresh}
 
     # --- recording -----------------------------------------------------------------------------
+
+    def _over(self, hands: Hands) -> Compiled:
+        """Return the same function, with the recordings that it has, run by other *hands*."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._hands, made._repeats, made._derivations = hands, {}, {}
+        return made
 
     def _recorded(self) -> Recorded:
         if self._latest is None:
@@ -505,8 +521,19 @@ class Compiled(Differentiable):
         names = self._names[:count]
         return names + [f"x{i}" for i in range(len(names), count)]
 
-    def _record(self, batch: Sequence[Array], shapes: Shapes, written_out: str = "") -> Recorded:
-        """Record the function: its loops once, or, for the reason *written_out*, in full."""
+    def _record(
+        self,
+        batch: Sequence[Array],
+        shapes: Shapes,
+        written_out: str = "",
+        printing: bool = False,
+        faster: bool = False,
+    ) -> Recorded:
+        """Record the function: its loops once, or, for the reason *written_out*, in full.
+
+        Once, too, if they are long enough for that to be worth while, or only for *printing*;
+        *faster* says that this is why they are written out.
+        """
         if self._function is None:
             names = self._argument_names(len(batch))
             known = " or ".join(map(str, self._lifted))
@@ -521,11 +548,15 @@ class Compiled(Differentiable):
         loops: list[Any] | None = None if written_out else []
         since = Value(0.0).serial
         again = functools.partial(self._record, batch, shapes)
+        inputs, least = (
+            itertools.chain.from_iterable(arguments),
+            0 if printing else bodies.LEAST_WORK,
+        )
         try:
-            with modes.tracing(demands, itertools.chain.from_iterable(arguments), loops):
+            with modes.tracing(demands, inputs, loops, least):
                 result = self._function(*examples)
         except modes.WriteOut as reason:
-            return again(str(reason))
+            return again(str(reason), faster=reason.faster)
         except Exception as error:
             if loops:  # which may be the reason
                 return again(f"{type(error).__name__} where a loop was recorded once: {error}")
@@ -538,15 +569,20 @@ class Compiled(Differentiable):
         structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
+        names = [_capital(name) for name in self._argument_names(len(batch))]
         if loops:
             whole = functools.partial(again, "something needs the whole graph")
             try:
-                return looped(loops, outputs, arguments, shapes, structure, since, self._wrt, whole)
+                return looped(
+                    loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
+                    printing,
+                )  # fmt: skip
             except modes.WriteOut as reason:
-                return again(str(reason))
-        names = [_capital(name) for name in self._argument_names(len(batch))]
+                return again(str(reason), faster=reason.faster)
         lifted = lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
         lifted.written_out_because = written_out
+        if faster:
+            lifted.with_loops = functools.partial(again, printing=True)
         return lifted
 
     def _told(self, batch: Sequence[Array]) -> str:
@@ -567,6 +603,8 @@ def compile(
     function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
     wrt: Any = None,
     threads: int = 1,
+    executor: Executor | None = None,
+    timeout: float | None = None,
 ) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
@@ -603,7 +641,12 @@ def compile(
     (2.5, array([1., 3.]))
 
     With *threads*, so many threads share the examples of a large batch; the results are the same
-    to the bit.
+    to the bit.  With an *executor*, any of ``concurrent.futures``, its workers share them: threads,
+    processes, those of Dask (``client.get_executor()``) or of MPI (``MPIPoolExecutor``).  The
+    results are the same to the bit too, however many workers there are.  ShardError says which part
+    of a batch is missing if a worker dies, meets an error, or does not answer within *timeout*
+    seconds; then no gradient is changed.  A compiled function may be given again, with an executor:
+    the result has its recordings, and uses the executor.
 
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with
@@ -613,19 +656,41 @@ def compile(
     leaves = None if wrt is None else leaves_of(wrt)
     if type(threads) is not int or threads < 1:
         raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
+    hands: Hands = threads if executor is None else _workers(executor, timeout, threads)
+    if executor is None and timeout is not None:
+        raise TypeError("compile: timeout is for an executor's workers; give an executor with it")
     if isinstance(function, Compiled):
         if leaves is not None or threads != 1:
             raise TypeError(
                 "compile: already a compiled function; give wrt and threads with the original one"
             )
-        return function
+        return function if executor is None else function._over(hands)
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
-        return Compiled(None, function, leaves, threads)
+        return Compiled(None, function, leaves, hands)
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function, wrt=leaves, threads=threads)
+    return Compiled(function, wrt=leaves, hands=hands)
+
+
+def _here(hands: Hands) -> bool:
+    """Return whether *hands* are threads of this process."""
+    return isinstance(hands, int)
+
+
+def _workers(executor: Any, timeout: Any, threads: int) -> Workers:
+    """Return the workers of *executor*; raise if they cannot be asked."""
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            f"compile: executor={executor!r:.80}; expected one of concurrent.futures, such as "
+            "ProcessPoolExecutor(), or Dask's client.get_executor()"
+        )
+    if threads != 1:
+        raise TypeError("compile: give either threads or an executor")
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+        raise ValueError(f"compile: timeout={timeout!r}; expected a number of seconds above 0")
+    return Workers(executor, timeout)
 
 
 def _found_row(compiled: Compiled, number: int, shapes: Shapes, _: str) -> Primitive:

@@ -1,4 +1,4 @@
-"""Which numbers of a program depend on a parameter; the others are constants.
+"""Which numbers of a program depend on a leaf; the others are constants.
 
 An array that was assembled from several may hold both.  Most rules need not know which is which,
 because an adjoint given to a constant is dropped; but a tie between a Value and a constant has no
@@ -7,6 +7,7 @@ derivative.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,16 @@ import numpy as np
 from .program import AnyArray, Operation, Program, addresses_of
 
 
-def dependence(program: Program, count: int) -> list[AnyArray]:
-    """Return, for each of the first *count* operations, an array of bool in its shape."""
+def dependence(program: Program, count: int, inputs: Collection[int] = ()) -> list[AnyArray]:
+    """Return, for each of the first *count* operations, an array of bool in its shape.
+
+    The leaves are the parameters, and the *inputs* that are differentiated by.
+    """
     found: list[AnyArray] = []
-    for operation in program.operations[:count]:
+    for number, operation in enumerate(program.operations[:count]):
+        if operation.kind == "parameter" or number in inputs:
+            found.append(np.ones(operation.shape, dtype=bool))
+            continue
         args: list[Any] = [found[x] if type(x) is int else False for x in operation.args]
         depends = _RULES.get(operation.kind, _any)(program, operation, *args)
         found.append(np.array(np.broadcast_to(depends, operation.shape)))
@@ -77,7 +84,6 @@ def _write(program: Program, operation: Operation, target: AnyArray, value: AnyA
 
 
 _RULES: dict[str, Any] = {
-    "parameter": lambda program, operation: True,
     "view": _view,
     "take": _take,
     "reshape": _reshape,

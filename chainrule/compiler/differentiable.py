@@ -18,6 +18,7 @@ from ..engine.vectors import write_data
 from . import derivatives, sparsity
 from .batches import Array, floats
 from .derivatives import Source
+from .ready import Hands
 from .tape import Ids
 
 
@@ -28,7 +29,7 @@ class Differentiable(abc.ABC):
     _root: Any
     _of_graph: bool
     _name: str
-    _threads: int
+    _hands: Hands
     _derivations: dict[Any, Any]
 
     @property
@@ -273,7 +274,7 @@ class Differentiable(abc.ABC):
             function = make()
             function.__name__ = self._name
             compiled: Any = type(self)
-            self._derivations[key] = compiled(function, threads=self._threads)
+            self._derivations[key] = compiled(function, hands=self._hands)
         return self._derivations[key]
 
     @staticmethod
@@ -300,7 +301,7 @@ class Differentiable(abc.ABC):
             with modes.tracing({}):
                 found = kind(source, *details)(*([moving] if moving else []))
             made: Any = type(self)
-            self._derivations[key] = made(None, found, None, self._threads), moving
+            self._derivations[key] = made(None, found, None, self._hands), moving
         compiled, moving = self._derivations[key]
         if directions is not None:
             vector = np.asarray(directions, dtype=float)

@@ -37,13 +37,11 @@ def one_minus(a: Any, z: Any, out: Any = None) -> Any:
 
 def one_minus_square(a: Any, z: Any, out: Any = None) -> Any:
     # 1 - a**2 for a = tanh(z), with all its digits also where a is almost 1 or -1
-    rest = np.square(a, out=out)
-    rest = np.subtract(1.0, rest, out=rest)
-    if not np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.001:
-        sure = rest < 0.001
-        e = np.exp(-2.0 * np.abs(z[sure]))
-        rest[sure] = 4.0 * e / np.square(1.0 + e)
-    return rest
+    rest = np.subtract(1.0, np.square(a, out=out), out=out)
+    if np.minimum.reduce(rest, axis=None, initial=1.0) >= 0.001:
+        return rest
+    e = np.exp(-2.0 * np.abs(z))
+    return np.positive(np.where(rest < 0.001, 4.0 * e / np.square(1.0 + e), rest), out=out)
 
 
 def rows_of(index: Any, count: Any) -> Any:

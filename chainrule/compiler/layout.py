@@ -39,8 +39,14 @@ class Layout:
     builder: Builder
     parameters: list[int]
     """The leaves in the order of the parameter vector."""
-    outputs: Operand
-    """One row, with a number for each output."""
+    rows: list[Operand]
+    """The outputs, a number for each: in one row unless there are to be several."""
+
+    @property
+    def outputs(self) -> Operand:
+        """The only row of outputs."""
+        (row,) = self.rows
+        return row
 
 
 _SEGMENTED: dict[primitives.Primitive, str] = {
@@ -166,14 +172,17 @@ def lay_out(
     arguments: Sequence[Sequence[int]],
     shapes: Sequence[Shape],
     parameters: Sequence[int] = (),
+    rows: Sequence[int] = (),
 ) -> Layout:
     """Return the forward program.
 
     *arguments* lists the leaves of each argument, and *shapes* the shape of one example of it.  If
-    *parameters* are given, they form one array, in that order.
+    *parameters* are given, they form one array, in that order.  The outputs are one row, or *rows*
+    of so many, none of them empty.
     """
     placer = _Placer(tape, grouping, arguments, shapes, parameters)
     for part in grouping.groups:
         placer.compute(part)
-    outputs = placer.fetch(np.array(tape.outputs, dtype=np.int64))
-    return Layout(placer.builder.program, placer.builder, placer.placed, outputs)
+    outputs = np.array(tape.outputs, dtype=np.int64)
+    found = [placer.fetch(row) for row in np.split(outputs, np.cumsum(rows[:-1], dtype=np.int64))]
+    return Layout(placer.builder.program, placer.builder, placer.placed, found)

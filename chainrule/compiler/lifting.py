@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,8 +26,10 @@ from .batches import Array
 from .groups import Grouping, group
 from .layout import lay_out
 from .plan import Plan
-from .printers.numpy import free_names
+from .printers import flat as printed_flat
+from .printers.names import free_names
 from .program import Program, Symbol
+from .ready import Hands
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
 from .tape import Tape, fix, flatten, normalise
@@ -71,6 +73,8 @@ class Lifted:
     """The program that computes the numbers to which the rules apply."""
     written_out_because: str = ""
     """Why its loops are written out, if there were loops that might not have been."""
+    with_loops: Callable[[], Any] | None = None
+    """Records the function again, with loops that were written out only because that is faster."""
 
     @property
     def shapes(self) -> Shapes:
@@ -82,22 +86,22 @@ class Lifted:
         """This recording, whose loops are written out."""
         return self
 
-    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+    def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
         if self.narrow:
-            return self.scalars.forward(self.captured, batch, threads)
-        return self.arrays.forward(batch, threads)
+            return self.scalars.forward(self.captured, batch, hands)
+        return self.arrays.forward(batch, hands)
 
     @functools.cached_property
     def size(self) -> int:
         """The number of numbers in the result."""
         return len(leaves(self.result))
 
-    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
         if self.narrow:
-            return self.scalars.gradient(self.captured, batch, threads)
-        return self.arrays.gradient(batch, threads)
+            return self.scalars.gradient(self.captured, batch, hands)
+        return self.arrays.gradient(batch, hands)
 
     def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
         """Return the machine of *function*, which ran before, and the leaves that it reads."""
@@ -105,14 +109,14 @@ class Lifted:
             return self.scalars.machine(function), self.captured
         return self.arrays.machine(function), self.arrays.parameters
 
-    def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], threads: int = 1) -> Array:
+    def jacobian(self, batch: Sequence[Array], wanted: Sequence[int], hands: Hands = 1) -> Array:
         """Return the derivatives of all outputs by the numbers *wanted*.
 
         There is a column for each, those of the first output first, with a row for each example.
         """
         if not batch and not self.narrow:
             self.forward(batch)  # which checks the indices into tables
-        return self.scalars.jacobian(self.captured, batch, wanted, threads)
+        return self.scalars.jacobian(self.captured, batch, wanted, hands)
 
     def numbers_of(self, leaves: Sequence[Value]) -> list[int]:
         """Return the numbers of captured *leaves*, -1 for those that are not read."""
@@ -148,9 +152,28 @@ class Lifted:
             self.stats = {**stats, "way": self.stats["way"]}
         return self._arrays
 
+    @functools.cached_property
+    def printed(self) -> tuple[str, tuple[Value, ...]]:
+        """The program as a NumPy module, and the leaves in the order of its arguments."""
+        if self.with_loops is not None:
+            again = self.with_loops()
+            if not isinstance(again, Lifted):  # else it cannot be a loop after all
+                found: tuple[str, tuple[Value, ...]] = again.printed
+                return found
+        if not self.narrow:
+            return self.arrays.source, self.arrays.parameters
+        names, shapes = free_names(self.recording.names), self.recording.shapes
+        inputs = list(zip(names, shapes, strict=True))
+        labels = [leaf.label for leaf in self.captured]
+        return printed_flat.write(self.plans(), inputs, labels), self.captured
+
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function, as it is run."""
         return self.scalars.plans() if self.narrow else self.arrays.plans()
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {key: x for key, x in self.__dict__.items() if key != "printed"}
+        return {**kept, "with_loops": None}
 
     def report(self) -> str:
         """Return what every pass found, with the program if there is one."""

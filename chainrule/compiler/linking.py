@@ -15,9 +15,9 @@ last rounds may be loops of their own, until as much is reached as in all rounds
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ _OF_A_CLASS = frozenset({primitives.take_entry, *primitives.OF_A_CLASS})
 # --- the graph of a piece ------------------------------------------------------------------------
 
 
-def _apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[Value]]:
+def apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[Value]]:
     """Return the results of a body, cut off from the graph below it.
 
     Also return the computed Values that it captured, and the leaves that stand for them; leaves in
@@ -75,24 +75,28 @@ def _apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[
 # --- one plan of many ----------------------------------------------------------------------------
 
 
+def piece_of(outputs: Sequence[Any], known: Collection[Value]) -> Tape:
+    """Return the tape of a piece of the graph; its leaves are those that are *known*."""
+    tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
+    fix(tape, [n for n, leaf in tape.leaves.items() if leaf not in known])
+    return tape
+
+
+def in_use(tape: Tape, groups: Sequence[tuple[Sequence[Value], Any]]) -> list[Any]:
+    """Return those of *groups* of leaves of which *tape* has one."""
+    used = set(tape.leaves.values())
+    return [group for group in groups if not used.isdisjoint(group[0])]
+
+
 class _Piece:
     """A piece of the graph, with a place in the whole for each of its groups of leaves."""
 
     def __init__(self, linker: Linker, outputs: Sequence[Any], more: Sequence[Any] = ()) -> None:
         self.linker = linker
-        roots = [x if isinstance(x, Value) else Value(x) for x in outputs]
-        self.tape = flatten(roots)
+        known = {v for values, _ in (*linker.groups, *more) for v in values} | linker.place.keys()
+        self.tape = piece_of(outputs, known)
         _add_one_by_one(self.tape)
-        used = set(self.tape.leaves.values())
-        some = [group for group in linker.groups if not used.isdisjoint(group[0])]
-        self.groups = [*some, *more]
-        known = {v for values, _ in self.groups for v in values}
-        constant = [
-            n
-            for n, leaf in self.tape.leaves.items()
-            if leaf not in known and leaf not in linker.place
-        ]
-        fix(self.tape, constant)
+        self.groups = [*in_use(self.tape, linker.groups), *more]
         members = self.tape.arguments([*(values for values, _ in self.groups), linker.captured])
         self.arguments, self.parameters = members[:-1], members[-1]
         _check_rows(self.tape)
@@ -116,6 +120,18 @@ class _Piece:
         return self.linker.insert(plan, [row for _, row in self.groups]), reached
 
 
+class Rounds(NamedTuple):
+    """Rounds on the way back through a loop in which the same numbers are reached."""
+
+    steps: int
+    live: list[int]
+    """The numbers of the carry whose adjoints go in."""
+    used: list[int]
+    """Likewise of what goes out of a step."""
+    before: list[int]
+    """The numbers of the carry that are reached."""
+
+
 @dataclass
 class _Rows:
     """Where in BLOCK the numbers of a loop are."""
@@ -136,6 +152,8 @@ class _Rows:
     by_x: int = -1
     by_xs: int = -1
     by_held: int = -1
+    rounds: list[Rounds] = field(default_factory=list)
+    """From the last step to the first."""
 
 
 class Linker:
@@ -169,7 +187,7 @@ class Linker:
         self.bodies = []
         for loop in self.loops:
             with modes.suspended():
-                self.bodies.append(_apart(loop, known))
+                self.bodies.append(apart(loop, known))
             known |= {*loop.last, *(y for row in loop.ys for y in row)}
             n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
             self.places.append(
@@ -411,6 +429,7 @@ class Linker:
         for _ in range(_MOST_ENDINGS):
             before, more, rounds = self.pull_body(which, live, used[0], loop.count - len(came))
             came += [more] * rounds
+            at.rounds.append(Rounds(rounds, live, used[0], before))
             live = before
             if not live and not used[0]:
                 came += [set()] * (loop.count - len(came))  # nothing goes further back

@@ -7,8 +7,10 @@ makes no array but what a function makes for itself.  In BLOCK the lanes are the
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from ..engine.backend import Value
 from ..engine.native import core as native
 from ..engine.table import Primitive, arrays
 from ..engine.vectors import read_data
-from . import forms
+from . import forms, shards
 from .accesses import written
 from .plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from .program import AnyArray
@@ -55,48 +57,51 @@ class Machine:
         self, parameters: Sequence[Value], arguments: Sequence[AnyArray], threads: int = 1
     ) -> Any:
         """Return the outputs, a row each, or the mean and its gradient: see :mod:`.plan`."""
+        count = len(arguments[0]) if arguments else 1
+        lanes, starts = self.division(count)
+        with self._memory(parameters, count) as memory:
+            if self.plan.cost is None:
+                return memory.outputs(arguments, count, lanes)
+            total = np.zeros(self.plan.sums)
+            for start, stop in itertools.pairwise(starts):
+                total += memory.added_up([x[start:stop] for x in arguments], stop - start, lanes)
+            return memory.finished(total)
+
+    def division(self, count: int) -> tuple[int, tuple[int, ...]]:
+        """Return how a batch is divided: the lanes of a block, and where its shards start.
+
+        The number of examples is the last of these.
+        """
+        blocks = -(-count // self.lanes)
+        found = [min(block * self.lanes, count) for block in shards.starts(blocks)]
+        return self.lanes, tuple(found)
+
+    def part(self, parameters: Any, rows: Sequence[AnyArray], count: int, lanes: int) -> Any:
+        """Return the outputs, or the sums, of one shard of a batch of *count* examples."""
+        size = len(rows[0])
+        with self._memory(parameters, count) as memory:
+            if self.plan.cost is None:
+                return memory.outputs(rows, size, lanes)
+            return memory.added_up(rows, size, lanes).copy()
+
+    def finish(self, parameters: Any, count: int, total: AnyArray) -> tuple[float, AnyArray]:
+        """Return the mean and the gradient, when the sums of all shards are added up."""
+        with self._memory(parameters, count) as memory:
+            return memory.finished(total)
+
+    @contextlib.contextmanager
+    def _memory(self, parameters: Any, count: int) -> Iterator[Memory]:
+        """Lend memory in which the steps before the examples are done."""
         try:
             memory = self._free.pop()
         except IndexError:
             memory = Memory(self.plan)
         try:
             with np.errstate(all="ignore"):
-                return self._run(memory, parameters, arguments)
+                memory.begin(parameters, count)
+                yield memory
         finally:
             self._free.append(memory)
-
-    def _run(
-        self, memory: Memory, parameters: Sequence[Value], arguments: Sequence[AnyArray]
-    ) -> Any:
-        plan = self.plan
-        count = len(arguments[0]) if arguments else 1
-        rows = [x.reshape(count, -1) if count else x for x in arguments]
-        still = memory.still
-        still[0] = count
-        start, stop = plan.parameters
-        read_data(parameters, still[start:stop])
-        memory.sums[:] = 0.0
-        for call in memory.before:
-            call()
-        outputs = None if plan.cost is not None else np.empty((len(plan.outputs), count))
-        for at in range(0, count, self.lanes):
-            lanes = min(self.lanes, count - at)
-            block, calls, found = memory.block(lanes)
-            for (first, size), x in zip(plan.inputs, rows, strict=True):
-                if size:
-                    block[first : first + size] = x[at : at + lanes].T
-            for call in calls:
-                call()
-            if outputs is not None:
-                for i, row in enumerate(found):
-                    outputs[i, at : at + lanes] = row
-        for call in memory.after:
-            call()
-        if outputs is not None:
-            return np.ascontiguousarray(outputs.T) if plan.turned else outputs
-        assert plan.cost is not None
-        assert plan.gradient is not None
-        return float(still[plan.cost]), still[slice(*plan.gradient)].copy()
 
 
 class Memory:
@@ -111,6 +116,56 @@ class Memory:
         self.before = [bind(step) for step in plan.before]
         self.after = [bind(step) for step in plan.after]
         self._blocks: dict[int, tuple[AnyArray, list[Call], list[Any]]] = {}
+
+    def begin(self, parameters: Any, count: int) -> None:
+        """Put the number of examples and the parameters in place: Values, or a vector."""
+        self.still[0] = count
+        into = self.still[slice(*self.plan.parameters)]
+        if isinstance(parameters, np.ndarray):
+            into[:] = parameters
+        else:
+            read_data(parameters, into)
+        for call in self.before:
+            call()
+
+    def outputs(self, arguments: Sequence[AnyArray], count: int, lanes: int) -> AnyArray:
+        """Return the outputs of so many examples."""
+        found = np.empty((len(self.plan.outputs), count))
+        for at, rows in self._blocks_of(arguments, count, lanes):
+            for i, row in enumerate(rows):
+                found[i, at : at + lanes] = row
+        return np.ascontiguousarray(found.T) if self.plan.turned else found
+
+    def added_up(self, arguments: Sequence[AnyArray], count: int, lanes: int) -> AnyArray:
+        """Return the sums over so many examples; they are valid until the next call."""
+        self.sums[:] = 0.0
+        for _ in self._blocks_of(arguments, count, lanes):
+            pass
+        return self.sums
+
+    def finished(self, total: AnyArray) -> tuple[float, AnyArray]:
+        """Return the mean and the gradient that the sums *total* give."""
+        self.sums[:] = total
+        for call in self.after:
+            call()
+        assert self.plan.cost is not None
+        assert self.plan.gradient is not None
+        return float(self.still[self.plan.cost]), self.still[slice(*self.plan.gradient)].copy()
+
+    def _blocks_of(
+        self, arguments: Sequence[AnyArray], count: int, lanes: int
+    ) -> Iterator[tuple[int, list[Any]]]:
+        """Do one block after another; yield where each starts, and its outputs."""
+        given = [x.reshape(count, -1) if count else x for x in arguments]
+        for at in range(0, count, lanes):
+            size = min(lanes, count - at)
+            block, calls, found = self.block(size)
+            for (first, rows), x in zip(self.plan.inputs, given, strict=True):
+                if rows:
+                    block[first : first + rows] = x[at : at + size].T
+            for call in calls:
+                call()
+            yield at, found
 
     def block(self, lanes: int) -> tuple[AnyArray, list[Call], list[Any]]:
         """Return the rows for so many *lanes*, the steps for each block, and the outputs."""

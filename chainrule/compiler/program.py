@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,11 +106,7 @@ class Program:
 
     def row_names(self) -> list[str]:
         """Return the names by which the source calls the rows: their own, if those are free."""
-        names: list[str] = []
-        for row in self.rows:
-            candidates = (row.name if i == 1 else f"{row.name} ({i})" for i in itertools.count(1))
-            names.append(next(name for name in candidates if name not in names))
-        return names
+        return distinct_names(row.name for row in self.rows)
 
     def needed(self, results: Sequence[int | float]) -> set[int]:
         """Return the operations that *results* need, including writes into their arrays."""
@@ -126,6 +122,15 @@ class Program:
     def parameters(self, function: str) -> list[Operation]:
         """Return the parameter operations in the order in which *function* takes them."""
         return [self.operations[n] for n in self.arguments[function]]
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Return *names*, with a number behind each that occurred before."""
+    found: list[str] = []
+    for name in names:
+        candidates = (name if i == 1 else f"{name} ({i})" for i in itertools.count(1))
+        found.append(next(x for x in candidates if x not in found))
+    return found
 
 
 class Symbol:

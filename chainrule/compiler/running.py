@@ -10,10 +10,10 @@ from typing import Any
 from ..engine.backend import Value
 from .batches import Array
 from .lowering import lower
-from .machine import machine_for
 from .plan import Plan
 from .printers.numpy import write
 from .program import Program
+from .ready import Hands, Ready
 
 
 @dataclass
@@ -28,17 +28,17 @@ class ArrayProgram:
     size: int
     """The number of outputs."""
 
-    def forward(self, batch: Sequence[Array], threads: int = 1) -> Array:
+    def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
-        return self._forward.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
+        return self._forward.run(self.parameters, batch, hands)  # type: ignore[no-any-return]
 
-    def gradient(self, batch: Sequence[Array], threads: int = 1) -> tuple[float, Array]:
+    def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        return self._gradient.run(self.parameters, tuple(batch), threads)  # type: ignore[no-any-return]
+        return self._gradient.run(self.parameters, batch, hands)  # type: ignore[no-any-return]
 
     def machine(self, function: str) -> Any:
         """Return the machine of *function*, forward or gradient."""
-        return self._forward if function == "forward" else self._gradient
+        return (self._forward if function == "forward" else self._gradient).machine
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
@@ -59,12 +59,12 @@ class ArrayProgram:
         return write(self.program)
 
     @functools.cached_property
-    def _forward(self) -> Any:
-        return machine_for(self._forward_plan())
+    def _forward(self) -> Ready:
+        return Ready(self._forward_plan(), self._forward_plan)
 
     @functools.cached_property
-    def _gradient(self) -> Any:
-        return machine_for(self._gradient_plan())
+    def _gradient(self) -> Ready:
+        return Ready(self._gradient_plan(), self._gradient_plan)
 
     def __getstate__(self) -> dict[str, Any]:
         made_again = ("_forward", "_gradient")

@@ -15,8 +15,8 @@ import numpy as np
 from ..engine.backend import Value
 from . import flat
 from .batches import Array
-from .machine import machine_for
 from .plan import Plan
+from .ready import Hands, Ready
 from .tape import Tape, depths
 
 _FEW = 25  # groups: up to this number, an array program is always made
@@ -50,38 +50,38 @@ class ScalarProgram:
     """The numbers of all leaves that are read, in their order in every call."""
     wanted: list[int]
     """The numbers to differentiate by, -1 for a leaf that the tape does not have."""
-    _machines: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _ready: dict[Any, Ready] = field(default_factory=dict, repr=False)
 
-    def forward(self, leaves: Sequence[Value], batch: Sequence[Array], threads: int = 1) -> Array:
+    def forward(self, leaves: Sequence[Value], batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
-        run = self._machine("forward", self._forward_plan)
-        return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+        ready = self._prepared("forward", self._forward_plan)
+        return ready.run(tuple(leaves), batch, hands)  # type: ignore[no-any-return]
 
     def gradient(
-        self, leaves: Sequence[Value], batch: Sequence[Array], threads: int = 1
+        self, leaves: Sequence[Value], batch: Sequence[Array], hands: Hands = 1
     ) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        run = self._machine("gradient", self._gradient_plan)
-        return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+        ready = self._prepared("gradient", self._gradient_plan)
+        return ready.run(tuple(leaves), batch, hands)  # type: ignore[no-any-return]
 
     def jacobian(
         self,
         leaves: Sequence[Value],
         batch: Sequence[Array],
         wanted: Sequence[int],
-        threads: int = 1,
+        hands: Hands = 1,
     ) -> Array:
         """Return the derivatives of the outputs by the numbers *wanted*: a column for each.
 
         Those of the first output come first; there is a row for each example, or one of a graph.
         """
         key = "jacobian", tuple(wanted)
-        run = self._machine(key, lambda: flat.jacobian(*self._places, wanted))
-        return run(leaves, tuple(batch), threads)  # type: ignore[no-any-return]
+        ready = self._prepared(key, lambda: flat.jacobian(*self._places, wanted))
+        return ready.run(tuple(leaves), batch, hands)  # type: ignore[no-any-return]
 
     def machine(self, function: str) -> Any:
         """Return the machine of *function*, forward or gradient, which ran before."""
-        return self._machines[function]
+        return self._ready[function].machine
 
     def plans(self) -> dict[str, Plan]:
         """Return the plan of each function."""
@@ -100,11 +100,10 @@ class ScalarProgram:
     def _places(self) -> tuple[Tape, list[list[int]], list[int]]:
         return self.tape, self.arguments, self.parameters
 
-    def _machine(self, key: Any, plan: Callable[[], Plan]) -> Callable[..., Any]:
-        if key not in self._machines:
-            self._machines[key] = machine_for(plan())
-        run: Callable[..., Any] = self._machines[key].run
-        return run
+    def _prepared(self, key: Any, plan: Callable[[], Plan]) -> Ready:
+        if key not in self._ready:
+            self._ready[key] = Ready(plan(), plan)
+        return self._ready[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_machines": {}}
+        return {**self.__dict__, "_ready": {}}

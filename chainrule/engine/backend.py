@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import table, value
+from . import asked, table, value
+from .common import Common
 from .methods import add_to
 from .native import core
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING or core is None:
 
     backend = "python"
 else:
-    core.connect(table, value)
+    core.connect(table, asked)
     Value, make_node = core.Value, core.make_node
     Value.__name__ = "Value"  # otherwise the interpreter's messages would say chainrule.Value
     Value.__doc__ = value.Value.__doc__
     # Copied, not inherited: a subclass of a class written in Python is tracked by the collector.
-    for name, behaviour in vars(value.Common).items():
+    for name, behaviour in vars(Common).items():
         if isinstance(behaviour, (FunctionType, property)) and name not in vars(Value):
             setattr(Value, name, behaviour)
     add_to(Value, lambda row, x: row(x))

@@ -22,7 +22,11 @@ from .structures import difference, leaves, mapped
 
 FEWEST_STEPS = 8
 LEAST_WORK = 20_000
-"""Nodes in all steps together, from which on a loop is not written out."""
+"""Nodes in all steps together, from which on a loop is not written out.
+
+Written out, a gradient takes a half to a third of the time: nothing is computed twice, and no
+state is moved.  But compiling takes longer with every step, and 0.1 ms for each step of 20 nodes.
+"""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ def recorded(
     except Exception as error:  # the step says so again when it is written out
         raise modes.WriteOut(f"{type(error).__name__} of a step on Values: {error}") from error
     work = len(body.nodes) * len(entries)
-    if work < LEAST_WORK:
-        raise modes.WriteOut(f"it is short: {work} nodes in {len(entries)} steps")
+    if work < modes.current().least_work:
+        raise modes.WriteOut(f"it is short: {work} nodes in {len(entries)} steps", faster=True)
     if {rule: len(values) for rule, values in demands.items()} != before:
         raise modes.WriteOut("the step has a rule for its data, which is tested for each")
     if difference(after, carry, "carry") is not None:

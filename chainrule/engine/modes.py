@@ -46,6 +46,8 @@ class Mode:
     """The inputs of such a graph: Values in place of the numbers that a plain call would have."""
     loops: list[Any] | None = None
     """Where the loops are noted whose body is recorded once; None if all are written out."""
+    least_work: int = 0
+    """Nodes in all steps together, from which on a loop is noted."""
     count: Callable[[int], object] | None = None
     """What is told the serial number of each node that is made."""
     outer: Mode | None = None
@@ -135,14 +137,24 @@ def counting(count: Callable[[int], object]) -> contextlib.AbstractContextManage
 
 
 def tracing(
-    demands: Demands, inputs: Iterable[Any] = (), loops: list[Any] | None = None
+    demands: Demands,
+    inputs: Iterable[Any] = (),
+    loops: list[Any] | None = None,
+    least_work: int = 0,
 ) -> _Switched:
     """Record a graph that is to run on other data too: choosing by data raises TraceError.
 
     Whatever depends on a property of the data adds it to *demands*.  The other data will take the
-    place of the Values *inputs*.  With *loops*, the body of a scan is recorded once, and noted.
+    place of the Values *inputs*.  With *loops*, the body of a scan is recorded once, and noted, if
+    there are *least_work* nodes in all its steps together.
     """
-    return _Switched(linking=True, demands=demands, inputs=frozenset(inputs), loops=loops)
+    return _Switched(
+        linking=True,
+        demands=demands,
+        inputs=frozenset(inputs),
+        loops=loops,
+        least_work=least_work,
+    )
 
 
 def without_loops() -> _Switched:
@@ -229,3 +241,8 @@ class WriteOut(BaseException):
 
     The step of a loop was called, and may remember it: so what was recorded so far is of no use.
     """
+
+    def __init__(self, message: str, faster: bool = False) -> None:
+        super().__init__(message)
+        self.faster = faster
+        """Whether the loop is written out only because that is faster."""

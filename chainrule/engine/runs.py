@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import modes, recorded
+from .anomalies import watch_adjoints, watch_tangents
 from .backend import Value
 from .native import core
 from .structures import leaves, like
-from .sweeps import linked_partials, pullback, pushforward, stored_partials
+from .sweeps import Partials, linked_partials, pullback, pushforward, stored_partials
 from .table import as_float, identity
-from .value import watch_adjoints, watch_tangents
 
 # Any: a function of any shape may be differentiated, and what it gives may be nested.
 Function = Callable[..., Any]
@@ -364,15 +364,20 @@ def is_sequence(x: Any) -> bool:
 
 
 def pull(
-    outputs: Sequence[Any], inputs: Sequence[Value], cotangents: list[Any], linked: bool
+    outputs: Sequence[Any],
+    inputs: Sequence[Value],
+    cotangents: list[Any],
+    linked: bool,
+    partials_of: Partials = linked_partials,
 ) -> list[Any]:
     """Return the adjoint of each of *inputs* for a cotangent of each of *outputs*.
 
     Outputs that are not Values are numbers.  If *linked*, the adjoints are Values wherever they
-    depend on one, and can be differentiated again.
+    depend on one, and can be differentiated again; *partials_of* gives the partials then.
     """
     mode = modes.current()
-    if core is not None and not mode.tracing and not mode.watching:
+    plain = partials_of is linked_partials and not mode.tracing and not mode.watching
+    if core is not None and plain:
         pulled = core.pull_linked if linked else core.pull
         found: list[Any] | None = pulled(list(outputs), list(inputs), cotangents)
         if found is not None:
@@ -384,25 +389,31 @@ def pull(
     if mode.tracing:
         adjoints = recorded.pullback(seeds, inputs)
     else:
-        adjoints = pullback(seeds, linked_partials if linked else stored_partials, inputs)
+        adjoints = pullback(seeds, partials_of if linked else stored_partials, inputs)
         if mode.watching:
             watch_adjoints(adjoints)
     return [adjoints.get(node, 0.0) for node in inputs]
 
 
 def push(
-    outputs: Sequence[Any], inputs: Sequence[Value], tangents: Sequence[Any], linked: bool
+    outputs: Sequence[Any],
+    inputs: Sequence[Value],
+    tangents: Sequence[Any],
+    linked: bool,
+    partials_of: Partials = linked_partials,
 ) -> list[Any]:
     """Return the tangent of each of *outputs* for a tangent of each of *inputs*.
 
-    If *linked*, they are Values wherever they depend on one, and can be differentiated again.
+    If *linked*, they are Values wherever they depend on one, and can be differentiated again;
+    *partials_of* gives the partials then.
     """
     mode = modes.current()
     if not linked and not mode.tracing and {float}.issuperset(map(type, tangents)):
         row = np.array([tangents], dtype=float)
         return sweep_rows(list(outputs), list(inputs), row, forward=True)[0].tolist()  # type: ignore[no-any-return]
     moving = {v: t for v, t in zip(inputs, tangents, strict=True) if not is_zero(t)}
-    if core is not None and linked and not mode.tracing and not mode.watching:
+    plain = partials_of is linked_partials and not mode.tracing and not mode.watching
+    if core is not None and linked and plain:
         found: list[Any] | None = core.push_linked(list(outputs), list(moving), [*moving.values()])
         if found is not None:
             return found
@@ -410,10 +421,28 @@ def push(
     if mode.tracing:
         moved = recorded.pushforward(nodes, moving)
     else:
-        moved = pushforward(nodes, moving, linked_partials if linked else stored_partials)
+        moved = pushforward(nodes, moving, partials_of if linked else stored_partials)
         if mode.watching:
             watch_tangents(moved)
     return [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
+
+
+def sweep_linked(outputs: list[Any], inputs: list[Value], forward: bool) -> list[list[Any]]:
+    """Return the Jacobian, a row for each of *outputs*, of Values wherever they depend on one.
+
+    There is a sweep for each input in *forward* mode, else one for each output; all have the same
+    partials.
+    """
+    mode = modes.current()
+    found: list[list[Any]] | None = None
+    if core is not None and not mode.tracing and not mode.watching:
+        found = core.sweep_linked(outputs, inputs, forward)
+    if found is None:
+        n, partials_of = len(inputs if forward else outputs), functools.cache(linked_partials)
+        seeds = [[1.0 if i == k else 0.0 for i in range(n)] for k in range(n)]
+        sweep = push if forward else pull
+        found = [sweep(outputs, inputs, seed, True, partials_of) for seed in seeds]
+    return [list(row) for row in zip(*found, strict=True)] if forward else found
 
 
 def sweep_rows(outputs: list[Any], inputs: list[Value], seeds: Rows | None, forward: bool) -> Rows:

@@ -26,6 +26,7 @@ from .runs import (
     pull,
     pull_back,
     push,
+    sweep_linked,
     sweep_rows,
 )
 from .runs import (
@@ -292,12 +293,8 @@ def jacobian(function: Function, mode: Literal["forward", "reverse"] | None = No
         n, m = len(run.variables), len(run.outputs)
         forward = n < m if mode is None else mode == "forward"
         if run.linked:
-            if forward:
-                columns = [run.push(_unit(n, i)) for i in range(n)]
-                entries = [column[k] for k in range(m) for column in columns]
-            else:
-                entries = [entry for k in range(m) for entry in run.pull(_unit(m, k))]
-            return _shaped(entries, shape)
+            rows = sweep_linked(run.outputs, run.variables, forward)
+            return _shaped(run.finished([x for row in rows for x in row], ()), shape)
         found = sweep_rows(run.outputs, run.variables, None, forward)
         return found.reshape(shape) if shape else float(found[0, 0])
 
@@ -319,12 +316,12 @@ def hessian(function: ScalarFunction) -> Hessian:
 
     def matrix(*point: Any) -> Any:
         run = Run(function, point)
-        gradient, shape, n = run.gradient(), 2 * _point_shape(point), len(run.variables)
+        gradient, shape = run.gradient(), 2 * _point_shape(point)
         if run.linked:
-            pulled = [pull(gradient, run.variables, _unit(n, k), linked=True) for k in range(n)]
-            return _shaped(run.finished([x for row in pulled for x in row], ()), shape)
-        rows = sweep_rows(gradient, run.variables, None, forward=False)
-        return rows.reshape(shape) if shape else float(rows[0, 0])
+            rows = sweep_linked(gradient, run.variables, forward=False)
+            return _shaped(run.finished([x for row in rows for x in row], ()), shape)
+        numbers = sweep_rows(gradient, run.variables, None, forward=False)
+        return numbers.reshape(shape) if shape else float(numbers[0, 0])
 
     return matrix
 
@@ -407,10 +404,6 @@ def _arguments(given: Any, what: str) -> Sequence[Any]:
     if isinstance(given, (list, tuple)):
         return given
     raise TypeError(f"{what}: expected a tuple with one entry per argument, not {given!r}")
-
-
-def _unit(n: int, i: int) -> list[float]:
-    return [1.0 if j == i else 0.0 for j in range(n)]
 
 
 def _shape(structure: Any) -> tuple[int, ...]:

@@ -148,6 +148,26 @@ def test_draw_prints_the_value_and_the_gradients(capsys):
     assert b.startswith("d/db = 0.5009717437")
 
 
+def test_draw_without_a_file_says_how_to_get_a_picture(capsys, tmp_path):
+    assert cli.main(NEURON) == 0
+    assert "-o graph.svg" in capsys.readouterr().err
+    assert cli.main([*NEURON, "-o", str(tmp_path / "out.svg")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_pi_and_e_have_their_values_unless_others_are_given(capsys):
+    assert cli.main(["draw", "sin(pi*x) + log(e)", "--at", "x=0.5"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "sin(pi*x) + log(e) = 2.0",
+        f"with pi = {math.pi}",
+        f"with e = {math.e}",
+    ]
+    assert cli.main(["draw", "π*x", "--at", "x=1"]) == 0
+    assert f"d/dx = {math.pi}" in capsys.readouterr().out
+    assert cli.main(["draw", "pi*e", "--at", "e=2,pi=3"]) == 0
+    assert capsys.readouterr().out == "pi*e = 6.0\nd/de = 3.0\nd/dpi = 2.0\n"
+
+
 def test_draw_writes_the_drawing_to_a_file(capsys, tmp_path):
     assert cli.main([*NEURON, "-o", str(tmp_path / "out.svg")]) == 0
     assert str(tmp_path / "out.svg") in capsys.readouterr().out
@@ -201,7 +221,8 @@ def test_values_may_be_given_in_several_options(capsys):
         (["ln(x)", "--at", "x=1"], "did you mean log?"),
         (["where(x > 1, x, 2)", "--at", "x=1"], "less(a, b)"),
         (["x if x else 2", "--at", "x=1"], "where(condition, a, b)"),
-        (["pi*x", "--at", "x=1"], "no value for pi; pi is 3.14159"),
+        (["pi*e"], "pi*e = 8.5397"),
+        (["sin(πx)", "--at", "x=1"], "no value for πx; a value for 'x', not in the expression; a"),
         (["w*y + x"], "no value for w, y, x"),
         (["x", "--at", "x=1,y=2"], "'y'"),
         (["x", "--at", "x=one"], "'one' is not a number"),

@@ -1,8 +1,10 @@
 """Scans whose body is recorded once: the numbers of the loop written out, and of the engine."""
 
+import inspect
 import math
 import pickle
 import random
+import re
 from collections import namedtuple
 
 import numpy as np
@@ -305,6 +307,113 @@ def test_both_machines_and_any_number_of_threads_agree(make):
     assert captured
 
 
+# --- the printed program --------------------------------------------------------------------------
+
+
+def called(compiled, name, *batch):
+    """Return what function *name* of the printed program gives, and by which leaves."""
+    namespace = {}
+    exec(compiled.source, namespace)
+    signature = inspect.signature(namespace[name]).parameters
+    leaves, arrays = list(compiled.placed), []
+    sizes = compiled_sizes(compiled.source)
+    for parameter in list(signature)[: len(signature) - len(batch)]:
+        shape = sizes[parameter]
+        some = [leaves.pop(0).data for _ in range(math.prod(shape))]
+        arrays.append(np.array(some).reshape(shape))
+    assert not leaves
+    return namespace[name](*arrays, *(x if x.ndim > 1 else x[:, None] for x in batch))
+
+
+def compiled_sizes(source):
+    """Return the shapes of the parameters: those of their derivatives in the printed program."""
+    found = re.findall(r"^    (d_|D)(\w*) = np\.zeros\(\(?(\d[\d, ]*)\)+$", source, re.MULTILINE)
+    prefix = {"d_": "", "D": "Theta"}
+    return {
+        prefix[by] + name: tuple(map(int, shape.strip(",").split(", ")))
+        for by, name, shape in found
+    }
+
+
+# What the steps of ``swapped`` depend on alternates, so the way back is written out.
+@pytest.mark.parametrize("make", [x for x in LOOPS if x is not swapped], ids=lambda f: f.__name__)
+def test_the_printed_loops_have_the_machines_numbers(make):
+    captured, cost = make()
+    compiled = cr.compile(cost, wrt=captured).record(X, XS)
+    for _ in range(2):
+        mean, gradient = called(compiled, "gradient", X, XS)
+        by = dict(zip(compiled.placed, np.concatenate([x.ravel() for x in gradient]), strict=True))
+        expected = compiled.value_and_grad(X, XS)
+        assert mean == pytest.approx(expected[0], rel=1e-13)
+        found = [by.get(leaf, 0.0) for leaf in captured]
+        assert found == pytest.approx(expected[1], rel=1e-12, abs=1e-15)
+        assert "for k in reversed(range" in compiled.source
+        values = called(compiled, "forward", X, XS)
+        assert values[:, 0] == pytest.approx(compiled(X, XS), rel=1e-13)
+        for leaf in captured:
+            leaf.data = leaf.data * 0.9 + 0.01
+
+
+def test_the_printed_program_reads_like_backpropagation_through_time(monkeypatch):
+    monkeypatch.setattr(bodies, "LEAST_WORK", 20_000)  # so that the machine writes it out
+    rate = cr.Value(0.3, "rate")
+    grown = lambda x: cr.scan(lambda c, _: (c + rate * cr.sin(c), None), x, length=50)[0]  # noqa: E731
+    compiled = cr.compile(grown).record([0.5])
+    assert not is_loop(compiled)
+    source = compiled.source
+    assert source[source.index("def step") :] == READS
+    assert compiled.placed == (rate,)
+    assert called(compiled, "gradient", np.array([0.5, 0.7]))[1][0] == pytest.approx(
+        compiled.value_and_grad([0.5, 0.7])[1], rel=1e-13
+    )
+    assert "for k" not in pickle.loads(pickle.dumps(compiled)).source  # has no function to ask
+
+
+READS = """\
+def step(rate, state):
+    return state + np.sin(state) * rate
+
+
+def step_back(rate, state, d_state):
+    return d_state + d_state * rate * np.cos(state), (d_state * np.sin(state)).sum(axis=0)
+
+
+def end(state):
+    return state
+
+
+def end_back(state, d_result):
+    return d_result
+
+
+@np.errstate(all="ignore")
+def forward(rate, X):
+    m = len(X)
+    state = X.reshape(m, 1)
+    for k in range(50):
+        state = step(rate, state)
+    return end(state)
+
+
+@np.errstate(all="ignore")
+def gradient(rate, X):
+    m = len(X)
+    d_rate = np.zeros(1)
+    state = X.reshape(m, 1)
+    states = np.empty((51, m, 1))
+    states[0] = state
+    for k in range(50):  # every state is kept
+        states[k + 1] = step(rate, states[k])
+    state = states[50]
+    cost = end(state).sum() / m
+    d_state = end_back(state, np.ones((m, 1)))
+    for k in reversed(range(50)):  # backward through time
+        d_state, by_1 = step_back(rate, states[k], d_state)
+        d_rate += by_1
+    return cost, [d_rate / m]
+"""
+
+
 UNARY = (cr.sin, cr.tanh, cr.exp, cr.sqrt, cr.log, lambda v: 1.0 / v, lambda v: v * 0.5, cr.square)
 BINARY = (lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - 2.0 * b, cr.hypot)
 
@@ -448,7 +557,6 @@ def test_what_needs_the_whole_graph_writes_it_out():
     slopes = cr.grad(cost, (0, 1))(X[1], XS[1].tolist())
     assert by_x[1] == pytest.approx(slopes[0], rel=1e-12)
     assert by_xs[1] == pytest.approx(slopes[1], rel=1e-12)
-    assert "def forward" in compiled.source
     assert "void cost_forward" in compiled.c_source
     assert is_loop(compiled)
     report = compiled.explain()
@@ -482,8 +590,9 @@ def test_a_pickled_program_runs():
     again = pickle.loads(pickle.dumps(compiled))
     assert again(X, XS).tolist() == compiled(X, XS).tolist()
     assert again.value_and_grad(X, XS)[1].tolist() == compiled.value_and_grad(X, XS)[1].tolist()
+    assert again.source == compiled.source
     with pytest.raises(RuntimeError, match="cannot be written out"):
-        _ = again.source
+        again.jacobian(X, XS)
 
 
 def test_errors_are_those_of_the_loop_written_out():

@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule.compiler import program as programs
 from chainrule.compiler.adjoint import Pullback
-from chainrule.compiler.printers.numpy import FUNCTIONS
+from chainrule.compiler.printers.rows import FUNCTIONS
 from chainrule.engine.table import TABLE
 
 from . import families

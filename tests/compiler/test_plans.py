@@ -11,6 +11,7 @@ from chainrule.compiler.lowering import lower
 from chainrule.compiler.machine import Machine
 from chainrule.compiler.places import Buffer, Draft, Gaps, Spot, settle
 from chainrule.compiler.printers import numpy as printer
+from chainrule.compiler.printers import rows as printed_rows
 from chainrule.compiler.program import Builder
 from chainrule.compiler.strides import merged
 from chainrule.engine import table as primitives
@@ -91,7 +92,7 @@ def test_the_report_says_how_long_a_result_is_needed():
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_plan_does_what_the_printed_program_does(name, monkeypatch):
     # What is printed of some losses is the formula of the notes, which loses digits.
-    monkeypatch.setattr(printer, "READ", {})
+    monkeypatch.setattr(printed_rows, "READ", {})
     monkeypatch.setattr(printer.Emitter, "_softmax_minus", printer.Emitter._segmented)
     compiled, arrays = recorded(name)
     for function, plan in arrays.plans().items():

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.compiler import program as programs
-from chainrule.compiler.printers.numpy import EXPRESSIONS, FUNCTIONS
+from chainrule.compiler.printers.rows import EXPRESSIONS, FUNCTIONS
 from chainrule.engine import table as primitives
 from chainrule.engine.table import TABLE
 

@@ -264,6 +264,18 @@ def test_an_argument_that_is_not_differentiated_by_is_a_constant_on_a_tie():
     assert verdict.check(Program(text, (Call("f", ([1.0, 2.0],)),))).failure is None
 
 
+def test_what_a_parameter_chose_inside_a_transform_is_a_value_on_a_tie():
+    """Seed 588094."""
+    text = (
+        "b = [cr.Value(0.0), cr.Value(1.0)]\n"
+        "def f(x):\n    slope = cr.grad(lambda t: cr.where(b[1], 1.0, t) ** 1)(1.0)\n"
+        "    return cr.minimum(b[0], slope) * x\n"
+    )
+    outcome = verdict.check(Program(text, (Call("f", ([1.0, 2.0],)),)))
+    assert outcome.failure is None
+    assert outcome.undecided > 0
+
+
 def test_equal_nodes_are_one_where_infinities_of_both_signs_meet():
     text = (
         "w = [cr.Value(-1.0), cr.Value(0.0)]\n"

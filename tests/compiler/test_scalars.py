@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.compiler import flat, lifting, machine, scalars
+from chainrule.compiler import flat, lifting, machine, ready
+from chainrule.compiler.printers import numpy as numpy_printer
 from chainrule.compiler.program import Builder
 from chainrule.compiler.tape import flatten
 from chainrule.engine import table as primitives
@@ -95,7 +96,7 @@ def test_a_graph_with_width_is_an_array_program():
 def test_batches_of_any_size_run_on_the_same_plan_from_the_first_call_on(function, monkeypatch):
     plans = []
     monkeypatch.setattr(
-        scalars, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
+        ready, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
     )
     compiled = cr.compile(function)
     for count in (256, 1, 64, 1000):
@@ -349,9 +350,9 @@ def test_the_array_program_is_there_for_who_asks(function):
     compiled = cr.compile(function).record(points)
     _, gradient = compiled.value_and_grad(points)
     namespace = {}
-    exec(compiled.source, namespace)
-    vector = np.array([p.data for p in compiled.parameters])
     program = compiled.program
+    exec(numpy_printer.write(program), namespace)
+    vector = np.array([p.data for p in compiled._recorded().arrays.parameters])
     thetas = [vector[slice(*o.detail)].reshape(o.shape) for o in program.parameters("gradient")]
     _, found = namespace["gradient"](*thetas, points[:, None])
     again = np.zeros(len(vector))

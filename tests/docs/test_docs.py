@@ -23,23 +23,58 @@ def test_the_generated_pages_are_up_to_date():
 
 
 def test_every_picture_that_a_page_shows_exists():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for line in page.read_text(encoding="utf-8").splitlines():
-            if "](docs/images/" in line or "](images/" in line:
-                picture = line.partition("](")[2].partition(")")[0]
-                assert (page.parent / picture).is_file(), (page.name, picture)
+    for page in PAGES:
+        for picture in re.findall(r"!\[[^\]]*\]\(([^):]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / picture).is_file(), (page.name, picture)
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+def test_every_picture_is_shown_on_a_page():
+    shown = {
+        (page.parent / picture).resolve()
+        for page in PAGES
+        for picture in re.findall(r"\]\(([^):]+\.(?:svg|png))\)", page.read_text(encoding="utf-8"))
+    }
+    there = [path for path in (ROOT / "docs" / "images").rglob("*") if path.is_file()]
+    assert [path for path in there if path not in shown] == []
+
+
+ROOMS = [ROOT, ROOT / "docs", ROOT / "chainrule", ROOT / "benchmarks", ROOT / "demos"]
+PAGES = sorted({*ROOT.glob("*.md"), *(page for room in ROOMS[1:] for page in room.rglob("*.md"))})
+
+
+def rendered(page):
+    return MarkdownIt("commonmark").enable("table").render(page.read_text(encoding="utf-8"))
+
+
+def without_code(html, mark=""):
+    return re.sub(r"<(pre|code)\b.*?</\1>", mark, html, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_an_example_on_a_page_is_shown_as_code(page):
-    html = MarkdownIt("commonmark").enable("table").render(page.read_text(encoding="utf-8"))
-    outside_code = re.sub(r"<(pre|code)\b.*?</\1>", "", html, flags=re.DOTALL)
+    outside_code = without_code(rendered(page))
     assert "<blockquote>" not in outside_code  # what ">>>" in column 0 becomes
     assert "&gt;&gt;&gt;" not in outside_code
     assert "```" not in outside_code  # a fence that was not closed, or was opened within a line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_formula_is_kept_from_markdown(page):
+    # A forge takes $`...`$ for mathematics; of $...$, Markdown eats the strokes in \\, and \\\\.
+    html = rendered(page)
+    assert "$" not in without_code(html.replace("$<code>", "<code>").replace("</code>$", "</code>"))
+    assert not re.search(r"\\[a-zA-Z]+", without_code(html))  # a command of LaTeX as text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_forge_shows_every_cell_of_a_table_and_no_markup_as_text(page):
+    text = re.sub(r"^(`{3,}).*?^\1$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, table  # a | in a formula would end its cell
+    # GitHub shows these tags as text, and others not at all.
+    shown = set(re.findall(r"<([a-z]+)", without_code(text)))
+    assert not shown & {"iframe", "script", "style", "title", "textarea", "xmp", "noembed"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

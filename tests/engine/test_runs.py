@@ -1,5 +1,6 @@
 """Sweeps with storage of their own: equal to the reference, and nothing else is touched."""
 
+import functools
 import math
 import random
 import struct
@@ -153,6 +154,74 @@ def test_the_jacobian_is_the_same_in_both_modes(mode):
     assert cr.jacobian(lambda x: x * x, mode=mode)(3.0) == 6.0
     second = cr.grad(lambda a: cr.sum(cr.jacobian(function, mode=mode)([a, 3.0, 0.5]).ravel()))(2.0)
     assert second == pytest.approx(1.0 + 0.125 - 0.25)
+
+
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_linked_jacobians_equal_the_reference_to_the_bit(seed, forward):
+    inputs, outputs = graph(seed, 20)
+    inputs.append(cr.exp(inputs[1]))  # an input that depends on another one
+    outputs.append(inputs[-1] * inputs[1])
+    found = runs.sweep_linked(outputs, inputs, forward)
+    partials = functools.cache(linked_partials)
+    nodes = [y for y in outputs if isinstance(y, cr.Value)]
+    if forward:
+        moved = [pushforward(nodes, {x: 1.0}, partials) for x in inputs]
+        expected = [[m.get(y, 0.0) if y in nodes else 0.0 for m in moved] for y in outputs]
+    else:
+        pulled = [pullback({y: 1.0} if y in nodes else {}, partials, inputs) for y in outputs]
+        expected = [[adjoints.get(x, 0.0) for x in inputs] for adjoints in pulled]
+    for row, wanted in zip(found, expected, strict=True):
+        assert [type(x) for x in row] == [type(x) for x in wanted]
+        for one, other in zip(row, wanted, strict=True):
+            if isinstance(one, cr.Value):
+                assert one.op == other.op
+                assert bits([one.data, *cr.gradients(one, inputs)]) == bits(
+                    [other.data, *cr.gradients(other, inputs)]
+                )
+            else:
+                assert bits([one]) == bits([other])
+
+
+@pytest.mark.parametrize(("forward", "size"), [(True, 5), (False, 4)])
+def test_the_sweeps_of_a_linked_jacobian_share_the_partials(forward, size):
+    made = []
+
+    def slope(x, y):
+        made.append(x)
+        return 3.0 * cr.square(x)
+
+    cube = cr.primitive(f"cube that counts {forward}", lambda x: x**3, (slope,))
+    x = [cr.Value(0.5 * i) for i in range(5)]
+    inner = cube(cr.sum(x))
+    made.clear()
+    rows = runs.sweep_linked([inner * x[k] for k in range(4)], x, forward)
+    assert len(made) == 1
+    assert (len(rows), len(rows[0])) == (4, 5)
+    assert rows[1][2].data == 3.0 * 25.0 * 0.5
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse", None])
+@pytest.mark.parametrize("outer", [cr.grad, lambda f: cr.jacobian(f, "forward")])
+def test_a_jacobian_inside_a_derivative_has_all_orders(mode, outer):
+    """d/da of the Jacobian of (x y a, sin(x) / y) and of x^2 y a, with their closed forms."""
+
+    def entries(a):
+        pair = cr.jacobian(lambda x, y: (x * y * a, cr.sin(x * a) / y), mode)(0.5, 2.0)
+        one = cr.jacobian(lambda v: v[0] ** 2 * v[1] * a, mode)([3.0, a])
+        two = cr.jacobian(lambda x: [x * x, 7.0, x / a], mode)(a)
+        assert (pair.shape, one.shape, two.shape) == ((2, 2), (2,), (3,))
+        return [*pair.ravel(), *one, *two]
+
+    a = 0.75
+    expected = [
+        *(2.0, 0.5),
+        *(0.5 * (math.cos(0.5 * a) - 0.5 * a * math.sin(0.5 * a)), -0.125 * math.cos(0.5 * a)),
+        *(12.0 * a, 9.0),  # of 6 a^2 and 9 a
+        *(2.0, 0.0, -1.0 / a**2),  # of 2 a, 0 and 1 / a
+    ]
+    found = [outer(lambda a, i=i: entries(a)[i])(a) for i in range(len(expected))]
+    assert found == pytest.approx(expected, rel=1e-14)
 
 
 def test_a_mode_that_does_not_exist_is_refused():

@@ -1,187 +1,40 @@
 """An array program as NumPy source that a person can read and paste into a file.
 
 An operation that is used once is written where it is used, so that a line reads like the formula.
-Where the formula of the notes loses digits, it is printed all the same; what runs keeps them.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
-import inspect
-import itertools
-import keyword
 import math
-import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from ...engine import table as primitives
-from ...engine.table import Primitive, arrays
-from .. import forms
 from ..program import Operation, Program, Shape, Strides, contiguous
-
-_WIDTH = 92
-_SUM, _PRODUCT, _SIGN, _ATOM = 1, 2, 3, 9
-
-# Array forms of the table's rows that are not NumPy functions: what ``arrays`` has, as an
-# expression in the arguments or as a function that is printed.  A test compares each with the row.
-EXPRESSIONS = {
-    "relu": "np.maximum({0}, 0.0)",
-    "hinge_loss": "np.maximum(1.0 - {1} * {0}, 0.0)",
-}
-_ANNOTATION = re.compile(r": Any(?= =|[,)])| -> Any(?=:)")
-
-
-def printed(function: Callable[..., Any]) -> str:
-    """Return the source of *function* without its annotations."""
-    signature = inspect.signature(function)
-    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-    bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    body = inspect.getsource(function).split(":\n", 1)[1]
-    return f"\ndef {function.__name__}{bare}:\n{_ANNOTATION.sub('', body)}"
-
-
-def inlined(function: Callable[..., Any]) -> str:
-    """Return what *function* returns, as a template in its arguments."""
-    (definition,) = ast.parse(inspect.getsource(function)).body
-    assert isinstance(definition, ast.FunctionDef)
-    places = {argument.arg: f"{{{i}}}" for i, argument in enumerate(definition.args.args)}
-    (returned,) = definition.body
-    for node in ast.walk(returned):
-        if isinstance(node, ast.Name):
-            node.id = places.get(node.id, node.id)
-    return ast.unparse(returned).removeprefix("return ")
-
-
-def _of_arrays() -> dict[str, Callable[..., Any]]:
-    """Return the functions of ``arrays`` that are a row's; those of sums are folded instead."""
-    found = {}
-    for name, row in vars(primitives).items():
-        if not isinstance(row, Primitive) or row.array is not getattr(arrays, name, None):
-            continue
-        if row.arity is not None or row is primitives.softmax_entry:
-            found[name] = row.array
-    return found
-
-
-_OF_ARRAYS = _of_arrays()
-_CONDITIONS = {"equal": "{0} == {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}"}
-_INLINE = ("step", "softplus", "leaky_relu")
-EXPRESSIONS |= {name: f"({text}).astype(float)" for name, text in _CONDITIONS.items()}
-EXPRESSIONS |= {name: inlined(_OF_ARRAYS[name]) for name in _INLINE}
-_SEGMENTS = """
-# Of the last axis; or of its stretches, given where they start and which one each element is in:
-
-"""
-FUNCTIONS = {
-    name: printed(function) for name, function in _OF_ARRAYS.items() if name not in EXPRESSIONS
-}
-FUNCTIONS |= {
-    function.__name__: printed(function)
-    for function in (
-        forms.sigmoid_pair,
-        forms.one_minus_square,
-        forms.rows_of,
-        forms.pick,
-        forms.spread,
-        forms.power,
-        forms.root,
-    )
-}
-FUNCTIONS["segments"] = _SEGMENTS + printed(forms.reduced) + "\n" + printed(forms.repeated)
-FUNCTIONS |= {
-    function.__name__: printed(function)
-    for function in (
-        forms.softmax,
-        forms.logsumexp,
-        forms.logsumexp_slopes,
-        forms.sum_of_others,
-        forms.softmax_pullback,
-        forms.linked_product,
-        forms.one_hot,
-        forms.view,
-        arrays.surprisals,
-        arrays.cross_entropy,
-        arrays.softmax_minus,
-    )
-}
-_NEEDS = {
-    "power": ("root",),
-    "silu": ("damped", "sigmoid"),
-    "gelu": ("damped", "normal_cdf"),
-    "pick": ("rows_of",),
-    "spread": ("rows_of",),
-    "softmax": ("segments",),
-    "logsumexp": ("segments",),
-    "logsumexp_slopes": ("segments", "softmax"),
-    "softmax_pullback": ("segments", "sum_of_others"),
-    "cross_entropy": ("surprisals",),
-}
-# The formulas of the notes, which lose digits that the engine and the machine keep.
-READ = {
-    primitives.logistic_loss: ("np.logaddexp(0.0, {0}) - {0} * {1}", _SUM),
-    primitives.sigmoid_minus: ("sigmoid({0}) - {1}", _SUM),
-}
-
-
-# A name does not tell an operation: a user's own may have that of one of the functions above.
-_SPELLED = {
-    row
-    for name in (*EXPRESSIONS, *FUNCTIONS)
-    if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
-} - {primitives.cross_entropy}  # whose function is of a whole axis
-_INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
-_FOLDED = {
-    primitives.maximum: "maximum",
-    primitives.minimum: "minimum",
-    primitives.logsumexp_of: "logaddexp",
-    primitives.add_up: "add",
-}
-_PRINTED = {*_SPELLED, *_FOLDED, primitives.where, primitives.softmax_entry}
-
-
-def _is_printed(row: Primitive) -> bool:
-    """Return whether *row* can be written in NumPy; a user's own row is called by its name."""
-    return row in _PRINTED or _is_numpys(row.array)
-
-
-def _is_numpys(function: Any) -> bool:
-    """Return whether *function* is one of NumPy's ufuncs that map floats to floats."""
-    known: Any = getattr(np, getattr(function, "__name__", ""), None)
-    if not isinstance(known, np.ufunc) or function is not known:
-        return False
-    return f"{'d' * known.nin}->d" in known.types
-
-
-# Names that have another meaning in the source.
-_TAKEN = {*keyword.kwlist, *dir(builtins), "np", "math", "rows", "m"}
-_TAKEN |= {"forward", "gradient", "reduced", *FUNCTIONS}
-_TAKEN_PATTERN = re.compile(r"_.*|[ci][0-9]+")  # what is private, and constants
-
-
-def _is_taken(name: str) -> bool:
-    return name in _TAKEN or _TAKEN_PATTERN.fullmatch(name) is not None
-
-
-def free_names(names: Sequence[str]) -> list[str]:
-    """Return *names* for arguments, with new ones for those that are taken or repeated."""
-    found: list[str] = []
-    for name in names:
-        stem = f"x{name}" if name.startswith("_") else name
-        candidates = (stem if i == 0 else f"{stem}_{i}" for i in itertools.count())
-        found.append(next(x for x in candidates if not _is_taken(x) and x not in found))
-    return found
+from .names import is_taken
+from .rows import (
+    ATOM,
+    CONDITIONS,
+    FOLDED,
+    PRODUCT,
+    SPELLED,
+    SUM,
+    WIDTH,
+    is_printed,
+    module,
+    need,
+    number_text,
+    spelled,
+)
 
 
 class Emitter:
     """Writes one function: the operations that its results need, in order."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, first: int = 0):
         self.program = program
+        self.first = first  # of the numbers by which constants are named
         self.names = dict(program.names)
         self.row_names = program.row_names()
         self.helpers: dict[str, None] = {}
@@ -205,7 +58,7 @@ class Emitter:
         self.rests = self._rests(wanted)
         parameters = program.arguments[name]
         for n in parameters:
-            self.text[n] = (self._name(n, "theta"), _ATOM)
+            self.text[n] = (self._name(n, "theta"), ATOM)
         for n in sorted(wanted):
             operation = program.operations[n]
             if operation.kind == "parameter":
@@ -213,14 +66,14 @@ class Emitter:
             if n in begun:
                 variable = self._name(int(operation.args[0]), "v")
                 self.lines.append(f"{variable} = {self.operand(operation.args[1])[0]}")
-                self.text[int(operation.args[0])] = (variable, _ATOM)
+                self.text[int(operation.args[0])] = (variable, ATOM)
                 continue
             if operation.kind == "new" and n in begun.values():
                 continue
             if operation.kind in ("store", "accumulate"):
                 place = self._write(operation)
                 if stored.get(operation.args[1]) == n:
-                    self.text[int(operation.args[1])] = (place, _ATOM)
+                    self.text[int(operation.args[1])] = (place, ATOM)
                 continue
             if operation.kind == "one_minus" and operation.args[0] in self.rests:
                 continue  # it was computed together with the sigmoid
@@ -233,7 +86,7 @@ class Emitter:
                     not named
                     and uses[n] == 1
                     and n not in self.rests
-                    and len(text[0]) < _WIDTH - 20
+                    and len(text[0]) < WIDTH - 20
                     and operation.kind != "new"
                 )
             )
@@ -243,7 +96,7 @@ class Emitter:
             else:
                 variable = self._name(n, "v")
                 self.lines.append(f"{variable}{self._rest(n, variable)} = {text[0]}")
-                self.text[n] = (variable, _ATOM)
+                self.text[n] = (variable, ATOM)
         arguments = [self.text[n][0] for n in parameters] + program.inputs
         last = returned([self.operand(x)[0] for x in results])
         body = self.lines + last.split("\n")
@@ -312,9 +165,9 @@ class Emitter:
         if operation.kind == "matmul":
             return True
         row = self.program.row(operation)
-        if row is None or (row in _FOLDED and len(operation.args) == 1):
+        if row is None or (row in FOLDED and len(operation.args) == 1):
             return False
-        return _is_printed(row)
+        return is_printed(row)
 
     def _rests(self, wanted: set[int]) -> dict[int | float, int]:
         """Return the sigmoids for which 1 - a is needed too, and where that is computed."""
@@ -334,7 +187,7 @@ class Emitter:
         rest = self.rests[n]
         self.names.setdefault(rest, f"one_minus_{name.partition('[')[0]}")
         variable = self._name(rest, "v")
-        self.text[rest] = (variable, _ATOM)
+        self.text[rest] = (variable, ATOM)
         return f", {variable}"
 
     def _uses(self, wanted: set[int], results: Sequence[Any]) -> list[int]:
@@ -350,7 +203,7 @@ class Emitter:
 
     def _name(self, n: int, stem: str) -> str:
         name = self.names.get(n)
-        if name is None or name in self.used_names or _is_taken(name):
+        if name is None or name in self.used_names or is_taken(name):
             stem = name + "_" if name else stem
             i = self.next_names.get(stem, 1)
             while f"{stem}{i}" in self.used_names:
@@ -365,8 +218,8 @@ class Emitter:
         if type(x) is int:
             text, binds = self.text[x]
         else:
-            text, binds = _number(float(x)), _ATOM if math.copysign(1.0, x) > 0 else _SIGN
-        return (text, binds) if binds >= binding else (f"({text})", _ATOM)
+            text, binds = number_text(float(x))
+        return (text, binds) if binds >= binding else (f"({text})", ATOM)
 
     def _args(self, operation: Operation) -> list[str]:
         return [self.operand(x)[0] for x in operation.args]
@@ -374,7 +227,7 @@ class Emitter:
     def _array(self, number: int) -> str:
         array = self.program.constants[number]
         stem = "c" if array.dtype.kind == "f" else "i"
-        return self.constants.setdefault(number, f"{stem}{number}")
+        return self.constants.setdefault(number, f"{stem}{self.first + number}")
 
     def restart(self) -> None:
         """Forget the last function; helpers and constants are shared by all functions."""
@@ -388,66 +241,38 @@ class Emitter:
         return getattr(self, "_" + operation.kind)(operation)  # type: ignore[no-any-return]
 
     def _input(self, operation: Operation) -> tuple[str, int]:
-        return self.program.inputs[operation.detail], _ATOM
+        return self.program.inputs[operation.detail], ATOM
 
     def _apply(self, operation: Operation) -> tuple[str, int]:
         row = self.program.rows[operation.detail]
         args = operation.args
-        if row in _INFIX:
-            tight = _SUM if row in (primitives.add, primitives.subtract) else _PRODUCT
-            left, _ = self.operand(args[0], tight)
-            if row is primitives.multiply and self._is_product(args[0]):
-                left = f"({left})"
-            right, _ = self.operand(args[1], tight if row is primitives.add else tight + 1)
-            return f"{left} {row.name} {right}", tight
-        if row is primitives.negative:
-            return "-" + self.operand(args[0], _SIGN)[0], _SIGN
-        texts = self._args(operation)
-        if row in _FOLDED:
-            if len(args) == 1:
-                return self.operand(args[0])
-            text = texts[0]
-            for other in texts[1:]:
-                text = f"np.{_FOLDED[row]}({text}, {other})"
-            return text, _ATOM
+        if row in FOLDED and len(args) == 1:
+            return self.operand(args[0])
         if row is primitives.softmax_entry:
             self.helper("softmax_entry")
-            return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", _ATOM
-        if row is primitives.power and (type(args[1]) is int or args[1] == 0.5):
-            name = "power" if type(args[1]) is int else "root"
-            self.helper(name)
-            return f"{name}({', '.join(texts[: 2 if name == 'power' else 1])})", _ATOM
+            texts = self._args(operation)
+            return f"softmax_entry({int(args[0])}, {', '.join(texts[1:])})", ATOM
+        if any(operation is self.program.operations[int(n)] for n in self.rests):
+            self.helper("sigmoid_pair")
+            return f"sigmoid_pair({self.operand(args[0])[0]})", ATOM
+        exponent = None if type(args[-1]) is int else float(args[-1])
+        form = spelled(row, len(args), self.row_names[operation.detail], exponent)
+        if form.helper:
+            self.helper(form.helper)
+        given = [self.operand(x) for x in args]
         if row is primitives.where:
-            condition = self._condition(args[0])
-            return f"np.where({condition}, {texts[1]}, {texts[2]})", _ATOM
-        if row in READ:
-            text, binding = READ[row]
-            if "sigmoid(" in text:
-                self.helper("sigmoid")
-            z, y = (self.operand(x, _PRODUCT + 1)[0] for x in args)
-            return text.format(z, y), binding
-        if row is primitives.half_squared_error:
-            a, y = (self.operand(x, _SUM + i)[0] for i, x in enumerate(args))
-            return f"0.5 * np.square({a} - {y})", _PRODUCT
-        if row in _SPELLED:
-            form = EXPRESSIONS.get(row.name)
-            if form is not None:
-                return form.format(*(self.operand(x, _ATOM)[0] for x in args)), _ATOM
-            paired = any(operation is self.program.operations[int(n)] for n in self.rests)
-            name = "sigmoid_pair" if paired else row.name
-            self.helper(name)
-            return f"{name}({', '.join(texts)})", _ATOM
-        if _is_numpys(row.array):
-            return f"np.{row.array.__name__}({', '.join(texts)})", _ATOM
-        return f"rows[{self.row_names[operation.detail]!r}]({', '.join(texts)})", _ATOM
+            given[0] = self._condition(args[0]), ATOM
+        if row is primitives.multiply and self._is_product(args[0]):
+            given[0] = f"({given[0][0]})", ATOM
+        return form.write(given), form.binds
 
     def _condition(self, x: int | float) -> str:
         """Return the text of a condition for np.where, which does not need it as a number."""
         operation = self.program.operations[int(x)] if self._is_inline(x) else None
         row = self.program.row(operation) if operation is not None else None
-        if operation is not None and row in _SPELLED and row.name in _CONDITIONS:
+        if operation is not None and row in SPELLED and row.name in CONDITIONS:
             args = operation.args
-            return _CONDITIONS[row.name].format(*(self.operand(y, _ATOM)[0] for y in args))
+            return CONDITIONS[row.name].format(*(self.operand(y, ATOM)[0] for y in args))
         return self.operand(x)[0]
 
     def _is_inline(self, x: int | float) -> bool:
@@ -458,21 +283,19 @@ class Emitter:
         return (
             self._is_inline(x)
             and self.program.operations[int(x)].kind == "matmul"
-            and self.text[int(x)][1] == _PRODUCT
+            and self.text[int(x)][1] == PRODUCT
         )
 
     def helper(self, name: str) -> None:
-        for other in _NEEDS.get(name, ()):
-            self.helper(other)
-        self.helpers.setdefault(name)
+        need(self.helpers, name)
 
     def _constant(self, operation: Operation) -> tuple[str, int]:
-        return self._array(operation.detail), _ATOM
+        return self._array(operation.detail), ATOM
 
     def _view(self, operation: Operation) -> tuple[str, int]:
         source = self.program.operations[int(operation.args[0])]
-        x, _ = self.operand(operation.args[0], _ATOM)
-        return self._viewed(x, source, operation.detail), _ATOM
+        x, _ = self.operand(operation.args[0], ATOM)
+        return self._viewed(x, source, operation.detail), ATOM
 
     def _viewed(self, x: str, source: Operation, strides: Strides) -> str:
         for shape in _candidates(source.shape, strides):
@@ -493,7 +316,7 @@ class Emitter:
 
     def _flat(self, n: int | float) -> str:
         source = self.program.operations[int(n)]
-        x, _ = self.operand(n, _ATOM)
+        x, _ = self.operand(n, ATOM)
         if len(source.shape) == 1:
             return x
         return f"{x}.reshape({self._shape((math.prod(source.shape),), source.batched)})"
@@ -502,13 +325,13 @@ class Emitter:
         number = int(operation.args[0])
         source = self.program.operations[number]
         if source.kind == "sum" and number in self.inline:
-            summed, _ = self.operand(source.args[0], _ATOM)
+            summed, _ = self.operand(source.args[0], ATOM)
             if self._is_total(source):
-                return f"{summed}.sum().reshape({self._shape(operation.shape, False)})", _ATOM
+                return f"{summed}.sum().reshape({self._shape(operation.shape, False)})", ATOM
             if source.detail == (-1,) and source.shape[:-1] == operation.shape:
-                return f"{summed}.sum(axis=-1)", _ATOM
-        x, _ = self.operand(number, _ATOM)
-        return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", _ATOM
+                return f"{summed}.sum(axis=-1)", ATOM
+        x, _ = self.operand(number, ATOM)
+        return f"{x}.reshape({self._shape(operation.shape, operation.batched)})", ATOM
 
     def _is_total(self, operation: Operation) -> bool:
         """Return whether an operation adds up all numbers of a matrix, or more axes, to one."""
@@ -518,12 +341,12 @@ class Emitter:
     def _take(self, operation: Operation) -> tuple[str, int]:
         index = self._array(operation.detail)
         lead = ":, " if operation.batched else ""
-        return f"{self._flat(operation.args[0])}[{lead}{index}]", _ATOM
+        return f"{self._flat(operation.args[0])}[{lead}{index}]", ATOM
 
     def _broadcast(self, operation: Operation) -> tuple[str, int]:
         x = self.operand(operation.args[0])[0]
         shape = self._sizes(operation)
-        return f"np.broadcast_to({x}, ({shape}))", _ATOM
+        return f"np.broadcast_to({x}, ({shape}))", ATOM
 
     def _sizes(self, operation: Operation) -> str:
         self.counted = self.counted or operation.batched
@@ -538,12 +361,12 @@ class Emitter:
         a = self.program.operations[int(operation.args[0])]
         ta, tb, stacked = operation.detail
         masked = operation.kind == "linked_matmul"
-        loose = 0 if masked else _PRODUCT  # arguments of a function need no parentheses
+        loose = 0 if masked else PRODUCT  # arguments of a function need no parentheses
         right = self.operand(operation.args[1], loose and loose + 1)[0]
         lefts = [self.operand(x, loose)[0] for x in operation.args[0:3:2]]
         flat = not stacked and not ta and len(a.shape) + a.batched > 2
         if ta and stacked:
-            lefts = [f"{self.operand(x, _ATOM)[0]}.swapaxes(-1, -2)" for x in operation.args[0:3:2]]
+            lefts = [f"{self.operand(x, ATOM)[0]}.swapaxes(-1, -2)" for x in operation.args[0:3:2]]
         elif ta:
             lefts = [f"{self._rows(x)}.T" for x in operation.args[0:3:2]]
             right = self._rows(operation.args[1])
@@ -551,15 +374,15 @@ class Emitter:
             lefts = [self._rows(x) for x in operation.args[0:3:2]]
         if tb:
             end = ".swapaxes(-1, -2)" if stacked else ".T"
-            right = self.operand(operation.args[1], _ATOM)[0] + end
+            right = self.operand(operation.args[1], ATOM)[0] + end
         if masked:
             self.helper("linked_product")
-            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", _ATOM
+            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", ATOM
         else:
-            text = f"{lefts[0]} @ {right}", _PRODUCT
+            text = f"{lefts[0]} @ {right}", PRODUCT
         if flat:
             shape = self._shape(operation.shape, operation.batched)
-            return f"{text[0] if masked else f'({text[0]})'}.reshape({shape})", _ATOM
+            return f"{text[0] if masked else f'({text[0]})'}.reshape({shape})", ATOM
         return text
 
     _linked_matmul = _matmul
@@ -567,7 +390,7 @@ class Emitter:
     def _rows(self, n: int | float) -> str:
         """Return operand *n* with all axes but the last merged into one."""
         source = self.program.operations[int(n)]
-        x = self.operand(n, _ATOM)[0]
+        x = self.operand(n, ATOM)[0]
         rank = len(source.shape) + source.batched
         if rank == 2:
             return x
@@ -576,78 +399,78 @@ class Emitter:
         return f"{x}.reshape(-1, {source.shape[-1]})"
 
     def _sum(self, operation: Operation) -> tuple[str, int]:
-        x, _ = self.operand(operation.args[0], _ATOM)
+        x, _ = self.operand(operation.args[0], ATOM)
         axes = operation.detail
         if self._is_total(operation):
             ones = ", ".join("1" for _ in axes)
-            return f"{x}.sum().reshape({ones})", _ATOM
+            return f"{x}.sum().reshape({ones})", ATOM
         axis = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
-        return f"{x}.sum(axis={axis}, keepdims=True)", _ATOM
+        return f"{x}.sum(axis={axis}, keepdims=True)", ATOM
 
     def _sum_batch(self, operation: Operation) -> tuple[str, int]:
         source = self.program.operations[int(operation.args[0])]
-        x, _ = self.operand(operation.args[0], _ATOM)
-        return f"{x}.sum({'axis=0' if source.shape == operation.shape else ''})", _ATOM
+        x, _ = self.operand(operation.args[0], ATOM)
+        return f"{x}.sum({'axis=0' if source.shape == operation.shape else ''})", ATOM
 
     def _count(self, operation: Operation) -> tuple[str, int]:
         x = operation.args[0]
         self.counted = True
         if x == 1.0:
-            return "m", _ATOM
-        return f"m * {self.operand(x, _PRODUCT + 1)[0]}", _PRODUCT
+            return "m", ATOM
+        return f"m * {self.operand(x, PRODUCT + 1)[0]}", PRODUCT
 
     def _segment_sum(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
-        return f"np.add.reduceat({x}, {self._array(operation.detail)}, axis=-1)", _ATOM
+        return f"np.add.reduceat({x}, {self._array(operation.detail)}, axis=-1)", ATOM
 
     def _segmented(self, operation: Operation) -> tuple[str, int]:
         self.helper(operation.kind)
         args = self._args(operation)
         if operation.detail is not None:
             args += map(self._array, operation.detail)
-        return f"{operation.kind}({', '.join(args)})", _ATOM
+        return f"{operation.kind}({', '.join(args)})", ATOM
 
     def _pick(self, operation: Operation) -> tuple[str, int]:
         self.helper(operation.kind)
         args = self._args(operation)
         if operation.detail is not None:
             args.append(str(operation.detail))
-        return f"{operation.kind}({', '.join(args)})", _ATOM
+        return f"{operation.kind}({', '.join(args)})", ATOM
 
     _spread = _pick
 
     def _one_hot(self, operation: Operation) -> tuple[str, int]:
         self.helper("one_hot")
-        return f"one_hot({self._args(operation)[0]}, {operation.shape[-1]})", _ATOM
+        return f"one_hot({self._args(operation)[0]}, {operation.shape[-1]})", ATOM
 
     def _softmax_minus(self, operation: Operation) -> tuple[str, int]:
         self.helper("softmax")
         z, y = operation.args
-        return f"softmax({self.operand(z)[0]}) - {self.operand(y, _PRODUCT)[0]}", _SUM
+        return f"softmax({self.operand(z)[0]}) - {self.operand(y, PRODUCT)[0]}", SUM
 
     _one_minus_square = _softmax = _logsumexp = _logsumexp_slopes = _softmax_pullback = _segmented
     _cross_entropy = _surprisals = _segmented
 
     def _softmax_rest(self, operation: Operation) -> tuple[str, int]:
-        p, y = (self.operand(x, _PRODUCT)[0] for x in operation.args)
-        return f"({p} * (1.0 - {y})).sum(axis=-1, keepdims=True)", _ATOM
+        p, y = (self.operand(x, PRODUCT)[0] for x in operation.args)
+        return f"({p} * (1.0 - {y})).sum(axis=-1, keepdims=True)", ATOM
 
     def _reduced(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0])
         if operation.detail is None:
-            return f"np.{operation.kind}.reduce({x}, axis=-1, keepdims=True)", _ATOM
+            return f"np.{operation.kind}.reduce({x}, axis=-1, keepdims=True)", ATOM
         starts = self._array(operation.detail)
-        return f"np.{operation.kind}.reduceat({x}, {starts}, axis=-1)", _ATOM
+        return f"np.{operation.kind}.reduceat({x}, {starts}, axis=-1)", ATOM
 
     _maximum = _minimum = _reduced
 
     def _new(self, operation: Operation) -> tuple[str, int]:
         shape = f"({self._sizes(operation)})"
         if operation.detail is None:
-            return f"np.empty({shape})", _ATOM
+            return f"np.empty({shape})", ATOM
         if operation.detail in (0.0, 1.0):
-            return f"np.{'ones' if operation.detail else 'zeros'}({shape})", _ATOM
-        return f"np.full({shape}, {operation.detail})", _ATOM
+            return f"np.{'ones' if operation.detail else 'zeros'}({shape})", ATOM
+        return f"np.full({shape}, {operation.detail})", ATOM
 
     def _write(self, operation: Operation) -> str:
         target = self.program.operations[int(operation.args[0])]
@@ -670,12 +493,6 @@ class Emitter:
 
 def _same_axes(shape: Shape, strides: Strides) -> bool:
     return shape == tuple(n for n, _ in strides[1])
-
-
-def _number(x: float) -> str:
-    if math.isfinite(x):
-        return repr(x)
-    return "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
 
 
 def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
@@ -763,35 +580,5 @@ def write(program: Program) -> str:
         functions.append(
             emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
         )
-    helpers = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in emitter.helpers]
-    head = (
-        ["import math\n\nimport numpy as np"]
-        if "math." in "".join(helpers)
-        else ["import numpy as np"]
-    )
-    constants = [
-        f"{name} = {_literal(program.constants[number])}"
-        for number, name in sorted(emitter.constants.items())
-    ]
-    return (
-        "\n\n\n".join([*head, *helpers, *functions, *(["\n".join(constants)] if constants else [])])
-        + "\n"
-    )
-
-
-def _literal(array: Any) -> str:
-    kind = "" if array.dtype.kind == "f" else ", dtype=int"
-    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
-    return f"np.array({text}{kind})"
-
-
-def _rows(numbers: Any, indent: str) -> str:
-    """Return nested lists of numbers as text, broken into lines."""
-    if not isinstance(numbers, list):
-        return repr(numbers)
-    parts = [_rows(part, indent + " ") for part in numbers]
-    if numbers and isinstance(numbers[0], list):
-        return "[" + f",\n{indent} ".join(parts) + "]"
-    each = max(1, (_WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
-    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
-    return "[" + f",\n{indent} ".join(lines) + "]"
+    constants = {name: program.constants[n] for n, name in sorted(emitter.constants.items())}
+    return module(functions, emitter.helpers, constants)

@@ -151,6 +151,8 @@ static PyMethodDef module_methods[] = {
      "The adjoints of inputs as Values; None if that is not for C."},
     {"push_linked", (PyCFunction)(void (*)(void))push_linked, METH_FASTCALL,
      "The tangents of outputs as Values; None if that is not for C."},
+    {"sweep_linked", (PyCFunction)(void (*)(void))sweep_linked, METH_FASTCALL,
+     "All derivatives as Values, a list for each sweep; None if that is not for C."},
     {"memory", memory, METH_NOARGS, "What the arenas take and hold."},
     {NULL, NULL, 0, NULL},
 };
@@ -162,9 +164,11 @@ module_exec(PyObject *module)
     state->open_slot = SLAB_NODES; /* no slab is open yet */
     state->sweep = BY_HAND;
     state->no_bias = PyFloat_FromDouble(0.0);
+    state->partials_name = PyUnicode_InternFromString("partials");
     state->modes = PyList_New(0);
     state->row_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &row_spec, NULL);
-    if (state->no_bias == NULL || state->modes == NULL || state->row_type == NULL ||
+    if (state->no_bias == NULL || state->partials_name == NULL || state->modes == NULL ||
+        state->row_type == NULL ||
         PyModule_AddObjectRef(module, "Row", (PyObject *)state->row_type) < 0) {
         return -1;
     }
@@ -223,6 +227,7 @@ module_clear(PyObject *module)
         Py_CLEAR(state->published[i].reference);
     }
     Py_CLEAR(state->no_bias);
+    Py_CLEAR(state->partials_name);
     Py_CLEAR(state->modes);
     return 0;
 }

@@ -132,6 +132,7 @@ struct State {
         PyObject *reference, *doc;
     } published[N_PUBLISHED];
     PyObject *no_bias;
+    PyObject *partials_name; /* of the attribute of a row */
 
     int releasing;  /* how many calls of node_dealloc are under way */
     Node *left_over; /* nodes that those further out release */

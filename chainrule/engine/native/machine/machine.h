@@ -61,38 +61,47 @@ machine_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* Run with what Python gave; *given_threads* and *shapes* may be NULL. */
+/* Run with what Python gave. */
 static PyObject *
-run_with(Machine *machine, PyObject *parameters, PyObject *arguments, PyObject *given_threads,
-         PyObject *shapes)
+run_with(Machine *machine, PyObject *parameters, PyObject *arguments, Job job)
 {
-    Py_ssize_t threads = 1;
-    if (given_threads != NULL && read_whole(given_threads, &threads) < 0) {
-        return NULL;
-    }
-    if (threads < 1) {
-        PyErr_Format(PyExc_ValueError, "Machine.run: expected one thread at least, not %zd", threads);
-        return NULL;
-    }
     Workspace *workspace = take_workspace(machine);
     if (workspace == NULL) {
         return NULL;
     }
-    PyObject *result = run_on(machine, workspace, parameters, arguments, threads, shapes);
+    PyObject *result = run_on(machine, workspace, parameters, arguments, job);
     give_workspace(machine, workspace);
     return result;
+}
+
+/* Read a number of threads; -1 if it is none. */
+static int
+read_threads(PyObject *given, Py_ssize_t *threads)
+{
+    if (read_whole(given, threads) < 0) {
+        return -1;
+    }
+    if (*threads < 1) {
+        PyErr_Format(PyExc_ValueError, "Machine.run: expected one thread at least, not %zd", *threads);
+        return -1;
+    }
+    return 0;
 }
 
 /* run(parameters, arguments, threads=1): as compiler/plan.py says. */
 static PyObject *
 machine_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
+    Job job = {.threads = 1};
     if (n != 2 && n != 3) {
         PyErr_SetString(PyExc_TypeError,
                         "Machine.run: expected parameters, arguments, and a number of threads");
         return NULL;
     }
-    return run_with((Machine *)self, args[0], args[1], n == 3 ? args[2] : NULL, NULL);
+    if (n == 3 && read_threads(args[2], &job.threads) < 0) {
+        return NULL;
+    }
+    return run_with((Machine *)self, args[0], args[1], job);
 }
 
 /* attempt(parameters, arguments, threads, shapes): run, or None if the arguments are not arrays of
@@ -101,12 +110,89 @@ static PyObject *
 machine_attempt(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
     const Machine *machine = (Machine *)self;
+    Job job = {.threads = 1};
     if (n != 4 || !PyTuple_Check(args[3]) || PyTuple_GET_SIZE(args[3]) != machine->n_inputs) {
         PyErr_SetString(PyExc_TypeError, "Machine.attempt: expected parameters, arguments, a number of "
                                          "threads, and a tuple with a shape for each argument");
         return NULL;
     }
-    return run_with((Machine *)self, args[0], args[1], args[2], args[3]);
+    job.shapes = args[3];
+    if (read_threads(args[2], &job.threads) < 0) {
+        return NULL;
+    }
+    return run_with((Machine *)self, args[0], args[1], job);
+}
+
+/* division(m): the lanes of a block, and where the shards of a batch of m examples start. */
+static PyObject *
+machine_division(PyObject *self, PyObject *given)
+{
+    Py_ssize_t m;
+    if (read_whole(given, &m) < 0) {
+        return NULL;
+    }
+    if (m < 0) {
+        PyErr_Format(PyExc_ValueError, "Machine.division: expected a number of examples, not %zd", m);
+        return NULL;
+    }
+    return division_as_tuple((Machine *)self, m);
+}
+
+/* part(parameters, rows, m, lanes): the outputs, or the sums, of one shard of a batch of m examples,
+   whose rows these are. */
+static PyObject *
+machine_part(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    Machine *machine = (Machine *)self;
+    Job job = {.threads = 1};
+    if (n != 4) {
+        PyErr_SetString(PyExc_TypeError, "Machine.part: expected parameters, rows, a number of "
+                                         "examples, and a number of lanes");
+        return NULL;
+    }
+    if (read_whole(args[2], &job.whole) < 0 || read_whole(args[3], &job.lanes) < 0) {
+        return NULL;
+    }
+    if (job.lanes < 1 || job.lanes > machine->lanes) {
+        PyErr_Format(PyExc_ValueError, "Machine.part: expected from 1 to %zd lanes, not %zd",
+                     machine->lanes, job.lanes);
+        return NULL;
+    }
+    return run_with(machine, args[0], args[1], job);
+}
+
+/* finish(parameters, m, sums): the mean and the gradient of a batch of m examples, whose shards gave
+   these sums, added up. */
+static PyObject *
+machine_finish(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    Machine *machine = (Machine *)self;
+    Py_ssize_t m;
+    Py_buffer view;
+    if (n != 3 || machine->cost < 0) {
+        PyErr_SetString(PyExc_TypeError, "Machine.finish: expected parameters, a number of examples, "
+                                         "and sums, of a plan with a cost");
+        return NULL;
+    }
+    if (read_whole(args[1], &m) < 0 ||
+        PyObject_GetBuffer(args[2], &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (view.format != NULL && strcmp(view.format, "d") == 0 &&
+        view.len == machine->size[IN_SUMS] * (Py_ssize_t)sizeof(double)) {
+        Workspace *workspace = take_workspace(machine);
+        if (workspace != NULL) {
+            result = finish_on(machine, workspace, args[0], m, view.buf);
+            give_workspace(machine, workspace);
+        }
+    }
+    else {
+        PyErr_Format(PyExc_ValueError, "Machine.finish: expected %zd sums of float64",
+                     machine->size[IN_SUMS]);
+    }
+    PyBuffer_Release(&view);
+    return result;
 }
 
 /* can(row): whether there is a kernel of that row here. */
@@ -129,6 +215,11 @@ static PyMethodDef machine_methods[] = {
      "Run on parameters and arguments, with a number of threads."},
     {"attempt", (PyCFunction)(void (*)(void))machine_attempt, METH_FASTCALL,
      "Run if the arguments have certain shapes; otherwise return None."},
+    {"division", machine_division, METH_O, "Return how a batch of so many examples is divided."},
+    {"part", (PyCFunction)(void (*)(void))machine_part, METH_FASTCALL,
+     "Return the outputs, or the sums, of one shard of a batch."},
+    {"finish", (PyCFunction)(void (*)(void))machine_finish, METH_FASTCALL,
+     "Return the mean and the gradient from the sums of all shards."},
     {"can", machine_can, METH_O | METH_CLASS, "Return whether there is a kernel of a row."},
     {NULL, NULL, 0, NULL},
 };

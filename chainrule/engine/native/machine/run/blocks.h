@@ -10,6 +10,8 @@ typedef struct Run {
     Workspace *workspace;
     const Argument *argument;
     double *output;
+    const double *total; /* the sums of all shards, if these were done elsewhere; else NULL */
+    int is_part;         /* one shard of a batch, whose steps AFTER are done elsewhere */
     Division division;
     double work;
     int n_threads;

@@ -112,18 +112,20 @@ do_run(Run *run)
         run->thread = PyEval_SaveThread();
     }
     do_steps(run, &context, &machine->list[BEFORE]);
+    if (run->total != NULL) {
+        memcpy(run->workspace->sums[0], run->total, sizeof(double) * (size_t)machine->size[IN_SUMS]);
+    }
 #if HAS_THREADS
-    if (run->n_threads > 1) {
+    else if (run->n_threads > 1) {
         share_shards(run, &context);
     }
-    else
 #endif
-    {
+    else {
         do_shards(run, &context);
     }
     context.lanes = 1;
     context.space[IN_SUMS] = run->workspace->sums[0];
-    if (!is_stopped(run)) {
+    if (!is_stopped(run) && !run->is_part) {
         do_steps(run, &context, &machine->list[AFTER]);
     }
     if (run->thread != NULL) {

@@ -1,0 +1,303 @@
+"""A program with loops as functions of arrays: what a printer is told of it.
+
+The pieces into which :mod:`.linking` cuts a program are array programs here.  A :class:`Section` is
+one function: the step of a loop, what goes into a loop, the end; or the way back through one of
+these, which is given the adjoints of what the piece gives.  Between the sections there are only
+whole arrays, which have a name and an axis for the examples: the state, what comes in, what goes
+out.  So a printer writes the sections as it writes any array program, and around them a loop of its
+language: ``for`` in NumPy, and elsewhere a scan whose body is the section.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..engine.backend import Value
+from ..engine.bodies import Loop
+from .adjoint import Pullback
+from .groups import group
+from .layout import Layout, lay_out
+from .linking import Linker, Rounds, in_use, piece_of
+from .program import AnyArray, Operand, Program, Shape, Symbol
+from .tape import CONSTANT, Tape, normalise
+
+
+class Group(NamedTuple):
+    """Leaves whose numbers are one array, with its name and the shape of one example."""
+
+    leaves: Sequence[Value]
+    name: str
+    shape: Shape
+
+
+class Row(NamedTuple):
+    """Numbers that a section gives as one array, of which only those at *some* are asked for."""
+
+    name: str
+    numbers: Sequence[Any]
+    some: Sequence[int]
+
+
+@dataclass
+class Section:
+    """One function of arrays."""
+
+    program: Program
+    """Its arguments are ``inputs``, an array for each, with the examples along the first axis."""
+    gives: list[str]
+    """The names of what it returns; for the way back, those of the arrays whose adjoints it
+    returns.  After these come the derivatives by ``by``, added up over the examples."""
+    results: list[int]
+    """The operations that are returned."""
+    blocks: dict[int, tuple[Value, ...]]
+    """The operations that are parameters, and the leaves that each holds."""
+    takes: list[int]
+    """Those that are arguments, before all others."""
+    by: list[int]
+    """Those whose derivatives are returned."""
+
+
+class Source(NamedTuple):
+    """What goes into a loop: an argument of the function, numbers, or what a section gives."""
+
+    argument: str | None = None
+    numbers: AnyArray | None = None
+    section: Section | None = None
+    back: Section | None = None
+    """The way back, if anything goes there."""
+
+
+@dataclass
+class LoopSections:
+    """The sections of one loop, and the names of its arrays."""
+
+    loop: Loop
+    state: str
+    states: str
+    """One for each step, and the last one."""
+    x: str
+    xs: str
+    held: str
+    """What the step reads that is computed before the loop."""
+    y: str
+    ys: str
+    held_width: int
+    sources: dict[str, Source] = field(default_factory=dict)
+    """For the state with which it begins, what comes in, and what is held."""
+    step: Section | None = None
+    backs: list[tuple[Rounds, Section]] = field(default_factory=list)
+    """The way back through a step, from the last one on."""
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """How many numbers are carried, come in and go out at each step."""
+        body = self.loop.body
+        return len(self.loop.carry), len(body.x_in), len(body.y_out)
+
+
+@dataclass
+class LoopedArrays:
+    """All sections of a program, in the order in which they run."""
+
+    arguments: list[Group]
+    loops: list[LoopSections]
+    end: Section
+    end_back: Section | None = None
+    """The way back from the result, whose adjoint is called ``d_result``."""
+
+
+RESULT = "result"
+
+
+def sections(linker: Linker, names: Sequence[str], shapes: Sequence[Shape]) -> LoopedArrays:
+    """Return the sections of a program with one number as its result, or without the way back.
+
+    *linker* has made the plan of its gradient, or of its values; *names* and *shapes* are those of
+    the arguments.
+    """
+    return _Cutter(linker, names, shapes).run()
+
+
+class _Cutter:
+    """Makes the sections one after another; what later ones can read grows."""
+
+    def __init__(self, linker: Linker, names: Sequence[str], shapes: Sequence[Shape]) -> None:
+        self.linker, self.captured = linker, set(linker.captured)
+        self.groups = [
+            Group(leaves, name, shape or (1,))
+            for leaves, name, shape in zip(linker.arguments, names, shapes, strict=True)
+        ]
+        self.taken = set(names)
+
+    def name(self, stem: str) -> str:
+        """Return a name for an array that is free, here and with ``d_`` in front."""
+        name, i = stem, 1
+        while name in self.taken or f"d_{name}" in self.taken:
+            i += 1
+            name = f"{stem}{i}"
+        self.taken |= {name, f"d_{name}"}
+        return name
+
+    def run(self) -> LoopedArrays:
+        """Return all sections."""
+        found = LoopedArrays(list(self.groups), [], Section(Program(), [], [], {}, [], []))
+        for which, loop in enumerate(self.linker.loops):
+            found.loops.append(self._loop(which, loop))
+        result = [Row(RESULT, self.linker.outputs, range(len(self.linker.outputs)))]
+        found.end = self.values(result, self.groups)
+        if self.linker.plan.cost is not None:
+            found.end_back = self.back(result, self.groups, self._computed())
+        return found
+
+    def _computed(self) -> list[str]:
+        return [group.name for group in self.groups[len(self.linker.arguments) :]]
+
+    def _loop(self, which: int, loop: Loop) -> LoopSections:
+        outs, sources, held = self.linker.bodies[which]
+        state, states, x, xs = map(self.name, ("state", "states", "x", "xs"))
+        before, y, ys = map(self.name, ("held", "y", "ys"))
+        mine = LoopSections(loop, state, states, x, xs, before, y, ys, len(held))
+        rounds = self.linker.places[which].rounds
+        n, nx, ny = mine.widths
+        entries = [x for row in loop.xs for x in row]
+        for name, numbers, shape in (
+            (mine.state, loop.carry, (n,)),
+            (mine.xs, entries, (loop.count, nx)),
+            (mine.held, sources, (len(held),)),
+        ):
+            if numbers:
+                mine.sources[name] = self._source(name, numbers, shape, bool(rounds))
+        own = [
+            Group(leaves, name, (len(leaves),))
+            for leaves, name in (
+                (loop.body.carry_in, mine.state),
+                (loop.body.x_in, mine.x),
+                (held, mine.held),
+            )
+            if leaves
+        ]
+        rows = [Row(mine.state, outs[:n], range(n)), Row(mine.y, outs[n:], range(ny))]
+        mine.step = self.values(rows, self.groups, own)
+        came = mine.sources.get(mine.xs)
+        given = () if came is None or came.back is not None else (mine.x,)
+        known: dict[Any, Section] = {}
+        for some in rounds:
+            key = tuple(some.live), tuple(some.used)
+            if key not in known:
+                asked = [rows[0]._replace(some=some.live), rows[1]._replace(some=some.used)]
+                by = [*self._computed(), *(x.name for x in own if x.name not in given)]
+                known[key] = self.back(asked, self.groups, by, own)
+            mine.backs.append((some, known[key]))
+        if n:
+            self.groups.append(Group(loop.last, mine.state, (n,)))
+        if ny:
+            shape = (loop.count, ny) if ny > 1 else (loop.count,)
+            self.groups.append(Group([y for row in loop.ys for y in row], mine.ys, shape))
+        return mine
+
+    def _source(self, name: str, numbers: Sequence[Any], shape: Shape, back: bool) -> Source:
+        """Return where *numbers* come from."""
+        for leaves, given, _ in self.groups[: len(self.linker.arguments)]:
+            if len(leaves) == len(numbers) and all(map(operator.is_, leaves, numbers)):
+                return Source(argument=given)
+        known = self.captured.union(*(group.leaves for group in self.groups))
+        tape = piece_of(numbers, known)
+        outputs = np.array(tape.outputs)
+        if (tape.codes[outputs] == CONSTANT).all():
+            return Source(numbers=tape.values[outputs].reshape(shape))
+        rows = [Row(name, numbers, range(len(numbers)))]
+        way_back = self.back(rows, self.groups, self._computed()) if back else None
+        if way_back is not None and not way_back.results:
+            way_back = None
+        return Source(section=self.values(rows, self.groups), back=way_back)
+
+    # --- one section -----------------------------------------------------------------------------
+
+    def values(
+        self, rows: Sequence[Row], groups: Sequence[Group], own: Sequence[Group] = ()
+    ) -> Section:
+        """Return the section that computes *rows*; it is given all groups that are its *own*."""
+        asked = [row for row in rows if len(row.some)]
+        layout, tape, given = self._laid_out(asked, groups, own)
+        found = [
+            layout.builder.broadcast(x, (len(row.some),), True)
+            for x, row in zip(layout.rows, asked, strict=True)
+        ]
+        names = [group.name for group in given]
+        return _section(layout, tape, names, [row.name for row in asked], found, [])
+
+    def back(
+        self,
+        rows: Sequence[Row],
+        groups: Sequence[Group],
+        by: Collection[str],
+        own: Sequence[Group] = (),
+    ) -> Section:
+        """Return the way back through *rows*: to the groups named in *by*, and to the leaves."""
+        asked = [row for row in rows if len(row.some)]
+        layout, tape, given = self._laid_out(asked, groups, own)
+        builder, program = layout.builder, layout.program
+        inputs = {
+            operation.detail: n
+            for n, operation in enumerate(program.operations)
+            if operation.kind == "input"
+        }
+        wanted = {n: given[i] for i, n in inputs.items() if given[i].name in by}
+        pullback = Pullback(builder, wanted)
+        seeds: list[tuple[Operand, Symbol]] = []
+        names = [group.name for group in given]
+        for row, x in zip(asked, layout.rows, strict=True):
+            shape = (len(row.numbers),)
+            weights = builder.emit("input", (), shape, True, len(names))
+            names.append(f"d_{row.name}")
+            seed = builder.at(weights, np.array(row.some, dtype=np.int64))
+            assert isinstance(seed, Symbol)
+            seeds.append((x, seed))
+        gives, results, by_blocks, blocks = [], [], [], []
+        for n, adjoint in pullback.pull(seeds):
+            if n in wanted:
+                gives.append(wanted[n].name)
+                results.append(builder.broadcast(adjoint, wanted[n].shape, True))
+            else:
+                by_blocks.append(n)
+                blocks.append(builder.broadcast(adjoint, program.operations[n].shape, False))
+        return _section(layout, tape, names, gives, [*results, *blocks], by_blocks)
+
+    def _laid_out(
+        self, rows: Sequence[Row], groups: Sequence[Group], own: Sequence[Group]
+    ) -> tuple[Layout, Tape, list[Group]]:
+        """Return the values of *rows* as an array program, and the groups that it is given."""
+        roots = [row.numbers[i] for row in rows for i in row.some]
+        known = self.captured.union(*(group.leaves for group in (*groups, *own)))
+        tape = piece_of(roots, known)
+        used = in_use(tape, [(group.leaves, group) for group in groups])
+        given = [*(group for _, group in used), *own]
+        members = tape.arguments([group.leaves for group in given])
+        normalise(tape)
+        shapes = [group.shape for group in given]
+        lengths = [len(row.some) for row in rows]
+        layout = lay_out(tape, group(tape, members), members, shapes, rows=lengths)
+        return layout, tape, given
+
+
+def _section(
+    layout: Layout,
+    tape: Tape,
+    names: list[str],
+    gives: list[str],
+    results: Sequence[Symbol],
+    by: list[int],
+) -> Section:
+    program = layout.program
+    program.inputs = names
+    numbers = [x.number for x in results]
+    leaves = [tape.leaves[n] for n in layout.parameters]
+    needed = program.needed(numbers)
+    takes = [n for n in sorted(needed) if program.operations[n].kind == "parameter"]
+    blocks = {n: tuple(leaves[slice(*program.operations[n].detail)]) for n in sorted({*takes, *by})}
+    return Section(program, gives, numbers, blocks, takes, by)
