@@ -300,7 +300,7 @@ class Linker:
         known = np.array([*numbers, -2, -1])  # the complements count from the end
 
         def placed(addresses: Ids) -> Ids:
-            found: Ids = addresses.copy()
+            found: Ids = addresses.astype(np.int64)
             found[addresses >= 0] = rows[addresses[addresses >= 0]] if plan.block else 0
             found[addresses < 0] = ~still[~addresses[addresses < 0]]
             return found
