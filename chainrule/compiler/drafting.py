@@ -38,6 +38,7 @@ class Drafting:
         self.buffers: dict[int, Buffer] = {}  # of the arrays that are stored into
         self.dest: dict[int, Spot] = {}  # of what is computed in its place in a larger array
         self.fused: dict[int, list[int]] = {}  # sums, with the products they delay
+        self.differences: dict[int, int] = {}  # sums, with the difference that is never written
         self.summing: set[int] = set()  # the sums over the examples
         self._rows: dict[Primitive, int] = {}
         self._tables: dict[bytes, int] = {}

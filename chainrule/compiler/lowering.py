@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .drafting import AFTER, BEFORE, EACH
-from .fusion import fused
+from .fusion import differences, fused
 from .operation_steps import OperationSteps
 from .places import Buffer, Spot
 from .plan import STILL, Operand, Plan
@@ -61,7 +61,8 @@ class _Lowering(OperationSteps):
         self.dest = self._destinations()
         self._begin()
         self.fused = fused(self.program, self.wanted, self.uses)
-        delayed = set(itertools.chain.from_iterable(self.fused.values()))
+        self.differences = differences(self.program, self.wanted, self.fused)
+        delayed = {*itertools.chain.from_iterable(self.fused.values()), *self.differences.values()}
         for n in self.wanted:
             if n in delayed:
                 continue

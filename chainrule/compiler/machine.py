@@ -431,6 +431,42 @@ class Binder:
 
         return run
 
+    def _squared_distance(self, step: Step) -> Call:
+        return self._summed_terms(step, lambda a, b: np.square(a - b))
+
+    def _weighted_difference(self, step: Step) -> Call:
+        return self._summed_terms(step, lambda w, a, b: w * (a - b))
+
+    def _summed_terms(self, step: Step, terms: Callable[..., Any]) -> Call:
+        """Bind a sum of *terms*, one index of the first axis at a time: they take little room."""
+        into, *factors = step.operands
+        outer, (inner,) = len(step.extents) - step.detail[0], step.detail
+        into_sums = into.space == SUMS
+        axes = tuple(range(outer, outer + inner + into_sums))
+        if outer > 1:
+            calls = []
+            for i in range(step.extents[0]):
+                parts = [
+                    x._replace(offset=x.offset + i * x.strides[0], strides=x.strides[1:])
+                    for x in step.operands
+                ]
+                part = step._replace(extents=step.extents[1:], operands=tuple(parts))
+                calls.append(self._summed_terms(part, terms))
+            return functools.partial(_repeated, calls, 1, [0])
+        args = [self.view(x, step.extents, full=False) for x in factors]
+        result = self.view(into, step.extents[:outer], into.strides[:outer])
+        whole = (*step.extents, *([self.lanes] if self.with_lanes else []))
+        result = result[..., 0] if into_sums else result
+
+        def run() -> None:
+            found = np.add.reduce(np.broadcast_to(terms(*args), whole), axes)
+            if into_sums:
+                np.add(result, found, result)
+            else:
+                np.copyto(result, found)
+
+        return run
+
     # --- along the last index --------------------------------------------------------------------
 
     def _starts(self, step: Step) -> tuple[Any, Any]:

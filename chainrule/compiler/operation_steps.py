@@ -13,7 +13,7 @@ import numpy as np
 from ..engine import table as primitives
 from .drafting import Drafting
 from .places import Spot
-from .plan import BLOCK, STILL
+from .plan import BLOCK, STILL, SUMS
 from .program import AnyArray, Operation, Shape, addresses_of, affine
 from .strides import bare, broadcast, merged, stack_strides, strides_of
 
@@ -179,6 +179,8 @@ class OperationSteps(Drafting):
         chain = self.fused.get(n)
         if chain is None:
             return False
+        if self._difference(n, shape, axes, result, chain):
+            return True
         inner = self.operations[chain[-1]]
         if n in self.summing and inner.kind != "apply":
             if all(self.spots[int(x)].buffer.space == BLOCK for x in inner.args[:2]):
@@ -198,9 +200,46 @@ class OperationSteps(Drafting):
             self._do(x)
         return False
 
+    def _difference(
+        self, n: int, shape: Shape, axes: Sequence[int], result: Spot, chain: Sequence[int]
+    ) -> bool:
+        """Append a sum of squared or weighted differences as one step, if it can be one.
+
+        If not, the difference is computed now, for whoever reads it.
+        """
+        if (x := self.differences.get(n)) is None:
+            return False
+        inner, difference = self.operations[chain[-1]], self.operations[x]
+        squares = len(inner.args) == 1
+        spots = [
+            self._seen(
+                broadcast(self.spot(a, difference.shape), difference.shape, inner.shape),
+                inner.shape,
+                chain[:-1],
+            )
+            for a in difference.args
+        ]
+        if not squares:
+            (weight,) = (a for a in inner.args if a != x)
+            spots.insert(0, self._seen(self.spot(weight, inner.shape), inner.shape, chain[:-1]))
+        sound = [spot for spot in spots if spot is not None]
+        space = result.buffer.space
+        fits = space == BLOCK or (space == SUMS and not squares)
+        fits = fits and (squares or sound[0].buffer.space == BLOCK) and x not in self.spots
+        if not fits or len(sound) < len(spots):
+            if x not in self.spots:
+                self._do(x)
+            return False
+        code = "squared_distance" if squares else "weighted_difference"
+        self._summed_up(code, n, shape, axes, (result, *sound))
+        return True
+
     def _seen_through(self, x: int | float, shape: Shape, chain: Sequence[int]) -> Spot | None:
         """Return where operand *x*, broadcast to *shape*, is when it is seen through views."""
-        spot = self.spot(x, shape)
+        return self._seen(self.spot(x, shape), shape, chain)
+
+    def _seen(self, spot: Spot, shape: Shape, chain: Sequence[int]) -> Spot | None:
+        """Return where what is at *spot*, of that *shape*, is when it is seen through views."""
         if not chain:
             return spot
         where = addresses_of((spot.offset, tuple(zip(shape, spot.strides, strict=True))))
@@ -237,20 +276,28 @@ class OperationSteps(Drafting):
 
     def _add_up(self, n: int, shape: Shape, axes: Sequence[int], result: Spot, x: Spot) -> None:
         """Append the sum of *x* over *axes*, counted from the last; it is added to in SUMS."""
+        self._summed_up("sum", n, shape, axes, (result, x))
+
+    def _summed_up(
+        self, code: str, n: int, shape: Shape, axes: Sequence[int], spots: Sequence[Spot]
+    ) -> None:
+        """Append a step that sums over *axes* of *shape*, in as few loops as the strides allow."""
         summed = sorted(a + len(shape) for a in axes)
         kept = [a for a in range(len(shape)) if a not in summed]
-        into, from_ = result.strides, x.strides
         outer, over = merged(
-            [shape[a] for a in kept], [[s[a] for a in kept] for s in (into, from_)]
+            [shape[a] for a in kept], [[x.strides[a] for a in kept] for x in spots]
         )
-        inner, along = merged([shape[a] for a in summed], [[from_[a] for a in summed]])
+        inner, along = merged(
+            [shape[a] for a in summed], [[x.strides[a] for a in summed] for x in spots[1:]]
+        )
         extents = [*outer, *inner] or [1]
         pad = [0] * (len(extents) - len(outer) - len(inner))
-        spots = (
-            result._replace(strides=(*pad, *over[0], *(0 for _ in inner))),
-            x._replace(strides=(*pad, *over[1], *along[0])),
-        )
-        self.step("sum", self.stages[n], extents, spots, (len(inner),))
+        columns = [[0] * len(inner), *along]
+        placed = [
+            x._replace(strides=(*pad, *before, *behind))
+            for x, before, behind in zip(spots, over, columns, strict=True)
+        ]
+        self.step(code, self.stages[n], extents, placed, (len(inner),))
 
     def _sum_batch(self, n: int, operation: Operation) -> Spot:
         x = int(operation.args[0])

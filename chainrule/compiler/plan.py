@@ -20,12 +20,13 @@ there, over all lanes, in the order of the examples.
 
 What holds for every step: it has one extent at least, and none is 0, but *loop*, *call* and *flat*
 have no extents; strides are not negative.  The steps *before* are on STILL alone.  A step for
-*each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product* or
-*spread*; then one of its operands is in BLOCK.  The steps *after* read SUMS and STILL and write
-STILL, but nothing writes where the constants and the parameters are.  The result of *apply*,
-*one_minus*, *one_minus_square* and *copy* may be in the very place of an operand with the same
-strides; otherwise a result shares no place with an operand, but that of *add*, *scatter_add* and
-*spread*, which are added to.  A *product* or *sum* in STILL or BLOCK replaces what was there.
+*each* block has its result in BLOCK, or in SUMS if it is a *sum*, *product*, *linked_product*,
+*weighted_difference* or *spread*; then one of its operands is in BLOCK.  The steps *after* read
+SUMS and STILL and write STILL, but nothing writes where the constants and the parameters are.  The
+result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place of an operand
+with the same strides; otherwise a result shares no place with an operand, but that of *add*,
+*scatter_add* and *spread*, which are added to.  A *product*, or a sum of any kind, in STILL or BLOCK
+replaces what was there.
 
 **A run** of a machine takes the parameters, the arguments (for each, an array of float with a row
 per example), and a number of threads.  Of a plan with a *cost* it returns that, and the gradient as
@@ -63,6 +64,9 @@ CODES = (
     # is infinite or nan there
     "sum",  # (result, x): sum over the last detail[0] indices, which may be none of them, and in
     # SUMS over the lanes; the result's strides are 0 there, as they are for a product
+    # Likewise over the last detail[0] indices:
+    "squared_distance",  # (result, a, b): the sum of (a - b)**2
+    "weighted_difference",  # (result, w, a, b): the sum of w * (a - b)
     # Of the last index in one piece, or, if detail is not empty, in the stretches that start where
     # table detail[0] says; a stretch is one index of a result that has one number for each:
     "segment_sum",  # (result, x)

@@ -356,6 +356,29 @@ CODES = {
             (block(12, 1, 0), block(4, 3, 1), still(5, 0, 1), still(5, 0, 1)),
         )
     ],
+    "squared distance": [
+        Step(
+            "squared_distance",
+            (2, 3),
+            (block(12, 1, 0), block(4, 0, 1), still(1, 1, 1)),
+            (1,),
+        ),
+        Step("squared_distance", (1,), (block(14, 0), block(4, 0), still(1, 0)), (1,)),
+    ],
+    "weighted difference": [
+        Step(
+            "weighted_difference",
+            (2, 3),
+            (block(12, 0, 0), block(8, 1, 0), block(4, 0, 1), still(1, 1, 1)),
+            (2,),
+        ),
+        Step(
+            "weighted_difference",
+            (2, 3),
+            (block(13, 3, 1), block(8, 1, 0), block(4, 0, 1), still(1, 1, 1)),
+            (0,),
+        ),
+    ],
     "sum": [
         Step("sum", (2, 2, 2), (block(12, 1, 0, 0), block(4, 1, 4, 2)), (2,)),
         Step("sum", (2,), (block(14, 1), block(4, 1)), (0,)),

@@ -61,11 +61,108 @@ def test_the_distance_to_the_nearest_of_many(rng, count):
 
     flat = [w for row in centres for w in row]
     program = check(nearest, flat, rng.normal(size=(count, 5)))
-    assert codes(program, "forward") == ["apply", "product", "minimum"]
+    assert codes(program, "forward") == ["squared_distance", "minimum"]
     gradient = codes(program, "gradient")
-    assert gradient.count("product") == 2  # the distances, and the gradient of the centres
+    assert gradient.count("squared_distance") == gradient.count("weighted_difference") == 1
     sizes = [np.prod(s.extents) for s in program.plans["gradient"].each if s.code == "apply"]
-    assert sizes.count(60) == 1  # the differences: -2 is a factor of the sums
+    assert sizes.count(60) == 0  # no array of differences: -2 is a factor of the sums
+    assert program.plans["gradient"].block < 60
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_ties_share_the_gradient_of_distances(rng, count):
+    """Of 15 centres 3 are the same, and an example is as far from two others: 1/3 and 1/2 each."""
+    centres = leaves(rng, 15, 4)
+    for k in (1, 2):
+        for leaf, like in zip(centres[k], centres[0], strict=True):
+            leaf.data = like.data
+    for k in range(5, 15):
+        centres[k][3].data = 10.0
+    for leaf, x in zip([*centres[3], *centres[4]], (1, 0, 0, 0, 0, 1, 0, 0), strict=True):
+        leaf.data = float(x)
+
+    def nearest(x):
+        off = [[a - b for a, b in zip(x, centre, strict=True)] for centre in centres]
+        return cr.minimum(*[cr.sum([cr.square(a) for a in row]) for row in off])
+
+    flat = [w for row in centres for w in row]
+    X = rng.normal(size=(count, 4))
+    X[::2] = [[x.data for x in centres[0]]]
+    X[::3] = [0.6, 0.6, 0.0, 0.0]
+    program = check(nearest, flat, X)
+    assert "weighted_difference" in codes(program, "gradient")
+    _, slopes = program.value_and_grad(X[:1])
+    expected = [0.4, -0.6, 0.0, 0.0, -0.6, 0.4, 0.0, 0.0]
+    np.testing.assert_allclose(slopes[12:20], expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_second_derivatives_of_the_nearest(rng, count):
+    """The gradient of the slope along (1, ..., 1) is twice the share of the examples."""
+    centres = leaves(rng, 12, 5)
+    flat = [w for row in centres for w in row]
+
+    def slope(x):
+        off = [[a - b for a, b in zip(x, centre, strict=True)] for centre in centres]
+        nearest = cr.minimum(*[cr.sum([cr.square(a) for a in row]) for row in off])
+        return cr.sum(cr.gradients(nearest, flat, create_graph=True))
+
+    X = rng.normal(size=(count, 5))
+    program = check(slope, flat, X)
+    assert "squared_distance" in codes(program, "gradient")
+    data = np.array([[w.data for w in row] for row in centres])
+    which = np.square(X[:, None] - data).sum(axis=-1).argmin(axis=1)
+    shares = np.bincount(which, minlength=12) / count
+    _, found = program.value_and_grad(X)
+    np.testing.assert_allclose(found.reshape(12, 5), np.repeat(2 * shares[:, None], 5, axis=1))
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e200])
+def test_infinities_and_nan_in_distances(rng, bad):
+    """A centroid that is not the nearest has the adjoint 0, and 0 times an infinity is nan."""
+    centres = leaves(rng, 12, 5)
+
+    def nearest(x):
+        off = [[a - b for a, b in zip(x, centre, strict=True)] for centre in centres]
+        return cr.minimum(*[cr.sum([cr.square(a) for a in row]) for row in off])
+
+    X = rng.normal(size=(30, 5))
+    flat = [w for row in centres for w in row]
+    for at in (3, 7):
+        flat[at].data = bad
+    check(nearest, flat, X)
+    if not np.isfinite(bad):  # else sums cancel to what their order leaves
+        X[4, 1], X[9] = -bad, bad
+    check(nearest, flat, X)
+
+
+def test_weights_of_differences_with_derivatives_of_their_own(rng):
+    centres, weights = leaves(rng, 12, 5), leaves(rng, 12)
+
+    def f(x):
+        off = [[a - b for a, b in zip(x, centre, strict=True)] for centre in centres]
+        shares = cr.softmax([-cr.sum([cr.square(a) for a in row]) for row in off])
+        pulls = [
+            cr.sum(
+                [w * cr.tanh(p) * row[i] for w, p, row in zip(weights, shares, off, strict=True)]
+            )
+            for i in range(5)
+        ]
+        return cr.sum([cr.exp(0.1 * p) for p in pulls])
+
+    check(f, [*weights, *(w for row in centres for w in row)], rng.normal(size=(20, 5)))
+
+
+def test_a_difference_that_is_read_by_something_else_stays_an_array(rng):
+    centres = leaves(rng, 12, 5)
+
+    def f(x):
+        off = [[a - b for a, b in zip(x, centre, strict=True)] for centre in centres]
+        squares = [cr.sum([cr.square(a) for a in row]) for row in off]
+        return cr.logsumexp(squares) + cr.sum([cr.tanh(a) for row in off for a in row])
+
+    program = check(f, [w for row in centres for w in row], rng.normal(size=(20, 5)))
+    assert "squared_distance" not in codes(program, "forward")
 
 
 def test_sums_that_are_read_through_a_view(rng):

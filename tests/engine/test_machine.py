@@ -21,8 +21,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from chainrule.compiler.machine import Machine as NumPyMachine
 from chainrule.compiler.plan import BLOCK, STILL, SUMS, Operand, Plan, Step
 from chainrule.engine import table
+from chainrule.engine.backend import Value
 from chainrule.engine.native import core
 from chainrule.engine.table import TABLE
 
@@ -130,13 +132,16 @@ class Reading:
                     x = self.get(rest[0], (i,))
                     x = x + self.get(result, (k,)) if code == "scatter_add" else x
                     self.put(result, (k,), x)
-        elif code in ("product", "linked_product", "sum"):
-            n = detail[0] if code == "sum" else 1
+        elif code in ("product", "linked_product", "sum", *DIFFERENCES):
+            n = detail[0] if detail else 1
             terms = {}
             for index in indices:
                 xs = [self.get(x, index) for x in rest]
                 found = terms.setdefault(index[: len(index) - n], [])
-                if code != "linked_product" or xs.pop() != 0.0:
+                if code in DIFFERENCES:
+                    *weights, a, b = xs
+                    found.append((weights[0] if weights else a - b) * (a - b))
+                elif code != "linked_product" or xs.pop() != 0.0:
                     found.append(math.prod(xs))
             for index, xs in terms.items():
                 self.put(result, (*index, *[0] * n), total(xs))
@@ -182,6 +187,9 @@ class Reading:
         row = self.plan.rows[number]
         arity = row.arity or (2 if flat and row is not table.where else len(xs))
         return float(row.scalar(*xs[:arity]))
+
+
+DIFFERENCES = ("squared_distance", "weighted_difference")
 
 
 def total(xs):
@@ -401,6 +409,71 @@ def test_linked_products(level, hostile, space, m):
         (_, found), (_, expected) = core.Machine(plan).run((), (x,)), read(plan, (), (x,))
     agree(found, expected, 1e-13, 1e-13)
     assert hostile or np.isfinite(expected).all()
+
+
+CENTRES = {  # extents, how many are summed, strides of result, coordinates and centres, and where
+    "an example and centres": ((5, 3), 1, (1, 0), (0, 1), (3, 1), STILL),
+    "centres that lie across": ((5, 3), 1, (1, 0), (0, 1), (1, 5), STILL),
+    "centres of each example": ((5, 3), 1, (1, 0), (0, 1), (3, 1), BLOCK),
+    "one sum": ((5, 3), 2, (0, 0), (0, 1), (3, 1), STILL),
+    "no sum": ((5, 3), 0, (3, 1), (0, 1), (3, 1), STILL),
+    "no sum of what lies across": ((5, 3), 0, (1, 5), (0, 1), (1, 5), BLOCK),
+}
+EXAMPLES = [0, 1, 2, 9, 70]
+
+
+def with_sums(step, n, size, x):
+    """Return what the machines in C and in NumPy find of a step into SUMS, and the reading."""
+    theta = numbers(15, seed=5)
+    plan = Plan(
+        still=np.zeros(17 + n), block=size, parameters=(1, 16), inputs=[(0, size)], sums=n,
+        each=[step], cost=16, gradient=(17, 17 + n),
+        after=[Step("copy", (n,), (Operand(STILL, 17, (1,)), Operand(SUMS, 0, (1,))))],
+    )  # fmt: skip
+    runs = [
+        core.Machine(plan).run(theta, (x,)),
+        NumPyMachine(plan).run([Value(t) for t in theta], (x,)),
+        read(plan, theta, (x,)),
+    ]
+    return [found for _, found in runs]
+
+
+@pytest.mark.parametrize("name", CENTRES)
+def test_squared_distances(level, name):
+    extents, inner, result, point, centre, space = CENTRES[name]
+    at = 1 if space == STILL else 3
+    operands = Operand(BLOCK, 18, result), Operand(BLOCK, 0, point), Operand(space, at, centre)
+    n = 1 + sum((x - 1) * s for x, s in zip(extents, result, strict=True))
+    for m in EXAMPLES:
+        step = Step("squared_distance", extents, operands, (inner,))
+        found, expected = through(step, 18, n, m, parameters=15)
+        agree(found, expected, 1e-13, 1e-13)
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("hostile", [False, True])
+@pytest.mark.parametrize("into", [BLOCK, SUMS])
+@pytest.mark.parametrize("name", CENTRES)
+def test_weighted_differences(level, name, into, hostile, zeros):
+    """Terms with a weight of 0 may be left out only where the difference is finite."""
+    extents, inner, result, point, centre, space = CENTRES[name]
+    weights, first = Operand(BLOCK, 0, (1, 0)), Operand(into, 23 * (into == BLOCK), result)
+    others = Operand(BLOCK, 5, point), Operand(space, 1 if space == STILL else 8, centre)
+    step = Step("weighted_difference", extents, (first, weights, *others), (inner,))
+    n = 1 + sum((e - 1) * s for e, s in zip(extents, result, strict=True))
+    for m in EXAMPLES:
+        rng = np.random.default_rng(m)
+        x = rng.normal(size=(m, 23))  # 5 weights, 3 coordinates, 15 of centres
+        x[:, :5][rng.random((m, 5)) < zeros] = 0.0
+        if hostile:
+            x[:, 5:][rng.random((m, 18)) < 0.05] = rng.choice([inf, -inf, nan, 1e308, -1e308])
+        if into == BLOCK:
+            found, expected = through(step, 23, n, m, x, parameters=15)
+        else:
+            found, by_numpy, expected = with_sums(step, n, 23, x)
+            agree(by_numpy, expected, 1e-12, 1e-12)
+        agree(found, expected, 1e-12, 1e-12)
+        assert hostile or np.isfinite(expected).all()
 
 
 LEVELS_OF_LINES = [

@@ -150,12 +150,22 @@ class Steps(Places):
     def _sum(self, step: Step) -> list[str]:
         return self._summed(step, len(step.extents) - step.detail[0], "-0.0@")
 
+    def _squared_distance(self, step: Step) -> list[str]:
+        return self._summed(step, len(step.extents) - step.detail[0], "0.0@")
+
+    def _weighted_difference(self, step: Step) -> list[str]:
+        return self._summed(step, len(step.extents) - step.detail[0], "0.0@")
+
     def _summed(self, step: Step, outer: int, zero: str) -> list[str]:
         """Return loops around a sum over the indices from *outer* on."""
         into, *factors = step.operands
         sign = "+=" if into.space == SUMS else "="
 
         def terms(elements: list[str]) -> str:
+            if step.code == "squared_distance":
+                return " * ".join([f"({elements[0]} - {elements[1]})"] * 2)
+            if step.code == "weighted_difference":
+                return f"{bare(elements[0])} * ({elements[1]} - {elements[2]})"
             return " * ".join(map(bare, elements[:2])) if len(elements) > 1 else elements[0]
 
         axes = merged(step.extents[:outer], [x.strides[:outer] for x in step.operands])
@@ -171,11 +181,12 @@ class Steps(Places):
 
         result = at(into, 0, False)
         given = [at(x, i + 1, True) for i, x in enumerate(factors)]
-        if not inner and len(factors) < 3:
+        masked = step.code == "linked_product"
+        if not inner and not masked:
             found = [f"{result} {sign} {terms(given)};"]
         else:
             found = [f"total += {terms(given)};"]
-            if len(factors) == 3:
+            if masked:
                 found = [f"if ({given[2]} != 0.0@) {{", *indented(found), "}"]
             for name, (extent, _) in reversed([*zip(inner_names, inner, strict=True)]):
                 head = f"for (int {name} = 0; {name} < {extent}; {name}++) {{"

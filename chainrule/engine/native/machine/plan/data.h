@@ -3,7 +3,7 @@
 #define STEP_CODES(CODE)                                                                   \
     CODE(apply) CODE(one_minus) CODE(one_minus_square) CODE(copy) CODE(add) CODE(gather)   \
     CODE(scatter) CODE(scatter_add) CODE(product) CODE(linked_product) CODE(sum)           \
-    CODE(segment_sum)                                                                      \
+    CODE(squared_distance) CODE(weighted_difference) CODE(segment_sum)                     \
     CODE(maximum) CODE(minimum) CODE(logsumexp) CODE(softmax) CODE(logsumexp_slopes)       \
     CODE(softmax_pullback) CODE(surprisals) CODE(cross_entropy) CODE(softmax_minus)        \
     CODE(one_hot) CODE(pick) CODE(spread) CODE(move) CODE(loop) CODE(call) CODE(flat)
@@ -43,6 +43,7 @@ typedef struct {
 } Flat;
 
 typedef struct Product Product;
+typedef struct Differences Differences;
 
 typedef struct {
     uint8_t code;
@@ -60,6 +61,7 @@ typedef struct {
     Flat *flat;
     Py_ssize_t n_flat;
     Product *product;
+    Differences *differences;
     double work; /* about how many operations for each lane */
 } Step;
 

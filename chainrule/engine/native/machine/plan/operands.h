@@ -11,7 +11,7 @@ may_write(int list, int code, int space)
     default:
         return list == EACH &&
                (code == STEP_sum || code == STEP_product || code == STEP_linked_product ||
-                code == STEP_spread);
+                code == STEP_weighted_difference || code == STEP_spread);
     }
 }
 
@@ -171,6 +171,7 @@ n_operands_of(int code) /* 0: any number, but more than one */
     case STEP_move:
         return 2;
     case STEP_linked_product:
+    case STEP_weighted_difference:
         return 4;
     default:
         return 3;

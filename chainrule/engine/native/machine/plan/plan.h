@@ -3,6 +3,7 @@
 #include "data.h"
 #include "loops.h"
 #include "products.h"
+#include "differences.h"
 #include "reading.h"
 #include "operands.h"
 #include "step.h"

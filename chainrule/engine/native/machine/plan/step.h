@@ -1,6 +1,12 @@
 /* One step, read. */
 
 static int
+sums_indices(int code) /* as many of the last as the detail says */
+{
+    return code == STEP_sum || code == STEP_squared_distance || code == STEP_weighted_difference;
+}
+
+static int
 read_detail(const Reading *reading, Step *step, const Py_ssize_t *detail, int n)
 {
     int segmented = step->code >= STEP_segment_sum && step->code <= STEP_softmax_pullback;
@@ -11,6 +17,8 @@ read_detail(const Reading *reading, Step *step, const Py_ssize_t *detail, int n)
     case STEP_scatter:
     case STEP_scatter_add:
     case STEP_sum:
+    case STEP_squared_distance:
+    case STEP_weighted_difference:
     case STEP_flat:
         expected = 1;
         break;
@@ -51,8 +59,8 @@ read_detail(const Reading *reading, Step *step, const Py_ssize_t *detail, int n)
     if (step->code == STEP_move) {
         memcpy(step->moves, detail, sizeof(step->moves));
     }
-    if (step->code == STEP_sum) {
-        step->count = detail[0]; /* of indices */
+    if (sums_indices(step->code)) {
+        step->count = detail[0];
         if (step->count < 0 || step->count > step->n_axes) {
             return unsound("a sum is over as many indices as there are at most");
         }
@@ -102,6 +110,9 @@ make_loops(Machine *machine, Step *step)
     case STEP_product:
     case STEP_linked_product:
         return make_product(machine, step);
+    case STEP_squared_distance:
+    case STEP_weighted_difference:
+        return make_differences(machine, step);
     case STEP_apply:
     case STEP_one_minus:
     case STEP_one_minus_square:
@@ -248,7 +259,7 @@ read_step(const Reading *reading, PyObject *given, Step *step, int list)
         return -1;
     }
     if (check_reach(machine, step) < 0 || (multiplies && check_zeros(step, 1) < 0) ||
-        (code == STEP_sum && check_zeros(step, (int)step->count) < 0)) {
+        (sums_indices(code) && check_zeros(step, (int)step->count) < 0)) {
         return -1;
     }
     return make_loops(machine, step);

@@ -5,6 +5,7 @@
 #include "flat.h"
 #include "sums.h"
 #include "products.h"
+#include "differences.h"
 #include "lines.h"
 #include "numbered.h"
 
@@ -36,6 +37,12 @@ do_step(Context *context, const Step *step)
         break;
     case STEP_sum:
         sum(context, step);
+        break;
+    case STEP_squared_distance:
+        squared_distance(context, step);
+        break;
+    case STEP_weighted_difference:
+        weighted_difference(context, step);
         break;
     case STEP_one_hot:
         one_hot(context, step);

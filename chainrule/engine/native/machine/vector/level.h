@@ -9,12 +9,14 @@
 #include "rows.h"
 #include "flat.h"
 #include "products.h"
+#include "differences.h"
 #include "lanes.h"
 #include "careful.h"
 
 static const struct Vector LEVEL(functions) = {
     LEVEL_NAME, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat), LEVEL(into_lanes),
-    LEVEL(along_result), LEVEL(along_sum), LEVEL(careful),
+    LEVEL(along_result), LEVEL(along_sum), LEVEL(careful), LEVEL(squared_distance),
+    LEVEL(weighted_difference), LEVEL(weighted_total), LEVEL(nonzero),
 };
 
 #undef V
