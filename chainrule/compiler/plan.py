@@ -25,8 +25,8 @@ have no extents; strides are not negative.  The steps *before* are on STILL alon
 SUMS and STILL and write STILL, but nothing writes where the constants and the parameters are.  The
 result of *apply*, *one_minus*, *one_minus_square* and *copy* may be in the very place of an operand
 with the same strides; otherwise a result shares no place with an operand, but that of *add*,
-*scatter_add* and *spread*, which are added to.  A *product*, or a sum of any kind, in STILL or BLOCK
-replaces what was there.
+*scatter_add* and *spread*, which are added to.  A *product*, or a sum of any kind, in STILL or
+BLOCK replaces what was there.
 
 **A run** of a machine takes the parameters, the arguments (for each, an array of float with a row
 per example), and a number of threads.  Of a plan with a *cost* it returns that, and the gradient as
