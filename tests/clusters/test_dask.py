@@ -1,7 +1,10 @@
 """A real Dask cluster on the loopback: two workers, and what happens when one is killed."""
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -32,7 +35,7 @@ def client(request):
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0"
         ) as cluster,
         Client(cluster) as found,
     ):
@@ -104,3 +107,37 @@ def test_a_death_that_the_cluster_does_not_make_good_is_told(client):
     assert {leaf.grad for leaf in leaves} == {0.5}
     client.wait_for_workers(2, timeout=60)
     assert bits(there.value_and_grad(*arrays)) == bits(expected)
+
+
+def demo(out, wait_for=None):
+    """Run the demo; kill it, with all that it started, when a file holds *wait_for* steps."""
+    command = [sys.executable, "-m", "chainrule", "demo", "cluster", "--epochs", "2", "--out", out]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        while wait_for is not None and process.poll() is None:
+            with contextlib.suppress(FileNotFoundError), np.load(out / "checkpoint.npz") as kept:
+                if len(kept["losses"]) >= wait_for:
+                    break
+            time.sleep(0.05)
+        if wait_for is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+        said, errors = process.communicate(timeout=300)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == (0 if wait_for is None else -signal.SIGKILL), errors
+    return said
+
+
+def test_training_that_is_killed_goes_on_to_the_same_numbers(tmp_path):
+    pytest.importorskip("matplotlib", reason="the demo draws")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    demo(whole)
+    demo(killed, wait_for=15)
+    assert not (killed / "weights.npz").exists()
+    assert "going on after" in demo(killed)
+    assert (killed / "weights.npz").read_bytes() == (whole / "weights.npz").read_bytes()
+    assert (killed / "loss.svg").read_bytes() == (whole / "loss.svg").read_bytes()
+    assert not (killed / "checkpoint.npz").exists()
