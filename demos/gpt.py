@@ -1,4 +1,4 @@
-"""A GPT in scalars: it learns a poem by heart, and the same loops run at four speeds.
+"""A GPT in scalars: it learns to recite a poem, and the same loops run at four speeds.
 
 A GPT reads the last characters and says how likely each next one is.  Everything in it is a number
 with a name: no matrix, no tensor, and every operation makes a :class:`~chainrule.Value`.  The file

@@ -147,7 +147,8 @@ def _outside_code(text: str, page: Path) -> str:
 
     text = re.sub(r"\$`([^`]+)`\$", r"$\1$", text)
     text = PICTURE_OF_A_PAGE.sub(frame, text)
-    text = re.sub(rf"\]\({re.escape(ADDRESS)}live/", f"]({up}live/", text)
+    live = rf"\[([^\[\]]*)\]\({re.escape(ADDRESS)}live/(\w+\.html)\)"
+    text = re.sub(live, rf'<a href="{up}live/\2">\1</a>', text)
     return re.sub(r"\]\((?P<target>[^):]+)\)", link, text)
 
 

@@ -85,6 +85,7 @@ def test_what_sphinx_reads_differently_is_changed_outside_code_alone(make):
         "[the front](../../README.md#speed).\n\n"
         "```pycon\n>>> '$`x`$ [The table](../../demos/gpt.py)'\n\n```\n\n"
         f"[![A picture](../images/graph.svg)]({make.ADDRESS}live/neuron.html)\n"
+        f"Or [by itself]({make.ADDRESS}live/twice.html).\n"
     )
     read = make.for_the_site(written, page)
     assert "A formula: $a \\, b$." in read
@@ -92,6 +93,7 @@ def test_what_sphinx_reads_differently_is_changed_outside_code_alone(make):
     assert "[the front](../../index.md#speed)" in read
     assert "```pycon\n>>> '$`x`$ [The table](../../demos/gpt.py)'\n```\n" in read
     assert '<iframe src="../../live/neuron.html" title="A picture"' in read
+    assert 'Or <a href="../../live/twice.html">by itself</a>.' in read
 
 
 def test_the_pages_to_play_with_are_pages(make):
