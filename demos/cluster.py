@@ -13,6 +13,7 @@ and a picture of the loss.  It needs Dask: ``pip install 'chainrule[dask,demo]'`
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import json
@@ -77,21 +78,19 @@ def check_dask() -> None:
 @contextlib.contextmanager
 def cluster(workers: int) -> Iterator[Executor]:
     """Lend the executor of a cluster on this machine, or of one that runs already."""
-    import dask
-    from distributed import Client, LocalCluster
-
+    dask, distributed = map(importlib.import_module, ("dask", "distributed"))
     with contextlib.ExitStack() as stack:
         scheduler = dask.config.get("scheduler-address", None)
         if scheduler is None:
             scheduler = stack.enter_context(
-                LocalCluster(
+                distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     host="127.0.0.1",
                     dashboard_address=":0",
                 )
             )
-        yield stack.enter_context(Client(scheduler)).get_executor()
+        yield stack.enter_context(distributed.Client(scheduler)).get_executor()
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -115,7 +114,10 @@ def written(folder: Path, seed: int) -> list[Path]:
 
 def halves() -> tuple[digits.Digits, digits.Digits]:
     """Return the digits to learn from, and those that are held out; always the same."""
-    return digits.split(digits.load(), np.random.default_rng(0))
+    found: tuple[digits.Digits, digits.Digits] = digits.split(
+        digits.load(), np.random.default_rng(0)
+    )
+    return found
 
 
 def moved(X: Array, rng: np.random.Generator) -> Array:

@@ -99,7 +99,7 @@ def test_training_by_the_compiled_loss_is_training_by_graphs(monkeypatch, capsys
     assert "gradients from the compiled loss: 2,550 scalar nodes became" in capsys.readouterr().out
     seen = []
 
-    def refusing(function):
+    def refusing(function, executor=None):
         seen.append(function)
         raise cr.TraceError("it is told not to")
 
@@ -113,7 +113,7 @@ def test_training_by_the_compiled_loss_is_training_by_graphs(monkeypatch, capsys
 
 
 def test_a_refusal_other_than_to_compile_is_not_hidden(monkeypatch):
-    def broken(function):
+    def broken(function, executor=None):
         raise ValueError("broken")
 
     monkeypatch.setattr(cr, "compile", broken)
