@@ -21,6 +21,11 @@ PYTHONS = [
 ]
 
 
+BESIDE = ("-n", "auto", "--dist", "worksteal")
+"""On all cores; at the end, a worker that has nothing left takes tests from one that has."""
+WITHOUT_CORE = {"CHAINRULE_NO_EXTENSIONS": "1"}
+
+
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PROJECT, name))
@@ -50,7 +55,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    session.install("-e", ".[test]", *group("types"))
+    session.install("-e", ".[test]", *group("types"), env=WITHOUT_CORE)
     session.run("mypy")
     session.run("pytest", "tests/typing")
 
@@ -61,39 +66,44 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     if shutil.which("cc"):  # an extension that does not build falls back
         session.run("python", "-c", "import chainrule; assert chainrule.backend == 'native'")
-    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
+    session.run("python", "-m", "pytest", *BESIDE, *session.posargs)
 
 
 @nox.session
 def python_only(session: nox.Session) -> None:
     """Tests and doctests without the C core, and with the plainest loops of NumPy.
 
-    Those that judge what NumPy computes say the same with the core: they are left out.
+    Those that judge what NumPy computes, or how submissions are run, say the same with the core,
+    and so do types and pages: they are left out.
     """
-    off = {"CHAINRULE_NO_EXTENSIONS": "1"}
-    session.install("-e", ".[test]", env=off)
-    off["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "500")
-    off |= without_vectors(session)
-    chosen = session.posargs or ["-m", "not numpy_alone"]
-    session.run("python", "-m", "pytest", "-n", "auto", *chosen, env=off)
+    session.install("-e", ".[test]", env=WITHOUT_CORE)
+    env = WITHOUT_CORE | without_vectors(session)
+    env["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "500")
+    chosen = session.posargs or [
+        *("-m", "not numpy_alone and not processes_alone"),
+        *("--ignore=tests/typing", "--ignore=tests/docs"),
+    ]
+    session.run("python", "-m", "pytest", *BESIDE, *chosen, env=env)
 
 
 @nox.session(python=PYTHONS, default=False)
 def versions(session: nox.Session) -> None:
     """Tests on each version of Python that is supported and found here."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
+    session.run("python", "-m", "pytest", *BESIDE, *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The generated pages say what the code says now, and all pages render."""
-    session.install("-e", ".[test]")
-    session.run("python", "docs/build.py", "--check")
-    session.run("python", "tools/stubs.py", "--check")
-    session.run("python", "tools/kernels.py", "--check")
-    session.run("python", "tools/javascript.py", "--check")
-    session.run("python", "-m", "pytest", "tests/docs", "docs", "README.md")
+    """The generated pages say what the code says now, and all pages render.
+
+    The examples on them are tests and run with these.
+    """
+    session.install("-e", ".[test]", env=WITHOUT_CORE)
+    session.run("python", "docs/build.py", "--check", env=WITHOUT_CORE)
+    for tool in ("stubs", "kernels", "javascript"):
+        session.run("python", f"tools/{tool}.py", "--check", env=WITHOUT_CORE)
+    session.run("python", "-m", "pytest", "tests/docs", env=WITHOUT_CORE)
 
 
 @nox.session(default=False)
@@ -126,9 +136,9 @@ def site(session: nox.Session) -> None:
 
     ``nox -s site -- --links`` looks at the links that lead elsewhere, too, which needs a network.
     """
-    session.install("-e", ".[test]", *group("site"))
-    session.run("python", "docs/site/make.py", "build/site", *session.posargs)
-    env = {"CHAINRULE_SITE": "build/site"}
+    session.install("-e", ".[test]", *group("site"), env=WITHOUT_CORE)
+    env = WITHOUT_CORE | {"CHAINRULE_SITE": "build/site"}
+    session.run("python", "docs/site/make.py", "build/site", *session.posargs, env=env)
     session.run("python", "-m", "pytest", "tests/docs/test_site.py", env=env)
 
 
@@ -175,7 +185,7 @@ def wheel(session: nox.Session) -> None:
     plainer = without_vectors(session, "AVX512", "X86_V4")
     session.chdir(apart)
     tests = session.posargs or [f"tests/{name}" for name in chosen]
-    session.run("python", "-m", "pytest", "-n", "auto", *tests, env=plainer)
+    session.run("python", "-m", "pytest", *BESIDE, *tests, env=plainer)
 
 
 if __name__ == "__main__":

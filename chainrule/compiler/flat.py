@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine import table as primitives
 from ..engine.native import core as native
 from ..engine.table import Primitive
-from .lifetimes import places
+from .lifetimes import Registers, places
 from .node_steps import (
     LATER,
     OPERAND,
@@ -33,15 +33,15 @@ from .node_steps import (
     softmax_values,
 )
 from .plan import BLOCK, STILL, SUMS, Operand, Plan, Step
-from .tape import CONSTANT, Ids, Mask, Tape, starts_of
+from .tape import CONSTANT, Ids, Mask, Tape, distinct, starts_of
 
 BEFORE, FORWARD, PARTIALS, SWEEP = range(4)
 """The phases of a run: the first is before the examples, the others are on each block of them; a
 sweep for each output that is differentiated.  What is done after the examples comes last."""
 
-_CALL, _MORE = 1 << 32, 1 << 33  # codes of calls: with the row, and for arguments beyond three
-_SLOPES = 1 << 39  # the place in a node of the partials of an entry, after all entries...
-_PULL = 1 << 40  # ...and of the first step that is not of a formula
+_CALL, _MORE = 1 << 28, 1 << 29  # codes of calls: with the row, and for arguments beyond three
+_SLOPES = 1 << 28  # the place in a node of the partials of an entry, after all entries...
+_PULL = 1 << 29  # ...and of the first step that is not of a formula
 _CHEAP = frozenset(
     {primitives.negative, primitives.square, primitives.absolute, primitives.identity}
 )
@@ -140,8 +140,9 @@ class _Lowering:
         counts = np.where(tape.codes >= 0, np.diff(tape.starts), 0)
         # An edge leads from a node to one of its operands.  They stand in the order of the nodes.
         self.first = starts_of(counts)
-        self.owner = np.repeat(np.arange(self.size), counts)
-        self.position = np.arange(len(self.owner)) - self.first[self.owner]
+        self.owner = np.repeat(np.arange(self.size, dtype=np.int32), counts)
+        self.position = np.arange(len(self.owner), dtype=np.int32)
+        self.position -= np.repeat(self.first[:-1].astype(np.int32), counts)
         self.operand = tape.inputs[tape.starts[self.owner] + self.position]
         edges = len(self.owner)
         self.batched = self._reached([n for argument in arguments for n in argument])
@@ -150,17 +151,18 @@ class _Lowering:
         self.status: list[Marks] = []  # see _chosen
         # The register of the partial, whether it is to be subtracted, and what says that the
         # operand is chosen, or is not.
-        self.slope = np.full(edges, -1, dtype=np.int64)
+        self.slope = np.full(edges, -1, dtype=np.int32)
         self.negative = np.zeros(edges, dtype=bool)
-        self.condition = np.full(edges, -1, dtype=np.int64)
+        self.condition = np.full(edges, -1, dtype=np.int32)
         self.when = np.ones(edges, dtype=bool)
         self.registers = self.size
-        self.spaces: list[tuple[Any, int]] = []  # of the registers beyond the numbers of the tape
+        # Of the registers beyond the numbers of the tape: whether they are in STILL, and how many.
+        self.spaces: list[tuple[Any, int]] = []
         self.numbers: dict[str, int] = {}
         self.values: list[float] = []
-        self.aliases: list[tuple[Ids, Ids]] = []
+        self.aliases: list[tuple[Registers, Registers]] = []
         self.rows: dict[Primitive, int] = {}
-        self.lines: list[Ids] = []
+        self.lines: list[_Lines] = []
 
     # --- what depends on what --------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class _Lowering:
         """Return the first of *count* new registers in a *space*, or one for each."""
         first = self.registers
         self.registers += count
-        self.spaces.append((space, count))
+        self.spaces.append((np.equal(space, STILL), count))
         return first
 
     def number(self, x: float) -> int:
@@ -236,14 +238,15 @@ class _Lowering:
             self.values.append(x)
         return self.numbers[key]
 
-    def made(self, on: Mask, varies: Mask) -> Ids:
+    def made(self, on: Mask, varies: Mask) -> Registers:
         """Return a new register for each that is *on*, and -1 for the others."""
-        found = np.full(len(on), -1, dtype=np.int64)
-        spaces = np.where(varies[on], BLOCK, STILL)
-        found[on] = self.new(spaces, len(spaces)) + np.arange(len(spaces))
+        found = np.full(len(on), -1, dtype=np.int32)
+        spaces = np.where(varies[on], np.int8(BLOCK), np.int8(STILL))
+        first = self.new(spaces, len(spaces))
+        found[on] = np.arange(first, first + len(spaces), dtype=np.int32)
         return found
 
-    def found(self, adjoints: Ids, wanted: Sequence[int]) -> Ids:
+    def found(self, adjoints: Registers, wanted: Sequence[int]) -> Registers:
         """Return the adjoints of the numbers *wanted*, that of 0.0 for those that have none."""
         found = np.append(adjoints, -1)[np.array(wanted, dtype=np.int64)]
         return np.where(found < 0, self.number(0.0), found)
@@ -253,10 +256,9 @@ class _Lowering:
 
         The steps of a node stand in the order of *slot*.
         """
-        block = np.full((8, len(at)), -1, dtype=np.int64)
-        for line, x in zip(block, (phase, at, slot, row, result, *args), strict=False):
-            line[:] = x
-        self.lines.append(block)
+        key = np.multiply(phase, self.size + 2, dtype=np.int64) + at
+        columns = [row, result, *args, *[-1] * (3 - len(args))]
+        self.lines.append(_Lines(key, *(_small(x) for x in (slot, *columns))))
 
     def row(self, row: Primitive) -> int:
         """Return the number of *row* in the plan."""
@@ -338,7 +340,7 @@ class _Lowering:
     def _write(self, found: Formula, nodes: Ids, wanted: Sequence[int], first: int = 0) -> None:
         """Append the steps of a formula for each of *nodes*, from slot *first* on."""
         total = len(found.temporaries)
-        spaces = np.where(found.temporaries, BLOCK, STILL)
+        spaces = np.where(found.temporaries, np.int8(BLOCK), np.int8(STILL))
         start = self.new(np.tile(spaces, len(nodes)), total * len(nodes))
         base = start + total * np.arange(len(nodes))
 
@@ -382,17 +384,17 @@ class _Lowering:
             slot, row = slot + 1, _MORE
         return slot
 
-    def alias(self, registers: Ids, of: Ids) -> None:
+    def alias(self, registers: Registers, of: Registers) -> None:
         """Say that *registers* are other names of others."""
         self.aliases.append((registers, of))
 
     # --- the plan --------------------------------------------------------------------------------
 
-    def plan(self, outputs: Sequence[int] | Ids) -> Plan:
+    def plan(self, outputs: Sequence[int] | Registers) -> Plan:
         """Return the plan whose results are the registers *outputs*."""
         return _Placing(self, np.array(outputs, dtype=np.int64)).plan
 
-    def mean_plan(self, output: int, gradient: Ids, sweep: _Sweep) -> Plan:
+    def mean_plan(self, output: int, gradient: Registers, sweep: _Sweep) -> Plan:
         """Return the plan of the mean of *output*, and of the registers of its derivatives."""
         cost, summed, means = np.array([output]), sweep.summed, sweep.means
         if self.batched[output]:
@@ -424,21 +426,21 @@ class _Sweep:
         self.varies = lowering.batched[self.owner] | lowering.singly
         self.crosses = self.varies & ~lowering.batched[self.operand] & (not lowering.singly)
         self.phase = np.where(self.varies, SWEEP + number, SWEEP + len(lowering.status))
-        self.slot = _PULL + 8 * lowering.position[self.edges]
-        self.crossing = np.unique(self.operand[self.crosses])
-        self.summed: list[Ids] = []
+        self.slot = 8 * lowering.position[self.edges] + _PULL
+        self.crossing = distinct(self.operand[self.crosses])
+        self.summed: list[Ids | Registers] = []
         """What is added up over the examples, so that its mean goes on, and..."""
         self.means: list[Ids] = []
         """...the registers of the means."""
 
-    def run(self) -> Ids:
+    def run(self) -> Registers:
         """Append the steps, and return the adjoint of every number, -1 where there is none."""
         lowering = self.lowering
         self.one = lowering.number(1.0)
         sums, before, adjoint = self._chains(np.ones(len(self.edges), dtype=bool))
         adjoint[self.output] = self.one
         shaded = self.status[self.operand] == 1
-        mask = np.full(self.size, self.one)
+        mask = np.full(self.size, self.one, dtype=np.int32)
         if shaded.any():
             so_far, mask_before, found = self._chains(shaded)
             mask = np.where(self.status == 1, found, mask)
@@ -451,26 +453,26 @@ class _Sweep:
         self._add(~first & negative, 5, primitives.subtract, sums, before, terms)
         return adjoint
 
-    def _chains(self, on: Mask) -> tuple[Ids, Ids, Ids]:
+    def _chains(self, on: Mask) -> tuple[Registers, Registers, Registers]:
         """Return registers for what is added up along the edges that are *on*.
 
         They are the sum so far at each edge, the sum before it, -1 if there is none, and the whole
         sum at each number.
         """
         lowering, size = self.lowering, self.size
-        start = np.full(size, -1, dtype=np.int64)
+        start = np.full(size, -1, dtype=np.int32)
         if len(self.crossing):
             means = lowering.new(STILL, len(self.crossing)) + np.arange(len(self.crossing))
             start[self.crossing] = means
         at = np.flatnonzero(on)
-        sums, before = lowering.made(on, self.varies), np.full(len(on), -1, dtype=np.int64)
+        sums, before = lowering.made(on, self.varies), np.full(len(on), -1, dtype=np.int32)
         target = (self.operand + size * self.crosses)[at]
         order = np.argsort(target, kind="stable")
         same = np.diff(target[order]) == 0
         before[at[order[1:][same]]] = sums[at[order[:-1][same]]]
         first = (before < 0) & ~self.varies
         before[first] = start[self.operand[first]]
-        last = np.full(2 * size, -1, dtype=np.int64)
+        last = np.full(2 * size, -1, dtype=np.int32)
         last[target] = sums[at]  # the last one counts
         if len(self.crossing):
             there = last[size + self.crossing] >= 0
@@ -479,12 +481,12 @@ class _Sweep:
             start[self.crossing[~there]] = -1
         return sums, before, np.where(last[:size] < 0, start, last[:size])
 
-    def _terms(self, adjoint: Ids, mask: Ids) -> Ids:
+    def _terms(self, adjoint: Registers, mask: Registers) -> Registers:
         """Append partial times adjoint for every edge, and return their registers."""
         lowering = self.lowering
         slope, condition = lowering.slope[self.edges], lowering.condition[self.edges]
         chooses, when = condition >= 0, lowering.when[self.edges]
-        zero = np.full(len(self.edges), lowering.number(0.0))
+        zero = lowering.number(0.0)
         terms = np.where(slope == self.one, adjoint, np.where(adjoint == self.one, slope, -1))
         terms[chooses] = -1
         made, where = terms < 0, primitives.where
@@ -495,17 +497,22 @@ class _Sweep:
         # In a branch that is not chosen the adjoint is 0, and has to stay that.
         numbers = zip(lowering.numbers.values(), lowering.values, strict=True)
         finite = [n for n, x in numbers if np.isfinite(x)]
-        shaded = (mask != self.one) & ~chooses & ~np.isin(slope, finite)
+        shaded = (mask != self.one) & ~chooses
+        if not shaded.any():
+            return terms
+        shaded &= ~np.isin(slope, finite)
         masked = np.where(shaded, lowering.made(shaded, self.varies), terms)
         self._add(shaded, 1, where, masked, mask, terms, zero)
         return masked
 
-    def _append_masks(self, on: Mask, mask: Ids, so_far: Ids, before: Ids) -> None:
+    def _append_masks(
+        self, on: Mask, mask: Registers, so_far: Registers, before: Registers
+    ) -> None:
         """Append what says where the operands of the edges that are *on* are chosen."""
         lowering = self.lowering
         condition, when = lowering.condition[self.edges], lowering.when[self.edges]
         chooses = on & (condition >= 0)
-        zero, one = (np.full(len(on), lowering.number(x)) for x in (0.0, 1.0))
+        zero, one = lowering.number(0.0), lowering.number(1.0)
         mine, where = np.where(chooses, lowering.made(chooses, self.varies), mask), primitives.where
         self._add(chooses & when, 2, where, mine, condition, mask, zero)
         self._add(chooses & ~when, 2, where, mine, condition, zero, mask)
@@ -513,7 +520,7 @@ class _Sweep:
         lowering.alias(so_far[first], mine[first])
         self._add(on & ~first, 3, where, so_far, before, one, mine)
 
-    def _add(self, on: Mask, slot: int, row: Primitive, *columns: Ids) -> None:
+    def _add(self, on: Mask, slot: int, row: Primitive, *columns: Any) -> None:
         """Append a step of *row* for each edge that is *on*: its result and its arguments."""
         if on.any():
             self.lowering.add(
@@ -521,8 +528,29 @@ class _Sweep:
                 self.size - self.owner[on],
                 self.slot[on] + slot,
                 self.lowering.row(row),
-                *(column[on] for column in columns),
+                *(column if isinstance(column, int) else column[on] for column in columns),
             )
+
+
+class _Lines(NamedTuple):
+    """Some steps in the making; a number stands for a column of equal ones.
+
+    Few bytes for each: a graph with millions of nodes has ten times as many steps.
+    """
+
+    key: Ids
+    """The order of the nodes, by phases."""
+    slot: Any
+    """The order in a node."""
+    row: Any
+    result: Any
+    first: Any
+    second: Any
+    third: Any
+
+
+def _small(x: Any) -> Any:
+    return int(x) if np.ndim(x) == 0 else np.asarray(x, dtype=np.int32)
 
 
 class _Placing:
@@ -533,65 +561,100 @@ class _Placing:
     ) -> None:
         self.lowering = lowering
         same = self._same()
-        spaces = [np.where(lowering.batched, BLOCK, STILL)]
-        spaces += [np.broadcast_to(space, count) for space, count in lowering.spaces]
-        self.still: Mask = np.concatenate(spaces) == STILL
-        table = np.concatenate([np.zeros((8, 0), dtype=np.int64), *lowering.lines], axis=1)
-        table = table[:, np.lexsort((table[2], table[0] * (lowering.size + 2) + table[1]))]
-        table = self._once(table, same)
-        phases, self.rows, self.into = table[0], table[3], table[4]
-        self.arguments = np.append(same, -1)[table[5:].T]
+        spaces = [~lowering.batched]
+        spaces += [np.broadcast_to(is_still, count) for is_still, count in lowering.spaces]
+        self.still: Mask = np.concatenate(spaces)
+        self._arrange(same)
         self.results, self.summed, self.means = same[results], same[summed], means
-        last = SWEEP + len(lowering.status)
-        before, each, after = phases == BEFORE, (phases > BEFORE) & (phases < last), phases == last
         self.plan = Plan(rows=list(lowering.rows))
-        self.address = self._addresses(before | after, each)
-        self.plan.before, self.plan.each, self.plan.after = map(self._steps, (before, each, after))
+        self.address = self._addresses()
+        self.plan.before, self.plan.each, self.plan.after = map(self._steps, self.parts)
         found = self.address[self.results].tolist()
         self.plan.outputs = [Operand(STILL, ~x) if x < 0 else Operand(BLOCK, x) for x in found]
 
-    def _same(self) -> Ids:
+    def _same(self) -> Registers:
         """Return for every register the one that it is another name of."""
-        same = np.arange(self.lowering.registers)
+        same = np.arange(self.lowering.registers, dtype=np.int32)
         for registers, of in self.lowering.aliases:
             same[registers] = of
         while (same[same] != same).any():  # twice as far in every round
             same = same[same]
         return same
 
-    def _once(self, table: Ids, same: Ids) -> Ids:
-        """Return *table* without the calls of functions that repeat another; note it in *same*.
+    def _arrange(self, same: Registers) -> None:
+        """Bring the steps into order, and note which are before, in and after the blocks."""
+        lowering = self.lowering
+        lines, lowering.lines = lowering.lines, []
+        counts = [len(some.key) for some in lines]
+
+        def column(name: str) -> Registers:
+            found = np.empty(sum(counts), dtype=np.int32)
+            start = 0
+            for some, count in zip(lines, counts, strict=True):
+                found[start : start + count] = getattr(some, name)
+                start += count
+            return found
+
+        key, slot = np.concatenate([NOTHING, *(some.key for some in lines)]), column("slot")
+        last = SWEEP + len(lowering.status)
+        ends = [int(np.count_nonzero(key < x * (lowering.size + 2))) for x in (FORWARD, last)]
+        if len(key) == 0 or int(key.max()) < 1 << 31:
+            key <<= 31
+            key |= slot
+            order = np.argsort(key, kind="stable")
+        else:
+            order = np.lexsort((slot, key))
+        del key, slot
+        self.rows, self.into = column("row")[order], column("result")[order]
+        first = column("first")[order]
+        gone = self._again(first, same)
+        if len(gone):
+            stays = np.ones(len(order), dtype=bool)
+            stays[gone] = False
+            self.rows, self.into = self.rows[stays], self.into[stays]
+            first, order = first[stays], order[stays]
+            ends = [end - int(np.searchsorted(gone, end)) for end in ends]
+        names = np.append(same, np.int32(-1))
+        self.arguments = np.empty((len(order), 3), dtype=np.int32)
+        self.arguments[:, 0] = names[first]
+        for k, name in enumerate(("second", "third")):
+            self.arguments[:, k + 1] = names[column(name)[order]]
+        self.parts = slice(0, ends[0]), slice(*ends), slice(ends[1], None)
+
+    def _again(self, arguments: Registers, same: Registers) -> Ids:
+        """Return which calls of functions repeat another, and note it in *same*.
+
+        *arguments* are the first of each step.
 
         So the partial of a sine is the cosine that was there already.  Its value has to be kept
         from the first use to the last, but its argument has not.
         """
         dear = np.array([row not in _CHEAP and row.arity == 1 for row in self.lowering.rows])
-        rows = table[3]
-        known = (rows >= 0) & (rows < len(dear))
-        at = np.flatnonzero(known)[dear[rows[known]]] if known.any() else NOTHING
+        known = (self.rows >= 0) & (self.rows < len(dear))
+        at = np.flatnonzero(known)[dear[self.rows[known]]] if known.any() else NOTHING
         if len(at) < 2:
-            return table
-        where = rows[at] * (len(same) + 1) + same[table[5, at]]
-        _, first, which = np.unique(where, return_index=True, return_inverse=True)
+            return NOTHING
+        what = self.rows[at].astype(np.int64) * (len(same) + 1) + same[arguments[at]]
+        _, first, which = np.unique(what, return_index=True, return_inverse=True)
         kept = at[first][which.ravel()]
-        again = (kept != at) & (self.still[table[4, kept]] == self.still[table[4, at]])
-        same[table[4, at[again]]] = table[4, kept[again]]
+        into = self.into
+        again = (kept != at) & (self.still[into[kept]] == self.still[into[at]])
+        same[into[at[again]]] = into[kept[again]]
         same[:] = same[same]
-        return np.delete(table, at[again], axis=1)
+        found: Ids = at[again]
+        return found
 
-    def _addresses(self, still: Mask, each: Mask) -> Ids:
-        """Return the address of every register, and say in the plan what lies where.
-
-        *still* says which steps are not on the blocks, *each* which are.
-        """
+    def _addresses(self) -> Registers:
+        """Return the address of every register, and say in the plan what lies where."""
         lowering, plan, tape = self.lowering, self.plan, self.lowering.tape
-        kept = np.zeros(lowering.registers + 1, dtype=bool)
+        before, each, after = self.parts
+        kept = np.zeros(lowering.registers, dtype=bool)
         kept[self.results] = kept[self.summed] = True
         own = ~self.still
         for _, members in zip(self._inputs(), lowering.arguments, strict=True):
             own[members] = False
         rows, plan.block = places(
-            self.into[each], self.arguments[each], own, kept[:-1], sum(n for _, n in plan.inputs)
+            self.into[each], self.arguments[each], own, kept, sum(n for _, n in plan.inputs)
         )
         for (row, _), members in zip(plan.inputs, lowering.arguments, strict=True):
             rows[members] = row + np.arange(len(members))
@@ -601,9 +664,14 @@ class _Placing:
         fixed = np.concatenate([lowering.parameters, numbers, constants, self.means])
         own = self.still.copy()
         own[fixed] = False
-        kept[self.arguments[each]] = True
-        first = 1 + len(fixed)
-        at, stop = places(self.into[still], self.arguments[still], own, kept[:-1], first)
+        for k in range(3):
+            given = self.arguments[each, k]
+            kept[given[given >= 0]] = True
+        into, arguments = self.into, self.arguments
+        if each.start < each.stop:
+            into = np.concatenate([into[before], into[after]])
+            arguments = np.concatenate([arguments[before], arguments[after]])
+        at, stop = places(into, arguments, own, kept, 1 + len(fixed))
         at[fixed] = 1 + np.arange(len(fixed))
         plan.parameters = 1, 1 + len(lowering.parameters)
         plan.still = np.zeros(stop)
@@ -616,11 +684,14 @@ class _Placing:
         self.plan.inputs = [(start, end - start) for start, end in itertools.pairwise(ends)]
         return self.plan.inputs
 
-    def _steps(self, on: Mask) -> list[Step]:
-        """Return the steps that are *on*: pieces of flat ones, and calls."""
-        rows, address = self.rows[on], np.append(self.address, 0)
-        table = np.concatenate([self.into[on][:, None], self.arguments[on]], axis=1)
-        table = np.concatenate([rows[:, None], address[table]], axis=1)
+    def _steps(self, part: slice) -> list[Step]:
+        """Return the steps of a part: pieces of flat ones, and calls."""
+        rows, arguments = self.rows[part], self.arguments[part]
+        address = np.append(self.address, np.int32(0))
+        table = np.empty((len(rows), 5), dtype=np.int32)
+        table[:, 0], table[:, 1] = rows, address[self.into[part]]
+        for k in range(3):
+            table[:, 2 + k] = address[arguments[:, k]]
         steps: list[Step] = []
         start = 0
         for call in np.flatnonzero((rows >= _CALL) & (rows < _MORE)).tolist():
@@ -628,17 +699,17 @@ class _Placing:
             start = call + 1
             while start < len(rows) and rows[start] == _MORE:
                 start += 1
-            given = self.arguments[on][call:start].ravel()
+            given = arguments[call:start].ravel()
             operands = np.concatenate([table[call, 1:2], self.address[given[given >= 0]]])
             steps.append(Step("call", (), (), (int(rows[call] - _CALL), self._table(operands))))
         self._flat(steps, table[start:])
         return steps
 
-    def _flat(self, steps: list[Step], table: Ids) -> None:
+    def _flat(self, steps: list[Step], table: Registers) -> None:
         if len(table):
             steps.append(Step("flat", (), (), (self._table(table),)))
 
-    def _table(self, table: Ids) -> int:
+    def _table(self, table: Ids | Registers) -> int:
         self.plan.tables.append(np.ascontiguousarray(table))
         return len(self.plan.tables) - 1
 

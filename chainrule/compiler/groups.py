@@ -23,7 +23,7 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.table import Primitive
-from .tape import ONE, Ids, Tape, depths, ranges
+from .tape import ONE, Ids, Tape, depths, distinct, ranges
 
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -460,7 +460,7 @@ def _blocks(of_left: Ids, of_right: Ids, nu: int, nw: int) -> list[Ids]:
     sizes = np.bincount(block, minlength=len(names))
     if not np.array_equal(sizes, heights * widths):
         return []
-    if len(np.unique(of_left * nw + of_right)) < members:
+    if len(distinct(of_left * nw + of_right)) < members:
         return []
     shapes, which = np.unique(np.stack([heights, widths]), axis=1, return_inverse=True)
     which = which.ravel()

@@ -16,7 +16,7 @@ import numpy as np
 
 from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Terms
 from .program import AnyArray, Builder, Operand, Shape, Symbol, factors
-from .tape import CONSTANT, LEAF, ONE, Ids, Tape
+from .tape import CONSTANT, LEAF, ONE, Ids, Tape, distinct
 
 _UNPLACED, _CONSTANT = -1, -2
 
@@ -77,7 +77,7 @@ class Homes:
         lumps = [part for part in groups if part.lump]
         if not lumps:
             return
-        wanted = np.unique(np.concatenate([ids for part in lumps for ids in _mentioned(part)]))
+        wanted = distinct(np.concatenate([ids for part in lumps for ids in _mentioned(part)]))
         asked = Counter(self.colour[wanted].tolist())
         for part in groups:
             if part.lump or SMALL * asked[part.colour] >= len(part.members):
@@ -86,7 +86,7 @@ class Homes:
         size = len(leaves) + sum(len(p.members) for p in groups if p.colour in self.pooling)
         pool = self.builder.new((size,), batched, None)
         self.builder.program.pools.add(pool.number)
-        for colour in np.unique(self.colour[leaves]).tolist():
+        for colour in distinct(self.colour[leaves]).tolist():
             members = leaves[self.colour[leaves] == colour]
             value = self.fetch(members)
             self.pooled[members] = self._pour(pool, value, len(members))
@@ -151,7 +151,7 @@ class Homes:
         new = ids[self.home[ids] == _UNPLACED]
         if not new.size:
             return
-        if new.size == ids.size and len(np.unique(new)) == new.size:
+        if new.size == ids.size and len(distinct(new)) == new.size:
             shape: Shape = ids.shape
         else:
             _, first = np.unique(new, return_index=True)
@@ -190,7 +190,7 @@ class Homes:
             pooled = self.pooled[flat] >= 0
             homes = np.where(pooled, self.pool, homes)
             addresses = np.where(pooled, self.pooled[flat], addresses)
-        different = np.unique(homes).tolist()
+        different = distinct(homes).tolist()
         if different == [_CONSTANT]:
             return None, self.values[ids]
         if len(different) == 1:
@@ -310,7 +310,7 @@ class Homes:
                 if (homes < 0).any() or computed == bool((self.colour[ids] < self.first).any()):
                     continue
                 rank = homes * (1 + int(self.address[ids].max())) + self.address[ids]
-                different = len(np.unique(rank))
+                different = len(distinct(rank))
                 if different > most:
                     best, most = np.argsort(rank, kind="stable"), different
             if most > 1:

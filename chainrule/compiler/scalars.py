@@ -17,7 +17,7 @@ from . import flat
 from .batches import Array
 from .plan import Plan
 from .ready import Hands, Ready
-from .tape import Tape, depths
+from .tape import Tape, depths, distinct
 
 _FEW = 25  # groups: up to this number, an array program is always made
 WIDTH = 8  # nodes per group, below which no array program is made...
@@ -31,7 +31,7 @@ def least_groups(tape: Tape) -> int:
     """
     codes = tape.codes[tape.computed].astype(np.int64)
     codes[np.diff(tape.term_starts)[tape.computed] > 0] = -1  # all sums are one operation
-    return len(np.unique(depths(tape)[tape.computed] * (len(tape.rows) + 1) + codes))
+    return len(distinct(depths(tape)[tape.computed] * (len(tape.rows) + 1) + codes))
 
 
 def narrow(nodes: int, groups: int) -> bool:

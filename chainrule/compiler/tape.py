@@ -443,3 +443,14 @@ def ranges(starts: Ids, counts: Ids) -> Ids:
     shift = np.repeat(starts - (ends - counts), counts)
     steps: Ids = np.arange(len(shift)) + shift
     return steps
+
+
+def distinct(numbers: Ids) -> Ids:
+    """Return the different ones of *numbers*, in order, as np.unique does.
+
+    That is fifty times as slow where most of millions differ: it looks for them with a hash table.
+    """
+    found = np.sort(np.ravel(numbers))
+    first = np.ones(len(found), dtype=bool)
+    first[1:] = found[1:] != found[:-1]
+    return found[first]

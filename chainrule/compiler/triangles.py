@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .tape import Ids
+from .tape import Ids, distinct
 
 _DENSE = 0.4  # filled at least so much, a matrix with holes is worth its zeros
 _FEWEST = 16  # terms
@@ -34,7 +34,7 @@ def holed(left: Ids, right: Ids, counts: Ids, rank: Ids) -> Holed | None:
     Each term of a sum has an entry of its own in *right*.  The sums have *counts* terms, and rows
     are in the order of their *rank*; sums that share factors in *left* belong to one matrix.
     """
-    if len(left) < _FEWEST or len(np.unique(right)) < len(right):
+    if len(left) < _FEWEST or len(distinct(right)) < len(right):
         return None
     owner = np.repeat(np.arange(len(counts)), counts)
     nodes, node = np.unique(left, return_inverse=True)

@@ -21,6 +21,7 @@ from chainrule import cli
 from chainrule.checking import Report, compare, diagnose, probe
 from chainrule.checking.diagnosis.running import process
 
+pytestmark = pytest.mark.processes_alone
 posix = pytest.mark.skipif(os.name != "posix", reason="processes, links and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
 

@@ -21,6 +21,7 @@ from chainrule.checking.diagnosis.running.process import caller_of_file
 from chainrule.checking.diagnosis.submissions import diagnose_file
 from chainrule.checking.saved import read_problem, write_problem
 
+pytestmark = pytest.mark.processes_alone
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.compiler import flat, lifting, machine, ready
+from chainrule.compiler import flat, lifetimes, lifting, machine, ready
 from chainrule.compiler.printers import numpy as numpy_printer
 from chainrule.compiler.program import Builder
 from chainrule.compiler.tape import flatten
@@ -549,16 +549,54 @@ def test_c_refuses_what_is_not_a_tape():
             native.reach(*tape, bytearray(b"\1\0"))
         with pytest.raises(ValueError, match="inputs before their users"):
             native.descend(*tape, b"\2\2", bytearray(b"\1\1"))
-    one = np.array([0])
-    for results, counts, dying in (
-        (np.array([5]), one, one),
-        (np.array([-1]), one, one),
-        (one, np.array([2]), one),
-        (one, np.array([1]), np.array([7])),
-        (one, np.array([1, 1]), one),
+
+    def small(*numbers):
+        return np.array(numbers, dtype=np.int32)
+
+    for results, arguments, dies, place, first in (
+        (small(5), small(0), b"\1", small(-1), 0),
+        (small(-1), small(0), b"\1", small(-1), 0),
+        (small(0), small(7), b"\1", small(-1), 0),
+        (small(0), small(-2), b"\1", small(-1), 0),
+        (small(0), small(0), b"\1\1", small(-1), 0),
+        (small(0, 0), small(0, 0, 0), b"\1", small(-1), 0),
+        (np.array([0], dtype=np.int16), small(0), b"\1", small(-1), 0),
+        (small(0), small(0), b"\1", small(-1), -1),
     ):
         with pytest.raises(ValueError, match="registers that there are"):
-            native.allot(results, counts, dying, np.array([-1]), 0)
+            native.allot(results, arguments, dies, place, first)
+
+
+@pytest.mark.parametrize("by", ["the core", "Python"])  # without a core Python does both
+def test_a_place_is_used_again_when_nothing_needs_it(by, monkeypatch):
+    if by == "Python":
+        monkeypatch.setattr(lifetimes, "native", None)
+    rng = random.Random(0)
+    for _ in range(50):
+        # Registers 0 to 3 are given; each step writes a new one, or the one before it once more.
+        results, arguments, size = [], [], 4
+        for _ in range(30):
+            if not results or rng.random() < 0.9:
+                size += 1
+            results.append(size - 1)
+            arguments.append([rng.choice([-1, rng.randrange(size - 1)]) for _ in range(3)])
+        own = np.arange(size) >= 4
+        kept = np.array([rng.random() < 0.1 for _ in range(size)])
+        place, stop = lifetimes.places(
+            np.array(results, dtype=np.int32), np.array(arguments, dtype=np.int32), own, kept, 7
+        )
+        assert (place[:4] == -1).all()
+        assert set(place[4:]) == set(range(7, stop))
+        holds, most = {}, 0
+        for step, (result, read) in enumerate(zip(results, arguments, strict=True)):
+            assert all(holds[place[x]] == x for x in read if x >= 4)
+            assert place[result] not in {place[x] for x in read if x >= 4 and x != result}
+            holds[place[result]] = result
+            later = {x for some in arguments[step + 1 :] for x in some} | set(results[step:])
+            live = [x for x in range(4, result + 1) if kept[x] or x in later or x in read]
+            most = max(most, len(live))
+        assert all(holds[place[x]] == x for x in range(4, size) if kept[x])
+        assert stop - 7 <= most
 
 
 def test_a_long_chain_of_numbers_is_no_deep_recursion():

@@ -411,6 +411,24 @@ def test_linked_products(level, hostile, space, m):
     assert hostile or np.isfinite(expected).all()
 
 
+@pytest.mark.parametrize("code", ["maximum", "logsumexp", "softmax", "logsumexp_slopes"])
+@pytest.mark.parametrize("n", [31, 32, 33, 39, 40, 203])
+def test_one_long_line(level, code, n):
+    """Of one example vectors run along the line; what is missing of the last one has no part."""
+    rng, one_number = np.random.default_rng(n), code in ("maximum", "logsumexp")
+    result = Operand(BLOCK, n, (0,) if one_number else (1,))
+    step = Step(code, (n,), (result, Operand(BLOCK, 0, (1,))))
+    lines = [rng.normal(size=n), np.full(n, 2.5), np.full(n, -inf), np.full(n, -1e300)]
+    for bad, places in itertools.product(
+        [inf, -inf, nan, 700.0, -0.0], [[0], [n - 1], [n // 2, n - 2], [5, 13]]
+    ):
+        lines.append(rng.normal(size=n))
+        lines[-1][places] = bad
+    for line in lines:
+        found, expected = through(step, n, 1 if one_number else n, 1, line[None])
+        agree(found, expected, 4e-15, 1e-300)
+
+
 CENTRES = {  # extents, how many are summed, strides of result, coordinates and centres, and where
     "an example and centres": ((5, 3), 1, (1, 0), (0, 1), (3, 1), STILL),
     "centres that lie across": ((5, 3), 1, (1, 0), (0, 1), (1, 5), STILL),

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import chain
 
-from .mistakes import plants
 from .operations import OPERATIONS
+from .planting import plants
 from .programs import Program
 from .replay import RAISES, Build, Numbers, Plant, outcomes
 

@@ -448,43 +448,55 @@ descend(PyObject *module, PyObject *given)
     Py_RETURN_NONE;
 }
 
-/* allot(results, counts, dying, place, first): the places of registers, as compiler/lifetimes.py has
-   it; -1 stands in *place* for none yet.  Return where they end. */
+/* allot(results, arguments, dies, place, first): the places of registers, as compiler/lifetimes.py has
+   it; a byte of *dies* says that a register needs no place after the last step that touches it, and -1
+   stands in *place* for none yet.  Return where they end. */
 static PyObject *
 allot(PyObject *module, PyObject *given)
 {
     (void)module;
-    Py_buffer results, counts, dying, places;
+    Py_buffer results, arguments, dies, places;
     Py_ssize_t stop;
-    if (!PyArg_ParseTuple(given, "y*y*y*w*n:allot", &results, &counts, &dying, &places, &stop)) {
+    if (!PyArg_ParseTuple(given, "y*y*y*w*n:allot", &results, &arguments, &dies, &places, &stop)) {
         return NULL;
     }
-    const int64_t *result = results.buf, *count = counts.buf, *end = dying.buf;
-    int64_t *place = places.buf, *free = NULL;
-    Py_ssize_t n = results.len / (Py_ssize_t)sizeof(int64_t), n_free = 0, done = 0;
-    Py_ssize_t n_dying = dying.len / (Py_ssize_t)sizeof(int64_t);
-    Py_ssize_t size = places.len / (Py_ssize_t)sizeof(int64_t);
-    int fits = is_aligned(&results, sizeof(int64_t)) && is_aligned(&counts, sizeof(int64_t)) &&
-               is_aligned(&dying, sizeof(int64_t)) && is_aligned(&places, sizeof(int64_t)) &&
-               counts.len == results.len;
-    int failed = enlarge(&free, (n_dying + 1) * sizeof(int64_t)) < 0;
-    for (Py_ssize_t k = 0; fits && !failed && k < n; k++) {
-        int64_t at = result[k];
-        fits = 0 <= at && at < size;
-        if (fits && place[at] < 0) {
-            place[at] = n_free > 0 ? free[--n_free] : stop++;
+    const int32_t *result = results.buf, *argument = arguments.buf;
+    const uint8_t *dying = dies.buf;
+    int32_t *place = places.buf, *free = NULL, *last = NULL;
+    Py_ssize_t n = results.len / (Py_ssize_t)sizeof(int32_t), n_free = 0, size = dies.len;
+    Py_ssize_t width = n > 0 ? arguments.len / results.len : 0;
+    int fits = is_aligned(&results, sizeof(int32_t)) && is_aligned(&arguments, sizeof(int32_t)) &&
+               is_aligned(&places, sizeof(int32_t)) && arguments.len == width * results.len &&
+               places.len == size * (Py_ssize_t)sizeof(int32_t) && n < INT32_MAX &&
+               stop >= 0 && stop < INT32_MAX - n;
+    int failed = enlarge(&last, (size + 1) * (Py_ssize_t)sizeof(int32_t)) < 0 ||
+                 enlarge(&free, (size + 1) * (Py_ssize_t)sizeof(int32_t)) < 0;
+    for (Py_ssize_t i = 0; fits && !failed && i < n; i++) {
+        for (Py_ssize_t k = 0; fits && k <= width; k++) {
+            int32_t at = k < width ? argument[width * i + k] : result[i];
+            fits = at < size && (k < width ? at >= -1 : at >= 0);
+            if (fits && at >= 0) {
+                last[at] = (int32_t)i;
+            }
         }
-        for (int64_t i = count[k]; fits && i > 0; i--) {
-            fits = done < n_dying && 0 <= end[done] && end[done] < size;
-            if (fits) {
-                free[n_free++] = place[end[done++]];
+    }
+    for (Py_ssize_t i = 0; fits && !failed && i < n; i++) {
+        if (place[result[i]] < 0) {
+            place[result[i]] = n_free > 0 ? free[--n_free] : (int32_t)stop++;
+        }
+        for (Py_ssize_t k = 0; k <= width; k++) {
+            int32_t at = k < width ? argument[width * i + k] : result[i];
+            if (at >= 0 && last[at] == i && dying[at]) {
+                last[at] = -1; /* what occurs twice is freed once */
+                free[n_free++] = place[at];
             }
         }
     }
     PyMem_Free(free);
+    PyMem_Free(last);
     PyBuffer_Release(&results);
-    PyBuffer_Release(&counts);
-    PyBuffer_Release(&dying);
+    PyBuffer_Release(&arguments);
+    PyBuffer_Release(&dies);
     PyBuffer_Release(&places);
     if (!fits && !failed) {
         PyErr_SetString(PyExc_ValueError, "allot: expected registers that there are");

@@ -13,8 +13,9 @@ import chainrule as cr
 from chainrule import cli
 from chainrule.checking import check_engine
 from chainrule.checking.engines import check_engine_file
-from chainrule.checking.engines.mistakes import BY_CODE, CATEGORIES, MISTAKES, plants
+from chainrule.checking.engines.mistakes import BY_CODE, CATEGORIES, MISTAKES
 from chainrule.checking.engines.operations import OPERATIONS
+from chainrule.checking.engines.planting import plants
 from chainrule.checking.engines.programs import exam
 from chainrule.checking.engines.replay import Build, outcomes
 from chainrule.checking.engines.search import truth

@@ -22,6 +22,7 @@ from chainrule.checking.handed_in import report_on
 
 from ..test_attacks import RIGHT, alive
 
+pytestmark = pytest.mark.processes_alone
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
 kernel = pytest.mark.skipif(
     fences.landlock_version() < 6, reason="this kernel has not the fence, Landlock 6"

@@ -25,6 +25,7 @@ from chainrule.checking.grading.table import as_csv
 
 from ..test_attacks import RIGHT, alive
 
+pytestmark = pytest.mark.processes_alone
 posix = pytest.mark.skipif(os.name != "posix", reason="names, links and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
 

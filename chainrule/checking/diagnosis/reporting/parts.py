@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .report import SCHEMA, BaseFinding, Convention, plain_texts
-from .words import HINTS
+from .words import level_of
 
 LIMIT = "limit"
 """The category of what is right as far as it goes."""
@@ -66,9 +66,7 @@ class PartsData:
 
     def data(self, hints: str = "fix") -> dict[str, Any]:
         """Return the report as plain data, as much of it as the level *hints* tells."""
-        if hints not in HINTS:
-            raise ValueError(f"hints is {hints!r}: expected one of {', '.join(map(repr, HINTS))}")
-        level = HINTS.index(hints)
+        level = level_of(hints)
         told: dict[str, Any] = {
             "schema": SCHEMA,
             "name": self.name,

@@ -16,7 +16,7 @@ from ....characters import plain
 from ...comparison import Comparison
 from ...problem import Problem
 from ..mistakes import CATEGORIES
-from .words import HINTS
+from .words import level_of
 
 SCHEMA = 1
 """The version of ``Report.data``; it changes when a key changes its meaning."""
@@ -129,9 +129,7 @@ class ReportData:
         >>> report.data("pass")["findings"], report.data("category")["findings"][0]["category"]
         ([], 'sign')
         """
-        if hints not in HINTS:
-            raise ValueError(f"hints is {hints!r}: expected one of {', '.join(map(repr, HINTS))}")
-        level = HINTS.index(hints)
+        level = level_of(hints)
         told: dict[str, Any] = {
             "schema": SCHEMA,
             "name": self.name,

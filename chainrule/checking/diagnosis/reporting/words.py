@@ -21,6 +21,13 @@ HINTS = ("pass", "layer", "category", "fix")
 """
 
 
+def level_of(hints: str) -> int:
+    """Return the number of a hint level; raise ``ValueError`` where there is none of that name."""
+    if hints not in HINTS:
+        raise ValueError(f"hints is {hints!r}: expected one of {', '.join(map(repr, HINTS))}")
+    return HINTS.index(hints)
+
+
 class Tells(Protocol):
     """A report, to whatever writes it down."""
 

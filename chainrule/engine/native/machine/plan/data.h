@@ -71,9 +71,10 @@ typedef struct {
     double work;
 } Steps;
 
-/* A table while a plan is read; *kept* is its copy in the machine, made when a step needs one. */
+/* A table while a plan is read: whole numbers of 32 or 64 bits; *kept* is its copy in the machine, made
+   when a step needs one. */
 typedef struct {
-    int64_t *item;
+    Py_buffer view;
     const int64_t *kept;
     Py_ssize_t n, columns;
 } Numbers;

@@ -45,7 +45,10 @@ read_flat(const Reading *reading, const Numbers *table, Step *step, int list)
     step->work = (double)step->n_flat;
     step->flat[step->n_flat] = (Flat){ROW_END, 0, {0, 0, 0}};
     for (Py_ssize_t i = 0; i < step->n_flat; i++) {
-        const int64_t *item = table->item + 5 * i;
+        int64_t item[5];
+        for (int k = 0; k < 5; k++) {
+            item[k] = entry_of(table, 5 * i + k);
+        }
         Flat *flat = &step->flat[i];
         int row;
         if (item[0] == -1 || item[0] == -2) {

@@ -241,7 +241,7 @@ read_plan(Machine *machine, PyObject *plan)
              read_steps(&reading, plan, "each", EACH) < 0 ||
              read_steps(&reading, plan, "after", AFTER) < 0;
     for (Py_ssize_t i = 0; reading.table != NULL && i < reading.n_tables; i++) {
-        PyMem_Free(reading.table[i].item);
+        PyBuffer_Release(&reading.table[i].view); /* of one that was not got, nothing */
     }
     PyMem_Free(reading.row);
     PyMem_Free(reading.table);

@@ -32,40 +32,35 @@ read_numbers(PyObject *tuple, Py_ssize_t *number, int most)
 static int
 read_table(PyObject *object, Numbers *table)
 {
-    Py_buffer view;
-    if (PyObject_GetBuffer(object, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
+    if (PyObject_GetBuffer(object, &table->view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
+        table->view.obj = NULL;
         return -1;
     }
-    char format = view.format != NULL && view.format[0] != '\0' && view.format[1] == '\0'
-                      ? view.format[0] : '?';
-    int fits = strchr("ilq", format) != NULL && (view.itemsize == 4 || view.itemsize == 8);
-    table->n = fits ? view.len / view.itemsize : 0;
-    table->columns = fits && view.ndim == 2 ? view.shape[1] : 0;
-    int64_t *item = fits ? PyMem_Malloc((size_t)table->n * sizeof(int64_t) + 1) : NULL;
-    for (Py_ssize_t i = 0; item != NULL && i < table->n; i++) {
-        item[i] = view.itemsize == 8 ? ((const int64_t *)view.buf)[i]
-                                     : ((const int32_t *)view.buf)[i];
-    }
-    table->item = item;
-    PyBuffer_Release(&view);
-    if (!fits) {
+    const Py_buffer *view = &table->view;
+    char format = view->format != NULL && view->format[0] != '\0' && view->format[1] == '\0'
+                      ? view->format[0] : '?';
+    if (strchr("ilq", format) == NULL || (view->itemsize != 4 && view->itemsize != 8)) {
         return unsound("a table is not of whole numbers");
     }
-    if (item == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
+    table->n = view->len / view->itemsize;
+    table->columns = view->ndim == 2 ? view->shape[1] : 0;
     return 0;
+}
+
+static inline int64_t
+entry_of(const Numbers *table, Py_ssize_t i)
+{
+    const Py_buffer *view = &table->view;
+    return view->itemsize == 8 ? ((const int64_t *)view->buf)[i] : ((const int32_t *)view->buf)[i];
 }
 
 static const int64_t *
 kept_table(Machine *machine, Numbers *table)
 {
     if (table->kept == NULL) {
-        size_t size = (size_t)table->n * sizeof(int64_t);
-        int64_t *copy = machine_room(machine, size + 1);
-        if (copy != NULL) {
-            memcpy(copy, table->item, size);
+        int64_t *copy = machine_room(machine, (size_t)table->n * sizeof(int64_t) + 1);
+        for (Py_ssize_t i = 0; copy != NULL && i < table->n; i++) {
+            copy[i] = entry_of(table, i);
         }
         table->kept = copy;
     }

@@ -24,6 +24,11 @@ narrow_line(Context *context, const Step *step, double *r, Py_ssize_t sr, const 
     double *z = context->scratch, *g = z + extent, *top = g + extent;
     const double *const place = z;
     const Py_ssize_t one = 1;
+    int reduces = step->code == STEP_maximum || step->code == STEP_logsumexp;
+    if (step->table == NULL && sx == 1 && (sr == 1 || reduces) &&
+        context->vector->long_line(step->code, extent, r, x)) {
+        return;
+    }
     copy_stretch(extent, z, 1, x, sx);
     if (step->code == STEP_softmax_pullback) {
         copy_stretch(extent, g, 1, y, sy);

@@ -12,10 +12,11 @@
 #include "differences.h"
 #include "lanes.h"
 #include "careful.h"
+#include "long_lines.h"
 
 static const struct Vector LEVEL(functions) = {
     LEVEL_NAME, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat), LEVEL(into_lanes),
-    LEVEL(along_result), LEVEL(along_sum), LEVEL(careful), LEVEL(squared_distance),
+    LEVEL(along_result), LEVEL(along_sum), LEVEL(careful), LEVEL(long_line), LEVEL(squared_distance),
     LEVEL(weighted_difference), LEVEL(weighted_total), LEVEL(nonzero),
 };
 

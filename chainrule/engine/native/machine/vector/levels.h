@@ -23,6 +23,7 @@ struct Vector {
     void (*along_result)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*along_sum)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, double *y);
+    int (*long_line)(int code, Py_ssize_t n, double *r, const double *x);
     void (*squared_distance)(Py_ssize_t n, Py_ssize_t count, int adds, double *r, const double *a,
                              Py_ssize_t sa, Py_ssize_t la, const double *b, Py_ssize_t sb,
                              Py_ssize_t lb);
