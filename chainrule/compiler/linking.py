@@ -15,6 +15,7 @@ last rounds may be loops of their own, until as much is reached as in all rounds
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,6 +33,9 @@ from .plan import BLOCK, STILL, SUMS, Operand, Plan, Step
 from .tape import CONSTANT, Ids, Tape, fix, flatten, starts_of
 
 _MOST_ENDINGS = 6  # rounds that may be loops of their own
+MOST_KEPT = 50_000
+"""Numbers of states in a loop, beyond which a program keeps those of some steps, unless told."""
+_DIFFERS = "what its results depend on differs from step to step"
 _PIECES = 1 << 40  # the rows of pieces, until it is known where they are
 _OF_A_CLASS = frozenset({primitives.take_entry, *primitives.OF_A_CLASS})
 
@@ -120,6 +124,26 @@ class _Piece:
         return self.linker.insert(plan, [row for _, row in self.groups]), reached
 
 
+def segments(loop: Loop) -> tuple[int, int]:
+    """Return into how many segments the beginning of *loop* is cut, and how many steps each has.
+
+    Of a segment only the state with which it begins is kept.  The last steps are not in one: there
+    the rounds back may differ.
+    """
+    every = loop.every
+    if every is None:
+        many = len(loop.carry) * loop.count > MOST_KEPT
+        every = math.isqrt(loop.count) if many else loop.count
+    count = max(0, loop.count - _MOST_ENDINGS) // every
+    return count, every if count else 0
+
+
+def states_kept(loop: Loop) -> int:
+    """Return how many states are kept for the way back."""
+    count, every = segments(loop)
+    return count + every + loop.count - count * every
+
+
 class Rounds(NamedTuple):
     """Rounds on the way back through a loop in which the same numbers are reached."""
 
@@ -154,6 +178,25 @@ class _Rows:
     by_held: int = -1
     rounds: list[Rounds] = field(default_factory=list)
     """From the last step to the first."""
+    segments: int = 0
+    """How many segments at the beginning keep the state with which they begin, and no other."""
+    every: int = 0
+    """How many steps such a segment has."""
+    marks: int = -1
+    """The states with which they begin."""
+    segment: Strip | None = None
+    """The rows of the segment that is computed again."""
+
+
+@dataclass
+class Strip:
+    """Rows with something for every step: of a whole loop, or of a segment of it."""
+
+    states: int
+    xs: int
+    ys: int
+    by_xs: int = -1
+    by_ys: int = -1
 
 
 class Linker:
@@ -355,19 +398,40 @@ class Linker:
             self.collect(found[:n], at.carry)
             self.collect(found[n : n + nx * loop.count], at.xs)
             self.collect(found[n + nx * loop.count :], at.held)
-            first = len(self.steps)
             if keep:
-                at.kept = self.take(n * loop.count)
-                self.move(at.kept, at.carry, n, (n, 0))
-            self.move(at.x, at.xs, nx, (0, nx))
-            outs = self.bodies[which][0]
-            body = _Piece(self, outs, self.leaves_of(which, at.carry))
-            self.assign(at.results + np.arange(n + ny), primitives.identity, body.values())
-            self.assign(at.carry + np.arange(n), primitives.identity, at.results + np.arange(n))
-            self.move(at.ys, at.results + n, ny, (ny, 0))
-            self.loop(loop.count, first)
+                at.segments, at.every = segments(loop)
+            done = at.segments * at.every
+            if done:
+                at.marks = self.take(n * at.segments)
+                at.segment = Strip(*(self.take(width * at.every) for width in (n, nx, ny)))
+                first = len(self.steps)
+                self.move(at.marks, at.carry, n, (n, 0))
+                self.move(at.segment.xs, at.xs, nx * at.every, (0, nx * at.every))
+                self.run_body(which, at.every, Strip(-1, at.segment.xs, at.segment.ys))
+                self.move(at.ys, at.segment.ys, ny * at.every, (ny * at.every, 0))
+                self.loop(at.segments, first)
+            at.kept = self.take(n * (loop.count - done)) if keep else -1
+            rest = Strip(at.kept, at.xs + nx * done, at.ys + ny * done)
+            self.run_body(which, loop.count - done, rest)
             # What comes later finds the results in their rows.
             self.groups += [(loop.last, at.carry), ([y for row in loop.ys for y in row], at.ys)]
+
+    def run_body(self, which: int, count: int, strip: Strip) -> None:
+        """Append *count* steps; their states are kept if there is a place for them in *strip*."""
+        loop, at = self.loops[which], self.places[which]
+        n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
+        first = len(self.steps)
+        if strip.states >= 0:
+            self.move(strip.states, at.carry, n, (n, 0))
+        self.move(at.x, strip.xs, nx, (0, nx))
+        outs = self.bodies[which][0] if strip.ys >= 0 else self.bodies[which][0][:n]
+        if outs:
+            found = _Piece(self, outs, self.leaves_of(which, at.carry)).values()
+            self.assign(at.results + np.arange(len(outs)), primitives.identity, found)
+        self.assign(at.carry + np.arange(n), primitives.identity, at.results + np.arange(n))
+        if strip.ys >= 0:
+            self.move(strip.ys, at.results + n, ny, (ny, 0))
+        self.loop(count, first)
 
     def leaves_of(self, which: int, carry: int) -> list[tuple[Sequence[Value], int]]:
         """Return the leaves of a body, with the carry in rows from *carry* on."""
@@ -426,17 +490,26 @@ class Linker:
         self.clear(at.by_held, len(held))
         self.copy(at.weights, at.last, n)
         came: list[set[int]] = []  # for each round from the last on, what of x and held is reached
+        done = at.segments * at.every
+        strip = Strip(at.kept, at.xs + nx * done, -1, at.by_xs + nx * done, at.by_ys + ny * done)
+        rest = loop.count - done
         for _ in range(_MOST_ENDINGS):
-            before, more, rounds = self.pull_body(which, live, used[0], loop.count - len(came))
+            before, more, rounds = self.pull_body(which, live, used[0], rest - len(came), strip)
             came += [more] * rounds
             at.rounds.append(Rounds(rounds, live, used[0], before))
-            live = before
+            stable, live = before == live, before
             if not live and not used[0]:
                 came += [set()] * (loop.count - len(came))  # nothing goes further back
-            if len(came) == loop.count:
+            if len(came) >= rest:
                 break
         else:
-            raise WriteOut("what its results depend on differs from step to step")
+            raise WriteOut(_DIFFERS)
+        if len(came) < loop.count:
+            if not stable:
+                raise WriteOut(_DIFFERS)
+            came += [more] * done
+            at.rounds[-1] = at.rounds[-1]._replace(steps=at.rounds[-1].steps + done)
+            self.pull_segments(which, live, used[0])
         weights = [Value(0.0) for _ in self.entry(which)]
         reached = [i in live for i in range(n)]
         reached += [j in more for more in reversed(came) for j in range(nx)]
@@ -453,8 +526,24 @@ class Linker:
         if terms:
             self.pull(_Piece(self, [_weighted(terms)], groups))
 
+    def pull_segments(self, which: int, live: list[int], used: list[int]) -> None:
+        """Append the way back through the segments, whose states are computed again."""
+        loop, at, strip = self.loops[which], self.places[which], self.places[which].segment
+        assert strip is not None
+        n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
+        k, last = at.every, at.segments - 1
+        strip.by_xs, strip.by_ys, strip.ys = self.take(nx * k), self.take(ny * k), -1
+        first = len(self.steps)
+        self.move(at.carry, at.marks + last * n, n, (0, -n))
+        self.move(strip.xs, at.xs + last * k * nx, k * nx, (0, -k * nx))
+        self.move(strip.by_ys, at.by_ys + last * k * ny, k * ny, (0, -k * ny))
+        self.run_body(which, k, strip)
+        self.pull_body(which, live, used, k, strip)
+        self.move(at.by_xs + last * k * nx, strip.by_xs, k * nx, (-k * nx, 0))
+        self.loop(at.segments, first)
+
     def pull_body(
-        self, which: int, live: list[int], used: list[int], left: int
+        self, which: int, live: list[int], used: list[int], left: int, strip: Strip
     ) -> tuple[list[int], set[int], int]:
         """Append one round back, or, if all that are *left* are alike, all of them.
 
@@ -466,9 +555,9 @@ class Linker:
         weights = [Value(0.0) for _ in range(n + ny)]
         terms = [(weights[i], outs[i]) for i in [*live, *(n + j for j in used)]]
         first, mark = len(self.steps), left - 1
-        self.move(at.start, at.kept + mark * n, n, (0, -n))
-        self.move(at.x, at.xs + mark * nx, nx, (0, -nx))
-        self.move(at.weights + n, at.by_ys + mark * ny, ny, (0, -ny))
+        self.move(at.start, strip.states + mark * n, n, (0, -n))
+        self.move(at.x, strip.xs + mark * nx, nx, (0, -nx))
+        self.move(at.weights + n, strip.by_ys + mark * ny, ny, (0, -ny))
         groups = [*self.leaves_of(which, at.start), (weights, at.weights)]
         piece = _Piece(self, [_weighted(terms)], groups)
         own = [*loop.body.carry_in, *loop.body.x_in, *held]
@@ -491,7 +580,7 @@ class Linker:
         self.assign(room, primitives.identity, found[before])
         self.assign(at.weights + before, primitives.identity, room)
         if len(by_x):
-            self.move(at.by_xs + mark * nx, at.by_x, nx, (-nx, 0))
+            self.move(strip.by_xs + mark * nx, at.by_x, nx, (-nx, 0))
         rounds = left if before.tolist() == live else 1
         self.loop(rounds, first)
         return before.tolist(), {int(k) - n for k in (*by_x, *by_held)}, rounds

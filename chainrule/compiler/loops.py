@@ -20,7 +20,7 @@ from ..engine.modes import WriteOut
 from ..engine.structures import leaves
 from . import explanation
 from .batches import Array
-from .linking import Linker
+from .linking import Linker, states_kept
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
@@ -171,7 +171,8 @@ class Looped:
         lines = [
             f"  {loop.count} steps; {len(loop.carry)} numbers are carried, {len(loop.body.x_in)} "
             f"come in and {len(loop.body.y_out)} go out at each; a step has "
-            f"{len(loop.body.nodes)} nodes"
+            f"{len(loop.body.nodes)} nodes; {states_kept(loop)} states are kept for the way back, "
+            f"{8 * len(loop.carry) * states_kept(loop):,} bytes for each example of a block"
             for loop in self.program.loops
         ]
         plans = explanation.plan_report(self.plans())

@@ -17,7 +17,7 @@ import numpy as np
 from ..engine import modes
 from ..engine.backend import Value, make_node
 from ..engine.structures import array_of, leaves, mapped
-from ..engine.sweeps import linked_partials, paths
+from ..engine.sweeps import linked_partials, pulled_apart
 from ..engine.table import Primitive, as_float, call_template, identity
 from .batches import Array, example_like, floats
 
@@ -115,14 +115,7 @@ def row_of(
             again = result([*copies, *operands[count:]])
             if not isinstance(again, Value):
                 return [0.0 for _ in linked]
-            adjoints: dict[Value, Any] = {again: 1.0}
-            ends = set(copies)
-            for node in reversed(paths(inputs, [again])):
-                if node in ends or node not in adjoints or not node.parents:
-                    continue
-                for parent, partial in zip(node.parents, linked_partials(node), strict=True):
-                    term = partial * adjoints[node]
-                    adjoints[parent] = adjoints[parent] + term if parent in adjoints else term
+            adjoints = pulled_apart(again, inputs, linked_partials)
         found = [adjoints.get(inputs[i], 0.0) for i in linked]
         if any(isinstance(x, Value) for x in operands):
             return found

@@ -56,10 +56,12 @@ class Loop:
     """Leaves that stand for the carry after the last step."""
     ys: list[list[Value]]
     """Leaves that stand for what goes out of each step."""
+    every: int | None = None
+    """One of so many carries is kept for the way back; None to leave that to the compiler."""
 
 
 def recorded(
-    step: Callable[[Any, Any], Any], carry: Any, entries: Sequence[Any]
+    step: Callable[[Any, Any], Any], carry: Any, entries: Sequence[Any], every: int | None = None
 ) -> tuple[Any, list[Any]] | None:
     """Return the last carry and what goes out of all steps; None if that is for the caller to do.
 
@@ -90,7 +92,7 @@ def recorded(
         raise modes.WriteOut("the step did something else when it was called again")
     last = [Value(0.0) for _ in start]
     ys = [[Value(0.0) for _ in body.y_out] for _ in entries]
-    loops.append(Loop(len(entries), body, start, xs, last, ys))
+    loops.append(Loop(len(entries), body, start, xs, last, ys, every))
     return _like(carry, iter(last)), [_like(out, iter(row)) for row in ys]
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from . import bodies, modes
 from .backend import Value
 from .runs import enclosing
+from .segments import checkpointed
 from .structures import array_of, described, difference, leaves, paths
 
 Carry = TypeVar("Carry")
@@ -35,6 +36,8 @@ def scan(
     carry: Carry,
     xs: list[X] | range,
     length: int | None = None,
+    *,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, None]: ...
 @overload
 def scan(
@@ -42,6 +45,8 @@ def scan(
     carry: Carry,
     xs: list[X] | range,
     length: int | None = None,
+    *,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, list[Y]]: ...
 @overload
 def scan(
@@ -50,6 +55,7 @@ def scan(
     xs: None = None,
     *,
     length: int,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, None]: ...
 @overload
 def scan(
@@ -58,6 +64,7 @@ def scan(
     xs: None = None,
     *,
     length: int,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, list[Y]]: ...
 @overload
 def scan(
@@ -65,6 +72,8 @@ def scan(
     carry: Carry,
     xs: NDArray[Any],
     length: int | None = None,
+    *,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, None]: ...
 @overload
 def scan(
@@ -72,6 +81,8 @@ def scan(
     carry: Carry,
     xs: NDArray[Any],
     length: int | None = None,
+    *,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, list[Y]]: ...
 @overload
 def scan(
@@ -79,12 +90,16 @@ def scan(
     carry: Carry,
     xs: Any = None,
     length: int | None = None,
+    *,
+    checkpoint: int | None = None,
 ) -> tuple[Carried, Any]: ...
 def scan(
     step: Callable[[Any, Any], tuple[Any, Any]],
     carry: Any,
     xs: Any = None,
     length: int | None = None,
+    *,
+    checkpoint: int | None = None,
 ) -> tuple[Any, Any]:
     """Carry a state through a number of steps, and return the last state and what each step gave.
 
@@ -114,44 +129,92 @@ def scan(
     Without *xs*, *length* says how many steps there are, and what comes in is None.  ValueError if
     there is not a step, if the sequences differ in length, or if the state or what goes out
     changes its structure; nan and infinities are numbers like others.
+
+    With *checkpoint* = k, the memory for the way back grows with the number of segments of k steps,
+    and not with what is computed in each step.  The graph has a node for each number of the state
+    after a segment, and one for each number that goes out of a step, with a derivative by each
+    number that the segment reads.  A compiled loop keeps every k-th state only, and computes the
+    others again: of N steps, N/k + k states.
+
+    >>> def power(rate):
+    ...     return cr.scan(lambda x, _: (x * rate, None), 1.0, length=100, checkpoint=10)[0]
+    >>> cr.grad(power)(1.0)
+    100.0
     """
     if not callable(step):
         raise TypeError(f"scan: step must be a function of (carry, x), not {described(step)}")
     entries = _entries(xs, length)
-    went_out: list[Any] = []
     _check_numbers(carry, "scan: the carry")
-    if modes.current().loops is not None and enclosing.get() is None:
-        recorded = bodies.recorded(step, carry, entries)
+    every = _every(checkpoint)
+    mode = modes.current()
+    if mode.loops is not None and enclosing.get() is None:
+        recorded = bodies.recorded(step, carry, entries, every)
         if recorded is not None:
             return recorded[0], _together(recorded[1])
-    watching = modes.current().watching
-    for k, x in enumerate(entries):
-        try:
-            found = step(carry, x)
-        except modes.AnomalyError as error:
-            raise modes.AnomalyError(f"{error}; in step {k} of a scan") from error
-        if type(found) not in (tuple, list) or len(found) != 2:
-            raise TypeError(
-                f"scan: step must return a pair, the next carry and what goes out (None if "
-                f"nothing does), not {described(found)}"
-            )
-        after, out = found
-        if (words := difference(after, carry, "carry")) is not None:
-            raise ValueError(
-                f"scan: step {k} (counted from 0) changed the structure of the carry: {words} as "
-                "before; return a carry like the one given"
-            )
-        if went_out and (words := difference(out, went_out[0], "y")) is not None:
-            raise ValueError(
-                f"scan: step {k} (counted from 0) gave out something else than the steps before: "
-                f"{words}"
-            )
-        if watching:
-            _watch(after, f"scan: step {k} (counted from 0) made")
-        carry = after
-        went_out.append(out)
+    run = _Steps(step)
+    if every is None or every == 1 or mode.tracing or mode.watching or not mode.linking:
+        last, went_out = run(carry, entries)
+    else:
+        last, went_out = checkpointed(run, carry, entries, every)
     _check_numbers(went_out[0], "scan: y, what a step gives out,")
-    return carry, _together(went_out)
+    return last, _together(went_out)
+
+
+def _every(checkpoint: Any) -> int | None:
+    """Return *checkpoint* as a number of steps."""
+    if checkpoint is None:
+        return None
+    try:
+        every = operator.index(checkpoint)
+    except TypeError:
+        every = 0
+    if every < 1:
+        raise ValueError(
+            f"scan: checkpoint={checkpoint!r:.80}; expected how many steps make a segment, a whole "
+            "number of 1 or more, or None to keep everything"
+        )
+    return every
+
+
+class _Steps:
+    """Does steps one after another; what goes out is like what went out of the first."""
+
+    def __init__(self, step: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+        self.step = step
+        self.pattern: list[Any] = []
+
+    def __call__(self, carry: Any, entries: Sequence[Any], first: int = 0) -> tuple[Any, list[Any]]:
+        """Return the state after steps from number *first* on, and what went out of each."""
+        watching = modes.current().watching
+        went_out: list[Any] = []
+        for k, x in enumerate(entries, first):
+            try:
+                found = self.step(carry, x)
+            except modes.AnomalyError as error:
+                raise modes.AnomalyError(f"{error}; in step {k} of a scan") from error
+            if type(found) not in (tuple, list) or len(found) != 2:
+                raise TypeError(
+                    "scan: step must return a pair, the next carry and what goes out (None if "
+                    f"nothing does), not {described(found)}"
+                )
+            after, out = found
+            if (words := difference(after, carry, "carry")) is not None:
+                raise ValueError(
+                    f"scan: step {k} (counted from 0) changed the structure of the carry: {words} "
+                    "as before; return a carry like the one given"
+                )
+            if not self.pattern:
+                self.pattern = [out]
+            elif (words := difference(out, self.pattern[0], "y")) is not None:
+                raise ValueError(
+                    f"scan: step {k} (counted from 0) gave out something else than the steps "
+                    f"before: {words}"
+                )
+            if watching:
+                _watch(after, f"scan: step {k} (counted from 0) made")
+            carry = after
+            went_out.append(out)
+        return carry, went_out
 
 
 def _entries(xs: Any, length: int | None) -> Sequence[Any]:

@@ -128,6 +128,23 @@ def pullback(
     return adjoints
 
 
+def pulled_apart(output: Node, inputs: Sequence[Node], partials_of: Partials) -> dict[Node, Any]:
+    """Return the adjoints of *inputs* that *output* depends on, each apart from the others.
+
+    What flows into an input stays there, so that of an input below another only the direct part is
+    found.
+    """
+    adjoints: dict[Node, Any] = {output: 1.0}
+    ends = set(inputs)
+    for node in reversed(paths(inputs, [output])):
+        if node in ends or node not in adjoints or not node.parents:
+            continue
+        for parent, partial in zip(node.parents, partials_of(node), strict=True):
+            term = partial * adjoints[node]
+            adjoints[parent] = adjoints[parent] + term if parent in adjoints else term
+    return {node: adjoints[node] for node in ends if node in adjoints}
+
+
 def _only(entries: Mapping[Node, Any], nodes: Mapping[Node, Any]) -> dict[Node, Any]:
     return {node: entry for node, entry in entries.items() if node in nodes}
 

@@ -1,5 +1,6 @@
 """Scans whose body is recorded once: the numbers of the loop written out, and of the engine."""
 
+import functools
 import inspect
 import math
 import pickle
@@ -305,6 +306,53 @@ def test_both_machines_and_any_number_of_threads_agree(make):
     forward = Machine(compiled.plans["forward"]).run(compiled.parameters, batch)
     assert forward[0] == pytest.approx(compiled(*many), rel=1e-13)
     assert captured
+
+
+# --- fewer states are kept ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5, 6, 7, 20])
+@pytest.mark.parametrize("make", LOOPS, ids=lambda f: f.__name__)
+def test_states_that_are_computed_again_are_the_same(make, every, monkeypatch):
+    captured, cost = make()
+    expected = cr.compile(cost, wrt=captured).value_and_grad(X, XS)
+    monkeypatch.setattr(cr, "scan", functools.partial(cr.scan, checkpoint=every))
+    compiled = cr.compile(cost, wrt=captured)
+    value, gradient = compiled.value_and_grad(X, XS)
+    assert value == pytest.approx(expected[0], rel=1e-13)
+    assert gradient == pytest.approx(expected[1], rel=1e-12, abs=1e-15)
+    if make is pendulum:
+        steps = compiled.plans["gradient"].each
+        in_loops = [step.detail[0] for step in steps if step.code == "loop"]
+        segments = (STEPS - 6) // every
+        assert in_loops.count(segments) >= 2 * (segments > 0)
+        batch = X[:, None], XS
+        slopes = Machine(compiled.plans["gradient"]).run(compiled.parameters, batch)[1]
+        order = [captured.index(leaf) for leaf in compiled.parameters]
+        assert slopes == pytest.approx(expected[1][order], rel=1e-11)
+
+
+def test_a_gradient_takes_the_memory_that_the_report_says():
+    w = cr.Value(0.9)
+
+    def rows(length, every):
+        def cost(x):
+            return cr.scan(lambda c, _: (cr.sin(c * w), None), x, length=length, checkpoint=every)[
+                0
+            ]
+
+        compiled = cr.compile(cost).record([0.5])
+        return compiled.plans["gradient"].block, compiled.explain()
+
+    all_kept, report = rows(1000, None)
+    assert "1000 states are kept for the way back, 8,000 bytes" in report
+    few, report = rows(1000, 31)
+    # 32 segments of 31 steps, and the 8 at the end
+    assert f"{32 + 31 + 8} states are kept for the way back, 568 bytes" in report
+    assert all_kept - few == pytest.approx(1000 - 32 - 31 - 8, abs=5)
+    long, report = rows(90_000, None)  # 300 segments are enough
+    assert long < 1000
+    assert f"{299 + 300 + 300} states" in report
 
 
 # --- the printed program --------------------------------------------------------------------------

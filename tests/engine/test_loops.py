@@ -1,6 +1,7 @@
 """``scan`` and ``while_loop``: the numbers of the loop written out, and errors that say where."""
 
 import math
+import pickle
 from collections import namedtuple
 
 import numpy as np
@@ -333,3 +334,102 @@ def test_a_compiled_function_cannot_loop_by_its_data():
     for condition in (lambda x: x < 10.0, lambda x: cr.less(x, 10.0)):
         with pytest.raises(cr.TraceError, match=r"while_loop: .*cr\.scan"):
             cr.compile(lambda x, c=condition: cr.while_loop(c, lambda x: 2.0 * x, x))([1.0])
+
+
+# --- segments -------------------------------------------------------------------------------------
+
+
+def swinging(checkpoint, steps=23):
+    def angle(length, start, push):
+        def step(state, u):
+            angle, speed, idle = state
+            speed = speed - 0.1 * cr.sin(angle) / length + 0.05 * u * push
+            return (angle + 0.1 * speed, speed, idle), (cr.square(angle), length)
+
+        us = [push * k for k in range(steps)]
+        last, (squares, lengths) = cr.scan(step, (start, 0.0, push), us, checkpoint=checkpoint)
+        return last[0] * last[2] + cr.mean(squares) + lengths[3]
+
+    return angle
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 22, 23, 100])
+def test_segments_have_the_derivatives_of_the_steps(every):
+    point = 1.3, 0.4, 0.2
+    plain, cut = swinging(None), swinging(every)
+    assert cut(*point) == plain(*point)
+    for of in (cr.jacobian, cr.hessian):
+        found, expected = of(cut)(*point), of(plain)(*point)
+        assert np.array(found) == pytest.approx(np.array(expected), rel=1e-12)
+    value, tangent = cr.jvp(cut, point, (1.0, 0.5, -2.0))
+    assert (value, tangent) == pytest.approx(cr.jvp(plain, point, (1.0, 0.5, -2.0)), rel=1e-13)
+    third = [cr.grad(cr.grad(cr.grad(lambda x, f=f: f(x, 0.4, 0.2))))(1.3) for f in (cut, plain)]
+    assert third[0] == pytest.approx(third[1], rel=1e-11)
+
+
+def test_segments_leave_few_nodes():
+    rate = cr.Value(0.1)
+
+    def nodes(**options):
+        last, _ = cr.scan(lambda x, _: (x + rate * cr.sin(x), None), 0.5, length=1000, **options)
+        seen, waiting = {last}, [last]
+        while waiting:
+            for parent in waiting.pop().parents:
+                if parent not in seen:
+                    seen.add(parent)
+                    waiting.append(parent)
+        rate.grad = 0.0
+        last.backward()
+        return len(seen), last.data, rate.grad
+
+    many, value, slope = nodes()
+    few, *found = nodes(checkpoint=40)
+    assert (many, few) == (3000, 26)
+    assert found == pytest.approx([value, slope], rel=1e-12)
+
+
+def test_a_captured_value_below_another_gets_its_own_part():
+    w = cr.Value(0.7)
+    v = w * w
+
+    def last(**options):
+        return cr.scan(lambda x, _: (cr.sin(x * w) + v, None), w, length=12, **options)[0]
+
+    slopes = []
+    for options in ({}, {"checkpoint": 5}):
+        w.grad = 0.0
+        last(**options).backward()
+        slopes.append(w.grad)
+    assert slopes[1] == pytest.approx(slopes[0], rel=1e-13)
+
+
+def test_what_reaches_nothing_has_no_derivative_in_segments():
+    def cost(x, **options):
+        step = lambda c, _: ((c[0] * x, cr.sqrt(c[1] * 0.0)), c[0])  # noqa: E731
+        return cr.sum(cr.scan(step, (1.0, x), length=9, **options)[1])
+
+    assert cr.grad(lambda x: cost(x, checkpoint=4))(2.0) == cr.grad(cost)(2.0)
+
+
+def test_segments_count_their_steps_from_the_beginning():
+    def changes(c, k):
+        return ([c, c] if k == 7 else c), None
+
+    with pytest.raises(ValueError, match=r"step 7 .* changed the structure of the carry"):
+        cr.scan(changes, cr.Value(1.0), range(9), checkpoint=3)
+    with pytest.raises(ValueError, match=r"step 7 .* gave out something else"):
+        cr.scan(lambda c, k: (c, [c] if k == 7 else c), cr.Value(1.0), range(9), checkpoint=3)
+    for wrong in (0, -2, 2.5, "all"):
+        with pytest.raises(ValueError, match="checkpoint="):
+            cr.scan(lambda c, _: (c, None), 1.0, length=3, checkpoint=wrong)
+    last, _ = cr.scan(lambda c, _: (c * cr.Value(2.0), None), math.nan, length=9, checkpoint=4)
+    assert math.isnan(last if isinstance(last, float) else last.data)
+    w = cr.Value(2.0)
+    node = cr.scan(lambda c, _: (c * w, None), 1.0, length=9, checkpoint=4)[0]
+    with pytest.raises(TypeError, match="neither pickled nor loaded"):
+        pickle.dumps(node)
+
+
+def test_plain_numbers_stay_plain_in_segments():
+    last, ys = cr.scan(lambda c, x: (c + x, c), 1.0, [1.0, 2.0, 3.0], checkpoint=2)
+    assert (last, ys) == (7.0, [1.0, 2.0, 4.0])
