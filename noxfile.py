@@ -94,7 +94,9 @@ def arrays(session: nox.Session) -> None:
     """
     session.install("-e", ".[test,jax,torch]", *group("arrays"))
     session.run("python", "-m", "pytest", "-n", "auto", "tests/compiler/backends")
-    rooms = [f"tests/compiler/test_{name}.py" for name in ("branches", "edges", "losses", "reached")]
+    rooms = [
+        f"tests/compiler/test_{name}.py" for name in ("branches", "edges", "losses", "reached")
+    ]
     for backend in ("array_api_strict", "torch"):
         session.run(
             "python", "-m", "pytest", "-n", "auto", *(session.posargs or rooms),

@@ -128,17 +128,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     found = [x for x in LIBRARIES if importlib.util.find_spec(x)]
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; device "
-          f"{options.device or 'default'}, {options.dtype}; libraries: {', '.join(found)}")  # fmt: skip
+    place = f"device {options.device or 'default'}, {options.dtype}"
+    told = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {place}"
+    print(f"{told}; libraries: {', '.join(found)}")
     for name, make in PROGRAMS.items():
         for size in options.batch:
             function, arrays = make(size)
             calls = {"native": ready(cr.compile(function), arrays)}
             for library in found:
                 device = None if library == "cupy" else options.device
-                compiled = cr.compile(
-                    function, backend=library, dtype=options.dtype, device=device
-                )
+                compiled = cr.compile(function, backend=library, dtype=options.dtype, device=device)
                 calls[library] = ready(compiled, arrays)
             first, exact = {}, calls["native"]()
             for library, call in calls.items():
