@@ -453,8 +453,9 @@ def root(f: Callable[[Any], Any], start: Any, *, tolerance: float = 1e-12, limit
 
     Newton's method finds x, with derivatives by the graph of *f*; a step that makes *f* larger is
     halved.  It ends when a step is smaller than *tolerance* times the largest of the numbers it has
-    seen.  In a compiled function it searches for each example.  RuntimeError if that takes more than *limit* steps, if *f* is nan or infinite, or if its
-    derivative is 0, with the place where it happened.
+    seen.  RuntimeError if that takes more than *limit* steps, if *f* is nan or infinite, or if its
+    derivative is 0, with the place where it happened.  A compiled function searches for each
+    example.
     """
     point = _checked("root", f, start, tolerance, limit)
 

@@ -181,8 +181,21 @@ def differentiated_beside_it():
     return [w], cost
 
 
+def parameters_of_several_arrays():
+    ws = [cr.Value(0.1 * k - 0.25) for k in range(7)]
+
+    def cost(x, xs):
+        def step(c, u):
+            return [cr.tanh(cr.dot(ws[i : i + 2], c, u)) for i in (0, 2)], None
+
+        last, _ = cr.scan(step, [x, 0.5], xs)
+        return cr.dot([ws[6], ws[3], ws[1], ws[5]], [*last, x, xs[0]]) + cr.sum(ws[2:5])
+
+    return ws, cost
+
+
 LOOPS = [
-    differentiated_beside_it, pendulum, computed_before_and_after, numbers_come_in,
+    parameters_of_several_arrays, differentiated_beside_it, pendulum, computed_before_and_after, numbers_come_in,
     parameters_come_in, swapped, only_what_goes_out, one_after_another, nested,
     recurrent_network, arrays,
 ]  # fmt: skip
