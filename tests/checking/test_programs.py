@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from chainrule import cli
 from chainrule.checking import diagnose
 from chainrule.checking.diagnosis.asked import COURSES, PENALTIES, Asked
 from chainrule.checking.diagnosis.programs import Here, diagnose_and_know, diagnose_program
+from chainrule.checking.handed_in import report_on
+from chainrule.checking.intake import trial
 from chainrule.checking.intake.manner import Manner, Stated
 from chainrule.checking.intake.names import gradient_of, role_of
 from chainrule.checking.intake.program import Program
-from chainrule.checking.intake.source import load, locate
+from chainrule.checking.intake.source import CannotReadError, load, locate
 from chainrule.checking.intake.trial import explore
 from chainrule.checking.problem import build
 
@@ -301,6 +304,40 @@ def test_options_of_the_command_reach_the_program(capsys):
         cli.main(["check", target, "--sizes", "four"])
 
 
+def test_right_without_hidden_layers_is_not_right():
+    """A program for any depth that fails wherever there are hidden layers is told what it met."""
+
+    def backward(params, X, Y):
+        a = [X]
+        for W, b in params:
+            a.append(functions.sigmoid(a[-1] @ W + b))
+        delta, grads = (a[-1] - Y) / len(X), []
+        for i in reversed(range(len(params))):
+            assert delta.shape[1] == 1, "one unit"
+            grads.insert(0, (a[i].T @ delta, delta.sum(0)))
+            delta = delta @ params[i][0].T * a[i] * (1 - a[i])
+        return grads
+
+    report = diagnose(backward)
+    assert report.codes == ("call.raises",)
+    assert "AssertionError: one unit" in report.findings[0].evidence
+    assert "where there are no hidden layers only" in report.findings[0].evidence
+
+
+def test_a_program_with_dropout_is_called_without_it():
+    def gradients(X, Y, W1, b1, W2, b2, keep_prob):
+        mask = np.random.rand(len(X), b1.size) < keep_prob
+        h = np.tanh(X @ W1 + b1) * mask / keep_prob
+        d2 = (functions.sigmoid(h @ W2 + b2) - Y) / len(X)
+        d1 = d2 @ W2.T * mask / keep_prob * (1 - h**2)
+        return X.T @ d1, d1.sum(0), h.T @ d2, d2.sum(0)
+
+    report = diagnose(gradients)
+    assert report.ok
+    says = {item.name: item.says for item in report.conventions}
+    assert 'check_layer(forward, backward, kind="dropout")' in says["dropout"]
+
+
 # ---------------------------------------------------------------- slow programs
 
 
@@ -327,7 +364,8 @@ def test_what_always_fails_alike_is_not_called_again_and_again():
     assert unfinished.calls < 200
 
 
-def test_trials_end_in_time_with_what_they_have_found():
+def test_trials_end_in_time_with_what_they_have_found(monkeypatch):
+    monkeypatch.setattr(trial, "SLOW", 0.0)
     networks = Asked.read().offered()
 
     @counted
@@ -349,6 +387,92 @@ def test_a_program_whose_manner_is_known_is_called_three_times_more():
     before = program.calls
     assert diagnose_program(known, Asked.read(), "columns").ok
     assert program.calls == before + 3
+
+
+# ---------------------------------------------------------------- whole files
+
+FILES = [
+    ("loop.py", "", ["one turn of the training loop at its top level was run"]),
+    ("while_loop.py", "hidden.errors-without-slopes", ["one turn of the training loop"]),
+    ("neurons.py", "", ["lists of dictionaries", "its class behind it", "update_weights(the"]),
+    ("neurons_wrong.py", "hidden.slope-missing", ["lists of dictionaries"]),
+    ("lists.py", "hidden.updated-weights", ["nested lists", "the bias is the last column"]),
+    ("lists.py:sqerror_gradients", "", ["nested lists"]),
+    ("built.py:Stack", "", ["called as Stack.fit(x_train = X, y_train = Y", "a list of one row"]),
+    ("built.py:TakesLayers", "", ["the network has no biases", "a rate found out"]),
+    ("built.py:NeverMoves", "sum.missing", ["the network has no biases"]),
+]
+
+
+@pytest.mark.parametrize(("target", "code", "told"), FILES, ids=[target for target, *_ in FILES])
+def test_a_file_is_taken_as_it_is(target, code, told):
+    report = report_on(f"{PROGRAMS / target}", time_limit=100.0)
+    assert report.codes[:1] == ((code,) if code else ())
+    says = "\n".join(convention.says for convention in report.conventions)
+    assert [text for text in told if text not in says] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def build(hidden, epochs):\n    return {'W1': 1}", "build takes no weights"),
+        (PROGRAMS / "built.py:MakesItsOwn", "an object as MakesItsOwn makes it holds no weights"),
+    ],
+    ids=["function", "object"],
+)
+def test_a_program_that_makes_its_own_weights_is_told_so(text, says, tmp_path):
+    target = text
+    if isinstance(text, str):
+        (tmp_path / "own.py").write_text(text)
+        target = tmp_path / "own.py:build"
+    report = report_on(str(target), time_limit=100.0)
+    assert report.codes == ("call.wrong-arguments",)
+    assert says in report.findings[0].evidence
+    assert "def backprop(thetas, X, Y, lam):" in report.findings[0].evidence
+
+
+PACKAGED = {
+    "course/week/net.py": "import numpy as np\nimport no_such_plots\nfrom course.tools import one\n"
+    "from .more import two\ndef backprop(params, X, Y):\n"
+    "    return [one * two * X.sum() * w for w in params]\n",
+    "course/tools.py": "one = 1.0",
+    "course/week/more.py": "two = 2.0",
+    "course/week/__init__.py": "",
+}
+
+
+def test_imports_begin_where_the_package_does(tmp_path):
+    for name, text in PACKAGED.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before, modules = [*sys.path], set(sys.modules)
+    try:
+        module = load(tmp_path / "course/week/net.py", "backprop")
+        assert (module.one, module.two) == (1.0, 2.0)
+    finally:
+        sys.path[:] = before
+        for name in set(sys.modules) - modules:
+            del sys.modules[name]
+
+
+def test_what_only_the_data_need_is_not_needed(tmp_path):
+    path = tmp_path / "moons.py"
+    path.write_text(
+        "import numpy as np\nimport no_such_library\nfrom no_such_helpers import *\n"
+        "X, y = no_such_library.moons(200)\nprint(X)\n"
+        "def backprop(W, X, y):\n    return [np.zeros_like(w) for w in W]\n"
+    )
+    assert load(path, "backprop").backprop([np.ones(2)], None, None)[0].tolist() == [0.0, 0.0]
+    path.write_text(path.read_text().replace("zeros_like(w)", "ones(sigmoid(w))"))
+    with pytest.raises(CannotReadError, match=r"line 3: .*; sigmoid may come from there"):
+        load(path, "backprop")
+
+
+def test_a_file_without_a_backward_pass_says_what_it_has(tmp_path):
+    path = tmp_path / "few.py"
+    path.write_text("def cost(): pass\ndef predict(): pass\n")
+    with pytest.raises(ValueError, match="it defines cost, predict: state which"):
+        locate(str(path))
 
 
 # ---------------------------------------------------------------- pieces

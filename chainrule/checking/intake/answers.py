@@ -179,7 +179,10 @@ def _leaves(node: Any) -> list[Array] | None:
             if any((gradient_of(name) or block_of(name) or ("", ""))[1] for name, _ in named):
                 return None
             return [array for _, array in sorted(named, key=lambda one: "b" in one[0].lower())]
-        node = list(node.values())
+        keys = list(node)
+        if all(isinstance(key, int) for key in keys):
+            keys.sort()  # those who count layers often fill them in from the output on
+        node = [node[key] for key in keys]
     if not isinstance(node, (list, tuple)):
         return None
     found: list[Array] = []

@@ -22,5 +22,7 @@ class Found:
     """A manner in which the call gave something else."""
     sizes: list[tuple[int, ...]] = field(default_factory=list)
     """Sizes of a network that the program has of its own."""
+    deeper: Exception | None = None
+    """What it raised on every network with hidden layers, if it gave a gradient without any."""
     asked: str = ""
     """What has to be stated, as a question; "" if nothing is missing."""

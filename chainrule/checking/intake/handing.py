@@ -14,7 +14,7 @@ import numpy as np
 from .answers import array_of
 from .manner import Manner, Step
 from .names import block_of, order_of, plain
-from .weights import Array, Block, flat, named, packed
+from .weights import Array, Block, flat, named, numbered, packed
 
 RATE = 0.5
 """The learning rate that a training step is given."""
@@ -51,6 +51,7 @@ class Hand:
         self._cache: Any = None
         self._named: dict[str, Any] = {}
         self._arrays: list[tuple[str, Any, Any]] = []
+        self._handed: dict[str, Any] = {}
 
     def arguments(self, step: Step) -> tuple[list[Any], dict[str, Any]]:
         by_position, by_name = [], {}
@@ -81,13 +82,16 @@ class Hand:
             return self._pairs()
         values: dict[str, Callable[[], Any]] = {
             "thetas": lambda: _in_library(self._package, manner),
-            "weights": lambda: _in_library([one.W for one in self._mine], manner),
-            "biases": lambda: _in_library([one.b for one in self._mine], manner),
+            "weights": lambda: _in_library(self._list([one.W for one in self._mine]), manner),
+            "biases": lambda: _in_library(self._list([one.b for one in self._mine]), manner),
             "X": lambda: _in_library(self.X, manner),
             "Y": lambda: _in_library(self.Y, manner),
             "lam": lambda: given.lam / self.parts,
             "rate": lambda: manner.rate or RATE,
             "epochs": lambda: 1,
+            "flag": lambda: False,
+            "keep": lambda: 1.0,
+            "drop": lambda: 0.0,
             "m": lambda: len(given.X) if self.parts == 1 else 1,
             "sizes": lambda: list(sizes_of(given)),
             "sizeK": lambda: sizes_of(given)[-1],
@@ -97,7 +101,14 @@ class Hand:
         }
         if role not in values:
             raise CannotCallError(f"nothing is known of {role}")
+        if role in ("thetas", "weights", "biases"):
+            if role not in self._handed:  # all steps share one, so that they see what changes
+                self._handed[role] = values[role]()
+            return self._handed[role]
         return values[role]()
+
+    def _list(self, arrays: list[Any]) -> Any:
+        return numbered(arrays, self.manner) if self.manner.container == "numbered" else arrays
 
     def _block(self, role: str, blocks_here: list[str]) -> Any:
         kind, _ = block_of(role) or ("W", "")
@@ -108,8 +119,10 @@ class Hand:
         number = sorted(same, key=lambda one: keys[one]).index(role)
         if len(same) != len(self._mine):
             raise CannotCallError(f"weights of {len(same)} layers")
-        block = self._mine[number]
-        return _in_library(block.W if kind == "W" else block.b, self.manner)
+        block, key = self._mine[number], f"{kind}{number}"
+        if key not in self._handed:
+            self._handed[key] = _in_library(block.W if kind == "W" else block.b, self.manner)
+        return self._handed[key]
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """Return (x, y) of each example, as columns, or as vectors."""
@@ -158,18 +171,22 @@ class Hand:
 
     def now(self) -> list[Array]:
         """Return the weights that were handed over as they are now: W1, b1, W2, ..."""
-        if self.manner.library != "numpy":
-            return []
-        package = self._package
-        if self.manner.container == "dict" and isinstance(package, dict):
-            wanted = named(self.made, self.manner)
-            values: list[Any] = [package.get(name) for name in wanted]
-        elif self.manner.container in ("thetas", "alternating") and isinstance(package, list):
+        package, container, values = self._handed.get("thetas"), self.manner.container, None
+        if package is None:
+            values = self._apart_now()
+        elif container == "dict":
+            values = [package.get(name) for name in named(self.made, self.manner)]
+        elif container in ("thetas", "alternating"):
             values = list(package)
-        elif self.manner.container == "pairs":
+        elif container == "numbered":
+            values = list(package.values())
+        elif container == "neurons":
+            weight = self.manner.names.partition(",")[0]
+            values = [[unit[weight] for unit in layer] for layer in package]
+        elif container == "pairs":
             values = [part for pair in package for part in pair]
-        else:
-            values = [*flat(self._mine)]
+        if values is None:
+            return []
         before = flat(self.made)
         arrays = [array_of(value) for value in values]
         if len(arrays) != len(before) or any(
@@ -179,6 +196,19 @@ class Hand:
             return []
         return [np.array(array, dtype=np.float64).reshape(old.shape)
                 for array, old in zip(arrays, before, strict=True)]  # fmt: skip
+
+    def _apart_now(self) -> list[Any] | None:
+        """Return W1, b1, W2, ... where they are handed over apart, None where they are not."""
+        handed = self._handed
+        if "weights" in handed:
+            groups = [handed[role] for role in ("weights", "biases") if role in handed]
+            lists = [[*group.values()] if isinstance(group, dict) else [*group] for group in groups]
+            if len({len(one) for one in lists}) != 1:
+                return None
+            return [part for layer in zip(*lists, strict=True) for part in layer]
+        keys = [f"{kind}{number}" for number, one in enumerate(self._mine)
+                for kind in ("W", "b") if kind == "W" or one.b is not None]  # fmt: skip
+        return [handed[key] for key in keys] if set(keys) <= set(handed) else None
 
     def changed(self) -> tuple[str, ...]:
         """Return the names of the arguments that were written to."""
@@ -239,10 +269,22 @@ def batches_of(given: Network, manner: Manner) -> Iterator[tuple[Any, Any]]:
     for x, y in zip(X, Y, strict=True):
         if manner.examples == "one-flat":
             yield x.copy(), y.copy() if np.ndim(y) else y
+        elif manner.examples == "one-labelled":
+            yield np.append(x, np.argmax(y) if np.ndim(y) else y), y.copy() if np.ndim(y) else y
+        elif manner.examples.startswith("one-stacked"):
+            turn = manner.examples.endswith("column")
+            yield x[None, :, None] if turn else x[None, None], _stacked(y, turn)
         elif manner.examples == "one-column":
             yield x[:, None].copy(), y[:, None].copy() if np.ndim(y) else y
         else:
             yield x[None].copy(), y[None].copy() if np.ndim(y) else np.array([y])
+
+
+def _stacked(y: Any, turn: bool) -> Array:
+    if np.ndim(y) == 0:
+        return np.array([y])
+    stacked: Array = y[None, :, None] if turn else y[None, None]
+    return stacked
 
 
 def returned_names(function: Any) -> list[str]:

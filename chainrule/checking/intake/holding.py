@@ -23,6 +23,7 @@ from .weights import Block, shapes_of
 
 Array = np.ndarray[Any, Any]
 _DEEPEST = 4
+IDLE = 0.7
 _MOST = 4000
 
 
@@ -123,7 +124,9 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any, bool, Any]]:
 
 def _is_like(place: Place, kind: str) -> bool:
     block = block_of(place.name)
-    return block is not None and block[0] == kind
+    if block is None:
+        return ("weight" if kind == "W" else "bias") in place.name.lower()
+    return block[0] == kind
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,8 @@ class Held:
     biases: list[Place]
     turned: bool
     bias: str
+    idle: Sequence[Place] = ()
+    """Biases that are there, and are not used."""
 
     def put(self, made: Sequence[Block]) -> None:
         """Put these weights there."""
@@ -142,6 +147,8 @@ class Held:
         for place, one in zip(self.biases, made, strict=False):
             if one.b is not None:
                 place.put(one.b)
+        for place in self.idle:  # whoever uses them all the same gets other numbers
+            place.put(np.full(_array(place).shape, IDLE))
 
     def now(self) -> list[Array]:
         """Return copies of what is there: W1, b1, W2, ..."""

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-CONTAINERS = ("thetas", "pairs", "alternating", "dict", "dicts", "apart", "separate", "vector",
-              "split-vector", "held")  # fmt: skip
+LOOP = "loop"
+"""What a training loop that stands under no function is called."""
+CONTAINERS = ("thetas", "pairs", "alternating", "dict", "dicts", "numbered", "neurons", "apart",
+              "separate", "vector", "split-vector", "held")  # fmt: skip
 """How weights are handed over."""
 BIASES = ("first", "last", "flat", "column", "row", "none")
 """Where biases are: in each Theta's first or last column, apart in some shape, or nowhere."""
-EXAMPLES = ("rows", "columns", "one-flat", "one-column", "one-row")
+EXAMPLES = ("rows", "columns", "one-flat", "one-column", "one-row", "one-labelled",
+            "one-stacked-row", "one-stacked-column")  # fmt: skip
 """How examples are handed over: all at once, or one at a time."""
 TARGETS = ("one-hot", "labels-0", "labels-1", "flat")
 ANSWERS = ("", "returned", "stored", "after", "changed")
@@ -88,6 +91,11 @@ class Manner:
         """Whether the gradient is read from the change of the weights."""
         return self.answer in ("after", "changed")
 
+    def _called(self) -> str:
+        if self.text == f"{LOOP}()":
+            return "one turn of the training loop at its top level was run"
+        return f"called as {self.text}" if self.text else "called in its own manner"
+
     def words(self) -> dict[str, Any]:
         """Return it as what JSON knows."""
         return asdict(self)
@@ -127,7 +135,7 @@ class Manner:
         """Yield a name and a sentence for each thing that is not as the notes have it."""
         if self.plain:
             return
-        yield "called", f"called as {self.text}" if self.text else "called in its own manner"
+        yield "called", self._called()
         if self.container in _WEIGHTS:
             yield f"weights-{self.container}", _WEIGHTS[self.container]
         if self.turned:
@@ -148,6 +156,12 @@ class Manner:
             yield self.library, f"called with {_LIBRARIES[self.library]}"
         if self.layout:
             yield "layout", self.layout
+        if {"keep", "drop"} & {role for step in self.steps for _, role in step.arguments}:
+            yield (
+                "dropout",
+                "called without dropout, whose masks are drawn at random: check_layer(forward, "
+                'backward, kind="dropout") tests a layer with it',
+            )
 
 
 def _text(value: Any) -> str:
@@ -161,6 +175,8 @@ _WEIGHTS = {
     "alternating": "the weights are handed over as one list, W1, b1, W2, b2, ...",
     "dict": "the weights are handed over as a dictionary",
     "dicts": "the weights are handed over as a dictionary for each layer",
+    "numbered": "the weights are handed over as a dictionary with the numbers of the layers",
+    "neurons": "the weights are handed over as lists of dictionaries, one for each unit",
     "apart": "weights and biases are handed over as two lists",
     "separate": "the weights are handed over one by one",
     "vector": "the weights are handed over as one vector",
@@ -173,6 +189,10 @@ _EXAMPLES = {
     "one-flat": "one example at a time, as a vector; the gradients are averaged",
     "one-column": "one example at a time, as a column; the gradients are averaged",
     "one-row": "one example at a time, as a row; the gradients are averaged",
+    "one-labelled": "one example at a time, its class behind it; the gradients are averaged",
+    "one-stacked-row": "one example at a time, as a list of one row; the gradients are averaged",
+    "one-stacked-column": "one example at a time, as a list of one column; the gradients are "
+    "averaged",
 }
 _TARGETS = {
     "labels-0": "targets are the numbers of classes, from 0",

@@ -27,6 +27,8 @@ class Manners:
         self.program, self.offered, self.stated, self.found = program, offered, stated, found
         self.place: tuple[str, int] | None = None
         """Where the last call failed, which those who call write here."""
+        self.likely = True
+        """Whether what the code says of the weights is taken at its word."""
         self.hopeless: set[tuple[str, int] | None] = set()
 
     def networks(self, steps: tuple[Step, ...], texts: set[str]) -> list[int]:
@@ -81,6 +83,8 @@ class Manners:
 
     def _layouts(self, base: Manner, roles: list[str], texts: set[str]) -> Iterator[Manner]:
         blocks_here = {role for role in roles if (block_of(role) or ("", ""))[1]}
+        if not self.likely and (blocks_here or not {"thetas", "weights"} & set(roles)):
+            return
         if blocks_here:
             biases = any((block_of(role) or ("W", ""))[0] == "b" for role in blocks_here)
             yield from _splits(base, "separate") if biases else _joints(base, "separate")
@@ -89,36 +93,58 @@ class Manners:
             yield from _splits(base, "separate" if one else "apart")
             if one:
                 yield from _splits(base, "apart")
+            for first in (1, 0):
+                yield from _splits(replace(base, names=f"W,b,{first}"), "numbered")
         elif "thetas" in roles or "weights" in roles:
             yield from self._containers(base, roles, texts)
         else:
             yield from self._held(base)
 
     def _containers(self, base: Manner, roles: list[str], texts: set[str]) -> Iterator[Manner]:
-        sized = any(role.startswith("size") or role == "hidden_sizes" for role in roles)
         keys = [text for text in texts if block_of(text)]
-        named = self._names_of_dict(keys)
-        vectors = [replace(base, order=order) for order in ("F", "C")]
-        if sized or self.stated.weights == "vector":
-            for one in vectors:
-                yield from _joints(one, "vector")
-            for one in reversed(vectors):
-                yield from _splits(one, "split-vector")
+        if base.steps[-1].function in self.program.updates:
+            neurons = replace(base, container="neurons", bias="last", names=_letters(keys))
+            yield from [neurons] if self.likely else []
             return
-        if (named and any(key in texts for key in named.split(",")[:2])) or _numbered(keys):
-            base = replace(base, names=named)
+        sized = any(role.startswith("size") or role == "hidden_sizes" for role in roles)
+        if sized or self.stated.weights == "vector":
+            yield from self._vectors(base) if self.likely else ()
+            if self.likely and "sizes" in roles and self.stated.weights != "vector":
+                yield from _joints(base, "thetas")
+                yield from self._numbered(base)
+            return
+        named = self._names_of_dict(keys)
+        by_name = any(key in texts for key in named.split(",")[:2]) or _numbered(keys)
+        base = replace(base, names=named) if by_name else base
+        if by_name and self.likely:
+            # Such a program is tried on every network before its weights are anything else.
             yield from _splits(base, "dict")
             yield from _joints(base, "dict")
+        elif by_name or self.likely:
+            yield from self._lists(base, keys)
+
+    def _lists(self, base: Manner, keys: list[str]) -> Iterator[Manner]:
         yield from _joints(base, "thetas")
         yield from _splits(base, "pairs")
         yield from _splits(base, "alternating")
         if len(self.offered[base.network].thetas) == 1:
             yield from _joints(base, "separate")
         yield from _splits(replace(base, names=_letters(keys)), "dicts")
-        for one in vectors:
+        yield from self._numbered(base)
+        yield from self._vectors(base)
+
+    @staticmethod
+    def _vectors(base: Manner) -> Iterator[Manner]:
+        orders = [replace(base, order=order) for order in ("F", "C")]
+        for one in orders:
             yield from _joints(one, "vector")
-        for one in reversed(vectors):
+        for one in reversed(orders):
             yield from _splits(one, "split-vector")
+
+    @staticmethod
+    def _numbered(base: Manner) -> Iterator[Manner]:
+        for first in (0, 1):
+            yield from _joints(replace(base, names=f"W,b,{first}"), "numbered")
 
     def _names_of_dict(self, keys: list[str]) -> str:
         """Return how a dictionary's keys are spelled: the names without numbers, the first one."""
@@ -151,6 +177,8 @@ class Manners:
         yield base
         if base.bias == "first":
             yield replace(base, bias="last")
+        if held.biases:
+            yield replace(base, bias="none")
 
     def _targets(self, layout: Manner) -> list[str]:
         outputs = self.offered[layout.network].Y.shape[1]
@@ -176,11 +204,19 @@ def _splits(base: Manner, container: str) -> Iterator[Manner]:
 def _examples(layout: Manner, roles: list[str]) -> tuple[str, ...]:
     if "pairs" in roles:
         return ("rows",)
+    if layout.container == "neurons":
+        return "one-labelled", "one-flat"
     if layout.bias == "column":
-        return "columns", "one-column", "rows", "one-flat"
+        return "columns", "one-column", "rows", "one-flat", *_stacked(layout, "one-stacked-column")
     if layout.bias in ("flat", "row"):
-        return "rows", "one-flat", "one-row", "columns"
-    return "rows", "columns", "one-flat", "one-column", "one-row"
+        return "rows", "one-flat", "one-row", "columns", *_stacked(layout, "one-stacked-row")
+    stacked = _stacked(layout, "one-stacked-row", "one-stacked-column")
+    return "rows", "columns", "one-flat", "one-column", "one-row", *stacked
+
+
+def _stacked(layout: Manner, *names: str) -> tuple[str, ...]:
+    """Return *names* for an object: a method may go over examples that are rows or columns."""
+    return names if layout.container == "held" else ()
 
 
 def _numbered(keys: list[str]) -> bool:

@@ -10,7 +10,8 @@ import re
 BACKWARD = (
     "backprop", "back_prop", "backward", "backpropagation", "back_propagation",
     "backward_propagation", "backpropagate", "back_propagate", "backward_pass", "back_pass",
-    "backward_prop", "l_model_backward", "model_backward", "gradients", "gradient",
+    "backward_prop", "backward_propagate_error", "backward_propagate", "l_model_backward",
+    "model_backward", "gradients", "gradient",
     "compute_gradients", "compute_gradient", "get_gradients", "compute_grads", "grad", "grads",
     "loss_and_gradients", "loss_and_grad", "cost_and_gradient", "cost_and_grad",
     "nncostfunction", "nn_cost_function", "cost_function_prime", "costfunctionprime", "loss",
@@ -23,6 +24,8 @@ STEP = (
     "update_weights", "train_batch", "train_epoch",
 )  # fmt: skip
 """Functions that change weights."""
+UPDATES = {"updateweights", "updateparameters", "updatenetwork", "updateweight", "updateparams"}
+"""Functions that change weights by deltas that are there already."""
 FORWARD = (
     "forward", "feedforward", "feed_forward", "forward_pass", "forward_propagation",
     "forward_prop", "forwardprop", "forward_propagate", "l_model_forward", "model_forward",
@@ -36,12 +39,12 @@ _ROLES = {
     "Y": "y target targets label labels t expected desired ytrue truth ytrain trainy ys yi "
     "targetslist targetlist trainingoutputs ybatch batchy expectedoutput desiredoutput onehoty "
     "yonehot yoh correct groundtruth answers actual tvec yb ydata targetvector wanted trainlabels "
-    "expectedoutputs yvec desiredoutputs targetoutput targetoutputs yorig",
+    "outputarray expectedoutputs yvec desiredoutputs targetoutput targetoutputs yorig",
     "output": "output outputs yhat ypred al probs pred prediction predictions o out yp p "
     "probabilities aout hypothesis h activation scores logits",
     "lam": "lam lambda lambd lmbda reg regularization regularizationstrength regstrength regparam "
     "l2 l2reg l2lambda weightdecay decay lamb lbd regularisation reglambda regrate lamda lambdareg "
-    "regcoef l2strength l2penalty wd regularizationrate",
+    "regcoef l2strength l2penalty wd",
     "rate": "lr learningrate eta alpha rate lrate stepsize learnrate learningr",
     "epochs": "epochs epoch niter niters iterations numiterations numiters nepochs numepochs "
     "maxiter maxiters steps nsteps iters trainingiterations numberofiterations",
@@ -51,19 +54,26 @@ _ROLES = {
     "sizes": "sizes layersizes layers layerdims layersdims dims architecture topology structure "
     "neurons layernodes units networksizes layerssizes dimensions shape layersize",
     "size0": "inputlayersize inputsize inputdim nin ninput ninputs numinputs nx inputnodes "
-    "nfeatures numfeatures innodes din ni inputunits numinput inputneurons inputdimension insize",
+    "nninputdim nfeatures numfeatures innodes din ni inputunits numinput inputneurons "
+    "inputdimension insize",
     "size1": "hiddenlayersize hiddensize hiddendim nhidden numhidden nh hiddennodes hiddenunits h "
-    "hidden hiddenneurons hid nhid hiddendimension numhiddenunits",
+    "hidden hiddenneurons hid nhid nnhdim hdim hiddendimension numhiddenunits",
     "sizeK": "numlabels numclasses nout noutput noutputs outputsize outputdim outputlayersize ny "
     "outputnodes nclasses k numoutputs dout no outneurons nlabels outputneurons outputunits "
-    "outputdimension outsize",
+    "outputdimension outsize nnoutputdim",
     "hidden_sizes": "hiddendims hiddensizes hiddenlayersizes hiddenlayers hiddenunitslist",
+    "keep": "keepprob keepprobability pkeep keeprate",
+    "drop": "dropout dropoutrate pdrop dropprob dropoutprob dropoutratio droprate",
+    "flag": "verbose debug giveloss printloss printcost showloss plot show display log printerror",
     "pairs": "minibatch batch trainingdata trainingbatch dataset trainingexamples",
     "biases": "biases bias bs b biaslist biasvectors",
     "weights": "weights ws w weightlist weightslist weightmatrices matrices",
     "thetas": "thetas theta parameters params model nnparams thetalist network nn coefs "
     "paramdict thetavec thetaunrolled initialnnparams nnparameters parametersdict net",
 }
+_PARTS = {"regulari": "lam", "learningrate": "rate", "weightdecay": "lam", "iteration": "epochs",
+          "epochs": "epochs"}  # fmt: skip
+"""What a longer name is that has this in it."""
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names.split()}
 _IN_CONSTRUCTORS = {
     "inputs": "size0", "input": "size0", "outputs": "sizeK", "output": "sizeK", "x": "X", "y": "Y",
@@ -107,6 +117,9 @@ def role_of(name: str) -> str:
         return name
     if re.fullmatch(r"[azh]s?_?\d", name, re.IGNORECASE):
         return f"named:{name}"
+    for part, of_part in _PARTS.items():
+        if part in plain(name):
+            return of_part
     if re.fullmatch(r"d?_?(?:cache|memory)_?\d?", name, re.IGNORECASE):
         return "cache"
     return role

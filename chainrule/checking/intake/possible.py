@@ -16,6 +16,13 @@ from .names import STEP, block_of, plain, role_of
 from .program import Program, has_signature, parameters_of
 
 _CANONICAL = ("thetas", "X", "Y", "lam")
+ADAPTER = """\
+def backprop(thetas, X, Y, lam):
+    W1, b1 = thetas[0][:, 1:].T, thetas[0][:, 0]  # a row for each unit, its bias first
+    W2, b2 = thetas[1][:, 1:].T, thetas[1][:, 0]
+    ...  # one forward and one backward pass of yours with these
+    return [np.c_[db1, dW1.T], np.c_[db2, dW2.T]]"""
+"""What a program needs that cannot be called as it is."""
 _LABELS = {
     "thetas": "the weights",
     "lam": "lambda",
@@ -38,13 +45,20 @@ class Calls:
             isinstance(value, ModuleType) and value.__name__.partition(".")[0] == "torch"
             for value in self.program.module.values()
         )
-        return ["torch", "numpy"] if torch else ["numpy", "lists"]
+        if torch:
+            return ["torch", "numpy"]
+        # What knows no arrays writes row + [1], which means something else of arrays.
+        return ["numpy", "lists"] if self.program.knows_arrays else ["lists", "numpy"]
 
     def calls(self) -> Iterator[tuple[Step, ...]]:
         """Yield the calls to make, each argument with its role."""
         for step in self._readings("", self.program.main):
-            roles = {role for _, role in step.arguments}
-            needs = any(r in ("output", "cache") or r.startswith("named:") for r in roles)
+            behind: list[tuple[Step, ...]] = [
+                (one,)
+                for name in self.program.updates
+                for one in self._readings(name, self.program.module[name])
+            ]
+            needs = bool(behind) or bool(_before(step))
             first: list[tuple[Step, ...]] = [()]
             method = not self.program.is_function and not is_step(self.program.name)
             if needs or method:
@@ -55,7 +69,12 @@ class Calls:
                 ]
                 first = before if needs else [*before, ()]
             for one in first:
-                yield (*one, step)
+                yield from ((*one, step, *last) for last in behind or [()])
+
+    def other_calls(self) -> Iterator[tuple[Step, ...]]:
+        """Yield calls of other methods of the object: one may need what another has done."""
+        for name in self.program.others:
+            yield from ((one,) for one in self._readings(name, getattr(self.program.made, name)))
 
     def _readings(self, name: str, function: Any) -> Iterator[Step]:
         """Yield which argument may be what."""
@@ -69,6 +88,8 @@ class Calls:
             yield Step()
             return
         roles = [self._role(one.name) for one in parameters]
+        if name and "output" in roles and "Y" not in roles and is_step(name):
+            roles = ["Y" if role == "output" else role for role in roles]
         if "biases" not in roles:
             roles = ["thetas" if role == "weights" else role for role in roles]
         needed = [
@@ -77,7 +98,7 @@ class Calls:
         ]  # fmt: skip
         missing = [role for role in self._wanted(roles) if role not in roles]
         if name:
-            missing = [role for role in missing if role in ("thetas", "X")]
+            missing = [role for role in missing if role in ("thetas", "X", "rate")]
         if len(needed) > 5:
             return
         orders = [()] if not needed else permutations([*missing, *[""] * len(needed)], len(needed))
@@ -114,6 +135,30 @@ class Calls:
             return role if not re.fullmatch(r"[-+.\deE]+", role) else f"number:{role}"
         return role_of(name)
 
+    def _no_weights(self) -> str:
+        """Say that nothing holds weights, if that is why nothing was called."""
+        if self.program.is_function:
+            return (
+                f"{self.program.name} takes no weights, and its module holds none before it is "
+                "called: it makes its own. State which parameter has them, --argument NAME=thetas, "
+                f"or add this to the file, and give it:\n{ADAPTER}"
+            )
+        return (
+            f"an object as {self.program.name.partition('.')[0]} makes it holds no weights: they "
+            "may be made in its training method, or by layers that are added. Make them in "
+            f"__init__, or add this to the file, and give it:\n{ADAPTER}"
+        )
+
+    def _no_forward(self, possible: list[tuple[Step, ...]]) -> str:
+        """Say that nothing fills a cache, if that is why nothing was called."""
+        wanted = {role for steps in possible for role in _before(steps[-1])}
+        if not wanted:
+            return ""
+        return (
+            f"{self.program.name} wants what a forward pass leaves, and none was found beside it "
+            "that returns it: give both, FILE:FORWARD,BACKWARD"
+        )
+
     def text(self, steps: tuple[Step, ...]) -> str:
         """Return how the calls are written in a report."""
         shown = []
@@ -133,10 +178,13 @@ class Calls:
             shown.append(f"{name}({', '.join(parts)})")
         return ", then ".join(shown)
 
-    def question(self, possible: list[tuple[Step, ...]]) -> str:
-        """Return what has to be stated before anything can be called; "" if nothing has."""
+    def question(self, possible: list[tuple[Step, ...]], called: bool) -> str:
+        """Return what has to be stated, or done, before anything can be called; "" if nothing.
+
+        *called* is whether something was called.
+        """
         if possible:
-            return ""
+            return "" if called else self._no_forward(possible) or self._no_weights()
         unknown = [
             one.name for one in parameters_of(self.program.main).values()
             if one.default is one.empty and one.name != "self" and not self._role(one.name)
@@ -148,6 +196,14 @@ class Calls:
             f"what is {name} in {self.program.name}? State it: --argument {name}=ROLE, with "
             "thetas, X, Y, lam, rate, sizes or a number for ROLE"
         )
+
+
+def _before(step: Step) -> list[str]:
+    """Return the roles of a call that a forward pass must have filled."""
+    return [
+        role for _, role in step.arguments
+        if role in ("output", "cache") or role.startswith("named:")
+    ]  # fmt: skip
 
 
 def _shown(name: str, role: str) -> str:
@@ -162,7 +218,7 @@ def _shown(name: str, role: str) -> str:
 
 
 def is_step(name: str) -> bool:
-    """Return whether a function of this name makes a step of descent, it seems."""
+    """Return whether a function of this name seems to make a step of descent."""
     small = plain(name.rpartition(".")[2])
     return small in {plain(one) for one in STEP} or any(
         word in small for word in ("train", "update", "step", "descent", "learn", "fit")

@@ -8,6 +8,7 @@ fresh copies of everything, and what was set in its module is set back.
 from __future__ import annotations
 
 import copy
+import dis
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from .answers import Found, read
 from .handing import RATE, CannotCallError, Hand, Network, batches_of, sizes_of, targets_of
 from .layers import Chain
 from .manner import Manner
-from .names import BACKWARD, FORWARD, STEP, plain, role_in_constructor, role_of
+from .names import BACKWARD, FORWARD, STEP, UPDATES, plain, role_in_constructor, role_of
 from .settings import Globals, globals_of, settings
 from .weights import Array, Block, blocks, flat
 
@@ -55,6 +56,7 @@ class Program:
                 made, method = made.__self__, made.__name__
         if isinstance(made, list) and made and all(map(_is_layer, made)):
             made = Chain(made)
+        self._stated = bool(method)
         self.made = made
         self.is_function = _is_function(made) and not method
         self.method = method or ("" if self.is_function else main_method(made))
@@ -85,6 +87,24 @@ class Program:
         return getattr(getattr(main, "__func__", main), "__globals__", {})
 
     @property
+    def has_loops(self) -> bool:
+        """Whether there is a loop in its code, as over layers."""
+        return any(
+            one.opname == "FOR_ITER" for code in self.code() for one in dis.get_instructions(code)
+        )
+
+    @property
+    def knows_arrays(self) -> bool:
+        """Whether its module has something of an array library."""
+        return any(
+            getattr(value, "__name__", "").partition(".")[0] == "numpy"
+            if isinstance(value, ModuleType)
+            else type(value).__module__ == "numpy"
+            or str(getattr(value, "__module__", "")).partition(".")[0] == "numpy"
+            for value in list(self.module.values())
+        )
+
+    @property
     def forwards(self) -> list[str]:
         """The names of methods or functions that may compute forward, the likeliest first."""
         if self._forward is not None:
@@ -103,6 +123,21 @@ class Program:
         partner = main.replace("backward", "forward").replace("backprop", "forwardprop")
         wanted = (there.get(plain(name), "") for name in (partner, *FORWARD))
         return list(dict.fromkeys(name for name in wanted if name and plain(name) != main))[:3]
+
+    @property
+    def others(self) -> list[str]:
+        """The names of other methods of an object that may compute gradients or change weights."""
+        if self.is_function or self._stated or isinstance(self.made, (ModuleType, Chain)):
+            return []
+        return [name for name in methods_of(self.made) if name != self.method][:3]
+
+    @property
+    def updates(self) -> list[str]:
+        """The names of functions beside it that change weights by what it left in them."""
+        if not self.is_function or not {"weights", "delta"} <= self.texts():
+            return []
+        return [name for name, value in self.module.items()
+                if callable(value) and plain(name) in UPDATES]  # fmt: skip
 
     def of(self, function: str, holder: Any) -> Callable[..., Any]:
         """Return what a step calls."""
@@ -158,6 +193,15 @@ class Program:
             return copy.deepcopy(self.made)
         except Exception:
             return self.made
+
+    def can_be_made(self, given: Network) -> bool:
+        """Whether an object of the class can be made that holds weights."""
+        try:
+            return bool(holding.sizes_of(self.construct(sizes_of(given), given.X, given.Y)))
+        except CannotCallError:  # it knows its number of layers
+            return True
+        except Exception:
+            return False
 
     def construct(self, sizes: Sequence[int], X: Array, Y: Array) -> Any:
         """Return an object of the class, made for a network of these *sizes*."""
@@ -225,7 +269,7 @@ class Program:
         made = blocks(given.thetas, manner)
         held = None
         if manner.container == "held":
-            held = holding.find(holder, sizes_of(given))
+            held = _held(holder, given, manner)
             if held is None:
                 raise OtherSizesError(holding.sizes_of(holder))
             held.put(made)
@@ -250,7 +294,7 @@ class Program:
         found = read(returned, thetas, manner)
         kind = manner.answer
         if kind in ("", "stored", "changed") and held is not None:
-            now = (holding.find(holder, sizes_of(given)) or held).now()
+            now = (_held(holder, given, manner) or held).now()
             changed = any(not np.array_equal(a, b) for a, b in zip(now, before, strict=True))
             stored = holding.stored(holder, held, thetas, manner)
             at_rest = read(stored, thetas, manner) if stored is not None else None
@@ -265,6 +309,10 @@ class Program:
                 return Answer(replace(at_rest, manner=replace(at_rest.manner, answer="stored")))
             elif changed and kind in ("", "changed"):
                 return Answer(_difference(before, now, thetas, replace(manner, answer="changed")))
+            elif returned is None and at_rest is None:
+                # Nothing is returned, stored or changed: as if every gradient were 0.
+                zeros = _difference(before, now, thetas, replace(manner, answer="changed"))
+                return Answer(replace(zeros, thetas=None, score=0))
         if kind in ("", "changed") and held is None and found.score < 2:
             now = hand.now()
             if now and any(not np.array_equal(a, b) for a, b in zip(now, before, strict=True)):
@@ -278,6 +326,14 @@ class Program:
         return Answer(
             replace(found, manner=replace(found.manner, answer=kind or "returned")), hand.changed()
         )
+
+
+def _held(holder: Any, given: Network, manner: Manner) -> holding.Held | None:
+    """Return where the weights are; if the program has no biases, those that are there are idle."""
+    found = holding.find(holder, sizes_of(given))
+    if found is not None and manner.without_biases and found.biases:
+        return replace(found, biases=[], idle=found.biases)
+    return found
 
 
 def _same(found: Found, before: list[Array], manner: Manner, thetas: Sequence[Array]) -> bool:
@@ -304,12 +360,23 @@ def _moves(method: str) -> bool:
 
 def main_method(made: Any) -> str:
     """Return the name of the method to call, "" if there is none."""
+    return next(iter(methods_of(made)), "")
+
+
+def methods_of(made: Any) -> list[str]:
+    """Return the names of methods that may compute gradients or change weights, likeliest first."""
     there = {plain(name): name for name in dir(made) if not name.startswith("__")}
-    for name in (*BACKWARD, *STEP):
-        found = there.get(plain(name), "")
-        if found and callable(_get(made, found)):
-            return found
-    return ""
+    wanted = [there.get(plain(name), "") for name in (*BACKWARD, *STEP)]
+    return list(dict.fromkeys(
+        name for name in wanted
+        if name and callable(_get(made, name)) and not _is_a_loss(made, name)
+    ))  # fmt: skip
+
+
+def _is_a_loss(made: Any, name: str) -> bool:
+    """Whether an object was merely given a loss to use: that is not a method of its own."""
+    own = made if isinstance(made, (type, ModuleType)) else type(made)
+    return plain(name) in ("loss", "costfunction", "grad", "gradient") and not hasattr(own, name)
 
 
 def _get(made: Any, name: str, otherwise: Mapping[str, Any] = {}) -> Any:

@@ -19,6 +19,8 @@ from types import ModuleType
 
 import numpy as np
 
+from . import loops
+from .manner import LOOP
 from .names import BACKWARD, STEP, plain, role_of
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -63,15 +65,23 @@ def _code_of(cell: str) -> str:
     return text
 
 
+def tree_of(path: Path) -> ast.Module:
+    """Return the statements of the program in a file."""
+    return ast.parse(text_of(path), str(path))
+
+
 def load(path: Path, name: str, package: str = "") -> ModuleType:
     """Return the module in the file *path*, run as far as *name* needs it.
 
     *name* may have dots (a method of a class) or a comma (two functions). Whatever the file raises
     is raised.
     """
-    text = text_of(path)
-    tree = ast.parse(text, str(path))
+    text, tree = text_of(path), tree_of(path)
     wanted = [part.partition(".")[0] for part in name.split(",")]
+    if wanted == [LOOP]:
+        tree = loops.as_function(tree)
+    package = package or _package_of(path, tree)
+    sys.path += [root for root in _roots(path, tree, package) if root not in sys.path]
     module = _new_module(path, package)
     linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
     if path.suffix == ".ipynb" or any(_is_loose(statement) for statement in tree.body):
@@ -83,8 +93,40 @@ def load(path: Path, name: str, package: str = "") -> ModuleType:
         if all(hasattr(module, one) for one in wanted):
             return module
         module = _new_module(path, package)
-    exec(compile(tree, str(path), "exec"), vars(module))
+    try:
+        exec(compile(tree, str(path), "exec"), vars(module))
+    except ImportError:
+        # A library may be there for the data alone, or for pictures.
+        if not all(_defines(tree, one) for one in wanted):
+            raise
+        module = _new_module(path, package)
+        _run_needed(tree, wanted, module)
     return module
+
+
+def _package_of(path: Path, tree: ast.Module) -> str:
+    """Return the package that a file's relative imports mean: its folders, as many as it takes."""
+    levels = [node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    folders = list(path.resolve().parents)
+    count = max(levels, default=0)
+    while 0 < count < len(folders) - 1 and (folders[count] / "__init__.py").is_file():
+        count += 1
+    return ".".join(folder.name for folder in reversed(folders[:count]))
+
+
+def _roots(path: Path, tree: ast.Module, package: str) -> list[str]:
+    """Return the folders that imports begin from: that of its package, and of those it names."""
+    folders = list(path.resolve().parents)
+    found = [folders[package.count(".") + 1]] if package else []
+    firsts = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, _IMPORTS)
+        for name in ([one.name for one in node.names] if isinstance(node, ast.Import)
+                     else [node.module or ""] if not node.level else [])
+    }  # fmt: skip
+    found += [folder.parent for folder in folders[:-1] if folder.name in firsts]
+    return [str(folder) for folder in found]
 
 
 def _new_module(path: Path, package: str) -> ModuleType:
@@ -169,11 +211,24 @@ def _needed(tree: ast.Module, makers: dict[str, list[int]], names: Iterable[str]
         for place in makers.get(todo.pop(), []):
             if place not in chosen:
                 chosen.add(place)
-                todo += _names_used(tree.body[place])
+                # Others are put where examples are: what these come from is not needed.
+                if not _are_examples(_names_made(tree.body[place])):
+                    todo += _names_used(tree.body[place])
     return chosen
 
 
-def _run_alone(statement: ast.stmt, module: ModuleType) -> None:
+def _are_examples(names: Iterable[str]) -> bool:
+    return all(role_of(name) in ("X", "Y") for name in names)
+
+
+def needed_of(tree: ast.Module, statements: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements of *tree* that these need."""
+    names = {name for statement in statements for name in _names_used(statement)}
+    return [tree.body[place] for place in sorted(_needed(tree, _makers(tree), names))]
+
+
+def run_alone(statement: ast.stmt, module: ModuleType) -> None:
+    """Run one statement in *module*."""
     alone = ast.Module([statement], type_ignores=[])
     exec(compile(alone, str(module.__file__), "exec"), vars(module))
 
@@ -185,15 +240,23 @@ def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None
     helpers = [name for name, places in makers.items()
                if any(isinstance(tree.body[place], _DEFINITIONS) for place in places)]  # fmt: skip
     chosen = must | _needed(tree, makers, helpers)
-    for place in sorted(chosen):
+    stars = {
+        place
+        for place, statement in enumerate(tree.body)
+        if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
+    }
+    for place in sorted(chosen | stars):
         statement = tree.body[place]
         try:
-            _run_alone(statement, module)
+            run_alone(statement, module)
         except Exception as error:
             names = _names_made(statement)
+            if place in stars:
+                _say_what_lacks(tree, must, makers, module, statement, error)
+                continue
             if place not in must:
                 continue
-            if all(role_of(name) in ("X", "Y") for name in names):
+            if isinstance(statement, _ASSIGNMENTS) and _are_examples(names):
                 # Examples: others are put there before each call.
                 vars(module).update({name: np.zeros((1, 1)) for name in names})
                 continue
@@ -204,10 +267,24 @@ def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None
                 f"{', '.join(sorted(names))}, and this raised {type(error).__name__}: "
                 f"{str(error)[:200]}: {line}"
             ) from error
-    for place, statement in enumerate(tree.body):
-        is_star = isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
-        if is_star and place not in chosen:
-            _run_alone(statement, module)
+
+
+def _say_what_lacks(
+    tree: ast.Module, must: set[int], makers: dict[str, list[int]], module: ModuleType,
+    statement: ast.stmt, error: Exception,
+) -> None:  # fmt: skip
+    """Raise if names that are needed can come from nowhere but this import, which failed."""
+    used = {name for place in must for name in _names_used(tree.body[place])}
+    missing = sorted(
+        name for name in used - set(makers)
+        if not hasattr(module, name) and not hasattr(builtins, name)
+    )  # fmt: skip
+    if missing:
+        raise CannotReadError(
+            f"{Path(str(module.__file__)).name}, line {statement.lineno}: "
+            f"{ast.unparse(statement)} raised {type(error).__name__}: {str(error)[:200]}; "
+            f"{', '.join(missing[:8])} may come from there: put that file beside this one"
+        ) from error
 
 
 # --- which file, which name ---
@@ -272,12 +349,19 @@ def likeliest(path: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        names = _likely(ast.parse(text_of(path)))
+        tree = ast.parse(text_of(path))
     except (SyntaxError, CannotReadError):
         return "backprop"  # to be said when it is loaded
+    names = _likely(tree)
+    if not names and loops.training_loop(tree) is not None:
+        return LOOP
+    names = names or [name for name in [_object_used(tree)] if name]
     if not names:
+        defined = [node.name for node in tree.body if isinstance(node, _DEFINITIONS)]
+        there = f"it defines {', '.join(defined[:12])}" if defined else "it defines nothing"
         raise ValueError(
-            f"{path}: nothing in it is named as a backward pass: state which, {path.name}:NAME"
+            f"{path}: nothing in it is named as a backward pass, and no loop at its top level "
+            f"changes weights; {there}: state which, {path.name}:NAME"
         )
     return names[0]
 
@@ -292,6 +376,8 @@ def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             rank = _rank(node.name, BACKWARD, 0)
             rank = rank if rank is not None else _rank(node.name, STEP, 200)
+            if rank is None and any(word in plain(node.name) for word in _WORDS):
+                rank = 500.0
             if rank is not None:
                 yield rank + behind / 1000, node.name
         elif isinstance(node, ast.ClassDef):
@@ -303,6 +389,24 @@ def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
                 is_network = plain(node.name) in _NETWORKS or any("net" in plain(b.id) for b in
                     node.bases if isinstance(b, ast.Name)) or "net" in plain(node.name)  # fmt: skip
                 yield min(ranks) - (30 if is_network else -100) + behind, node.name
+
+
+def _object_used(tree: ast.Module) -> str:
+    """Return the name of the last object at the top level that is trained there, "" if none is."""
+    steps = {plain(name) for name in STEP}
+    for statement in reversed(tree.body):
+        function = getattr(getattr(statement, "value", None), "func", None)
+        if (
+            isinstance(function, ast.Attribute)
+            and isinstance(function.value, ast.Name)
+            and plain(function.attr) in steps
+        ):
+            return function.value.id
+    return ""
+
+
+_WORDS = ("backprop", "backward", "backpass", "gradient", "grads", "updateweights")
+"""What is in the name of a function that computes gradients, whatever else is."""
 
 
 def _rank(name: str, names: tuple[str, ...], start: float) -> float | None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from .found import Found
 from .handing import RATE, CannotCallError, Network
-from .manner import Manner, Stated
+from .manner import Manner, Stated, Step
 from .manners import Manners
+from .names import block_of
 from .possible import Calls, is_step
 from .program import Answer, OtherSizesError, Program
 from .settings import settings_of
@@ -24,10 +26,14 @@ from .settings import settings_of
 MOST_CALLS = 2000
 MOST_SECONDS = 4.0
 """How much of the processor's time the trials may take; on the clock they may be given less."""
+SLOW = 0.05
+"""How many seconds a call takes on the average where calls are slow."""
 AT_LEAST = 3
 """How often a program is called in a manner that does."""
 ALIKE = 12
 """So many equal failures on a network, and no other one, and no other network is tried."""
+ANY_DEPTH = ("thetas", "pairs", "alternating", "apart", "dicts", "numbered")
+"""The containers of programs for any number of layers."""
 MOST_FOUND = 16
 MOST_LOOSE = 3
 _TINY = 1e-8
@@ -64,17 +70,54 @@ class _Exploration:
         """How long a call took on the clock, for one batch."""
         self.failures: set[tuple[Any, ...]] = set()
         self.failed = 0
+        self.furthest = (False, 0)
         self.possible = Calls(program, stated)
         self.manners = Manners(program, offered, stated, self.found)
 
     def run(self) -> Found:
         found = self._run()
         found.answers += found.loose
+        found.deeper = self._on_deeper_networks()
         return found
+
+    def _on_deeper_networks(self) -> Exception | None:
+        """Return what a program for any depth raises wherever there are hidden layers."""
+        if not self.found.answers or self.stated.sizes:
+            return None
+        manner = self.found.answers[0][0]
+        given = self.offered[manner.network]
+        texts = self.program.texts([step.function for step in manner.steps])
+        by_number = any(text[-1:].isdigit() and block_of(text) for text in texts)
+        any_depth = manner.container in ANY_DEPTH or (manner.container == "dict" and not by_number)
+        if len(given.thetas) > 1 or not any_depth or not self.program.has_loops:
+            return None
+        error: Exception | None = None
+        for index, other in enumerate(self.offered):
+            if len(other.thetas) > 1 and other.Y.shape[1] == given.Y.shape[1]:
+                try:
+                    with np.errstate(all="ignore"):
+                        self.program.call(other, replace(manner, network=index))
+                    return None
+                except CannotCallError:
+                    return None
+                except Exception as raised:
+                    error = raised
+        met = self.found.failure
+        return met if error is not None and isinstance(met, Exception) else error
 
     def _run(self) -> Found:
         possible = list(self.possible.calls())
-        for library in self.possible.libraries():
+        if self._with(possible) or self._with(list(self.possible.other_calls())):
+            return self.found
+        if not self.found.answers and not self.found.sizes:
+            called = self.calls > 0 or self.found.failure is not None
+            self.found.asked = self.possible.question(possible, called)
+        return self.found
+
+    def _with(self, possible: list[tuple[Step, ...]]) -> bool:
+        """Try these calls; whether no others have to be tried."""
+        for likely, library in product((True, False), self.possible.libraries()):
+            self.manners.likely = likely
             for index in range(len(self.offered)):
                 for steps in possible:
                     texts = self.program.texts([step.function for step in steps])
@@ -84,14 +127,12 @@ class _Exploration:
                         steps, network=index, library=library, text=self.possible.text(steps)
                     )
                     if self._on(call, texts) or self._spent() or self._fails_always():
-                        return self.found
-        if not self.found.answers and not self.found.sizes:
-            self.found.asked = self.possible.question(possible)
-        return self.found
+                        return True
+        return bool(self.found.loose)
 
     def _spent(self) -> bool:
         slow = self.calls > 0 and self._clock() > self.seconds
-        if slow and not self.found.answers:
+        if slow and not self.found.answers and self._clock() > SLOW * self.calls:
             self.found.asked = self._too_slow()
         return slow or self.calls > MOST_CALLS or time.process_time() > self.end
 
@@ -137,10 +178,11 @@ class _Exploration:
         except CannotCallError:
             return False
         except OtherSizesError as error:
-            self.found.sizes = self.found.sizes or error.sizes
+            if manner.examples == "rows":  # an object that takes its sizes from X takes others then
+                self.found.sizes = self.found.sizes or error.sizes
             return False
         except Exception as error:
-            self.found.failure = self.found.failure or error
+            self._failed(error)
             place = self.manners.place = _place_of(error)
             self.failures.add((place, type(error), _said(error)))
             self.failed += 1
@@ -158,10 +200,25 @@ class _Exploration:
                 self.found.loose.append((answer.found.manner, self._thrice(given, manner, answer)))
             return False
         manner, answer = self._settled(given, answer)
-        new = not any(_equal(answer, others[0]) for _, others in self.found.answers)
+        new = not any(
+            _equal(answer, others[0]) and other.without_biases == manner.without_biases
+            for other, others in self.found.answers
+        )
         if new:
             self.found.answers.append((manner, self._thrice(given, manner, answer)))
         return True
+
+    def _failed(self, error: Exception) -> None:
+        """Keep the failure that came furthest: of a wrong guess, a program makes little."""
+        main = getattr(getattr(self.program.main, "__func__", self.program.main), "__code__", None)
+        line, trace = 0, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code is main:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        far = (isinstance(error, (NameError, ImportError, NotImplementedError)), line)
+        if self.found.failure is None or far > self.furthest:
+            self.found.failure, self.furthest = error, far
 
     def _settled(self, given: Network, answer: Answer) -> tuple[Manner, Answer]:
         """Find out whether what was returned are new weights, and by which rate."""

@@ -60,9 +60,19 @@ def packed(made: Sequence[Block], manner: Manner) -> Any:
     if manner.container == "dicts":
         weight, bias, _ = manner.names.split(",")
         return [{weight: one.W} | ({} if one.b is None else {bias: one.b}) for one in made]
+    if manner.container == "neurons":
+        weight = manner.names.partition(",")[0]
+        return [[{weight: row.copy()} for row in one.W] for one in made]
+    if manner.container == "numbered":
+        return numbered([one.W for one in made], manner)
     if manner.container in ("vector", "split-vector"):
         return np.concatenate([part.ravel(manner.order) for part in flat(made)])  # type: ignore[arg-type]
     return [one.W for one in made]
+
+
+def numbered(arrays: Sequence[Any], manner: Manner) -> dict[int, Any]:
+    """Return *arrays* by the number of the layer, from where *manner* begins to count."""
+    return dict(enumerate(arrays, start=int(manner.names.rpartition(",")[2])))
 
 
 def flat(made: Sequence[Block]) -> list[Array]:

@@ -20,7 +20,10 @@ from ..diagnosis.running.calls import told
 from .kinds import Layer
 
 _UPSTREAM = ("dout", "grad", "upstream", "gradoutput", "doutput", "dy", "dz", "da", "delta", "g")
-_CACHES = ("cache", "memory", "saved", "ctx", "caches")
+_CACHES = ("cache", "memory", "saved", "ctx", "caches", "mask", "dropoutmask")
+_KEPT = ("p", "keep", "keepprob", "pkeep", "keepprobability", "prob", "rate", "dropprob", "pdrop",
+         "dropout", "dropoutrate")  # fmt: skip
+"""Names of how much dropout there is, by themselves and not in a dictionary of settings."""
 _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "dprev_h": ("dhprev", "dh0", "dhprevious"),
     "dprev_c": ("dcprev", "dc0", "dcprevious"),
@@ -75,12 +78,16 @@ class Passes:
         self._layer = layer
         self._forward, self._backward = forward, backward
         self._settings = dict(settings)
+        self.outputs: tuple[Any, ...] = ()
+        """What the last forward pass gave."""
 
     def forward(self, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
         """Return the outputs, and what else the forward pass returned: None if nothing."""
         arguments: list[Any] = [_copied(inputs[name]) for name in self._layer.inputs]
         if _least(self._forward) == len(arguments) + 1:
-            arguments.append(dict(self._settings))
+            last = list(inspect.signature(self._forward).parameters)[len(arguments)]
+            alone = self._layer.random and _plain(last) in _KEPT
+            arguments.append(self._settings["p"] if alone else dict(self._settings))
         try:
             returned = self._forward(*arguments)
         except Exception as error:
@@ -98,7 +105,7 @@ class Passes:
 
     def backward(self, inputs: Mapping[str, Any]) -> Given:
         """Return the gradients that the backward pass gives, by name."""
-        _, cache = self.forward(inputs)
+        self.outputs, cache = self.forward(inputs)
         if self._backward is None:
             return self._read(cache)
         given = {
@@ -146,6 +153,8 @@ class Passes:
             return None
         known = {_plain(name): value for name, value in given.items()}
         known |= {name: cache for name in _CACHES if cache is not None}
+        if self._layer.random:
+            known |= dict.fromkeys(_KEPT, self._settings["p"])
         if len(self._layer.outputs) == 1 and f"d{self._layer.outputs[0]}" in given:
             above = given[f"d{self._layer.outputs[0]}"]
             known |= {name: above for name in _UPSTREAM if name not in known}

@@ -31,12 +31,13 @@ def check_layer(
     """Return a report on the gradients that the backward pass of one layer gives.
 
     *kind* is "affine", "relu", "tanh", "sigmoid", "softmax loss", "convolution", "max pooling",
-    "average pooling", "batch norm", "layer norm", "rnn step", "lstm step" or "attention". *forward*
-    is called with the layer's inputs, ``(x, W, b)`` for an affine one, and returns the output, or
-    the output and a cache. *backward* is called with the gradient of the output and that cache (or
-    the inputs, if there is no cache), and returns the gradients in the order of the inputs, or a
-    dictionary of them; what lies between, such as ``"dP"`` and ``"dS"`` of an attention, is looked
-    at as well if it is in there. A loss that returns ``(loss, dlogits)`` needs no *backward*.
+    "average pooling", "batch norm", "layer norm", "dropout", "rnn step", "lstm step" or
+    "attention". *forward* is called with the layer's inputs, ``(x, W, b)`` for an affine one,
+    and returns the output, or the output and a cache. *backward* is called with the gradient of
+    the output and that cache (or the inputs, if there is no cache), and returns the gradients
+    in the order of the inputs, or a dictionary of them; what lies between, such as ``"dP"`` and
+    ``"dS"`` of an attention, is looked at as well if it is in there. A loss that returns
+    ``(loss, dlogits)`` needs no *backward*.
 
     >>> import numpy as np
     >>> def forward(x, W, b):
@@ -107,8 +108,12 @@ class _Check:
         parts: list[Part] = []
         first = ""
         try:
-            self._look_at_forward()
-            given = self._passes.backward(self._inputs)
+            if self._layer.random:
+                given = self._passes.backward(self._inputs)
+                self._see_mask(given)
+            else:
+                self._look_at_forward()
+                given = self._passes.backward(self._inputs)
             self._tell(given)
             self._find_truth()
             wrong = self._wrong(given)
@@ -164,6 +169,25 @@ class _Check:
         self._add("forward.unknown", "the forward pass", here="\n".join(lines),
                   confidence="partial")  # fmt: skip
 
+    def _see_mask(self, given: Given) -> None:
+        """Read the mask off the output of the forward pass that the backward pass followed."""
+        out, x = self._passes.outputs[0], self._inputs["x"]
+        mask = out / x if np.shape(out) == np.shape(x) else np.full(np.shape(x), np.nan)
+        kept = mask[mask != 0]
+        if kept.size in (0, mask.size) or not np.allclose(kept, kept[0], rtol=1e-9):
+            says = (
+                f"out/x has the values {', '.join(map(number, np.unique(mask)[:4].tolist()))}; "
+                "expected 0 in some places, and one factor, 1/p or 1, in the others"
+            )
+            raise CallError("forward", "call.not-dropout", says)
+        self._inputs["mask"] = mask
+        self._inputs["theirs"] = given.gradients.get("dx", np.nan)
+        self._usual = True
+        if np.allclose(kept, 1.0):
+            self._conventions.append(
+                Convention("definition", "what is kept is not divided by p: that is left to tests")
+            )
+
     def _forward(self) -> tuple[Any, ...]:
         try:
             return self._passes.forward(self._inputs)[0]
@@ -195,7 +219,7 @@ class _Check:
     def _find_truth(self) -> None:
         if self._usual:
             self._truth = self._layer.gradients(self._inputs, self._settings)
-            if self._holds_along_a_line():
+            if self._layer.random or self._holds_along_a_line():
                 return
             self._usual = False
         names = {f"d{name}" if name != "logits" else "dlogits": name for name in self._layer.inputs}

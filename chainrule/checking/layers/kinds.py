@@ -37,6 +37,8 @@ class Layer:
     """Other ways to define the layer, in words, and the settings that differ."""
     labels: int = 0
     """How many classes its last input, labels, has; 0 if it has none."""
+    random: bool = False
+    """Whether the forward pass draws a mask, which its output shows: ``mask``, with its factor."""
     apart: float = 0.0
     """How far from 0 every number of x is at least: the distance to a kink."""
 
@@ -270,6 +272,15 @@ _KINDS = (
         apart=0.05,
     ),
     Layer(
+        "dropout",
+        {"x": (12, 10)},
+        lambda s: setattr(s, "out", s.x * s.mask),
+        {"dx": lambda s: s.dout * s.mask},
+        settings={"p": 0.6, "mask": 1.0, "theirs": np.nan},
+        random=True,
+        apart=0.05,
+    ),
+    Layer(
         "tanh",
         {"x": (4, 5)},
         lambda s: setattr(s, "out", np.tanh(s.x)),
@@ -419,6 +430,7 @@ RULES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "affine": {"dx": "dx = dout W^T", "dW": "dW = x^T dout", "db": "db = sum of dout's rows"},
         "relu": {"dx": "dx = dout where x > 0, else 0"},
+        "dropout": {"dx": "dx = dout times the mask of the forward pass, and its factor"},
         "tanh": {"dx": "dx = dout (1 - out^2), out = tanh(x)"},
         "sigmoid": {"dx": "dx = dout out (1 - out), out = sigmoid(x)"},
         "softmax loss": {

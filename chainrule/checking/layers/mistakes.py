@@ -38,6 +38,7 @@ CATEGORIES = MappingProxyType(
         "factor": "a constant factor",
         "sign": "a sign",
         "softmax": "the derivative of the softmax",
+        "dropout": "the mask of dropout",
         "norm": "the derivative of a normalisation",
         "window": "how the windows are put together",
         "gate": "the gates, or the cell",
@@ -113,6 +114,17 @@ def _last_example(s: Any, usual: Any) -> Any:
         np.einsum("f,chw->fchw", s.dout[-1, :, i, j], s.padded[-1, :, down, across])
         for i, j, (down, across) in windows(s)
     )
+
+
+def _of_other_mask(s: Any, usual: Any) -> Any:
+    """Return theirs if it is dout in some places, with the factor or without, and else 0."""
+    for factor in (1.0, s.mask.max()):
+        there = np.isclose(s.theirs, s.dout * factor, rtol=1e-9)
+        both = there.any() and not there.all() and (there | (s.theirs == 0)).all()
+        # The right mask without its factor, and the right one inverted, have rows of their own.
+        if both and not any(np.array_equal(there, kept) for kept in (s.mask > 0, s.mask == 0)):
+            return s.theirs
+    return np.full(np.shape(usual), np.nan)
 
 
 _NORMS = ("batch_norm", "layer_norm")
@@ -193,6 +205,41 @@ _TABLE: tuple[Mistake, ...] = (
                 lambda s, u: s.dout * (s.x > 0) * (s.dout > 0),
             )
         },
+    ),
+    _row(
+        "dropout.mask-missing",
+        "{step} has no mask: units that were dropped get a gradient.",
+        "Multiply by the mask of the forward pass: {rule}.",
+        dropout={"dx": (lambda s, u: s.dout * 1.0, lambda s, u: s.dout * s.mask.max())},
+    ),
+    _row(
+        "dropout.not-rescaled",
+        "{step} has the mask, but not the factor 1/p by which the forward pass makes up for it.",
+        "Divide by p here as well: {rule}.",
+        dropout={"dx": lambda s, u: s.dout * (s.mask > 0)},
+    ),
+    _row(
+        "dropout.rescaled-twice",
+        "{step} has the factor 1/p of dropout twice.",
+        "The mask of the forward pass may have it already: {rule}.",
+        dropout={"dx": lambda s, u: s.dout * s.mask * s.mask.max()},
+    ),
+    _row(
+        "dropout.mask-inverted",
+        "{step} passes the gradient on where units were dropped.",
+        "The other way round: {rule}.",
+        dropout={
+            "dx": (
+                lambda s, u: s.dout * (s.mask == 0),
+                lambda s, u: s.dout * (s.mask == 0) * s.mask.max(),
+            )
+        },
+    ),
+    _row(
+        "dropout.other-mask",
+        "{step} has a mask, but not that of the forward pass: it is drawn anew, or of another.",
+        "Keep the mask of the forward pass in the cache: {rule}.",
+        dropout={"dx": _of_other_mask},
     ),
     _row(
         "slope.is-result",
@@ -648,6 +695,8 @@ _WITHOUT_REPLAY: tuple[tuple[str, str, str], ...] = (
     ("call.no-arrays", "The {which} pass does not return the arrays that are expected.",
      "Return the gradients as a tuple, in the order of the forward pass's arguments, or as a "
      "dictionary: {names}."),
+    ("call.not-dropout", "What the forward pass gives is not its input with a mask.",
+     "Return x * mask / p, and keep the mask for the backward pass."),
     ("call.wrong-shape", "{step} has the wrong shape.",
      "A gradient has the shape of what it is the gradient of."),
     ("call.not-finite", "{step} has entries that are nan or infinite.",

@@ -28,6 +28,17 @@ def relu_backward(dout, cache):
     return dx
 """
 
+TEXTS["dropout"] = """
+def forward(x, dropout_param):
+    p = dropout_param["p"]
+    mask = (np.random.rand(*x.shape) < p) / p
+    return x * mask, (mask, p)
+
+def backward(dout, cache):
+    mask, p = cache
+    return dout * mask
+"""
+
 TEXTS["tanh"] = """
 def forward(x):
     t = np.tanh(x)
@@ -251,6 +262,14 @@ PLANTS = [
     ("relu", "cache > 0", "dout > 0", "slope.mask-of-upstream", "dx"),
     ("relu", "(cache > 0)", "np.maximum(cache, 0)", "slope.is-result", "dx"),
     ("relu", "dout * (cache > 0)", "(cache > 0) * 1.0", "upstream.forgotten", "dx"),
+    ("dropout", "dout * mask", "dout * 1.0", "dropout.mask-missing", "dx"),
+    ("dropout", "dout * mask", "dout / p", "dropout.mask-missing", "dx"),
+    ("dropout", "dout * mask", "dout * (mask > 0)", "dropout.not-rescaled", "dx"),
+    ("dropout", "dout * mask", "dout * mask / p", "dropout.rescaled-twice", "dx"),
+    ("dropout", "dout * mask", "dout * (mask == 0)", "dropout.mask-inverted", "dx"),
+    ("dropout", "dout * mask", "dout * (np.random.rand(*mask.shape) < p) / p",
+     "dropout.other-mask", "dx"),
+    ("dropout", "dout * mask", "-dout * mask", "sign.error", "dx"),
     ("tanh", "1 - t ** 2", "1 - x ** 2", "slope.at-input", "dx"),
     ("tanh", "1 - t ** 2", "1 - t", "slope.not-squared", "dx"),
     ("tanh", "(1 - t ** 2) * ", "", "slope.missing", "dx"),

@@ -33,8 +33,9 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "call.wrong-arguments",
         "B10",
-        "The function does not take the four arguments that it is called with.",
-        "Define it as FUNCTION(thetas, X, Y, lam), even if it does not need them all.",
+        "How to call the program cannot be found out.",
+        "State what its parameters are, or add a function FUNCTION(thetas, X, Y, lam) that calls "
+        "it.",
     ),
     Mistake(
         "call.not-as-asked",

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ...intake import source
+from ...intake import making, source
 from ...intake.manner import Manner, Stated
 from ...intake.program import Program, is_program
 from . import exam, messages
@@ -154,6 +154,10 @@ def _of_program(
         return
     method = "" if "," in name else name.partition(".")[2]
     program = Program(made, method)
+    if isinstance(made, type) and not program.can_be_made(problems[0]):
+        # Then one of those that the file makes.
+        made = making.made_in(source.tree_of(path), made.__name__, sys.modules[made.__module__])
+        program = program if made is None else Program(made, method)
     if "manner" in words:
         yield from outcomes_of(program, Manner.of(words["manner"]), problems)
         return
@@ -204,6 +208,10 @@ def _function(path: Path, name: str, package: str) -> Any:
         root = root.parent
     sys.path.insert(0, str(root))
     module = source.load(path, name, package)
+    tree = source.tree_of(path)
+    for part in name.split(","):
+        if not callable(getattr(module, part.partition(".")[0], type)):
+            making.set_up(tree, part.partition(".")[0], module)
     parts = [_found(path, module, part) for part in name.split(",")]
     return parts[0] if len(parts) == 1 else tuple(parts)
 

@@ -49,6 +49,10 @@ def tried(
     flat = came and _is_flat(first[0].tree)
     networks = offered[:1] if came else offered
     found = explore(program, networks, stated, plain_known=flat, seconds=seconds)
+    if found.deeper is not None and not came:
+        says = f"{told(found.deeper)}\nIt gives a gradient where there are no hidden layers only."
+        yield Outcome(None, "call.raises", says)
+        return
     there = found.answers
     for manner, answers in there:
         yield from (_outcome(answer).in_manner(manner) for answer in answers)
@@ -88,7 +92,7 @@ def _failed(program: Program, failure: BaseException | None, asked: str) -> Outc
         return Outcome(None, "call.dies", f"It called exit({failure.code!r:.80}).")
     if isinstance(failure, Exception):
         return Outcome(None, "call.raises", f"{told(failure)}\n{asked}".strip())
-    says = refused(program.main) if program.is_function or program.method else ""
+    says = refused(program.main) if program.is_function else ""
     if not program.is_function and not program.method:
         says = "It has no method that is known to return gradients: state FILE:CLASS.METHOD."
     return Outcome(None, "call.wrong-arguments", "\n".join(filter(None, (says, asked))))
