@@ -195,7 +195,8 @@ def parameters_of_several_arrays():
 
 
 LOOPS = [
-    parameters_of_several_arrays, differentiated_beside_it, pendulum, computed_before_and_after, numbers_come_in,
+    parameters_of_several_arrays, differentiated_beside_it,
+    pendulum, computed_before_and_after, numbers_come_in,
     parameters_come_in, swapped, only_what_goes_out, one_after_another, nested,
     recurrent_network, arrays,
 ]  # fmt: skip
