@@ -293,6 +293,8 @@ class _Diagnosis:
         """Return the same where the penalty is another one, as the output layer shows."""
         if not (self.asked.finds_penalty and one.manner.takes_lam) or one.finds_rate:
             return None
+        if one.manner.plain:  # whoever writes function(thetas, X, Y, lam) follows the notes
+            return None
         for problem, gradients, reading in self._scaled(one):
             for penalty in list(PENALTIES.values())[1:]:
                 changed = with_penalty(problem, gradients, penalty)
