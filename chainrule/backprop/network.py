@@ -116,8 +116,8 @@ def accumulate(delta_next: ArrayLike, a: ArrayLike) -> Array:
     following, units = matrix("delta_next", delta_next), with_bias(a)
     if len(following) != len(units):
         raise ValueError(
-            f"delta_next has shape {following.shape} and a {np.shape(a)}: expected as many rows, "
-            "one per example"
+            f"delta_next has shape {following.shape} and a {np.shape(a)}: expected the same number "
+            "of rows, one per example"
         )
     Delta: Array = following.T @ units
     return Delta

@@ -1,6 +1,6 @@
 """Writing the steps of a plan: places for numbers, numbers for rows and tables, lists of drafts.
 
-This is what all kinds of operations need when they are lowered; it knows none of them.
+This is what every kind of operation needs when it is lowered; it does not know the kinds.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Gaps:
         self._gaps: list[tuple[int, int]] = []
 
     def take(self, size: int) -> int:
-        """Return the first of *size* places that are free from now on no more."""
+        """Take *size* free places that lie side by side, and return the first."""
         gaps = self._gaps
         for i, (start, stop) in enumerate(gaps[: self._TRIED]):
             if stop - start >= size:

@@ -120,7 +120,7 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
             if name == info.filename:
                 raise ValueError(f"{name!r:.80} is not an array: expected names that end in .npy")
             if name in self._infos:
-                raise ValueError(f"{name!r:.80} is there twice")
+                raise ValueError(f"{name!r:.80} occurs twice")
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
                 raise ValueError(
                     f"{name!r:.80} is compressed: expected what chainrule.nn.save or numpy.savez "

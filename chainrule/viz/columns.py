@@ -36,7 +36,7 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """A piece of an edge, from one column to the next; it arrives *pin* off the middle."""
+    """A piece of an edge, from one column to the next; it arrives *pin* away from the middle."""
 
     start: Item
     end: Item

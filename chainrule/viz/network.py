@@ -204,7 +204,9 @@ class Outputs:
         """
         if trace is None:
             if target is not None:
-                raise ValueError("draw_network: a target stands beside the outputs: give a trace")
+                raise ValueError(
+                    "draw_network: a target is drawn beside outputs: give a trace as well"
+                )
             return cls()
         last = max(trace.a)
         activation = (getattr(model, "activations", None) or [""])[-1]

@@ -140,7 +140,7 @@ def test_the_arguments_those_are_varied_from_are_good():
         (
             lambda: accumulate(np.ones((5, 2)), np.ones((4, 3))),
             ValueError,
-            r"delta_next has shape \(5, 2\) and a \(4, 3\): expected as many rows",
+            r"delta_next has shape \(5, 2\) and a \(4, 3\): expected the same number of rows",
         ),
         (
             lambda: delta_output(np.ones((5, 2)), np.ones((5, 1))),

@@ -121,7 +121,7 @@ def points_of(row):
 
 
 def faces(row):
-    """Return which arguments of *row* shall depend on parameters."""
+    """Return which arguments of *row* are to depend on parameters."""
     count = len(points_of(row)[0])
     if count < 3:
         return [c for c in itertools.product([True, False], repeat=count) if any(c)]

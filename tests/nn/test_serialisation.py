@@ -374,7 +374,7 @@ def test_an_entry_that_is_there_twice(model, path):
     write(path, entries_of(model))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("Theta1.npy", npy(np.zeros((3, 3))))
-    refused(path, model, "'Theta1' is there twice")
+    refused(path, model, "'Theta1' occurs twice")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

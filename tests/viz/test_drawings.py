@@ -448,7 +448,7 @@ def hostile_graph(labels):
 
 
 def test_graphviz_reads_hostile_labels_as_text():
-    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself shall read the text")
+    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself reads the text")
     drawing = viz.draw(hostile_graph(HOSTILE), title="<b>\\G\n", unfold=True)
     drawn = pygraphviz.AGraph(string=drawing.dot).draw(format="svg", prog="dot").decode()
     shown = "".join("".join(ET.fromstring(drawn).itertext()).split()).replace("\xa0", "")
@@ -464,7 +464,7 @@ def test_no_label_adds_a_node_or_an_edge(labels):
     layout = layered.lay_out(circuit)
     assert list(layout.nodes) == [node.id for node in circuit.nodes]
     assert len(layout.edges) == len(circuit.edges)
-    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself shall read the text")
+    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself reads the text")
     graph = pygraphviz.AGraph(string=circuit_dot(circuit))
     assert sorted(graph.nodes()) == sorted(node.id for node in circuit.nodes)
     assert graph.number_of_edges() == len(circuit.edges)
@@ -805,7 +805,7 @@ def test_weights_that_are_zero_or_not_finite_are_drawn_without_a_sign():
 
 
 def test_graphviz_draws_the_dot_text_of_a_network_at_the_same_places():
-    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself shall read the text")
+    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself reads the text")
     model, trace, _ = traced((2, 2, 1))
     drawing = viz.draw_network(model, trace)
     graph = pygraphviz.AGraph(string=drawing.dot)

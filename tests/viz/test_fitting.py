@@ -403,7 +403,7 @@ def test_hostile_names_of_scopes_are_text():
     assert not list(root.iter(f"{SVG}script"))
     assert not list(root.iter(f"{SVG}b"))
     assert drawing.dot.count("subgraph") == 0
-    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself shall read the text")
+    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself reads the text")
     assert len(pygraphviz.AGraph(string=drawing.dot).nodes()) == len(drawing.diagram.nodes)
 
 

@@ -223,7 +223,7 @@ def test_numbers_that_are_not_finite_leave_their_cells_empty():
 
 
 def test_matrices_have_themes_and_dot_text():
-    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself shall read the text")
+    pygraphviz = pytest.importorskip("pygraphviz", reason="Graphviz itself reads the text")
     drawing = viz.draw_network(*digits_like(), title="<b>\\N", theme="dark")
     graph = pygraphviz.AGraph(string=drawing.dot)
     assert [node.attr["label"] for node in graph.nodes()] == [

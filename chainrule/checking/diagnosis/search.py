@@ -286,7 +286,7 @@ class Search:
         return replace(report, wrong_deltas=tuple(deltas))
 
     def _read_again(self, like: Reading) -> unexplained.Probe:
-        """Return what calls the function with other problems, and reads its answers like *like*."""
+        """Return a call of the function on other problems, its answers read as *like* was."""
 
         def probe(problems: Sequence[Problem]) -> list[Reading] | None:
             outcomes = [] if self.call is None else self.call(problems)

@@ -218,7 +218,7 @@ def _shown(name: str, role: str) -> str:
 
 
 def is_step(name: str) -> bool:
-    """Return whether a function of this name makes a step of descent, it seems."""
+    """Return whether a function of this name seems to make a step of descent."""
     small = plain(name.rpartition(".")[2])
     return small in {plain(one) for one in STEP} or any(
         word in small for word in ("train", "update", "step", "descent", "learn", "fit")

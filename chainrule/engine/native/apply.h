@@ -63,7 +63,7 @@ binary_of(int kernel, Node *left, double a, Node *right, double b)
 }
 
 NEVER_INLINE PyObject *
-binary_with_other(int kernel, PyObject *left, PyObject *right) /* one is no Value and no float */
+binary_with_other(int kernel, PyObject *left, PyObject *right) /* one is neither a Value nor a float */
 {
     int reflected = !is_any_node(left);
     PyObject *other = reflected ? left : right;

@@ -25,7 +25,7 @@ from ..test_attacks import RIGHT, alive
 pytestmark = pytest.mark.processes_alone
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
 kernel = pytest.mark.skipif(
-    fences.landlock_version() < 6, reason="this kernel has not the fence, Landlock 6"
+    fences.landlock_version() < 6, reason="this kernel does not have Landlock 6, the fence"
 )
 
 WRONG = (

@@ -14,7 +14,7 @@ MOST_DIGITS = 8
 
 
 def _whole(problem: Problem, gradients: Sequence[Array]) -> Iterator[float]:
-    """Yield a number, which is not needed, if every entry is whole."""
+    """Yield a number, which nothing reads, if every entry is a whole number."""
     if all(np.array_equal(D, np.trunc(D)) for D in gradients):
         yield 0.0
 
@@ -28,7 +28,7 @@ def _digits(problem: Problem, gradients: Sequence[Array]) -> Iterator[float]:
 
 
 def _bound(problem: Problem, gradients: Sequence[Array]) -> Iterator[float]:
-    """Yield the largest entry, if it stands there more than once."""
+    """Yield the largest entry if it occurs more than once."""
     sizes = np.concatenate([np.abs(D).ravel() for D in gradients])
     largest = float(sizes.max(initial=0.0))
     if largest > 0 and np.count_nonzero(sizes >= largest * (1 - 1e-12)) > 1:

@@ -34,7 +34,7 @@ IS_ENGINE = "call.is-an-engine"
 AGAIN = "again: "
 """How the evidence of an answer begins if the program, run again, gave other numbers."""
 MISSING = "not offered"
-"""The evidence of an answer to a program that the class has not the operations for."""
+"""The evidence of a program that uses an operation which the class does not have."""
 Instruction: TypeAlias = "Sequence[Any]"
 Formula: TypeAlias = "list[list[Any]]"
 """How an operation is made of others, one after the other: [name, operand, ...]. An operand is

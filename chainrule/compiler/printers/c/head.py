@@ -48,7 +48,7 @@ def head(shared: Shared, plans: Mapping[str, Plan]) -> str:
             "gradient, in the same order"
         )
     lines += [
-        "Arrays have the last index moving fastest. An index into a table that is no row of it "
+        "Arrays have the last index moving fastest. An index into a table that is not a row of it "
         "gives NAN.",
         "",
         "An example of use:",
