@@ -89,13 +89,19 @@ def test_the_gpt_is_the_same_at_four_speeds(monkeypatch, capsys):
 def test_a_gpt_that_differs_is_noticed(monkeypatch):
     monkeypatch.setattr(gpt, "BATCH", 2)
     right = gpt.compiled
-    monkeypatch.setattr(
-        gpt, "compiled", lambda weights, threads=1: lambda *xy: right(weights)(*xy) + 1e-6
-    )
+
+    def slightly_wrong(weights, threads=1):
+        step = right(weights)
+        return lambda *xy: step(*xy) + 1e-6
+
+    monkeypatch.setattr(gpt, "compiled", slightly_wrong)
     with pytest.raises(AssertionError):
         gpt.four_speeds(seed=1)
 
 
+@pytest.mark.skipif(
+    cr.backend == "python", reason="a minute of the steps that four_speeds compares here as well"
+)
 def test_the_gpt_learns_and_recites_characters_of_the_poem(monkeypatch, capsys):
     monkeypatch.setattr(gpt, "four_speeds", lambda seed: None)
     gpt.main(epochs=20)
