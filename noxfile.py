@@ -57,7 +57,7 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".[test]", *group("types"), env=WITHOUT_CORE)
     session.run("mypy")
-    session.run("pytest", "tests/typing")
+    session.run("pytest", "tests/typing", env=WITHOUT_CORE)
 
 
 @nox.session
