@@ -107,6 +107,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def clusters(session: nox.Session) -> None:
+    """A batch over workers: a Dask cluster, one of whose workers is killed, and MPI ranks."""
+    session.install("-e", ".[test,dask,mpi,progress]", *group("clusters"))
+    session.run("python", "-m", "pytest", "tests/clusters", *session.posargs)
+
+
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """The pages in a real browser, the chromium on the PATH, and notebooks that are executed.
 

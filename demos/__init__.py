@@ -16,6 +16,7 @@ NAMES = (
     "micrograd",
     "lift",
     "gpt",
+    "cluster",
     "lstm",
     "bundle",
     "explore",

@@ -9,10 +9,13 @@ deltas in closed form (:mod:`chainrule.backprop`), and finite differences.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -30,6 +33,9 @@ Array = np.ndarray[Any, Any]
 WIDTHS, ACTIVATION = [32, 10], "tanh"
 HELD_OUT = 360
 BATCH, RATE, MOMENTUM = 16, 0.1, 0.9
+EPOCHS = 6
+SHARED_RATE, SHARED_EPOCHS = 0.5, 200
+"""With workers, each step goes over all digits, as a batch of 16 is not worth sharing."""
 COMPARED = 16
 """Held-out digits in the batch whose gradients are compared."""
 SAMPLED = 20
@@ -38,13 +44,19 @@ SAMPLED = 20
 
 def main(
     out: Path = Path("chainrule-demo"),
-    epochs: int = 6,
+    epochs: int | None = None,
     seed: int = 0,
     quiet: bool = False,
     theme: Theme = "light",
+    workers: int = 1,
 ) -> None:
-    """Train, compare the gradients, draw, and report the results."""
+    """Train, compare the gradients, draw, and report the results.
+
+    With more than one of *workers*, so many processes share each step, which goes over all digits.
+    """
     check_matplotlib()
+    if epochs is None:
+        epochs = EPOCHS if workers == 1 else SHARED_EPOCHS
     out.mkdir(parents=True, exist_ok=True)  # or fail now rather than after the training
     rng = np.random.default_rng(seed)
     training, held_out = split(load(), rng)
@@ -54,7 +66,8 @@ def main(
         print(f"{model}: {len(model.parameters()):,} parameters")
         print(f"{len(training):,} digits to learn from, {len(held_out)} held out", flush=True)
     try:
-        train(model, training, held_out, epochs, rng, history, quiet)
+        with processes(workers) as pool:
+            train(model, training, held_out, epochs, rng, history, quiet, pool)
         read = predict(model, held_out.X)
         wrong = int(np.sum(read != held_out.labels))
         print(f"accuracy on held-out digits: {1 - wrong / HELD_OUT:.1%}", end="")
@@ -149,10 +162,19 @@ class OneByOne:
         return float(mean.data)
 
 
-def on_batches(function: Callable[..., Any], *arrays: Array) -> Any:
+def processes(workers: int) -> contextlib.AbstractContextManager[Executor | None]:
+    """Return an executor of so many processes, or of none if this one is enough."""
+    if workers == 1:
+        return contextlib.nullcontext()
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def on_batches(
+    function: Callable[..., Any], *arrays: Array, executor: Executor | None = None
+) -> Any:
     """Return *function* of one example as one of batches like *arrays*: compiled, if possible."""
     try:
-        return cr.compile(function).record(*arrays)
+        return cr.compile(function, executor=executor).record(*arrays)
     except cr.TraceError as refusal:
         return OneByOne(function, str(refusal))
 
@@ -184,14 +206,20 @@ def train(
     rng: np.random.Generator,
     history: History,
     quiet: bool,
+    pool: Executor | None = None,
 ) -> None:
-    """Fit *model* by gradient descent with momentum; the rate falls to 0 as a half cosine."""
+    """Fit *model* by gradient descent with momentum; the rate falls to 0 as a half cosine.
+
+    The workers of a *pool* share steps over all digits; without one, each step takes a mini-batch.
+    """
     live = rewriting(quiet)
-    loss = on_batches(loss_of(model), training.X, training.labels)
+    loss = on_batches(loss_of(model), training.X, training.labels, executor=pool)
     if not quiet:
         print(f"gradients {how(loss)}", flush=True)
-    batches = len(training) // BATCH
-    schedule = nn.optim.cosine(RATE, total=epochs * batches)
+    batches = len(training) // BATCH if pool is None else 1
+    said = 1 if pool is None else max(1, epochs // 10)  # every so many epochs
+    rate = RATE if pool is None else SHARED_RATE
+    schedule = nn.optim.cosine(rate, total=epochs * batches)
     optimiser = nn.optim.SGD(model.parameters(), schedule, momentum=MOMENTUM)
     for epoch in range(1, epochs + 1):
         begun = time.perf_counter()
@@ -203,7 +231,7 @@ def train(
             optimiser.step()
         accuracy = float(np.mean(predict(model, held_out.X) == held_out.labels))
         history.accuracies.append(accuracy)
-        if not quiet:
+        if not quiet and epoch % said == 0:
             seconds = time.perf_counter() - begun
             print("\r" * live + f"epoch {epoch}/{epochs}", end="")
             print(f"  loss {np.mean(history.losses[-batches:]):.4f}", end="")

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=from_on(0), metavar="N", help="the seed of all random numbers"
     )
     parser.add_argument(
+        "--workers", type=from_on(1), metavar="N", help="processes that share each step"
+    )
+    parser.add_argument(
         "--quiet", action="store_true", default=None, help="print results, not progress"
     )
     parser.add_argument("--theme", choices=("light", "dark"), help="the colours of the pictures")
@@ -52,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     demo: Callable[..., None] = _module(name).main
     given = {
         option: value
-        for option in ("out", "epochs", "seed", "quiet", "theme", "markdown")
+        for option in ("out", "epochs", "seed", "quiet", "theme", "markdown", "workers")
         if (value := getattr(arguments, option)) is not None
     }
     for option in given.keys() - inspect.signature(demo).parameters:

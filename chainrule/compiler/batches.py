@@ -39,8 +39,12 @@ def floats(given: Any, what: str) -> Array:
             f"{what} is a single number; expected a batch, whose first axis counts the examples"
         )
     with np.errstate(over="ignore"):  # a long double that is too large becomes inf, as in a Value
-        found: Array = array.astype(float, copy=False)
-    return found
+        return aligned(array.astype(float, copy=False))
+
+
+def aligned(array: Array) -> Array:
+    """Return *array*, or a copy if its numbers lie between addresses: a slice of a message, say."""
+    return array if array.flags.aligned else array.copy()
 
 
 class HoldsValuesError(TypeError):

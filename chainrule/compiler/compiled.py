@@ -480,7 +480,12 @@ class Compiled(Differentiable):
             self._check_count(arrays)
             self._count = len(arrays)
         for x in arrays:
-            if type(x) is not np.ndarray or x.dtype is not _FLOAT or not x.ndim:
+            if (
+                type(x) is not np.ndarray
+                or x.dtype is not _FLOAT
+                or not x.ndim
+                or not x.flags.aligned
+            ):
                 return self._converted(arrays)
             if len(x) != len(arrays[0]):
                 return self._converted(arrays)  # which says so

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._version import __version__
+from .batches import aligned
 from .machine import machine_for
 from .program import AnyArray
 
@@ -132,12 +133,14 @@ def answer(task: Task) -> Answer:
         return _failed(task.shards[0], error)
     if program is None:
         return Answer(lacks="program")
-    parameters = program.take(task.version, task.parameters)
+    brought = None if task.parameters is None else aligned(task.parameters)
+    parameters = program.take(task.version, brought)
     if parameters is None:
         return Answer(lacks="parameters")
     parts, first = [], task.shards[0].start
+    given = tuple(map(aligned, task.rows))
     for shard in task.shards:
-        rows = tuple([x[shard.start - first : shard.stop - first] for x in task.rows])
+        rows = tuple([x[shard.start - first : shard.stop - first] for x in given])
         try:
             parts.append(program.machine.part(parameters, rows, task.count, task.lanes))
         except Exception as error:

@@ -51,6 +51,8 @@ MENU = {
         "docs/scipy",
         "docs/simulations",
         "docs/microcontroller",
+        "docs/array-libraries",
+        "docs/scaling",
         "docs/primitives",
         "docs/comparison",
     ],
@@ -129,9 +131,9 @@ def _outside_code(text: str, page: Path) -> str:
     up = "../" * len(page.parent.parts)
 
     def frame(match: re.Match[str]) -> str:
-        at = f"{up}live/{match['name']}.html"
+        at, alt = f"{up}live/{match['name']}.html", " ".join(match["alt"].split())
         return (
-            f'<iframe src="{at}" title="{match["alt"]}" loading="lazy" width="100%" height="640" '
+            f'<iframe src="{at}" title="{alt}" loading="lazy" width="100%" height="640" '
             f'style="border: 1px solid #8884"></iframe>\n\n<a href="{at}">The page by itself</a>'
         )
 
@@ -159,7 +161,8 @@ def menu() -> str:
     rest = sorted(there - listed)
     parts = []
     for caption, names in MENU.items():
-        lines = [*names, *(rest if caption == "Contribute" else [])]
+        lines = [name for name in names if name in there or name.startswith("reference/")]
+        lines += rest if caption == "Contribute" else []
         parts.append(f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(lines))
     return "\n```\n\n".join([*parts, ""])
 

@@ -115,6 +115,16 @@ def test_threads_are_a_whole_number(threads):
         cr.compile(cr.tanh, threads=threads)
 
 
+def test_numbers_may_lie_between_addresses():
+    run, _ = families.mlp(random.Random(0), (3, 4, 2))
+    compiled = cr.compile(lambda x: cr.sum(run(x)))
+    x = batch(500, 3)
+    between = np.frombuffer(b"...." + x.tobytes(), offset=4).reshape(x.shape)
+    assert not between.flags.aligned
+    equal(compiled(between), compiled(x))
+    equal(compiled.value_and_grad(between)[1], compiled.value_and_grad(x)[1])
+
+
 def test_results_are_the_callers_to_keep():
     run, _ = families.mlp(random.Random(0), (3, 4, 2))
     compiled = cr.compile(lambda x: cr.sum(run(x)))

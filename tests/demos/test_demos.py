@@ -16,7 +16,7 @@ from chainrule.demos import chain, lift, mazur, micrograd, moons, xor
 
 ROOM = Path(demos.__file__).parent
 AT_THE_TOP = Path(__file__).parents[2] / "demos"
-OPTIONS = {"out", "epochs", "seed", "quiet", "markdown", "theme"}
+OPTIONS = {"out", "epochs", "seed", "quiet", "markdown", "theme", "workers"}
 
 
 def test_every_module_here_is_offered_and_nothing_else():

@@ -38,7 +38,7 @@ def errors(camera, point, weight, seen):
 
 
 class Problem:
-    """All observations as arrays, one example each."""
+    """All observations as arrays, one example each; room for what each run writes anew."""
 
     def __init__(self, given):
         self.n, self.m, self.p = n, m, p = given["n"], given["m"], given["p"]
@@ -48,10 +48,14 @@ class Problem:
         self.seen = np.tile(given["feat"], (p, 1))
         self.camera, self.point = np.arange(p) % n, np.arange(p) % m
         self.errors = cr.compile(errors)
+        self.seen_by, self.seen_at = np.empty((p, CAMERA)), np.empty((p, POINT))
+        self.entries = np.empty(2 * p * WIDTH + p)
+        self.columns = np.empty(len(self.entries), dtype=np.int32)
 
     def observations(self):
-        cameras, points = self.cameras[self.camera], self.points[self.point]
-        return cameras, points, self.weights, self.seen
+        self.cameras.take(self.camera, axis=0, out=self.seen_by, mode="clip")
+        self.points.take(self.point, axis=0, out=self.seen_at, mode="clip")
+        return self.seen_by, self.seen_at, self.weights, self.seen
 
 
 def objective(problem):
@@ -65,8 +69,7 @@ def jacobian(problem):
     by_camera, by_point, by_weight = problem.errors.jacobian(
         *problem.observations(), argnums=[0, 1, 2]
     )
-    values = np.empty(2 * p * WIDTH + p)
-    columns = np.empty(len(values), dtype=np.int32)
+    values, columns = problem.entries, problem.columns
     for numbers, camera, point, weight in (
         (values, by_camera[:, :2], by_point[:, :2], by_weight[:, :2]),
         (

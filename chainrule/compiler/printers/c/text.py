@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,10 +73,19 @@ def nested(heads: Sequence[str], lines: list[str]) -> list[str]:
 
 def array_text(head: str, numbers: Any) -> str:
     """Return an array with its numbers, in one line if they fit."""
-    text = textwrap.fill(", ".join(numbers), WIDTH - 12, break_on_hyphens=False)
-    if "\n" not in text and len(head) + len(text) < WIDTH - 12:
-        return f"{head} = {{{text}}};\n"
-    return f"{head} = {{\n{textwrap.indent(text, '    ')}\n}};\n"
+    lines: list[list[str]] = [[]]
+    room = WIDTH - 12
+    for text in numbers:  # textwrap takes five times as long, and there may be millions
+        room -= len(text) + 2
+        if room < -1 and lines[-1]:
+            lines.append([])
+            room = WIDTH - 12 - (len(text) + 2)
+        lines[-1].append(text)
+    texts = [", ".join(line) for line in lines]
+    if len(texts) == 1 and len(head) + len(texts[0]) < WIDTH - 12:
+        return f"{head} = {{{texts[0]}}};\n"
+    body = ",\n    ".join(texts)
+    return f"{head} = {{\n    {body}\n}};\n"
 
 
 def function_text(title: str, name: str, arguments: Sequence[str], body: Sequence[str]) -> str:

@@ -139,13 +139,11 @@ put_turned(const Context *context, double *into)
             x[k] = output_at(context, i + (k < some ? k : 0), &lane[k]);
         }
         double *at = into + i;
-        for (Py_ssize_t l = 0; some == 4 && l < n; l++, at += count) {
-            at[0] = x[0][l * lane[0]];
-            at[1] = x[1][l * lane[1]];
-            at[2] = x[2][l * lane[2]];
-            at[3] = x[3][l * lane[3]];
+        if (some == 4 && lane[0] && lane[1] && lane[2] && lane[3]) {
+            context->vector->out_of_lanes(n, x, at, count);
+            continue;
         }
-        for (Py_ssize_t l = 0; some < 4 && l < n; l++, at += count) {
+        for (Py_ssize_t l = 0; l < n; l++, at += count) {
             for (int k = 0; k < some; k++) {
                 at[k] = x[k][l * lane[k]];
             }

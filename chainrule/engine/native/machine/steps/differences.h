@@ -61,6 +61,28 @@ along_lanes(const Context *context, const Cursor *cursor, const Loop *loop, int 
     return along;
 }
 
+/* Add the terms of a few lanes, *hit*, of a weighted difference: one after another, along the rest. */
+static void
+add_few(const Loop *rest, const Cursor *cursor, Py_ssize_t hits, const Py_ssize_t *hit, int to_sums)
+{
+    int last = rest->n > 0 ? rest->n - 1 : 0;
+    Py_ssize_t index[MOST_AXES] = {0}, step[4] = {0}, count = rest->n ? rest->extent[last] : 1;
+    double *at[4] = {cursor->at[0], cursor->at[1], cursor->at[2], cursor->at[3]};
+    for (int k = 0; k < 4 && rest->n; k++) {
+        step[k] = rest->stride[k * rest->n + last] * cursor->scale[k];
+    }
+    do {
+        for (Py_ssize_t i = 0; i < hits; i++) {
+            Py_ssize_t l = hit[i];
+            double w = at[1][l], *r = at[0] + (to_sums ? 0 : l);
+            const double *a = at[2] + l * cursor->lane[2], *b = at[3] + l * cursor->lane[3];
+            for (Py_ssize_t j = 0; j < count; j++, r += step[0], a += step[2], b += step[3]) {
+                *r += w * (*a - *b);
+            }
+        }
+    } while (advance(rest, last, index, 4, at, cursor->scale));
+}
+
 static void
 squared_distance(Context *context, const Step *step)
 {
@@ -111,18 +133,15 @@ weighted_difference(Context *context, const Step *step)
         if (hits == 0) {
             continue;
         }
-        int few = skips && wide && lane && 4 * hits <= lanes;
+        if (skips && wide && lane && 4 * hits <= lanes) {
+            add_few(rest, &cursor, hits, hit, to_sums);
+            continue;
+        }
         Py_ssize_t inner[MOST_AXES] = {0};
         double *at[4] = {cursor.at[0], cursor.at[1], cursor.at[2], cursor.at[3]};
         do {
             double *r = at[0], *a = at[2], *b = at[3];
-            if (few) {
-                for (Py_ssize_t i = 0; i < hits; i++) {
-                    Py_ssize_t l = hit[i];
-                    r[to_sums ? 0 : l] += w[l] * (a[l * along.stride[2]] - b[l * along.stride[3]]);
-                }
-            }
-            else if (adds_up) {
+            if (adds_up) {
                 *r += context->vector->weighted_total(along.n, w, along.stride[1], a,
                                                       along.stride[2], b, along.stride[3]);
             }

@@ -13,14 +13,34 @@ LEVEL(larger)(V a, V b) /* a nan is the largest; -0.0 and 0.0 give 0.0 */
     return SELECT((I)(a == b) & (I)(b == SET(0.0)), a + b, found);
 }
 
+/* The largest of a column, or of its negatives: four at a time, as each waits for the one before. */
+ALWAYS_INLINE V
+LEVEL(most)(Py_ssize_t n, Py_ssize_t w, const double *z, int negated)
+{
+#define NUMBER(k) (negated ? -LOAD(AT(z, k)) : LOAD(AT(z, k)))
+    V top = NUMBER(0);
+    Py_ssize_t k = 1;
+    if (n >= 8) {
+        V second = NUMBER(1), third = NUMBER(2), fourth = NUMBER(3);
+        for (k = 4; k + 4 <= n; k += 4) {
+            top = LEVEL(larger)(top, NUMBER(k));
+            second = LEVEL(larger)(second, NUMBER(k + 1));
+            third = LEVEL(larger)(third, NUMBER(k + 2));
+            fourth = LEVEL(larger)(fourth, NUMBER(k + 3));
+        }
+        top = LEVEL(larger)(LEVEL(larger)(top, second), LEVEL(larger)(third, fourth));
+    }
+    for (; k < n; k++) {
+        top = LEVEL(larger)(top, NUMBER(k));
+    }
+#undef NUMBER
+    return top;
+}
+
 ALWAYS_INLINE V
 LEVEL(top)(Py_ssize_t n, Py_ssize_t w, const double *z)
 {
-    V top = LOAD(z);
-    for (Py_ssize_t k = 1; k < n; k++) {
-        top = LEVEL(larger)(top, LOAD(AT(z, k)));
-    }
-    return top;
+    return LEVEL(most)(n, w, z, 0);
 }
 
 /* x - top; an infinite logit takes all; where all are -inf, none is right. */
@@ -175,11 +195,7 @@ LEVEL(maximum_column)(Py_ssize_t n, Py_ssize_t w, double *z)
 static void
 LEVEL(minimum_column)(Py_ssize_t n, Py_ssize_t w, double *z)
 {
-    V top = -LOAD(z);
-    for (Py_ssize_t k = 1; k < n; k++) {
-        top = LEVEL(larger)(top, -LOAD(AT(z, k)));
-    }
-    STORE(z, -top);
+    STORE(z, -LEVEL(most)(n, w, z, 1));
 }
 
 #define EACH_COLUMN(form)                               \

@@ -111,20 +111,22 @@ LEVEL(nonzero)(Py_ssize_t n, const double *x, Py_ssize_t *hit)
 {
     Py_ssize_t l = 0, hits = 0;
 #if FUSED == 2 && WIDTH == 8
-    for (; l + WIDTH <= n; l += WIDTH) {
-        unsigned mask = _mm512_cmp_pd_mask(_mm512_loadu_pd(x + l), _mm512_setzero_pd(), _CMP_NEQ_UQ);
-        for (; mask != 0; mask &= mask - 1) {
-            hit[hits++] = l + __builtin_ctz(mask);
-        }
-    }
+#define DIFFERING(l) \
+    (unsigned)_mm512_cmp_pd_mask(_mm512_loadu_pd(x + (l)), _mm512_setzero_pd(), _CMP_NEQ_UQ)
 #elif FUSED == 2
-    for (; l + WIDTH <= n; l += WIDTH) {
-        __m256d differs = _mm256_cmp_pd(_mm256_loadu_pd(x + l), _mm256_setzero_pd(), _CMP_NEQ_UQ);
-        unsigned mask = (unsigned)_mm256_movemask_pd(differs);
+#define DIFFERING(l)                                                                            \
+    (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(x + (l)), _mm256_setzero_pd(),    \
+                                               _CMP_NEQ_UQ))
+#endif
+#if FUSED == 2
+    for (; l + 4 * WIDTH <= n; l += 4 * WIDTH) {
+        unsigned mask = DIFFERING(l) | DIFFERING(l + WIDTH) << WIDTH |
+                        DIFFERING(l + 2 * WIDTH) << 2 * WIDTH | DIFFERING(l + 3 * WIDTH) << 3 * WIDTH;
         for (; mask != 0; mask &= mask - 1) {
             hit[hits++] = l + __builtin_ctz(mask);
         }
     }
+#undef DIFFERING
 #endif
     for (; l < n; l++) {
         hit[hits] = l;

@@ -1,30 +1,49 @@
-/* Examples as they are given, turned into lanes. */
+/* Examples as they are given turned into lanes, and results out of them. */
 
-#if FUSED == 2
-/* Transpose four rows of four numbers. */
+/* Transpose four rows of four numbers; the new ones lie *apart*. */
 ALWAYS_INLINE void
-LEVEL(transpose)(const double *x, Py_ssize_t apart, double *r, Py_ssize_t n)
+LEVEL(transpose)(const double *x, const double *y, const double *z, const double *w, double *r,
+                 Py_ssize_t apart)
 {
-    __m256d a = _mm256_loadu_pd(x), b = _mm256_loadu_pd(x + apart);
-    __m256d c = _mm256_loadu_pd(x + 2 * apart), d = _mm256_loadu_pd(x + 3 * apart);
+#if FUSED == 2
+    __m256d a = _mm256_loadu_pd(x), b = _mm256_loadu_pd(y);
+    __m256d c = _mm256_loadu_pd(z), d = _mm256_loadu_pd(w);
     __m256d ab = _mm256_unpacklo_pd(a, b), cd = _mm256_unpacklo_pd(c, d);
     __m256d AB = _mm256_unpackhi_pd(a, b), CD = _mm256_unpackhi_pd(c, d);
     _mm256_storeu_pd(r, _mm256_permute2f128_pd(ab, cd, 0x20));
-    _mm256_storeu_pd(r + n, _mm256_permute2f128_pd(AB, CD, 0x20));
-    _mm256_storeu_pd(r + 2 * n, _mm256_permute2f128_pd(ab, cd, 0x31));
-    _mm256_storeu_pd(r + 3 * n, _mm256_permute2f128_pd(AB, CD, 0x31));
-}
+    _mm256_storeu_pd(r + apart, _mm256_permute2f128_pd(AB, CD, 0x20));
+    _mm256_storeu_pd(r + 2 * apart, _mm256_permute2f128_pd(ab, cd, 0x31));
+    _mm256_storeu_pd(r + 3 * apart, _mm256_permute2f128_pd(AB, CD, 0x31));
 #else
-ALWAYS_INLINE void
-LEVEL(transpose)(const double *x, Py_ssize_t apart, double *r, Py_ssize_t n)
+    for (int i = 0; i < 4; i++, r += apart) {
+        r[0] = x[i];
+        r[1] = y[i];
+        r[2] = z[i];
+        r[3] = w[i];
+    }
+#endif
+}
+
+/* Put four rows of lanes side by side; the results of two lanes lie *apart*. */
+static void
+LEVEL(out_of_lanes)(Py_ssize_t n, const double *const *x, double *r, Py_ssize_t apart)
 {
-    for (int i = 0; i < 4; i++) {
-        for (int l = 0; l < 4; l++) {
-            r[i * n + l] = x[l * apart + i];
+    Py_ssize_t l = 0;
+    for (; l + 4 <= n; l += 4, r += 4 * apart) {
+        LEVEL(transpose)(x[0] + l, x[1] + l, x[2] + l, x[3] + l, r, apart);
+    }
+    for (; l < n; l++, r += apart) {
+        for (int k = 0; k < 4; k++) {
+            r[k] = x[k][l];
         }
     }
 }
-#endif
+
+ALWAYS_INLINE void
+LEVEL(transpose_four)(const double *x, Py_ssize_t apart, double *r, Py_ssize_t n)
+{
+    LEVEL(transpose)(x, x + apart, x + 2 * apart, x + 3 * apart, r, n);
+}
 
 /* Put *n* examples of *size* numbers, *apart* numbers from one to the next, into lanes. */
 static void
@@ -41,8 +60,8 @@ LEVEL(into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apa
             for (int k = 0; k < 8 && i % 8 == 0 && l + 8 < n; k++) {
                 PREFETCH(x + (l + 8 + k) * apart + i);
             }
-            LEVEL(transpose)(x + l * apart + i, apart, block + i * n + l, n);
-            LEVEL(transpose)(x + (l + 4) * apart + i, apart, block + i * n + l + 4, n);
+            LEVEL(transpose_four)(x + l * apart + i, apart, block + i * n + l, n);
+            LEVEL(transpose_four)(x + (l + 4) * apart + i, apart, block + i * n + l + 4, n);
         }
         for (; i < size; i++) {
             for (int k = 0; k < 8; k++) {
@@ -53,7 +72,7 @@ LEVEL(into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apa
     for (; l + 4 <= n; l += 4) {
         Py_ssize_t i = 0;
         for (; i + 4 <= size; i += 4) {
-            LEVEL(transpose)(x + l * apart + i, apart, block + i * n + l, n);
+            LEVEL(transpose_four)(x + l * apart + i, apart, block + i * n + l, n);
         }
         for (; i < size; i++) {
             for (int k = 0; k < 4; k++) {

@@ -15,9 +15,10 @@
 #include "long_lines.h"
 
 static const struct Vector LEVEL(functions) = {
-    LEVEL_NAME, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat), LEVEL(into_lanes),
-    LEVEL(along_result), LEVEL(along_sum), LEVEL(careful), LEVEL(long_line), LEVEL(squared_distance),
-    LEVEL(weighted_difference), LEVEL(weighted_total), LEVEL(nonzero),
+    LEVEL_NAME, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat),
+    LEVEL(into_lanes), LEVEL(out_of_lanes), LEVEL(along_result), LEVEL(along_sum), LEVEL(careful),
+    LEVEL(long_line), LEVEL(squared_distance), LEVEL(weighted_difference), LEVEL(weighted_total),
+    LEVEL(nonzero),
 };
 
 #undef V

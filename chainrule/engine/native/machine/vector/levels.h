@@ -20,6 +20,7 @@ struct Vector {
                        double *still, double *block);
     void (*into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apart,
                        double *block);
+    void (*out_of_lanes)(Py_ssize_t n, const double *const *x, double *r, Py_ssize_t apart);
     void (*along_result)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*along_sum)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, double *y);
