@@ -7,6 +7,7 @@ whole graph (the Jacobian) has the function recorded anew, with its loops writte
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -136,8 +137,16 @@ class Looped:
         """Return the mean of the only output over the examples, and its gradient."""
         if self._has_gradient:
             return self.program.gradient(batch, hands)
-        found: tuple[float, Array] = self.written_out.gradient(batch, hands)
-        return found
+        value, found = self.written_out.gradient(batch, hands)
+        if not self._is_like(self.written_out):  # which leaves out what nothing depends on
+            by = dict(zip(self.written_out.parameters, found, strict=True))
+            found = np.array([by.get(leaf, 0.0) for leaf in self.parameters])
+        return value, found
+
+    def _is_like(self, written_out: Any) -> bool:
+        """Return whether the loops written out have the same parameters."""
+        own, others = self.parameters, written_out.parameters
+        return len(own) == len(others) and all(map(operator.is_, own, others))
 
     @functools.cached_property
     def _has_gradient(self) -> bool:
@@ -151,6 +160,8 @@ class Looped:
     def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
         """Return the machine of a function that was run, and the leaves that it reads."""
         if function == "gradient" and not self._has_gradient:
+            if not self._is_like(self.written_out):
+                return None, ()  # its gradient has other entries
             found: tuple[Any, tuple[Value, ...]] = self.written_out.machine(function)
             return found
         return self.program.ready(function).machine, self.captured

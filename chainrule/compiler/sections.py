@@ -276,7 +276,7 @@ class _Cutter:
         known = self.captured.union(*(group.leaves for group in (*groups, *own)))
         tape = piece_of(roots, known)
         used = in_use(tape, [(group.leaves, group) for group in groups])
-        given = [*(group for _, group in used), *own]
+        given = [*(group for _, group in used), *own] or self.groups[:1]  # for the size of a batch
         members = tape.arguments([group.leaves for group in given])
         normalise(tape)
         shapes = [group.shape for group in given]

@@ -18,7 +18,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class _Equation:
     residuals: tuple[int | float, ...]
     parameters: tuple[float, ...]
     solution: tuple[float, ...]
+    unknowns: int = 0
+    """How many there are, if there is no solution yet."""
     slopes: list[Matrix] = field(default_factory=list, compare=False, repr=False)
 
     def g(self, *x_and_p: Any) -> Vector:
@@ -175,6 +177,110 @@ def _captured(nodes: Iterable[Value], since: int) -> list[Value]:
         if constant.issuperset(node.parents):
             constant.add(node)
     return [node for node in nodes if node not in constant]
+
+
+# --- an equation that is solved for other data too -----------------------------------------------
+
+
+class _Search(NamedTuple):
+    """How the solution is found."""
+
+    name: str
+    tolerance: float
+    limit: int
+
+    def __call__(self, equation: _Equation, start: Sequence[float], p: Sequence[float]) -> Any:
+        """Return the solution to which *start* leads, at the parameters *p*."""
+        if self.name == "root":
+            g = lambda *x: equation.g(*x, *p)  # noqa: E731
+            return _newton(g, start, self.tolerance, self.limit, "root")
+
+        def image(*x: Any) -> Vector:
+            return [a + b for a, b in zip(equation.g(*x, *p), x, strict=True)]
+
+        return _repeated(image, start, self.tolerance, self.limit)
+
+
+class _Sought(Primitive):
+    """Unknown number *which*, as an operation on the start of the search and the parameters."""
+
+    __slots__ = ("equation", "search", "which")
+
+    equation: _Equation
+    search: _Search
+    which: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sought_row, (self.search, self.equation, self.which)
+
+
+def _sought_row(search: _Search, equation: _Equation, which: int) -> _Sought:
+    n = equation.unknowns
+
+    @functools.lru_cache(maxsize=1)  # the unknowns of one example are asked for one after another
+    def solution(*args: float) -> tuple[float, ...]:
+        with modes.apart():
+            return tuple(search(equation, args[:n], args[n:]))
+
+    def value(*args: float) -> float:
+        return solution(*map(float, args))[which]
+
+    def partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequence[Any]:
+        if any(isinstance(x, Value) for x in args):
+            if n > 1:
+                modes.refuse_while_tracing(
+                    f"{search.name}: the derivative of several unknowns is found by elimination, "
+                    "which chooses by the data: differentiate it outside of the compiled function"
+                )
+            others = [_sought_row(search, equation, i) for i in range(n)]
+            x: Sequence[Any] = [y if i == which else row(*args) for i, row in enumerate(others)]
+            slopes = equation.derivative(x, args[n:])[which]
+        else:
+            with modes.apart():
+                found = solution(*map(float, args))
+                slopes = equation.derivative(found, args[n:])[which]
+        return [0.0 if i < n else slopes[i - n] for i in linked]
+
+    row = _Sought()
+    row.equation, row.search, row.which = equation, search, which
+    row.name, row.scalar, row.variadic = search.name, value, partials
+    row.found_by = named
+    row.array = functools.partial(_one_by_one, value)
+    row.analytic = row.selects = row.takes = row.arity = None
+    row.partials = row.defaults = row.domain = row.binds = ()
+    row.latex, row.precedence = call_template(search.name, None), 9
+    return row
+
+
+def _sought(search: _Search, residual: Callable[..., Vector], start: Any) -> Any:
+    """Return the solution, shaped as *start*, as nodes that search for it whatever the data are."""
+    given = [_number_or_value(x, f"{search.name}: start") for x in leaves(start)]
+    unknowns = [Value(_number(x)) for x in given]
+    residuals = residual(*unknowns)
+    since, known = unknowns[0].serial, set(unknowns)
+    nodes: set[Value] = {x for x in residuals if isinstance(x, Value)}
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        for x in node.operands if node.serial >= since else ():
+            if isinstance(x, Value) and x not in nodes:
+                nodes.add(x)
+                waiting.append(x)
+    ordered = sorted(nodes, key=attrgetter("serial"))
+    parameters = [x for x in ordered if x.serial < since]
+    computed = [(x, x.primitive) for x in ordered if x.serial >= since and x.primitive is not None]
+    place = {x: i for i, x in enumerate([*unknowns, *parameters, *(x for x, _ in computed)])}
+
+    def operand(x: Any) -> int | float:
+        if isinstance(x, Value):
+            return place[x] if x in place or x in known else x.data  # a leaf that it made
+        return as_float(x, search.name)
+
+    steps = tuple([(row, tuple(map(operand, x.operands))) for x, row in computed])
+    zeros = tuple(map(operand, residuals))
+    equation = _Equation(search.name, steps, zeros, (), (), len(given))
+    rows = [_sought_row(search, equation, i) for i in range(len(given))]
+    return like(start, (row(*given, *parameters) for row in rows))
 
 
 # --- solving ---------------------------------------------------------------------------------
@@ -348,7 +454,8 @@ def root(f: Callable[[Any], Any], start: Any, *, tolerance: float = 1e-12, limit
     Newton's method finds x, with derivatives by the graph of *f*; a step that makes *f* larger is
     halved.  It ends when a step is smaller than *tolerance* times the largest of the numbers it has
     seen.  RuntimeError if that takes more than *limit* steps, if *f* is nan or infinite, or if its
-    derivative is 0, with the place where it happened.
+    derivative is 0, with the place where it happened.  A compiled function searches for each
+    example.
     """
     point = _checked("root", f, start, tolerance, limit)
 
@@ -358,6 +465,8 @@ def root(f: Callable[[Any], Any], start: Any, *, tolerance: float = 1e-12, limit
             raise ValueError(f"root: f gives {len(found)} numbers for {len(x)} unknowns")
         return [_number_or_value(y, "root: f(x)") for y in found]
 
+    if modes.current().tracing:
+        return _sought(_Search("root", tolerance, limit), values, start)
     with modes.no_grad():
         solution = _newton(values, point, tolerance, limit, "root")
     return _linked("root", values, start, solution)
@@ -397,13 +506,15 @@ def fixed_point(
             raise ValueError(f"fixed_point: {words} as x")
         return [_number_or_value(y, "fixed_point: f(x)") for y in leaves(found)]
 
+    def change(*x: Any) -> Vector:
+        return [a - b for a, b in zip(image(*x), x, strict=True)]
+
+    if modes.current().tracing:
+        return _sought(_Search("fixed_point", tolerance, limit), change, start)
     with modes.no_grad():
         solution = _repeated(image, point, tolerance, limit)
         if not any(isinstance(y, Value) for y in image(*solution)):
             return like(start, iter(solution))  # f computes with plain numbers alone
-
-    def change(*x: Any) -> Vector:
-        return [a - b for a, b in zip(image(*x), x, strict=True)]
 
     return _linked("fixed_point", change, start, solution)
 
@@ -412,10 +523,6 @@ def _checked(name: str, f: Any, start: Any, tolerance: float, limit: int) -> lis
     """Return the numbers in *start*."""
     if not callable(f):
         raise TypeError(f"{name}: f must be a function, not {described(f)}")
-    modes.refuse_while_tracing(
-        f"{name}: how many steps it takes depends on the data, so it cannot be compiled: call it "
-        "outside, or take a fixed number of steps with cr.scan"
-    )
     if operator.index(limit) < 1 or not tolerance >= 0.0:
         raise ValueError(
             f"{name}: expected a limit of at least 1 step and a tolerance of at least 0, not "

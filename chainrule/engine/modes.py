@@ -131,6 +131,13 @@ def suspended() -> contextlib.AbstractContextManager[None]:
     return _Switched(linking=True, watching=False)
 
 
+def apart() -> contextlib.AbstractContextManager[None]:
+    """Compute plain numbers in this block, whatever is recorded around it."""
+    if current() is _OFF:
+        return contextlib.nullcontext()
+    return _Switched(linking=True, watching=False, demands=None, inputs=frozenset(), loops=None)
+
+
 def counting(count: Callable[[int], object]) -> contextlib.AbstractContextManager[None]:
     """Call *count* with the serial number of every node that is made in this block."""
     return _Switched(count=count)

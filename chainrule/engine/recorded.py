@@ -68,14 +68,16 @@ class _Sweep:
     """The part of a graph that lies between *outputs* and *inputs*, and its conditions."""
 
     def __init__(self, outputs: Iterable[Node], inputs: Iterable[Node]) -> None:
-        if modes.current().loops:  # the graph ends at the leaves that stand for their results
-            raise modes.WriteOut("a derivative is taken across it")
         self._inputs = frozenset(inputs)
         self._made: dict[Condition, tuple[Condition, Condition]] = {}
         self._opposite: dict[Condition, Condition] = {}
         self._numbers: dict[Node, bool] = {}
         first = min((v.serial for v in self._inputs), default=0)
         below = self._below(outputs, first)
+        if loops := modes.current().loops:  # the graph ends at the leaves that stand for results
+            results = {x for loop in loops for row in (loop.last, *loop.ys) for x in row}
+            if not results.isdisjoint(below):
+                raise modes.WriteOut("a derivative is taken across it")
         varying: set[Node] = set()
         for node in below:
             if node in self._inputs or not varying.isdisjoint(_differentiable(node)):

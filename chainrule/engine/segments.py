@@ -34,10 +34,14 @@ class _Number(Primitive):
     exact = False  # all that is given is a Value when the steps are run again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(
-            "a node of a scan with checkpoint= knows its steps as a Python function, so it can be "
-            "neither pickled nor loaded; leave checkpoint= out for a graph that is saved"
-        )
+        return _lost(), ()
+
+
+def _lost(_: str = "") -> Primitive:
+    raise TypeError(
+        "a node of a scan with checkpoint= knows its steps as a Python function, so it can be "
+        "neither pickled nor loaded; leave checkpoint= out for a graph that is saved"
+    )
 
 
 class _Segment(NamedTuple):
@@ -148,6 +152,12 @@ def _row(
         for i, x in zip(linked, operands, strict=True):
             if i < len(full):
                 full[i] = x
+            elif x is not captured[i - len(full)] and x != captured[i - len(full)].data:
+                raise TypeError(
+                    "a segment of a scan with checkpoint= is run with the Values that its step "
+                    f"captured, so not at another number, {x!r}; compile the function, not its "
+                    "graph, or leave checkpoint= out"
+                )
         return segment.of(full)[number]
 
     def scalar(*operands: float) -> float:
@@ -172,7 +182,7 @@ def _row(
     row = _Number()
     row.analytic = row.selects = row.takes = row.arity = None
     row.name, row.scalar, row.variadic = "scan", scalar, slopes
-    row.array = np.vectorize(scalar, otypes=[float])
+    row.array, row.found_by = np.vectorize(scalar, otypes=[float]), _lost
     row.partials = row.defaults = row.domain = row.binds = ()
     row.latex, row.precedence = call_template("scan", None), 9
     return row

@@ -49,6 +49,7 @@ MENU = {
     "Use": [
         "docs/engineers",
         "docs/scipy",
+        "docs/scaling",
         "docs/simulations",
         "docs/microcontroller",
         "docs/array-libraries",

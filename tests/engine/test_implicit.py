@@ -304,11 +304,6 @@ def test_slow_and_fast_contractions():
             "fixed_point: not found in 9 steps; the last led to -1, by 2; .*cr.root",
         ),
         (lambda: cr.fixed_point(lambda x: math.nan, 1.0), RuntimeError, "from 1 to nan"),
-        (
-            lambda: cr.compile(lambda a: square_root(a))([1.0]),
-            cr.TraceError,
-            "root: how many steps it takes depends on the data",
-        ),
     ],
 )  # fmt: skip
 def test_errors_say_what_happened_where(call, error, message):
@@ -323,3 +318,65 @@ def test_an_interrupt_ends_the_search():
     for solve in (cr.root, cr.fixed_point):
         with pytest.raises(KeyboardInterrupt):
             solve(f, 1.0)
+
+
+# --- in compiled functions ------------------------------------------------------------------------
+
+A = [1.0, 4.0, 9.0]
+
+
+def cube_root(a, w):
+    return cr.root(lambda x: x * x * x - a * w, 1.0)
+
+
+def line_and_parabola(a, w):
+    x, y = cr.root(lambda p: [p[0] * p[0] + p[1] - a, p[0] - p[1] * w], [a, 1.0])
+    return x * cr.sin(y)
+
+
+def of_a_branch(a, w):
+    return cr.root(lambda x: cr.where(cr.less(a, 2.0), x - a * w, x * x - a), 1.5)
+
+
+def contraction(a, w):
+    return cr.fixed_point(lambda x: w * cr.cos(x) / a, 0.5)
+
+
+def within_a_scan(a, w):
+    step = lambda c, _: (cr.root(lambda x: x - c - 0.1 * w * cr.sin(x), c), None)  # noqa: E731
+    return cr.scan(step, a, length=9)[0]
+
+
+SEARCHES = [cube_root, line_and_parabola, of_a_branch, contraction, within_a_scan]
+
+
+@pytest.mark.parametrize("f", SEARCHES, ids=lambda f: f.__name__)
+def test_a_compiled_function_searches_for_each_example(f):
+    w = cr.Value(0.8)
+    compiled = cr.compile(lambda a: f(a, w))
+    for batch in (A, A[::-1], A[1:2], A * 4):
+        assert compiled(batch) == pytest.approx([f(a, w.data) for a in batch], rel=1e-11)
+        _, (slope,) = compiled.value_and_grad(batch)
+        slopes = [cr.grad(f, 1)(a, w.data) for a in batch]
+        assert slope == pytest.approx(np.mean(slopes), rel=1e-9)
+        by_a = [cr.grad(f)(a, w.data) for a in batch]
+        assert compiled.jacobian(batch) == pytest.approx(by_a, rel=1e-9)
+        w.data *= 0.9
+    assert pickle.loads(pickle.dumps(compiled))(A) == pytest.approx(compiled(A), rel=1e-12)
+
+
+def test_second_derivatives_of_a_compiled_search():
+    compiled = cr.compile(lambda a: cube_root(a, 2.0))
+    curvatures = [cr.grad(cr.grad(lambda a: cube_root(a, 2.0)))(a) for a in A]
+    assert compiled.hessian(A) == pytest.approx(curvatures, rel=1e-9)
+    within = cr.compile(lambda a: cr.grad(lambda b: cube_root(b, 2.0))(a))
+    assert within(A) == pytest.approx([(2.0 * a) ** (-2 / 3) * 2 / 3 for a in A], rel=1e-11)
+    with pytest.raises(cr.TraceError, match="outside of the compiled function"):
+        cr.compile(lambda a: cr.grad(lambda b: line_and_parabola(b, 0.8))(a))(A)
+
+
+def test_a_compiled_search_that_fails_says_where():
+    compiled = cr.compile(lambda a: cr.root(lambda x: x * x + a, 1.0))
+    assert compiled([-4.0]) == pytest.approx([2.0])
+    with pytest.raises(RuntimeError, match=r"root: .* start elsewhere"):
+        compiled([-4.0, 1.0])

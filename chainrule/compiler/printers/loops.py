@@ -112,16 +112,19 @@ class _Writer:
         self.functions[id(section)] = _Function(name, arrays)
 
     def _array(self, leaves: Sequence[Value], shape: Shape, stem: str) -> _Array:
-        """Return the array that holds *leaves*, a new one if none of them is in another."""
+        """Return the array that holds *leaves*; those that no other has are in a new one."""
         place = {leaf: i for i, leaf in enumerate(leaves)}
         for array in self.arrays:
             if list(array.place) == list(leaves):
                 return array
-        new = not any(leaf in array.place for array in self.arrays for leaf in leaves)
-        found = _Array(self._free(stem) if new else "", shape, place)
+        new = [x for x in place if not any(x in array.place for array in self.arrays)]
+        if len(new) == len(place):
+            self.arrays.append(_Array(self._free(stem), shape, place))
+            return self.arrays[-1]
         if new:
-            self.arrays.append(found)
-        return found
+            rest = {leaf: i for i, leaf in enumerate(new)}
+            self.arrays.append(_Array(self._free("theta"), (len(new),), rest))
+        return _Array("", shape, place)
 
     def _free(self, stem: str) -> str:
         name, i = stem, 1
@@ -205,8 +208,10 @@ class _Writer:
         return lines
 
     def _numbers(self, numbers: AnyArray) -> str:
-        """Return *numbers* as text, in short if they count from a number on."""
+        """Return *numbers* as text, in short if they are one, or count from one on."""
         flat = numbers.ravel()
+        if (flat == flat[0]).all() and (flat[0] or not np.signbit(flat).any()):
+            return repr(float(flat[0]))
         if len(flat) > 3 and np.array_equal(flat, flat[0] + np.arange(len(flat))):
             first, last = flat[0], flat[0] + len(flat)
             text = f"np.arange({first}, {last})"

@@ -10,11 +10,68 @@ typedef struct {
     int linked; /* whether a Value was given */
 } Varied;
 
-/* Return *x* with a fresh variable for each number in it; NULL without an error if it is not for C:
-   lists, tuples and dicts of numbers and Values are. */
-static PyObject *
-varied(Varied *run, PyObject *x)
+/* Whether *x*, which `varied` took, is a number and not a structure. */
+ALWAYS_INLINE int
+is_leaf_of(PyObject *x)
 {
+    return !PyList_CheckExact(x) && !PyTuple_CheckExact(x) && !PyDict_CheckExact(x);
+}
+
+/* Return a list, tuple or dict like *x* with what *made* returns for each part, in its place; NULL if
+   it returns that, or, without an error, if *x* changes: making objects may run any code. */
+static PyObject *
+structure_like(PyObject *x, PyObject *(*made)(void *how, PyObject *part), void *how)
+{
+    int is_list = PyList_CheckExact(x);
+    if (PyDict_CheckExact(x)) {
+        PyObject *result = PyDict_New(), *key, *value;
+        Py_ssize_t position = 0, n = PyDict_GET_SIZE(x);
+        while (result != NULL && PyDict_GET_SIZE(x) == n &&
+               PyDict_Next(x, &position, &key, &value)) {
+            Py_INCREF(key);
+            Py_INCREF(value);
+            PyObject *part = made(how, value);
+            if (part == NULL || PyDict_SetItem(result, key, part) < 0) {
+                Py_CLEAR(result);
+            }
+            Py_XDECREF(part);
+            Py_DECREF(key);
+            Py_DECREF(value);
+        }
+        if (PyDict_GET_SIZE(x) != n) {
+            Py_CLEAR(result);
+        }
+        return result;
+    }
+    Py_ssize_t n = is_list ? PyList_GET_SIZE(x) : PyTuple_GET_SIZE(x);
+    PyObject *result = is_list ? PyList_New(n) : PyTuple_New(n);
+    for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
+        if (is_list && PyList_GET_SIZE(x) != n) {
+            Py_CLEAR(result);
+            break;
+        }
+        PyObject *item = Py_NewRef(is_list ? PyList_GET_ITEM(x, i) : PyTuple_GET_ITEM(x, i));
+        PyObject *part = made(how, item);
+        Py_DECREF(item);
+        if (part == NULL) {
+            Py_CLEAR(result);
+        }
+        else if (is_list) {
+            PyList_SET_ITEM(result, i, part);
+        }
+        else {
+            PyTuple_SET_ITEM(result, i, part);
+        }
+    }
+    return result;
+}
+
+/* Return *x* with a fresh variable for each number in it; NULL without an error if it is not for C:
+   lists, tuples and dicts of numbers and Values are. *given* is a Varied. */
+static PyObject *
+varied(void *given, PyObject *x)
+{
+    Varied *run = given;
     double number;
     if (is_node(run->state, x) || number_in(run->state, x, &number)) {
         PyObject *variable = is_node(run->state, x) ? unary(IDENTITY, x)
@@ -25,115 +82,48 @@ varied(Varied *run, PyObject *x)
         }
         return variable;
     }
-    int is_list = PyList_CheckExact(x), is_dict = PyDict_CheckExact(x);
-    if ((!is_list && !is_dict && !PyTuple_CheckExact(x)) || Py_EnterRecursiveCall("")) {
+    if (is_leaf_of(x) || Py_EnterRecursiveCall("")) {
         return NULL;
     }
-    PyObject *result = NULL, *key, *value;
-    if (is_dict) {
-        result = PyDict_New();
-        Py_ssize_t position = 0, before = PyDict_GET_SIZE(x);
-        while (result != NULL && PyDict_GET_SIZE(x) == before &&
-               PyDict_Next(x, &position, &key, &value)) {
-            Py_INCREF(key);
-            Py_INCREF(value);
-            PyObject *part = varied(run, value);
-            if (part == NULL || PyDict_SetItem(result, key, part) < 0) {
-                Py_CLEAR(result);
-            }
-            Py_XDECREF(part);
-            Py_DECREF(key);
-            Py_DECREF(value);
-        }
-    }
-    else {
-        Py_ssize_t n = is_list ? PyList_GET_SIZE(x) : PyTuple_GET_SIZE(x);
-        result = is_list ? PyList_New(n) : PyTuple_New(n);
-        for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
-            if (is_list && PyList_GET_SIZE(x) != n) { /* making objects may have run any code */
-                Py_CLEAR(result);
-                break;
-            }
-            PyObject *item = Py_NewRef(is_list ? PyList_GET_ITEM(x, i) : PyTuple_GET_ITEM(x, i));
-            PyObject *part = varied(run, item);
-            Py_DECREF(item);
-            if (part == NULL) {
-                Py_CLEAR(result);
-            }
-            else if (is_list) {
-                PyList_SET_ITEM(result, i, part);
-            }
-            else {
-                PyTuple_SET_ITEM(result, i, part);
-            }
-        }
-    }
+    PyObject *result = structure_like(x, varied, run);
     Py_LeaveRecursiveCall();
     return result;
 }
 
-/* Whether *x*, which `varied` took, is a number and not a structure. */
-ALWAYS_INLINE int
-is_leaf_of(PyObject *x)
+/* A list of numbers, and which is the next. */
+typedef struct {
+    PyObject *numbers;
+    Py_ssize_t *next;
+} Numbered;
+
+static PyObject *
+numbered(void *given, PyObject *x)
 {
-    return !PyList_CheckExact(x) && !PyTuple_CheckExact(x) && !PyDict_CheckExact(x);
+    const Numbered *run = given;
+    PyObject *result = NULL;
+    if (!is_leaf_of(x)) {
+        if (Py_EnterRecursiveCall(" while a derivative is put together")) {
+            return NULL;
+        }
+        result = structure_like(x, numbered, given);
+        Py_LeaveRecursiveCall();
+    }
+    else if (*run->next < PyList_GET_SIZE(run->numbers)) {
+        result = Py_NewRef(PyList_GET_ITEM(run->numbers, (*run->next)++));
+    }
+    if (result == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "an argument was changed while its derivative was taken");
+    }
+    return result;
 }
 
 /* Return *structure*, which `varied` took, with the next of *numbers*, a list, in each place. */
 static PyObject *
 shaped(PyObject *structure, PyObject *numbers, Py_ssize_t *next)
 {
-    int is_list = PyList_CheckExact(structure), is_dict = PyDict_CheckExact(structure);
-    if (is_leaf_of(structure)) {
-        if (*next >= PyList_GET_SIZE(numbers)) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "an argument was changed while its derivative was taken");
-            return NULL;
-        }
-        return Py_NewRef(PyList_GET_ITEM(numbers, (*next)++));
-    }
-    if (Py_EnterRecursiveCall(" while a derivative is put together")) {
-        return NULL;
-    }
-    PyObject *result = NULL, *key, *value;
-    if (is_dict) {
-        result = PyDict_New();
-        Py_ssize_t position = 0;
-        while (result != NULL && PyDict_Next(structure, &position, &key, &value)) {
-            Py_INCREF(key);
-            Py_INCREF(value);
-            PyObject *part = shaped(value, numbers, next);
-            if (part == NULL || PyDict_SetItem(result, key, part) < 0) {
-                Py_CLEAR(result);
-            }
-            Py_XDECREF(part);
-            Py_DECREF(key);
-            Py_DECREF(value);
-        }
-    }
-    else {
-        Py_ssize_t n = is_list ? PyList_GET_SIZE(structure) : PyTuple_GET_SIZE(structure);
-        result = is_list ? PyList_New(n) : PyTuple_New(n);
-        for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
-            PyObject *item = is_list && PyList_GET_SIZE(structure) <= i ? Py_None
-                             : is_list ? PyList_GET_ITEM(structure, i)
-                                       : PyTuple_GET_ITEM(structure, i);
-            Py_INCREF(item);
-            PyObject *part = shaped(item, numbers, next);
-            Py_DECREF(item);
-            if (part == NULL) {
-                Py_CLEAR(result);
-            }
-            else if (is_list) {
-                PyList_SET_ITEM(result, i, part);
-            }
-            else {
-                PyTuple_SET_ITEM(result, i, part);
-            }
-        }
-    }
-    Py_LeaveRecursiveCall();
-    return result;
+    Numbered run = {numbers, next};
+    return numbered(&run, structure);
 }
 
 /* A function that was run on fresh variables. */

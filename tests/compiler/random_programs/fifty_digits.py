@@ -461,6 +461,19 @@ def softmax(values):
     return [x / total for x in weights]
 
 
+# --- loops ---------------------------------------------------------------------------------------
+
+
+def scan(step, carry, xs=None, length=None, checkpoint=None):
+    outs = []
+    for x in [None] * length if xs is None else xs:
+        carry, out = step(carry, x)
+        outs.append(out)
+    if outs[0] is None:
+        return carry, None
+    return carry, tuple(map(list, zip(*outs, strict=True))) if type(outs[0]) is tuple else outs
+
+
 # --- transforms ----------------------------------------------------------------------------------
 
 

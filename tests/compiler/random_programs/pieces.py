@@ -78,6 +78,8 @@ class Writer:
     variadic: list[str] = field(default_factory=list)
     serial: int = 0
     tied: bool = False
+    plain: bool = False
+    """Whether nothing is to choose, or to be differentiated, at this place."""
 
     def fresh(self, stem: str) -> str:
         self.serial += 1
@@ -109,6 +111,8 @@ class Writer:
             [20, 24, 12, 14, 10, 7 if scope.indices else 0, 9 if self.unary else 0,
              12 if scope.depth < 2 else 0, 2],
         )  # fmt: skip
+        if self.plain:
+            pieces = [self.rng.choice([self.applied, self.arithmetic, self.guarded])]
         text = pieces[0](scope, depth - 1)
         return text if text is not None else self.atom(scope)
 
@@ -341,8 +345,8 @@ class Writer:
         """Return lines that put something new into *scope*."""
         pieces = self.rng.choices(
             [self.assigned, self.layer, self.mapped, self.loop, self.accumulated, self.shares,
-             self.swept, self.flow, self.positions, self.recurrent],
-            [30, 22, 10, 8, 5, 5, 5, 5, 5 if scope.indices and self.matrices else 0, 6],
+             self.swept, self.flow, self.positions, self.recurrent, self.scanned],
+            [30, 22, 10, 8, 5, 5, 5, 5, 5 if scope.indices and self.matrices else 0, 6, 14],
         )  # fmt: skip
         return pieces[0](scope)
 
@@ -399,6 +403,47 @@ class Writer:
             f"for k in range({count}):",
             f"    {name} = cr.{self.rng.choice(SMOOTH)}({body})",
         ]
+
+    def scanned(self, scope: Scope) -> list[str]:
+        """A scan, long enough to be a loop or not, of a step that makes numbers no larger."""
+        c, e, last, ys = map(self.fresh, "cesy")
+        size, outs = self.rng.choice([0, 1, 2, 2, 3]), self.rng.choice([0, 0, 1, 2])
+        steps = self.rng.choice([1, 3, 9, 9, 10, 12, 16, 20])
+        states = [f"{c}[{i}]" for i in range(size)] or [c]
+        entry, came = [], f"length={steps}"
+        if self.chance(0.6):
+            some = ", ".join(self.atom(scope) for _ in range(self.rng.choice([1, 1, 2, 3])))
+            entry, came = [e], f"([{some}] * {steps})[:{steps}]"
+        inner = scope.inner([*states, *states, *entry])
+
+        def state() -> str:
+            if self.chance(0.15):
+                return self.rng.choice([*states, *entry])
+            return f"cr.{self.rng.choice(SMOOTH)}({self.compound(inner, 2)})"
+
+        self.plain = self.chance(0.7)
+        after = [state() for _ in range(max(size, 1))]
+        out = [self.compound(inner, 1) for _ in range(outs)]
+        self.plain = False
+        given = [self.atom(scope) for _ in after]
+        texts = {0: "None", 1: out[0] if out else "", 2: f"({', '.join(out)})"}
+        carry, start = (f"[{', '.join(x)}]" if size else x[0] for x in (after, given))
+        how = f", checkpoint={self.rng.choice([1, 2, 3, 4])}" if self.chance(0.15) else ""
+        if size:
+            scope.add_list(last, size)
+        else:
+            scope.add(last)
+        each = f"{ys}[{self.rng.randrange(2)}]" if outs > 1 else ys
+        lines = [
+            f"{last}, {ys} = cr.scan("
+            f"lambda {c}, {e}: ({carry}, {texts[outs]}), {start}, {came}{how})"
+        ]
+        if outs:
+            total = self.fresh("t")
+            ask = self.rng.choice(["cr.mean({})", "cr.sum({})", "sum({})", "{}[-1]", "{}[0]"])
+            lines.append(f"{total} = {ask.format(each)}")
+            scope.add(total)
+        return lines
 
     def recurrent(self, scope: Scope) -> list[str]:
         """A state of two numbers, and what it adds up to on the way."""
@@ -600,7 +645,7 @@ def program(seed: int) -> Program:
         names.append("g")
         lines += _function("g", arguments, writer, _scope(arguments, writer), False)
     text = "\n".join(lines)
-    graph = not worlds.transforms(text) and rng.random() < 0.2
+    graph = not worlds.transforms(text) and "checkpoint" not in text and rng.random() < 0.2
     return Program(text + "\n", tuple(_calls(rng, writer, data, arguments, names, graph)))
 
 
