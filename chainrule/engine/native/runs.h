@@ -122,6 +122,9 @@ numbered(void *given, PyObject *x)
 static PyObject *
 shaped(PyObject *structure, PyObject *numbers, Py_ssize_t *next)
 {
+    if (is_leaf_of(structure) && *next < PyList_GET_SIZE(numbers)) { /* mostly */
+        return Py_NewRef(PyList_GET_ITEM(numbers, (*next)++));
+    }
     Numbered run = {numbers, next};
     return numbered(&run, structure);
 }
