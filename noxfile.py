@@ -86,6 +86,24 @@ def python_only(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *BESIDE, *chosen, env=env)
 
 
+@nox.session(default=False)
+def arrays(session: nox.Session) -> None:
+    """Compiled functions on array libraries: JAX and PyTorch on the CPU, and the strict array API.
+
+    The tests of the compiler are asked of PyTorch and of the strict API, as far as they can be.
+    """
+    session.install("-e", ".[test,jax,torch]", *group("arrays"))
+    session.run("python", "-m", "pytest", "-n", "auto", "tests/compiler/backends")
+    rooms = [
+        f"tests/compiler/test_{name}.py" for name in ("branches", "edges", "losses", "reached")
+    ]
+    for backend in ("array_api_strict", "torch"):
+        session.run(
+            "python", "-m", "pytest", "-n", "auto", *(session.posargs or rooms),
+            env={"CHAINRULE_BACKEND": backend},
+        )  # fmt: skip
+
+
 @nox.session(python=PYTHONS, default=False)
 def versions(session: nox.Session) -> None:
     """Tests on each version of Python that is supported and found here."""
