@@ -57,7 +57,7 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".[test]", *group("types"), env=WITHOUT_CORE)
     session.run("mypy")
-    session.run("pytest", "tests/typing")
+    session.run("pytest", "tests/typing", env=WITHOUT_CORE)
 
 
 @nox.session
@@ -84,6 +84,24 @@ def python_only(session: nox.Session) -> None:
         *("--ignore=tests/typing", "--ignore=tests/docs"),
     ]
     session.run("python", "-m", "pytest", *BESIDE, *chosen, env=env)
+
+
+@nox.session(default=False)
+def arrays(session: nox.Session) -> None:
+    """Compiled functions on array libraries: JAX and PyTorch on the CPU, and the strict array API.
+
+    The tests of the compiler are asked of PyTorch and of the strict API, as far as they can be.
+    """
+    session.install("-e", ".[test,jax,torch]", *group("arrays"))
+    session.run("python", "-m", "pytest", "-n", "auto", "tests/compiler/backends")
+    rooms = [
+        f"tests/compiler/test_{name}.py" for name in ("branches", "edges", "losses", "reached")
+    ]
+    for backend in ("array_api_strict", "torch"):
+        session.run(
+            "python", "-m", "pytest", "-n", "auto", *(session.posargs or rooms),
+            env={"CHAINRULE_BACKEND": backend},
+        )  # fmt: skip
 
 
 @nox.session(python=PYTHONS, default=False)
@@ -180,8 +198,8 @@ def wheel(session: nox.Session) -> None:
     for name in ("conftest.py", "pyproject.toml", "README.md"):
         shutil.copy(name, apart)
     # What an installation could lack or do otherwise, and what depends on the processor.
-    chosen = ["test_architecture.py", "cli", "demos", "viz", "nn", "engine/test_table.py"]
-    chosen += ["engine/test_edges.py", "compiler/test_edges.py"]
+    chosen = ["test_architecture.py", "cli", "demos/test_demos.py", "viz", "nn"]
+    chosen += ["engine/test_table.py", "engine/test_edges.py", "compiler/test_edges.py"]
     plainer = without_vectors(session, "AVX512", "X86_V4")
     session.chdir(apart)
     tests = session.posargs or [f"tests/{name}" for name in chosen]

@@ -263,15 +263,19 @@ class Compiled(Differentiable):
     def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Recorded, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)
+        self._check_differentiable(lifted, batch)
+        found = lifted.gradient(batch, self._hands)
+        self._remember_run("gradient", lifted)
+        return lifted, *found
+
+    def _check_differentiable(self, lifted: Recorded, batch: Sequence[Any]) -> None:
+        """Raise TypeError or ValueError unless there is a mean of one number to differentiate."""
         if lifted.size != 1:
             raise TypeError(
                 f"the gradient of {self._name} needs one number as its result, not {lifted.size}"
             )
-        if batch and not len(batch[0]):
+        if batch and not batch[0].shape[0]:
             raise ValueError(f"{self._name}: the mean over an empty batch is undefined")
-        found = lifted.gradient(batch, self._hands)
-        self._remember_run("gradient", lifted)
-        return lifted, *found
 
     def _repeated(self, function: str, arrays: tuple[Any, ...]) -> Any:
         """Return what a call gives that is like the last one of *function*.
@@ -297,6 +301,63 @@ class Compiled(Differentiable):
         if attempt := getattr(machine, "attempt", None):
             shapes = lifted.shapes
             self._repeats[function] = _Repeat(attempt, leaves, shapes, self._captured.get(shapes))
+
+    # --- a part of other people's models ---------------------------------------------------------
+
+    def torch_function(self) -> Callable[..., Any]:
+        """Return this function for PyTorch: of tensors, and differentiable by its autograd.
+
+        It takes a tensor for each argument, and as ``parameters=`` a tensor with a number for each
+        of :attr:`parameters`, by default what these hold now; it returns a tensor of shape
+        (m, result...).  Derivatives by tensors that require them are this library's, found by the
+        machine on the host, or by the printed program if the function is compiled with
+        ``backend="torch"``: then PyTorch can differentiate them again.
+
+        ImportError without PyTorch; TypeError for a compiled graph, and for a function whose result
+        is not a number or a nested list of numbers of one shape.
+        """
+        from .backends.wrappers import torch_function  # which imports PyTorch
+
+        return torch_function(self)
+
+    def jax_function(self) -> Callable[..., Any]:
+        """Return this function for JAX: of arrays, differentiable by ``jax.grad``, also in jit.
+
+        It is called as that of :meth:`torch_function` is.  The machine is called back on the host;
+        a function that is compiled with ``backend="jax"`` is traced by JAX instead, and its
+        derivatives are printed programs too.
+
+        ImportError without JAX; TypeError as there.
+        """
+        from .backends.wrappers import jax_function  # which imports JAX
+
+        return jax_function(self)
+
+    @property
+    def function(self) -> Callable[..., Any] | None:
+        """The function of one example, or None for a graph and for a loaded program."""
+        return self._function
+
+    def prepared(self, arrays: Sequence[Any]) -> tuple[Recorded, Sequence[Any]]:
+        """Return the recording for *arrays*, and these with a row of numbers per example."""
+        return self._prepared(tuple(arrays))
+
+    def recording_of(self, shapes: Sequence[tuple[int, ...]]) -> Recorded:
+        """Return the recording for examples of *shapes*, without a batch of them."""
+        known = self._lifted.get(tuple(shapes))
+        if known is None:
+            self._prepared(tuple([np.zeros((0, *shape)) for shape in shapes]))
+            known = self._lifted[tuple(shapes)]
+        return known
+
+    def result_shape(self, recorded: Recorded) -> tuple[int, ...]:
+        """Return the shape of the result for one example; TypeError if it is not an array."""
+        return self._result_shape(recorded)
+
+    def check_arguments(self, arrays: Sequence[Any]) -> None:
+        """Raise TypeError or ValueError unless *arrays* are batches of as many examples."""
+        self._check_count(arrays)
+        self._check_examples(arrays)
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -447,7 +508,7 @@ class Compiled(Differentiable):
                 )
             return self._lifted[()], ()
         batch = self._batch(arrays)
-        shapes = tuple([x.shape[1:] for x in batch])
+        shapes = tuple([tuple(x.shape[1:]) for x in batch])
         lifted = self._lifted.get(shapes)
         if lifted is None:
             lifted = self._record(batch, shapes)
@@ -462,9 +523,13 @@ class Compiled(Differentiable):
         self._latest = lifted
         if () in shapes:
             batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
+        self._test(lifted, batch)
+        return lifted, batch
+
+    def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:
+        """Raise the error of the first rule that an example of *batch* breaks."""
         if lifted.tested is not None:
             lifted.test(batch)
-        return lifted, batch
 
     def _remember(self, shapes: Shapes, lifted: Recorded) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
@@ -498,13 +563,19 @@ class Compiled(Differentiable):
             floats(given, f"{self._name}: argument {name}")
             for name, given in zip(names, arrays, strict=True)
         ]
-        for name, array in zip(names, batch, strict=True):
-            if len(array) != len(batch[0]):
-                raise ValueError(
-                    f"{self._name}: argument {names[0]} has shape {batch[0].shape} and {name} "
-                    f"{array.shape}; expected the same number of examples, along the first axis"
-                )
+        self._check_examples(batch)
         return tuple(batch)
+
+    def _check_examples(self, batch: Sequence[Any]) -> None:
+        """Raise ValueError unless all of *batch* have the same number of examples."""
+        shapes = [tuple(x.shape) for x in batch]
+        for name, shape in zip(self._argument_names(len(batch)), shapes, strict=True):
+            if shape[0] != shapes[0][0]:
+                first = self._argument_names(1)[0]
+                raise ValueError(
+                    f"{self._name}: argument {first} has shape {shapes[0]} and {name} "
+                    f"{shape}; expected the same number of examples, along the first axis"
+                )
 
     def _check_count(self, arrays: Sequence[Any]) -> None:
         """Raise TypeError unless the function can be called with that many arguments."""
@@ -610,6 +681,9 @@ def compile(
     threads: int = 1,
     executor: Executor | None = None,
     timeout: float | None = None,
+    backend: Any = "native",
+    dtype: Any = "float64",
+    device: Any = None,
 ) -> Compiled:
     """Return *function*, written for one example in scalars, as a program on arrays of examples.
 
@@ -653,6 +727,10 @@ def compile(
     seconds; then no gradient is changed.  A compiled function may be given again, with an executor:
     the result has its recordings, and uses the executor.
 
+    With *backend* "jax", "torch", "cupy" or "numpy", or a module that follows the array API
+    standard, the program is printed as pure functions of that library, which runs it, in *dtype*
+    "float64" or "float32", on its own or a given *device*; docs/array-libraries.md says more.
+
     The function is recorded once for every shape of example.  Comparing Values or testing their
     truth raises TraceError, since the outcome would be fixed for all examples: choose with
     ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
@@ -661,22 +739,53 @@ def compile(
     leaves = None if wrt is None else leaves_of(wrt)
     if type(threads) is not int or threads < 1:
         raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
+    if backend == "native" and (dtype != "float64" or device is not None):
+        raise ValueError(
+            f"compile: dtype={dtype!r} and device={device!r} are for an array library; give its "
+            "backend too, such as backend='jax'"
+        )
+    if backend != "native" and not isinstance(function, Compiled):
+        for name, given in (("threads", threads != 1 and threads), ("executor", executor)):
+            if given:
+                raise ValueError(
+                    f"compile: {name}={given!r:.80} with backend={backend!r:.80}; the library "
+                    f"shares the work by itself: leave {name} out"
+                )
+        return _for_library(function, leaves, backend, dtype, device)
     hands: Hands = threads if executor is None else _workers(executor, timeout, threads)
     if executor is None and timeout is not None:
         raise TypeError("compile: timeout is for an executor's workers; give an executor with it")
     if isinstance(function, Compiled):
-        if leaves is not None or threads != 1:
+        if leaves is not None or threads != 1 or backend != "native":
             raise TypeError(
-                "compile: already a compiled function; give wrt and threads with the original one"
+                "compile: already a compiled function; give wrt and threads with the original one, "
+                "and so backend, dtype and device"
             )
         return function if executor is None else function._over(hands)
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
         return Compiled(None, function, leaves, hands)
+    _check_callable(function)
+    return Compiled(function, wrt=leaves, hands=hands)
+
+
+def _for_library(function: Any, leaves: Any, backend: Any, dtype: Any, device: Any) -> Compiled:
+    """Return *function* compiled for an array library."""
+    # Only now: those who never ask for a library need not load what prints for it.
+    from .backends.compiled import CompiledForLibrary
+    from .backends.named import library
+
+    found = library(backend, dtype, device)
+    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
+        return CompiledForLibrary(None, function, leaves, library=found)
+    _check_callable(function)
+    return CompiledForLibrary(function, wrt=leaves, library=found)
+
+
+def _check_callable(function: Any) -> None:
     if not callable(function):
         raise TypeError(
             f"compile: expected a function of one example or a Value, not {type(function).__name__}"
         )
-    return Compiled(function, wrt=leaves, hands=hands)
 
 
 def _here(hands: Hands) -> bool:

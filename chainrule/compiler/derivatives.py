@@ -19,6 +19,7 @@ import numpy as np
 from ..engine import structures
 from ..engine.backend import Value
 from ..engine.runs import pull, push
+from ..engine.table import dot_product
 from .batches import Array
 from .tape import Ids
 
@@ -111,6 +112,44 @@ def columns(source: Source) -> Function:
         return structures.array_of(found, (len(inputs), len(outputs)))
 
     return columns
+
+
+def rows(source: Source) -> Function:
+    """Return the Jacobian by reverse mode: a row for each number of the result."""
+
+    def rows(*examples: Any) -> Any:
+        _, outputs, inputs = source.run(examples)
+        found = [x for y in outputs for x in pull([y], inputs, [1.0], linked=True)]
+        return structures.array_of(found, (len(outputs), len(inputs)))
+
+    return rows
+
+
+def pulled(source: Source) -> Function:
+    """Return a function that gives the derivatives of the results, times weights, added up.
+
+    It takes a vector with a weight for each number of the result as a further argument, the last.
+    """
+
+    def pulled(*given: Any) -> Any:
+        *examples, weights = given
+        weights = list(weights)
+        _, outputs, inputs = source.run(examples)
+        slopes = pull(outputs, inputs, weights, linked=True)
+        return structures.array_of(slopes, (len(slopes),))
+
+    return pulled
+
+
+def weighted(source: Source) -> Function:
+    """Return the sum of the results times weights, which are a further argument, the last."""
+
+    def weighted(*given: Any) -> Any:
+        *examples, weights = given
+        _, outputs, _ = source.run(examples)
+        return dot_product(*outputs, *weights, 0.0)
+
+    return weighted
 
 
 def entries(source: Source, rows: Ids, at: Ids, colours: Sequence[int], forward: bool) -> Function:

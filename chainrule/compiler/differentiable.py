@@ -273,9 +273,13 @@ class Differentiable(abc.ABC):
             self._check_possible()
             function = make()
             function.__name__ = self._name
-            compiled: Any = type(self)
-            self._derivations[key] = compiled(function, hands=self._hands)
+            self._derivations[key] = self._again(function)
         return self._derivations[key]
+
+    def _again(self, function: Callable[..., Any] | None, root: Any = None) -> Any:
+        """Return a function, or a graph, compiled as this one is."""
+        made: Any = type(self)
+        return made(function, root, None, self._hands)
 
     @staticmethod
     def _key(key: Any) -> Any:
@@ -300,8 +304,7 @@ class Differentiable(abc.ABC):
             moving = [] if directions is None else [Value(0.0) for _ in leaves]
             with modes.tracing({}):
                 found = kind(source, *details)(*([moving] if moving else []))
-            made: Any = type(self)
-            self._derivations[key] = made(None, found, None, self._hands), moving
+            self._derivations[key] = self._again(None, found), moving
         compiled, moving = self._derivations[key]
         if directions is not None:
             vector = np.asarray(directions, dtype=float)

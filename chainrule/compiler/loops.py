@@ -124,7 +124,7 @@ class Looped:
     @functools.cached_property
     def printed(self) -> tuple[str, tuple[Value, ...]]:
         """The program as a NumPy module, and the leaves in the order of its arguments."""
-        if self.size == 1 and not self._has_gradient:
+        if self.size == 1 and not self.has_gradient:
             written: tuple[str, tuple[Value, ...]] = self.written_out.printed
             return written
         return write(self.program.sections(self.names, self.shapes, self.size == 1))
@@ -135,7 +135,7 @@ class Looped:
 
     def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
-        if self._has_gradient:
+        if self.has_gradient:
             return self.program.gradient(batch, hands)
         value, found = self.written_out.gradient(batch, hands)
         if not self._is_like(self.written_out):  # which leaves out what nothing depends on
@@ -149,7 +149,7 @@ class Looped:
         return len(own) == len(others) and all(map(operator.is_, own, others))
 
     @functools.cached_property
-    def _has_gradient(self) -> bool:
+    def has_gradient(self) -> bool:
         """Whether the way back can be a loop too."""
         try:
             self.program.prepare("gradient")
@@ -159,7 +159,7 @@ class Looped:
 
     def machine(self, function: str) -> tuple[Any, tuple[Value, ...]]:
         """Return the machine of a function that was run, and the leaves that it reads."""
-        if function == "gradient" and not self._has_gradient:
+        if function == "gradient" and not self.has_gradient:
             if not self._is_like(self.written_out):
                 return None, ()  # its gradient has other entries
             found: tuple[Any, tuple[Value, ...]] = self.written_out.machine(function)
@@ -172,7 +172,7 @@ class Looped:
         if self.size == 1:
             found["gradient"] = (
                 self.program.plan("gradient")
-                if self._has_gradient
+                if self.has_gradient
                 else self.written_out.plans()["gradient"]
             )
         return found

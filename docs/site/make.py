@@ -51,6 +51,7 @@ MENU = {
         "docs/scipy",
         "docs/scaling",
         "docs/simulations",
+        "docs/array-libraries",
         "docs/microcontroller",
         "docs/array-libraries",
         "docs/scaling",

@@ -17,8 +17,9 @@ from ...engine import table as primitives
 from ...engine.table import Primitive
 from ..plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from ..program import Shape, distinct_names
+from .literals import WIDTH
 from .names import free_names, is_taken
-from .rows import ATOM, CONDITIONS, PRODUCT, WIDTH, Spelling, module, need, number_text, spelled
+from .rows import ATOM, CONDITIONS, PRODUCT, Spelling, module, need, number_text, spelled
 
 _TOTAL = -3  # beside the two complements: the sum over the examples
 _SUMS = 1 << 40  # what is added to the place of a sum, to tell it from rows

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from ...engine import table as primitives
 from ..program import Operation, Program, Shape, Strides, contiguous
+from .literals import WIDTH
 from .names import is_taken
 from .rows import (
     ATOM,
@@ -20,13 +20,13 @@ from .rows import (
     PRODUCT,
     SPELLED,
     SUM,
-    WIDTH,
     is_printed,
     module,
     need,
     number_text,
     spelled,
 )
+from .slices import candidates, slicing
 
 
 class Emitter:
@@ -298,12 +298,13 @@ class Emitter:
         return self._viewed(x, source, operation.detail), ATOM
 
     def _viewed(self, x: str, source: Operation, strides: Strides) -> str:
-        for shape in _candidates(source.shape, strides):
-            found = _slicing(shape, source.batched, strides)
+        for shape in candidates(source.shape, strides):
+            found = slicing(shape, source.batched, strides)
             if found is not None:
                 if shape != source.shape:
                     x = f"{x}.reshape({self._shape(shape, source.batched)})"
-                return x + found
+                index, order = found
+                return x + index + _transposed(order)
         self.helper("view")
         offset, axes = strides
         return (
@@ -491,83 +492,14 @@ class Emitter:
         return place
 
 
+def _transposed(order: Sequence[int]) -> str:
+    if not order:
+        return ""
+    return ".T" if len(order) == 2 else f".transpose({', '.join(map(str, order))})"
+
+
 def _same_axes(shape: Shape, strides: Strides) -> bool:
     return shape == tuple(n for n, _ in strides[1])
-
-
-def _candidates(shape: Shape, strides: Strides) -> list[Shape]:
-    """Return shapes in which slicing may give the view: the array's own, then finer ones."""
-    found = [shape]
-    size = math.prod(shape)
-    steps = sorted({s for n, s in strides[1] if s > 0 and n > 1})
-    for inner in (steps, sorted({*steps, *(s * n for n, s in strides[1] if s > 0 and n > 1)})):
-        chain = [1] + [s for s in inner if s > 1]
-        if all(b % a == 0 for a, b in pairwise(chain)) and size % chain[-1] == 0:
-            finer = [b // a for a, b in pairwise(chain)]
-            found.append((size // chain[-1], *reversed(finer)))
-    return found
-
-
-def _slicing(shape: Shape, batched: bool, strides: Strides) -> str | None:
-    """Return the index that takes the view from an array of *shape*, or None."""
-    offset, axes = strides
-    own = contiguous(shape)
-    corner = [offset // stride % extent for extent, stride in own]
-    parts: list[str | None] = [None] * len(own)
-    order: list[int] = []
-    moving = [(n, s) for n, s in axes if s > 0 and n > 1]
-    for extent, stride in moving:
-        for axis, (length, step) in enumerate(own):
-            hop = stride // step
-            if stride % step == 0 and hop and corner[axis] + (extent - 1) * hop < length:
-                break
-        else:
-            return None
-        if parts[axis] is not None:
-            return None
-        start, stop = corner[axis], corner[axis] + (extent - 1) * hop + 1
-        text = (
-            ":"
-            if (start, stop, hop) == (0, length, 1)
-            else (f"{start or ''}:{'' if stop == length and hop == 1 else stop}")
-        )
-        parts[axis] = text if hop == 1 else f"{text}:{hop}"
-        order.append(axis)
-    if order != sorted(order):
-        transposition = sorted(order)
-        swapped = [transposition.index(axis) for axis in order]
-    else:
-        swapped = []
-    indices = [part if part is not None else str(corner[i]) for i, part in enumerate(parts)]
-    if not swapped:
-        # The new axes are put between the sliced ones, in the order of the view.
-        kept = [i for i, part in enumerate(parts) if part is not None]
-        texts, at = [], 0
-        slots = iter(kept)
-        for extent, stride in axes:
-            if stride > 0 and extent > 1:
-                axis = next(slots)
-                texts += indices[at : axis + 1]
-                at = axis + 1
-            elif extent == 1:
-                texts.append("None")
-            else:
-                return None
-        texts += indices[at:]
-        lead = [":"] if batched else []
-        if all(text == ":" for text in texts):
-            return ""
-        return f"[{', '.join(lead + texts)}]"
-    if any(extent == 1 or stride == 0 for extent, stride in axes):
-        return None
-    lead = [":"] if batched else []
-    plain = all(part == ":" for part in indices)
-    index = "" if plain else f"[{', '.join(lead + indices)}]"
-    if batched:
-        swapped = [0, *(1 + i for i in swapped)]
-    if len(swapped) == 2:
-        return f"{index}.T"
-    return f"{index}.transpose({', '.join(map(str, swapped))})"
 
 
 def write(program: Program) -> str:

@@ -18,11 +18,11 @@ from ...engine import table as primitives
 from ...engine.table import Primitive, arrays
 from .. import forms
 from ..program import AnyArray
+from .literals import literal, number
 
 SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 9
 """How tightly a text binds: what stands around one that binds less tightly needs parentheses."""
 
-WIDTH = 92
 
 # Array forms of the table's rows that are not NumPy functions: what ``arrays`` has, as an
 # expression in the arguments or as a function that is printed.  A test compares each with the row.
@@ -230,11 +230,7 @@ def need(helpers: dict[str, None], name: str) -> None:
 
 def number_text(x: float) -> tuple[str, int]:
     """Return a number as text, and how tightly it binds."""
-    if math.isfinite(x):
-        text = repr(x)
-    else:
-        text = "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
-    return text, ATOM if math.copysign(1.0, x) > 0 else SIGN
+    return number(x), ATOM if math.copysign(1.0, x) > 0 else SIGN
 
 
 def module(
@@ -243,24 +239,6 @@ def module(
     """Return the text of a module: the *helpers*, by name, and then *functions* and *constants*."""
     texts = [FUNCTIONS[name].strip() for name in FUNCTIONS if name in helpers]
     head = ["import math\n\nimport numpy as np"] if "math." in "".join(texts) else []
-    lines = [f"{name} = {_literal(array)}" for name, array in constants.items()]
+    lines = [f"{name} = {literal(array)}" for name, array in constants.items()]
     parts = [*(head or ["import numpy as np"]), *texts, *functions]
     return "\n\n\n".join([*parts, *(["\n".join(lines)] if lines else [])]) + "\n"
-
-
-def _literal(array: Any) -> str:
-    kind = "" if array.dtype.kind == "f" else ", dtype=int"
-    text = _rows(array.tolist(), "").replace("nan", "np.nan").replace("inf", "np.inf")
-    return f"np.array({text}{kind})"
-
-
-def _rows(numbers: Any, indent: str) -> str:
-    """Return nested lists of numbers as text, broken into lines."""
-    if not isinstance(numbers, list):
-        return repr(numbers)
-    parts = [_rows(part, indent + " ") for part in numbers]
-    if numbers and isinstance(numbers[0], list):
-        return "[" + f",\n{indent} ".join(parts) + "]"
-    each = max(1, (WIDTH - len(indent)) // (2 + max(map(len, parts), default=0)))
-    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
-    return "[" + f",\n{indent} ".join(lines) + "]"
