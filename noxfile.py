@@ -57,7 +57,7 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".[test]", *group("types"), env=WITHOUT_CORE)
     session.run("mypy")
-    session.run("pytest", "tests/typing")
+    session.run("pytest", "tests/typing", env=WITHOUT_CORE)
 
 
 @nox.session
@@ -198,8 +198,8 @@ def wheel(session: nox.Session) -> None:
     for name in ("conftest.py", "pyproject.toml", "README.md"):
         shutil.copy(name, apart)
     # What an installation could lack or do otherwise, and what depends on the processor.
-    chosen = ["test_architecture.py", "cli", "demos", "viz", "nn", "engine/test_table.py"]
-    chosen += ["engine/test_edges.py", "compiler/test_edges.py"]
+    chosen = ["test_architecture.py", "cli", "demos/test_demos.py", "viz", "nn"]
+    chosen += ["engine/test_table.py", "engine/test_edges.py", "compiler/test_edges.py"]
     plainer = without_vectors(session, "AVX512", "X86_V4")
     session.chdir(apart)
     tests = session.posargs or [f"tests/{name}" for name in chosen]

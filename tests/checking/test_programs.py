@@ -49,6 +49,11 @@ SHAPES = [
     (functions.penalty_on_the_biases, {"lam": 1.3}, "penalty.on-bias", []),
     (functions.no_penalty, {}, "", ["penalty-none"]),
     (functions.no_penalty, {"lam": 1.3}, "penalty.missing", []),
+    (functions.cost_without_penalty, {}, "cost.penalty-missing", ["with-cost"]),
+    (functions.cost_of_a_sum, {}, "cost.not-averaged", ["penalty-none"]),
+    (functions.cost_from_nowhere, {}, "cost.wrong", ["with-cost"]),
+    (functions.penalty_not_over_m_nor_in_the_cost, {}, "cost.penalty-missing", ["with-cost"]),
+    (functions.penalty_not_over_m_with_cost, {}, "", ["penalty-not-divided", "with-cost"]),
     (functions.sums, {}, "", ["reduction"]),
     (functions.sums, {"reduction": "mean"}, "mean.missing", []),
     (functions.no_biases, {}, "", ["biases-none"]),
@@ -124,6 +129,23 @@ def test_an_object_and_its_method_are_taken_and_left_as_they_are():
         assert report.ok
         assert report.problem.sizes == (5, 6, 3)
     assert all(np.array_equal(a, b) for a, b in zip(before, net.weights, strict=True))
+
+
+def test_a_wrong_cost_loses_its_points_and_no_others():
+    report = diagnose(functions.cost_without_penalty, lam=1.3, loss="logistic")
+    assert report.codes == ("cost.penalty-missing",)
+    assert [(part.part, part.ok) for part in report.parts[-2:]] == [
+        ("penalty", True),
+        ("cost", False),
+    ]
+    assert sum(not part.ok for part in report.parts) == 1
+    tests = json.loads(report.gradescope(points=8))["tests"]
+    assert [(test["name"], test["score"]) for test in tests[-2:]] == [("penalty", 1.0), ("cost", 0)]
+    right = diagnose(functions.loss_and_gradients)
+    assert [(part.part, part.ok) for part in right.parts if part.layer is None][-1] == (
+        "cost",
+        True,
+    )
 
 
 def test_two_functions_are_a_pair():

@@ -197,7 +197,8 @@ def test_random_programs_compute_what_the_machine_computes(monkeypatch):
     def recorded(self, *arrays):
         record(self, *arrays)
         lifted = self._recorded()
-        if lifted.narrow and arrays and id(lifted) not in compared:
+        has_loops = not isinstance(lifted, lifting.Lifted) or lifted.with_loops is not None
+        if lifted.narrow and arrays and not has_loops and id(lifted) not in compared:
             compared.append(id(lifted))
             batch = self._batch(arrays)
             module, given = loaded(self), arguments(self, arrays)

@@ -22,6 +22,7 @@ from . import findings
 from .asked import PENALTIES, Asked, with_penalty
 from .called import diagnose_calls
 from .catalogue import catalogue_of
+from .matches import same_cost
 from .readings import Reading, precision, readings
 from .reporting import Convention, Report
 from .running.calls import Caller, Outcome
@@ -216,9 +217,11 @@ class _Diagnosis:
         if not found:
             return None
         _, at, gradients, said, reading = min(found, key=lambda each: each[0])
-        outcome = replace(one.outcomes[0], tree=gradients)
+        cost = _usual_cost(reading, said, at)
+        tree = gradients if cost is None else [np.array(cost), gradients]
+        outcome = replace(one.outcomes[0], tree=tree)
         said = [*said, *self._cost_found_out(at)]
-        if reading.convention:
+        if reading.convention and not (cost is not None and reading.convention == "with-cost"):
             said.append(Convention(reading.convention, reading.says))
         return self._searched(one, [at], outcome, said)
 
@@ -284,6 +287,22 @@ class _Diagnosis:
         for problem, gradients, reading in self._scaled(one):
             if catalogue_of(problem).single(gradients, one.tolerance):
                 return self._named(one, problem, gradients, reading)
+        return self._one_mistake_and_a_penalty(one)
+
+    def _one_mistake_and_a_penalty(self, one: _Candidate) -> Report | None:
+        """Return the same where the penalty is another one, as the output layer shows."""
+        if not (self.asked.finds_penalty and one.manner.takes_lam) or one.finds_rate:
+            return None
+        if one.manner.plain:  # whoever writes function(thetas, X, Y, lam) follows the notes
+            return None
+        for problem, gradients, reading in self._scaled(one):
+            for penalty in list(PENALTIES.values())[1:]:
+                changed = with_penalty(problem, gradients, penalty)
+                if not _right_layers(problem, changed, one.tolerance) >= 1.0:
+                    continue
+                if catalogue_of(problem).single(changed, one.tolerance):
+                    said = Convention(f"penalty-{penalty.name}", _without(penalty.name))
+                    return self._named(one, problem, changed, reading, [said])
         return None
 
     def _scaled(self, one: _Candidate) -> Iterator[tuple[Problem, list[Array], Reading]]:
@@ -298,13 +317,14 @@ class _Diagnosis:
                 yield problem, gradients, reading
 
     def _named(
-        self, one: _Candidate, problem: Problem, gradients: list[Array], reading: Reading
-    ) -> Report:
+        self, one: _Candidate, problem: Problem, gradients: list[Array], reading: Reading,
+        besides: Sequence[Convention] = (),
+    ) -> Report:  # fmt: skip
         tree = one.outcomes[0].tree if gradients is reading.gradients else gradients
         usual = self._usual(one)
         if problem in usual and tree is one.outcomes[0].tree:
             return self._searched(one, usual, one.outcomes[0])
-        said = list(self._cost_found_out(problem))
+        said = [*besides, *self._cost_found_out(problem)]
         return self._searched(one, [problem], replace(one.outcomes[0], tree=tree), said)
 
     def _likeliest(self, one: _Candidate) -> list[Problem]:
@@ -367,7 +387,7 @@ class _Diagnosis:
     def _is_stated(self, name: str) -> bool:
         first, stated = name.partition("-")[0], self.asked.manner
         return {
-            "precision": True,
+            "precision": True, "with": True, "dropout": True,
             "called": bool(stated.arguments or stated.weights or stated.examples),
             "examples": bool(stated.examples), "targets": bool(stated.targets),
             "biases": bool(stated.biases), "weights": bool(stated.weights),
@@ -402,6 +422,25 @@ def _oddity(said: Sequence[Convention]) -> float:
             power = np.log10(float(item.says.split(",")[0].rpartition(" ")[2]))
             return float(abs(power) / 100 + (abs(power - round(power)) > 1e-5))
     return 0.0
+
+
+def _usual_cost(
+    reading: Reading, said: Sequence[Convention], problem: Problem
+) -> float | None:  # fmt: skip
+    """Return the cost as it would be by the usual conventions; None if that cannot be said."""
+    cost, names = reading.cost, {item.name for item in said}
+    if cost is None or names & {"rate", "mean-over-outputs"}:
+        return None
+    for penalty in PENALTIES.values():
+        if f"penalty-{penalty.name}" in names:
+            if same_cost(catalogue_of(problem).base.data_cost(), cost, TOLERANCE):
+                return cost  # the gradient has a penalty, whichever, and the cost has none
+            theirs = penalty.strength(problem.lam, problem.m)
+            weights = sum(float((theta[:, 1:] ** 2).sum()) for theta in problem.thetas)
+            biases = sum(float((theta[:, 0] ** 2).sum()) for theta in problem.thetas)
+            cost += (problem.lam / problem.divisor - theirs) / 2 * weights
+            cost -= theirs / 2 * biases if penalty.on_biases else 0.0
+    return cost
 
 
 def _off_biases(problem: Problem, reading: Reading) -> list[Array]:

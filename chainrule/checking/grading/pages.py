@@ -21,7 +21,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0;
   border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-td { overflow-wrap: anywhere; } code { white-space: nowrap; }
+td { overflow-wrap: anywhere; } th, code, .short { white-space: nowrap; overflow-wrap: normal; }
 .right { color: var(--right); } .wrong, .failed, .undone { color: var(--wrong); }
 .soft { color: var(--soft); } a { color: inherit; }
 .bar { display: inline-block; height: .7rem; background: var(--wrong); border-radius: 2px; }
@@ -66,8 +66,8 @@ def as_index(results: Sequence[Result], summary: str, page_of: Callable[[str], s
         most = len(counts[0].names)
         rows = [
             (
-                f"{len(one.names)} <span class='bar' style='width:{9 * len(one.names) / most:.2f}"
-                "rem'></span>",
+                f"<span class='short'>{len(one.names)} <span class='bar' "
+                f"style='width:{9 * len(one.names) / most:.2f}rem'></span></span>",
                 f"<code>{escape(one.code)}</code>",
                 escape(one.says),
             )
@@ -90,11 +90,12 @@ def as_index(results: Sequence[Result], summary: str, page_of: Callable[[str], s
     rows = [
         (
             links[one.name],
-            f'<span class="{"undone" if " " in one.status else one.status}">{one.status}</span>',
-            f"{100 * one.score:.0f}%",
-            escape(one.first_wrong),
+            f'<span class="short {"undone" if " " in one.status else one.status}">'
+            f"{one.status}</span>",
+            f'<span class="short">{100 * one.score:.0f}%</span>',
+            f'<span class="short">{escape(one.first_wrong)}</span>',
             "<br>".join(escape(found.says) for found in one.found if not one.ok),
-            f'<span class="soft">{one.seconds:.1f} s</span>',
+            f'<span class="soft short">{one.seconds:.1f} s</span>',
         )
         for one in results
     ]

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from .manner import Manner
-from .names import block_of, gradient_of, order_of
+from .names import block_of, gradient_of, order_of, plain
 from .weights import Block, fits, shapes_of, theta_of, unpacked
 
 Array = np.ndarray[Any, Any]
 _MOST_NODES = 200
+_MOST_PARTS = 8
+_COSTS = {"cost", "loss", "j", "totalcost", "totalloss"}
+"""Names of a cost beside gradients."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class Found:
     score: int
     """2 if they fit as the weights were given, 1 if some other layout may, 0 if nothing does."""
     manner: Manner
+    cost: float | None = None
+    """The number that came with the gradients, if one did."""
 
 
 def array_of(value: Any) -> Array | None:
@@ -76,10 +81,28 @@ def read(returned: Any, thetas: Sequence[Array], manner: Manner) -> Found:
             made, layout = found
             gradients = [theta_of(block, manner) for block in made]
             said = replace(manner, layout=layout)
-            return Found(gradients, gradients, 2, said)
+            parts = sum(1 if block.b is None else 2 for block in like)
+            inside = node is returned and len(_leaves(node) or ()) == parts
+            return Found(gradients, gradients, 2, said, None if inside else cost_in(returned))
         if best is None and _loosely(node, thetas):
             best = Found(None, node, 1, manner)
     return best or Found(None, returned, 0, manner)
+
+
+def cost_in(returned: Any) -> float | None:
+    """Return the number that stands beside gradients: by its name, or the only one there is."""
+    if hasattr(returned, "_asdict"):
+        returned = returned._asdict()
+    if isinstance(returned, Mapping):
+        arrays = [array_of(value) for name, value in returned.items() if plain(str(name)) in _COSTS]
+    elif isinstance(returned, (list, tuple)) and len(returned) < _MOST_PARTS:
+        every = [array_of(value) for value in returned]
+        arrays = [array for array in every if array is not None and array.ndim == 0]
+    else:
+        return None
+    if len(arrays) != 1 or arrays[0] is None or arrays[0].size != 1:
+        return None
+    return float(arrays[0].ravel()[0])
 
 
 def _nodes(value: Any, depth: int = 4) -> Iterator[Any]:

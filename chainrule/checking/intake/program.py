@@ -256,7 +256,9 @@ class Program:
             bad = next(one for one in answers if one.found.thetas is None)
             return Answer(bad.found, changed)
         means = [np.mean(layer, axis=0) for layer in zip(*all_thetas, strict=True)]
-        return Answer(replace(first.found, thetas=means, raw=means), changed)
+        costs = [one.found.cost for one in answers if one.found.cost is not None]
+        cost = float(np.mean(costs)) if len(costs) == len(answers) else None
+        return Answer(replace(first.found, thetas=means, raw=means, cost=cost), changed)
 
     def _once(self, given: Network, X: Any, Y: Any, manner: Manner, parts: int) -> Answer:
         holder = self.holder(given, manner)

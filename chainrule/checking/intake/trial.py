@@ -28,6 +28,8 @@ MOST_SECONDS = 4.0
 """How much of the processor's time the trials may take; on the clock they may be given less."""
 SLOW = 0.05
 """How many seconds a call takes on the average where calls are slow."""
+UNFINISHED = (NameError, ImportError, NotImplementedError)
+"""What a program raises however it is called, so that one call is enough."""
 AT_LEAST = 3
 """How often a program is called in a manner that does."""
 ALIKE = 12
@@ -216,7 +218,10 @@ class _Exploration:
             if trace.tb_frame.f_code is main:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        far = (isinstance(error, (NameError, ImportError, NotImplementedError)), line)
+        whatever = isinstance(error, UNFINISHED) and not isinstance(error, UnboundLocalError)
+        if whatever:
+            self.end = 0.0
+        far = (whatever, line)
         if self.found.failure is None or far > self.furthest:
             self.found.failure, self.furthest = error, far
 

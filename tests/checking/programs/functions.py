@@ -48,6 +48,14 @@ def keyword_only(*, X, Y, thetas, lam=0.0):
     return _base(X, Y, lam, thetas)
 
 
+def _cost(X, Y, lam, thetas):
+    a = X
+    for theta in thetas:
+        a = sigmoid(ones(a) @ theta.T)
+    squares = sum((theta[:, 1:] ** 2).sum() for theta in thetas)
+    return (-(Y * np.log(a) + (1 - Y) * np.log(1 - a)).sum() + lam / 2 * squares) / len(X)
+
+
 def without_lam(thetas, X, Y):
     return _base(X, Y, 0.0, thetas)
 
@@ -89,7 +97,7 @@ Result = namedtuple("Result", ["cost", "grads", "output"])
 
 
 def a_namedtuple(thetas, X, Y, lam):
-    return Result(0.7, _base(X, Y, lam, thetas), X)
+    return Result(_cost(X, Y, lam, thetas), _base(X, Y, lam, thetas), X)
 
 
 def bias_last(thetas, X, Y, lam):
@@ -117,6 +125,29 @@ def no_penalty(thetas, X, Y, lam):
 
 def sums(thetas, X, Y):
     return [len(X) * D for D in _base(X, Y, 0.0, thetas)]
+
+
+def cost_without_penalty(X, y, theta_list, reg):
+    """Its gradient has the penalty."""
+    return _cost(X, y, 0.0, theta_list), _base(X, y, reg, theta_list)
+
+
+def cost_of_a_sum(theta_list, X, y):
+    """Its gradient is that of the mean."""
+    return {"loss": len(X) * _cost(X, y, 0.0, theta_list), "grads": _base(X, y, 0.0, theta_list)}
+
+
+def cost_from_nowhere(X, y, theta_list, reg):
+    return _base(X, y, reg, theta_list), 123.456
+
+
+def penalty_not_over_m_nor_in_the_cost(X, y, theta_list, reg):
+    return _cost(X, y, 0.0, theta_list), _base(X, y, reg * len(X), theta_list)
+
+
+def penalty_not_over_m_with_cost(X, y, theta_list, reg):
+    """Gradient and cost agree: the penalty is not divided by m."""
+    return _cost(X, y, reg * len(X), theta_list), _base(X, y, reg * len(X), theta_list)
 
 
 # ------------------------------------------------- no biases
@@ -225,7 +256,8 @@ def forward(params, x):
 
 def loss_and_gradients(params, x, y, reg):
     h, probs = forward(params, x)
-    loss = -np.log(probs[range(len(x)), y]).mean()
+    squares = (params["W1"] ** 2).sum() + (params["W2"] ** 2).sum()
+    loss = -np.log(probs[range(len(x)), y]).mean() + 0.5 * reg * squares
     d = probs.copy()
     d[range(len(x)), y] -= 1
     d /= len(x)
@@ -311,4 +343,5 @@ def grad_of_vector(theta, n_in, n_hidden, n_out, X, y, lam):
 def named_gradients(thetas, X, y, lam):
     """Theta1_grad, Theta2_grad, in a dictionary with more in it; the penalty is forgotten once."""
     D = _base(X, y, lam, thetas)
-    return {"cost": 1.0, "deltas": [X], **{f"Theta{i}_grad": d for i, d in enumerate(D, 1)}}
+    J = _cost(X, y, lam, thetas)
+    return {"cost": J, "deltas": [X], **{f"Theta{i}_grad": d for i, d in enumerate(D, 1)}}

@@ -95,6 +95,7 @@ class FullyConnectedNet:
             a = z if i == self.count else np.maximum(z, 0)
             cache.append(a)
         d = softmax(a)
+        loss = -np.log(d[np.arange(len(X)), y]).mean()
         d[np.arange(len(X)), y] -= 1
         d /= len(X)
         grads = {}
@@ -103,7 +104,8 @@ class FullyConnectedNet:
             grads[f"W{i}"] = cache[i - 1].T @ d + self.reg * W
             grads[f"b{i}"] = d.sum(axis=0)
             d = d @ W.T * (cache[i - 1] > 0)
-        return 0.0, grads
+        squares = sum((self.params[f"W{i}"] ** 2).sum() for i in range(1, self.count + 1))
+        return loss + 0.5 * self.reg * squares, grads
 
 
 class Nielsen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 
@@ -66,6 +67,22 @@ def test_the_number_of_threads_changes_no_bit(m):
         again = machine.run(theta, batch(m, 20), threads)
         assert again[0] == one[0]
         assert again[1].tobytes() == one[1].tobytes()
+
+
+@pytest.mark.parametrize("m", [500, 1797, 20011])
+def test_the_pieces_of_a_run_make_the_run(m):
+    theta, arrays = numbers(1200, 3), batch(m, 20)
+    whole = core.Machine(network(20, 60)).run(theta, arrays)
+    lanes, starts = core.Machine(network(20, 60)).division(m)
+    assert (starts[0], starts[-1]) == (0, m)
+    assert all(start % lanes == 0 for start in starts[:-1])
+    total = 0.0
+    for start, stop in itertools.pairwise(starts):
+        machine = core.Machine(network(20, 60))  # one that has seen no other part
+        total += machine.part(theta, tuple(x[start:stop] for x in arrays), m, lanes)
+    cost, gradient = core.Machine(network(20, 60)).finish(theta, m, total)
+    assert cost == whole[0]
+    assert gradient.tobytes() == whole[1].tobytes()
 
 
 def test_one_machine_serves_many_threads_at_once():

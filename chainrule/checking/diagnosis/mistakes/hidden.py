@@ -77,6 +77,10 @@ def _constant(value: float) -> Changes:
     return {"blame": lambda run, usual, layer: np.full_like(run.z(layer), value)}
 
 
+def _times_m(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    return np.full_like(run.z(layer), float(run.count()))
+
+
 def _is_deep(problem: Problem) -> bool:
     return problem.last > 1
 
@@ -114,7 +118,8 @@ ROWS: tuple[Mistake, ...] = (
         "B5",
         "The hidden deltas ignore what comes back from the next layer: only g'(z) is left.",
         "Multiply g'(z) by what comes back, Theta^T delta.",
-        (_constant(1.0), _constant(-1.0)),
+        # Where the output delta is divided by m early, the lost one takes 1/m with it.
+        (_constant(1.0), _constant(-1.0), {"blame": _times_m}),
     ),
     Mistake(
         "hidden.delta-never-updated",

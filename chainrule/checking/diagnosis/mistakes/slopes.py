@@ -141,14 +141,17 @@ def _error(run: Run, layer: int) -> Array:
     return run.error() if layer == run.last else run.blame(layer)
 
 
-def _of_error(sign: float, formula: bool) -> Slope:
-    """The slope at what comes back; the *sign* is -1 if it is y - a that comes back."""
+def _of_error(sign: float, formula: bool, early: bool = False) -> Slope:
+    """The slope at what comes back; the *sign* is -1 if it is y - a that comes back.
+
+    Where the output delta is divided by m *early*, what comes back is as well.
+    """
 
     def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
         name = run.name_of(layer)
         if name not in _CURVED:
             return usual(layer)
-        error = sign * _error(run, layer)
+        error = sign * _error(run, layer) / (run.count() if early else 1)
         return _FROM_A[name](error) if formula else backprop.derivative(name, error)
 
     return change
@@ -241,7 +244,12 @@ WRONG: tuple[_Wrong, ...] = (
         "B2",
         "g' is evaluated at the error that comes back, not at z",
         "The slope belongs to the forward pass: g'(z) of this layer, from its z or its a.",
-        tuple(_of_error(sign, formula) for formula in (True, False) for sign in (1.0, -1.0)),
+        tuple(
+            _of_error(sign, formula, early)
+            for early in (False, True)
+            for formula in (True, False)
+            for sign in (1.0, -1.0)
+        ),
         hidden="g' of the hidden layers is evaluated at the error that comes back, not at z.",
         curved=True,
     ),

@@ -1,6 +1,7 @@
 """Which parts of a gradient are right, so that each can earn its points.
 
-The parts are the weights and the biases of each layer, judged without the penalty, and the penalty.
+The parts are the weights and the biases of each layer, judged without the penalty, the penalty, and
+the cost, if one came with the gradient.
 A program that forgets the penalty has everything else right; one whose hidden deltas are wrong has
 the output layer right. Nothing is called again: what was returned is taken apart.
 
@@ -34,7 +35,7 @@ class PartPoints:
     layer: int | None
     """l of the Theta^(l); None for the penalty, which belongs to all."""
     part: str
-    """"weights", "biases", "penalty" or "whole"."""
+    """"weights", "biases", "penalty", "cost" or "whole"."""
     ok: bool
 
 
@@ -56,7 +57,7 @@ def parts_of(report: ReportData) -> tuple[PartPoints, ...]:
     if any(finding.category == "call" for finding in report.findings):
         # Numbers that change from call to call, say, are not right by being so once.
         judged = [(False, False, False)] * layers
-    elif not report.ok:
+    elif not all(finding.category == "cost" for finding in report.findings):
         judged = list(_judged(report))
         if all(weights and biases for weights, biases, _ in judged) and _penalty(judged):
             # It is off by less than is looked at here, in these entries.
@@ -72,6 +73,9 @@ def parts_of(report: ReportData) -> tuple[PartPoints, ...]:
             parts.append(PartPoints(layer, "biases", biases))
     if report.problem.lam:
         parts.append(PartPoints(None, "penalty", _penalty(judged)))
+    if any("with-cost" in convention.name for convention in report.conventions):
+        wrong = any(finding.category in ("cost", "call") for finding in report.findings)
+        parts.append(PartPoints(None, "cost", not wrong))
     return tuple(parts)
 
 

@@ -120,6 +120,8 @@ def _text(program: Program) -> str:
 def _outcome(answer: Answer) -> Outcome:
     try:
         tree = tidy(answer.found.raw)
+        if answer.found.cost is not None and not answer.found.manner.is_step:
+            tree = [np.array(answer.found.cost), tree]
     except Exception as error:
         return Outcome(None, "call.no-numbers", f"It returned {error}.", answer.changed)
     return Outcome(copied(tree), changed=answer.changed)
