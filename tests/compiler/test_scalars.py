@@ -20,7 +20,7 @@ from chainrule.engine.table import TABLE
 
 from . import families
 from .asking import flat as flat_list
-from .asking import rounds
+from .asking import rounds, run_another
 from .random_programs import pieces, verdict
 
 
@@ -94,6 +94,7 @@ def test_a_graph_with_width_is_an_array_program():
 
 
 def test_batches_of_any_size_run_on_the_same_plan_from_the_first_call_on(function, monkeypatch):
+    run_another()  # whose machine is made when it is first run
     plans = []
     monkeypatch.setattr(
         ready, "machine_for", lambda plan: plans.append(plan) or machine.Machine(plan)
