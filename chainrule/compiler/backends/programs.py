@@ -32,7 +32,10 @@ class LibraryProgram:
         if order is None:  # there is some width, or a loop of another kind
             arrays = recorded.written_out.arrays
             self.program: Program = arrays.program
-            self.wanted, order = arrays.wanted, arrays.parameters
+            order = arrays.parameters
+            own = {leaf: i for i, leaf in enumerate(order)}
+            # By what the recording has: a loop that was written out may read less.
+            self.wanted = [own.get(leaf, -1) for leaf in self.recorded.parameters]
             self.printed = write(self.program, *self._settings())
             names = self.program.row_names()
             self._rows = dict(zip(names, self.program.rows, strict=True))

@@ -162,6 +162,21 @@ def test_a_scan_stays_a_loop(steps, backend, monkeypatch):
     assert compiled.source.count("xp.sin(") + compiled.source.count("xp.cos(") == 6
 
 
+def test_a_leaf_that_only_a_loop_reads_has_a_derivative_too(backend, monkeypatch):
+    monkeypatch.setattr(bodies, "LEAST_WORK", 1)
+    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
+    w = cr.Value(1.0)
+
+    def function(x):
+        cr.scan(lambda c, _: ([w + 1.0], None), [1.0], length=9, checkpoint=1)
+        return 1.0
+
+    compiled = cr.compile(function, backend=backend).record([0.5])
+    value, slopes = compiled.value_and_grad([0.5, 1.0])
+    assert float(value) == 1.0
+    assert numpy_of(slopes).tolist() == [0.0] * len(compiled.parameters)
+
+
 def test_results_of_any_structure_and_a_graph(backend):
     w, v = cr.Value(2.0), cr.Value(-1.0)
     f = cr.compile(lambda x: {"a": x * w, "b": (x, [v + 0.0 * x, 3.0])}, backend=backend)
