@@ -6,7 +6,7 @@ import pytest
 
 from chainrule.checking import diagnose
 
-from .programs.wrong import WRONG
+from .programs.wrong import WRONG, lists_with_the_bias_last
 
 
 def name_of(value):
@@ -22,3 +22,11 @@ def test_the_mistake_of_a_program_is_named(program, stated, codes):
     else:
         assert report.codes == ("unknown.deltas",)
         assert report.first_wrong_layer == 1
+
+
+@pytest.mark.numpy_alone
+def test_a_mistake_without_a_name_is_told_by_the_reading_with_the_most_right_layers():
+    report = diagnose(lists_with_the_bias_last)
+    assert report.codes == ("unknown.deltas",)
+    assert report.first_wrong_layer == 1
+    assert "the bias is the last column" in report.text()

@@ -173,9 +173,9 @@ class _Diagnosis:
                     found = self._one_mistake(one)
                     if found is not None:
                         return found, one
-        for one in usable[:1]:
-            problems = self._likeliest(one)
-            return self._searched(one, problems, one.outcomes[0]), one
+        if usable:  # the first of those with the most right layers
+            one = max(usable, key=self._rightness)
+            return self._searched(one, self._likeliest(one), one.outcomes[0]), one
         one = candidates[0]
         return self._searched(one, self._usual(one), one.outcomes[0]), one
 
@@ -326,6 +326,14 @@ class _Diagnosis:
             return self._searched(one, usual, one.outcomes[0])
         said = [*besides, *self._cost_found_out(problem)]
         return self._searched(one, [problem], replace(one.outcomes[0], tree=tree), said)
+
+    def _rightness(self, one: _Candidate) -> float:
+        """Return how many layers next to the output are right, by the best of the usual costs."""
+        return max(
+            _right_layers(problem, reading.gradients, one.tolerance)
+            for problem in self._usual(one)
+            for reading in one.read[:4]
+        )
 
     def _likeliest(self, one: _Candidate) -> list[Problem]:
         """Return the costs that agree with the layers next to the output, or the usual ones."""

@@ -359,6 +359,18 @@ class LossOfParams:
 LOGISTIC, STATED = {"loss": "logistic"}, {"loss": "logistic", "lam": 1.3}
 RAW = ("hidden.errors-without-slopes", "hidden.from-raw-error")
 
+
+def lists_with_the_bias_last(network, inputs, targets):
+    """Neurons as lists of weights, half squared error; the hidden deltas have a cube of no name."""
+    hidden = [sigmoid(np.dot(neuron, [*inputs, 1.0])) for neuron in network[0]]
+    outputs = [sigmoid(np.dot(neuron, [*hidden, 1.0])) for neuron in network[1]]
+    errors = [o * (1 - o) * (o - y) for o, y in zip(outputs, targets, strict=True)]
+    back = [np.dot(errors, [neuron[i] for neuron in network[1]]) for i in range(len(hidden))]
+    deltas = [h * (1 - h) * b**3 for h, b in zip(hidden, back, strict=True)]
+    first = [[delta * x for x in [*inputs, 1.0]] for delta in deltas]
+    return [first, [[error * h for h in [*hidden, 1.0]] for error in errors]]
+
+
 WRONG = [
     (hidden_slope_missing, STATED, [("hidden.slope-missing",)]),
     (ones_in_the_penalty, STATED, [("penalty.ones-in-bias",)]),
