@@ -2,20 +2,27 @@
 
     python benchmarks/devices.py
     python benchmarks/devices.py --device cuda --dtype float32 --batch 8192
+    python benchmarks/devices.py --gradbench CHECKOUT
 
 Each program is run on every library that is installed, in turns, with batches and parameters on the
 device; the time is the median, until the result is there.  Ratios are to the machine in C, in this
-run, on this machine's processor.
+run, on this machine's processor.  The programs of GradBench come last: those whose inputs are drawn
+at random, and with a checkout of GradBench those that read files; each with its preparation, as it
+is timed there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import importlib.util
 import os
 import random
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +30,7 @@ import chainrule as cr
 from chainrule import nn
 
 LIBRARIES = ("jax", "torch", "cupy")
+ROUNDS = 7
 
 
 def mlp(size):
@@ -120,12 +128,109 @@ def ready(compiled, arrays):
     return lambda: library.numpy(compiled.value_and_grad(*given)[1])
 
 
+GRADBENCH = {  # function and sizes; the last three read files of a checkout
+    "lse": ("gradient", (2500,)),
+    "llsq": ("gradient", (1024, 128)),
+    "ode": ("gradient", (100, 1)),
+    "det": ("gradient", (5,)),
+    "kmeans": ("dir", (10, 1000, 8)),
+    "gmm": ("jacobian", (2, 5, 1000)),
+    "lstm": ("jacobian", (2, 128)),
+    "ba": ("jacobian", (1,)),
+    "ht": ("jacobian", ("simple_small", 1)),
+}
+
+
+class OnHost:
+    """A compiled function whose results come back as NumPy arrays, with which the evals go on."""
+
+    def __init__(self, compiled):
+        self.compiled = compiled
+
+    def __getattr__(self, name):
+        return getattr(self.compiled, name)
+
+    def __call__(self, *batch):
+        return self.compiled.library.numpy(self.compiled(*batch))
+
+    def value_and_grad(self, *batch):
+        value, gradient = self.compiled.value_and_grad(*batch)
+        return float(value), self.compiled.library.numpy(gradient)
+
+    def jacobian(self, *batch, **wishes):
+        found = self.compiled.jacobian(*batch, **wishes)
+        numpy = self.compiled.library.numpy
+        return tuple(map(numpy, found)) if isinstance(found, tuple) else numpy(found)
+
+
+@contextlib.contextmanager
+def compiling_for(library, dtype, device):
+    """Let ``cr.compile``, which the evals call, compile for a library; for None, as it is."""
+    usual = cr.compile
+    if library is not None:
+        options = {"backend": library, "dtype": dtype, "device": device}
+        cr.compile = lambda function, **wishes: OnHost(usual(function, **options, **wishes))
+    try:
+        yield
+    finally:
+        cr.compile = usual
+
+
+def of_gradbench(name, checkout, library, dtype, device):
+    """Return a call of an eval's derivative on *library*, and the seconds of the first one."""
+    function, sizes = GRADBENCH[name]
+    given = getattr(importlib.import_module("inputs"), name)(checkout, *sizes)
+    asked = importlib.import_module(f"evals.{name}").FUNCTIONS[function]
+    start = time.perf_counter()
+    with compiling_for(library, dtype, device):
+        prepared = asked.prepare(given)
+        asked.compute(prepared)  # what is compiled when it is first asked for, is for this library
+    seconds = time.perf_counter() - start
+
+    def call():
+        return np.concatenate([np.ravel(x) for x in _parts(asked.present(asked.compute(prepared)))])
+
+    return call, seconds
+
+
+def _parts(result):
+    """Return the numbers of an answer, which may be lists in dictionaries."""
+    if isinstance(result, dict):
+        return [part for x in result.values() for part in _parts(x)]
+    if isinstance(result, (list, tuple)):
+        return [part for x in result for part in _parts(x)] or [[]]
+    return [result]
+
+
+def compare(name, calls, firsts=()):
+    """Print the time of the machine, and of each library: the ratio, the first call, the error."""
+    first, exact = {}, calls["native"]()
+    for library, call in calls.items():
+        start = time.perf_counter()
+        gradient = call()
+        seconds = dict(firsts).get(library, time.perf_counter() - start)
+        first[library] = seconds, np.abs(gradient - exact).max() / (np.abs(exact).max() or 1.0)
+    times = {library: [] for library in calls}
+    for _ in range(ROUNDS):
+        for library, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[library].append(time.perf_counter() - start)
+    base = statistics.median(times["native"])
+    told = [f"native {base * 1e3:.3f} ms"]
+    for library, (seconds, error) in first.items():
+        if library != "native":
+            ratio = statistics.median(times[library]) / base
+            told.append(f"{library} {ratio:.2f} (first call {seconds:.1f} s, off by {error:.0e})")
+    print(f"{name}: {'; '.join(told)}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device")
     parser.add_argument("--dtype", default="float64")
     parser.add_argument("--batch", type=int, nargs="+", default=[32, 2048])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--gradbench", type=Path, metavar="CHECKOUT")
     options = parser.parse_args()
     found = [x for x in LIBRARIES if importlib.util.find_spec(x)]
     place = f"device {options.device or 'default'}, {options.dtype}"
@@ -139,26 +244,22 @@ def main():
                 device = None if library == "cupy" else options.device
                 compiled = cr.compile(function, backend=library, dtype=options.dtype, device=device)
                 calls[library] = ready(compiled, arrays)
-            first, exact = {}, calls["native"]()
-            for library, call in calls.items():
-                start = time.perf_counter()
-                gradient = call()
-                first[library] = time.perf_counter() - start
-                scale = np.abs(exact).max()
-                first[library] = first[library], np.abs(gradient - exact).max() / scale
-            times = {library: [] for library in calls}
-            for _ in range(options.rounds):
-                for library, call in calls.items():
-                    start = time.perf_counter()
-                    call()
-                    times[library].append(time.perf_counter() - start)
-            base = statistics.median(times["native"])
-            told = [f"native {base * 1e3:.3f} ms"]
-            for library in found:
-                ratio = statistics.median(times[library]) / base
-                told.append(f"{library} {ratio:.2f} (first call {first[library][0]:.1f} s, "
-                            f"off by {first[library][1]:.0e})")  # fmt: skip
-            print(f"{name}, batch {size}: {'; '.join(told)}", flush=True)
+            compare(f"{name}, batch {size}", calls)
+    sys.path.insert(0, str(Path(__file__).parent / "gradbench"))
+    for name, (function, sizes) in GRADBENCH.items():
+        if options.gradbench is None and name in ("lstm", "ba", "ht"):
+            continue
+        calls, firsts = {}, {}
+        for library in [None, *found]:
+            at = None if library == "cupy" else options.device
+            try:
+                call, seconds = of_gradbench(name, options.gradbench, library, options.dtype, at)
+            except (cr.TraceError, TypeError, FileNotFoundError) as error:
+                print(f"{name} on {library}: {error}", flush=True)
+            else:
+                calls[library or "native"], firsts[library] = call, seconds
+        if "native" in calls:
+            compare(f"{name}, {function}, {' '.join(map(str, sizes))}", calls, firsts)
 
 
 if __name__ == "__main__":

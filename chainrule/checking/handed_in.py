@@ -10,12 +10,13 @@ from .diagnosis.reporting import PartsReport, Report
 from .diagnosis.running.process import EngineGivenError
 from .diagnosis.submissions import diagnose_file
 from .engines import check_engine_file
+from .intake.source import locate
 
 _LIMITS = ("time_limit", "memory_limit", "allow_chainrule")
 
 
 def report_on(target: str, **options: Any) -> Report | PartsReport:
-    """Return the report on *target*: ``file.py:name``, or saved arrays.
+    """Return the report on *target*: ``file.py:name``, ``file.py`` alone, or saved arrays.
 
     It is headed by the function and its file. A class with arithmetic is examined as an engine;
     anything else is diagnosed. *options* and errors are those of ``diagnose_file``.
@@ -25,7 +26,8 @@ def report_on(target: str, **options: Any) -> Report | PartsReport:
         report = diagnose_file(target, **options)
     except EngineGivenError:
         limits = {key: what for key, what in options.items() if key in _LIMITS}
-        return check_engine_file(Path(path), name, **limits)
+        file, found, _ = locate(target)
+        return check_engine_file(file, found, **limits)
     if path and all(part.isidentifier() for part in name.split(".")):
         return replace(report, name=f"{name} in {Path(path).name}")
     return report

@@ -49,9 +49,7 @@ MENU = {
     "Use": [
         "docs/engineers",
         "docs/scipy",
-        "docs/scaling",
         "docs/simulations",
-        "docs/array-libraries",
         "docs/microcontroller",
         "docs/array-libraries",
         "docs/scaling",

@@ -78,6 +78,11 @@ def test_every_page_is_in_the_menu(make):
     }
 
 
+def test_a_page_is_in_the_menu_once(make):
+    listed = [name for names in make.MENU.values() for name in names]
+    assert sorted(listed) == sorted(set(listed))
+
+
 def test_what_sphinx_reads_differently_is_changed_outside_code_alone(make):
     page = Path("docs/learn/index.md")
     written = (

@@ -112,7 +112,12 @@ class Evidence:
         chosen = max(wrong or layers)
         unit, column = self.worst(chosen)
         if code.startswith("bias.") or code in ("penalty.on-bias", "penalty.ones-in-bias"):
-            unit, column = int(np.argmax(self.off(chosen)[:, 0])), 0
+            return chosen, int(np.argmax(self.off(chosen)[:, 0])), 0
+        off = self.off(chosen)[:, 1:]
+        if code.startswith("penalty.") and (off > self.tolerance).any():
+            # The biases have no penalty, and may be off for another reason.
+            row, weight = np.unravel_index(int(np.argmax(off)), off.shape)
+            return chosen, int(row), int(weight) + 1
         return chosen, unit, column
 
     def two_numbers(self, layer: int, unit: int, column: int) -> str:

@@ -10,7 +10,7 @@ from . import least_squares
 from .catalogue import catalogue_of
 from .evidence import Evidence
 from .matches import Made, Match
-from .mistakes import BY_CODE
+from .mistakes import BY_CODE, Mistake
 from .reporting import Alternative, Finding
 from .worked import Worked, rule_for, rule_text
 
@@ -35,9 +35,17 @@ def with_rule(finding: Finding, found: Evidence) -> Finding:
     """Add the formula that is broken, with this network's numbers."""
     layers = () if finding.layer is None else (finding.layer - 1,)
     layer, unit, column = found.entry_for(finding.code, layers)
-    rule = rule_for(BY_CODE[finding.code].rule, found.problem)
+    rule, formula = _rule(BY_CODE[finding.code], found.problem, layer)
     here = Worked(found.problem).here(rule, layer, unit, column)
-    return replace(finding, rule=rule, formula=rule_text(rule, found.problem), here=here)
+    return replace(finding, rule=rule, formula=formula, here=here)
+
+
+def _rule(row: Mistake, problem: Problem, layer: int) -> tuple[str, str]:
+    """Return the code of the formula that *row* breaks at *layer*, and the formula."""
+    # A wrong forward pass shows behind the layer that it is made in.
+    at = None if row.category == "forward" else layer
+    rule = rule_for(row.rule, problem, at)
+    return rule, rule_text(rule, problem, at)
 
 
 def sentences(match: Match) -> str:
@@ -61,14 +69,14 @@ def of_match(
     for made in sorted(match.made, key=lambda made: _FROM_THE_OUTPUT.index(made.mistake.category)):
         row = made.mistake
         layer, unit, column = found.entry_for(row.code, made.layers)
-        rule = rule_for(row.rule, found.problem)
+        rule, formula = _rule(row, found.problem, layer)
         here = Worked(found.problem).here(rule, layer, unit, column)
         findings.append(
             Finding(
                 row.code,
                 _sentence(made, match),
                 row.fix,
-                rule_text(rule, found.problem),
+                formula,
                 f"{here}\n{found.two_numbers(layer, unit, column)}",
                 evidence,
                 "one of several" if alternatives else "certain",

@@ -48,4 +48,4 @@ def separating_probe(problem: Problem, one: Match, two: Match) -> str:
             ]
             if not equal(*gradients):
                 return says
-    return "none: they are the same program there"
+    return "nothing does: both describe one program, and gave the same numbers on all data tried"

@@ -19,6 +19,13 @@ from ..text import number
 
 _TEXT = {formula.code: formula.text for formula in FORMULAS}
 _TEXT["C8"] = "g'(z) of the layer's own activation, in place of the sigmoid's"
+_OF_ACTIVATION = {
+    "sigmoid": "a = 1/(1 + e⁻ᶻ), g'(z) = a(1 - a)",
+    "tanh": "a = tanh(z), g'(z) = 1 - a²",
+    "relu": "a = max(0, z), g'(z) = 1 where z > 0, 0 elsewhere",
+    "linear": "a = z, g'(z) = 1",
+}
+"""What C8 says of one activation; B2 is the sigmoid's."""
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPTS = str.maketrans("0123456789,", "₀₁₂₃₄₅₆₇₈₉,")
 _FOR_A_DEPTH = {
@@ -38,24 +45,44 @@ _OUTPUT_RULES = {
 }
 
 
-def rule_for(rule: str, problem: Problem) -> str:
-    """Return the code of the formula: "B8" stands for the output delta of the problem's loss."""
+def rule_for(rule: str, problem: Problem, layer: int | None = None) -> str:
+    """Return the code of the formula: "B8" stands for the output delta of the problem's loss.
+
+    "B2" is the slope of the sigmoid; "C8" is that of another activation. *layer* is the index of
+    the Theta, by default of a hidden layer.
+    """
+    if rule == "B2" and _activation(problem, layer) != "sigmoid":
+        return "C8"
     return _OUTPUT_RULES[problem.loss] if rule == "B8" else rule
 
 
-def rule_text(rule: str, problem: Problem | None = None) -> str:
-    """Return the formula with that code as the notes' table has it, or for the depth of *problem*.
+def _activation(problem: Problem, layer: int | None) -> str:
+    """Return the activation of a layer; of a softmax, which has no g', that before it."""
+    names = (*problem.activations, problem.output)
+    name = names[0 if layer is None else layer]
+    return names[0] if name == "softmax" else name
+
+
+def rule_text(rule: str, problem: Problem | None = None, layer: int | None = None) -> str:
+    """Return the formula with that code as the notes' table has it, or for one network.
+
+    That is for the depth of *problem*, and for the activation of its *layer*, the index of the
+    Theta, by default of a hidden layer.
 
     >>> rule_text("B8")
     'δ⁽ᴸ⁾ = a⁽ᴸ⁾ - y'
     >>> from chainrule.checking.problem import build
     >>> rule_text("B4", build((3, 2), 8, 1.3))
     "∂J/∂Θ₁ = a₁ᵀ δ₂, δ₂ = -(y - ŷ) g'(z₂)"
+    >>> rule_text("C8", build((3, 4, 2), 8, 1.3, activation="tanh"))
+    "a = tanh(z), g'(z) = 1 - a²"
 
     The notes have networks of one depth, and count its layers.
     """
     if problem is None:
         return _TEXT[rule]
+    if rule == "C8":
+        return _OF_ACTIVATION.get(_activation(problem, layer), _TEXT[rule])
     last = problem.last + 2
     below = {"l": last - 1, "L": last}
     numbers = {key: str(layer).translate(_SUBSCRIPTS) for key, layer in below.items()}

@@ -214,13 +214,15 @@ class _Run:
             root.grad += 1.0
         elif seed != "missing":
             root.grad = root.data if seed == "data" else 1.0
-        for count, node in enumerate(sequence):
+        for count, step in enumerate(sequence):
             if count > _LONGEST:
                 raise RecursionError
+            node, place = step if isinstance(step, tuple) else (step, None)
             if node.operands:
-                self._propagate(node)
+                self._propagate(node, place)
 
-    def _propagate(self, node: _Node) -> None:
+    def _propagate(self, node: _Node, only: int | None = None) -> None:
+        """Pass the gradient of *node* on to its operands, or to the one at place *only*."""
         changes = self._whole | self._local.get(node.form, {})
         numbers = [getattr(operand, "data", operand) for operand in node.operands]
         partials = OPERATIONS[node.form.partition(":")[0]].partials
@@ -228,6 +230,8 @@ class _Run:
         overwrites = changes.get("overwrites", ())
         onto, once = changes.get("onto", {}), changes.get("once", False)
         for place, operand in enumerate(node.operands):
+            if only not in (None, place):
+                continue
             target = node.operands[onto.get(place, place)]
             if not isinstance(target, _Node) or place in changes.get("skips", ()):
                 continue
@@ -286,6 +290,14 @@ class _Run:
         yield root
         for operand in self._operands(root):
             yield from self.path_by_path(operand)
+
+    def use_by_use(self, root: _Node) -> Iterator[tuple[_Node, int]]:
+        """Go down below an operand before the next one has its gradient, as recursion does."""
+        for place in range(len(root.operands))[:: self._order]:
+            yield root, place
+            operand = root.operands[place]
+            if isinstance(operand, _Node):
+                yield from self.use_by_use(operand)
 
     def preorder(self, root: _Node) -> list[_Node]:
         found: list[_Node] = []
@@ -370,6 +382,7 @@ _SWEEPS: Mapping[str, Callable[[_Run, _Node], Any]] = {
     "not reversed": _Run.not_reversed,
     "repeated": _Run.repeated,
     "path by path": _Run.path_by_path,
+    "use by use": _Run.use_by_use,
     "preorder": _Run.preorder,
     "breadth first": _Run.breadth_first,
     "breadth first, repeated": _Run.breadth_first_repeated,

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from chainrule.checking import Report, diagnose
+from chainrule.checking import Report, diagnose, probe
 from chainrule.checking.diagnosis.mistakes import BY_CODE, CATEGORIES
 from chainrule.checking.diagnosis.reporting.words import HINTS
 
@@ -55,6 +55,45 @@ def test_the_page_is_self_contained_and_marks_the_wrong_deltas():
     crosses = sum(attributes.get("class") == "cross" for _, attributes in page.seen)
     assert crosses == 6 + 4  # the hidden units; the output deltas are right
     assert "http" not in WRONG.html()
+
+
+@pytest.mark.parametrize(
+    ("activation", "rule", "slope"),
+    [
+        ("sigmoid", "B2", "a(1 - a)"),
+        ("tanh", "C8", "g'(z) = 1 - a²"),
+        ("relu", "C8", "g'(z) = 1 where z > 0, 0 elsewhere"),
+    ],
+)
+def test_the_slope_is_that_of_the_layers_own_activation(activation, rule, slope):
+    problem = probe("half_squared_error", activation)
+    gradients = made("hidden.slope-is-1-minus-a", problem=problem, activation=activation)
+    finding = report_on(gradients, problem).findings[0]
+    assert (finding.code, finding.rule) == ("hidden.slope-is-1-minus-a", rule)
+    assert slope in finding.formula
+    assert finding.here.count("g'(z") == 1
+
+
+def test_a_forward_pass_with_another_activation_is_told_the_stated_one():
+    problem = probe("half_squared_error", "tanh")
+    gradients = made(problem=problem, activation="relu")
+    finding = report_on(gradients, problem).findings[0]
+    assert finding.code == "forward.wrong-activation"
+    assert finding.formula == "a = tanh(z), g'(z) = 1 - a²"
+
+
+def test_a_penalty_is_shown_at_a_weight_and_nothing_is_said_of_it_twice():
+    """The largest difference is a bias's, which no mean explains and no penalty."""
+    gradients = [PROBE.m * D for D in replace(PROBE, lam=0.0).truth.D]
+    report = report_on(gradients)
+    assert report.codes == ("mean.missing", "penalty.missing")
+    mean, penalty = report.findings
+    assert mean.says == "The sum over the examples is not divided by m."
+    assert "λ Θ₃₄⁽³⁾" in penalty.here
+    assert "D₃₀⁽³⁾" in mean.here
+    other = mean.alternatives[0]
+    assert other.codes == ("mean.missing-everywhere", "penalty.missing")
+    assert other.probe.startswith("nothing does: both describe one program")
 
 
 def test_a_right_gradient_has_no_marks():

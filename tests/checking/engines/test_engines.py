@@ -104,6 +104,29 @@ def test_a_planted_mistake_is_named_alone_and_first(plant):
         assert plant[1] in finding.where
 
 
+@pytest.mark.parametrize("sets", ["up", "up if not self.parents else self.g + up"])
+@pytest.mark.parametrize("order", ["self.parents", "reversed(self.parents)"])
+def test_an_engine_that_goes_down_use_by_use_and_overwrites_is_named(sets, order):
+    source = f"""
+class Num:
+    def __init__(self, v, parents=()):
+        self.v, self.g, self.parents = v, 0.0, parents
+    def __add__(self, o):
+        return Num(self.v + o.v, ((self, 1.0), (o, 1.0)))
+    def __mul__(self, o):
+        return Num(self.v * o.v, ((self, o.v), (o, self.v)))
+    def backward(self, up=1.0):
+        self.g = {sets}
+        for p, d in {order}:
+            p.backward(up * d)
+"""
+    names = {}
+    exec(source, names)
+    report = check_engine(names["Num"])
+    assert report.codes == ("accumulate.overwrites-everywhere", "limit.recursion"), report.text()
+    assert report.findings[0].confidence == "certain"
+
+
 def test_so_many_mistakes_are_planted():
     assert len(planted.PLANTS) >= 60
     assert {plant[0] for plant in planted.PLANTS} == {"closures", "local", "tape"}
@@ -324,6 +347,13 @@ def test_the_command_tells_a_class_from_a_function(engine_file, capsys):
 
 def test_the_command_finds_a_right_engine_right(engine_file, capsys):
     assert cli.main(["check", f"{engine_file(right.LOCAL)}:Value"]) == 0
+    assert capsys.readouterr().out.startswith("engine.py:Value: right, within limits\n")
+
+
+@pytest.mark.parametrize("target", ["/engine.py", "", ":Value"])
+def test_the_command_finds_the_engine_in_a_file_or_a_folder(engine_file, capsys, target):
+    folder = engine_file(right.LOCAL).parent
+    assert cli.main(["check", f"{folder}{target}"]) == 0
     assert capsys.readouterr().out.startswith("engine.py:Value: right, within limits\n")
 
 

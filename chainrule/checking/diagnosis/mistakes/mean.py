@@ -26,7 +26,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "mean.missing",
         "B9",
-        "The sum over the examples is not divided by m; the penalty is.",
+        "The sum over the examples is not divided by m.",
         "Divide Delta by m: D = (Delta + lambda Theta) / m.",
         ({"data": scaled(lambda run: run.m)},),
         takes_mean,
@@ -34,7 +34,7 @@ ROWS: tuple[Mistake, ...] = (
     Mistake(
         "mean.missing-everywhere",
         "B10",
-        "Nothing is divided by m, neither the sum over the examples nor the penalty.",
+        "Nothing is divided by m: not the sum over the examples, nor a penalty.",
         "Divide the whole by m: D = (Delta + lambda Theta) / m. If the sum is wanted, state the "
         'reduction as "sum".',
         ({"gradient": scaled(lambda run: run.m)},),

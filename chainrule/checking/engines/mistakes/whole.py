@@ -11,7 +11,7 @@ ROWS: tuple[Mistake, ...] = (
         "Every operation sets the gradients of its operands instead of adding to them: where a "
         "node is used twice, one of the two is lost.",
         "Write += in place of =: the gradient of a node is the sum over all of its uses.",
-        ({"overwrites": (0, 1)},),
+        ({"overwrites": (0, 1)}, {"overwrites": (0, 1), "sweep": "use by use"}),
         ordered=True,
     ),
     Mistake(
