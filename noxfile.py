@@ -198,7 +198,7 @@ def wheel(session: nox.Session) -> None:
     for name in ("conftest.py", "pyproject.toml", "README.md"):
         shutil.copy(name, apart)
     # What an installation could lack or do otherwise, and what depends on the processor.
-    chosen = ["test_architecture.py", "cli", "demos/test_demos.py", "viz", "nn"]
+    chosen = ["test_architecture.py", "cli", "demos/test_demos.py", "viz/explore"]
     chosen += ["engine/test_table.py", "engine/test_edges.py", "compiler/test_edges.py"]
     plainer = without_vectors(session, "AVX512", "X86_V4")
     session.chdir(apart)
