@@ -83,7 +83,7 @@ unfold=True)` draws every node, `unfold="step 3"` opens one box, and a `cr.scope
 a block of code says what belongs together.
 
 In a program, `viz.draw(root).save("graph.svg")` writes a picture; `.png` and `.pdf` work too,
-with `python3 -m pip install 'chainrule[export]'`, and without any program of the system.
+after `python3 -m pip install '.[export]'` in a clone, and without any program of the system.
 """
 
 

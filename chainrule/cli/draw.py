@@ -114,15 +114,17 @@ def _save(root: Any, title: str, arguments: argparse.Namespace) -> None:
 
 def _values(given: Sequence[str]) -> dict[str, float]:
     """Return the numbers in ``--at w=-3,x=2``, which may be given more than once."""
+    from .expressions import in_python, spelled
+
     values: dict[str, float] = {}
     for item in ",".join(given).split(",") if given else ():
         name, equals, number = (part.strip() for part in item.partition("="))
-        if not (name.isidentifier() and equals):
+        if not (in_python(name).isidentifier() and equals):
             raise RequestError(f"--at {item!r}: expected NAME=NUMBER, such as x=2")
-        if name in values:
+        if spelled(name) in map(spelled, values):
             raise RequestError(f"--at gives {name!r} twice")
         try:
-            values[name] = float(number)
+            values[name] = float(in_python(number))
         except ValueError:
             raise RequestError(f"--at {item!r}: {number!r} is not a number") from None
     return values

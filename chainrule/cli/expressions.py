@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import difflib
+import keyword
 import math
 import operator
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +40,16 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 _OF_A_LIST = ("sum", "mean", "logsumexp")
 _CONSTANTS = {"pi": math.pi, "π": math.pi, "e": math.e, "tau": math.tau}
 """Names that have a value where none is given for them."""
+_TYPESET = str.maketrans("·⋅×−", "***-")
+"""Operators as they are typeset, and as Python writes them: character by character, so that a
+position in one text is one in the other."""
+_SUBSCRIPTS = re.compile(r"(?<=[^\W\d])[₀-₉]+")
+"""Digits below the line, right after a letter."""
+_SUPERSCRIPT = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_NUMBER_AND_MORE = re.compile(
+    r"(?<![\w.])((?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?!(?:[eE])?\d)([^\W\d]\w*)"
+)
+_NAME_AND_MORE = re.compile(r"(?<![\w.])([^\W\d]\w*)\s+(\w+)")
 _OTHER_NAMES = {
     "ln": "did you mean log?",
     "softmax": "it has several results, but an expression has one: exp(x)/(exp(x) + exp(y))",
@@ -71,15 +83,16 @@ def evaluate(text: str, at: Mapping[str, Any]) -> Any:
     ExpressionError if *text* is longer than ``MAX_LENGTH`` or holds anything but numbers, names,
     ``+ - * / **``, lists and calls of :func:`functions`, or if the names in *at* are not exactly
     those in *text*; ``pi``, ``e`` and ``tau`` have their usual values if none is given.  Arithmetic
-    on constants is IEEE arithmetic, done at once.
+    on constants is IEEE arithmetic, done at once.  Operators may be typeset, as in ``w₁·x₁``, and
+    w₁ is another spelling of w1.
     """
     try:
         tree = _parse(text)
-        values = {unicodedata.normalize("NFKC", name): value for name, value in at.items()}
+        values = {spelled(name): value for name, value in at.items()}
         names = _names(tree)
         values = {name: _CONSTANTS[name] for name in names if name in _CONSTANTS} | values
-        _match(names, values)
-        result = _Walk(text, values).visit(tree)
+        _match(names, values, _called(tree))
+        result = _Walk(in_python(text), values).visit(tree)
     except (RecursionError, MemoryError):  # of Python's parser, or of the walk
         raise ExpressionError("the expression is nested too deeply") from None
     if isinstance(result, list):
@@ -93,8 +106,24 @@ def constants(text: str, at: Mapping[str, Any]) -> dict[str, float]:
     >>> constants("sin(pi*x)", {"x": 1.0})
     {'pi': 3.141592653589793}
     """
-    given = {unicodedata.normalize("NFKC", name) for name in at}
+    given = {spelled(name) for name in at}
     return {n: _CONSTANTS[n] for n in _names(_parse(text)) if n in _CONSTANTS and n not in given}
+
+
+def spelled(name: str) -> str:
+    """Return a name as Python spells it.
+
+    >>> spelled("w₁")
+    'w1'
+    """
+    return unicodedata.normalize("NFKC", in_python(name))
+
+
+def in_python(text: str) -> str:
+    """Return *text* with what is typeset in it as Python writes it."""
+    return _SUBSCRIPTS.sub(
+        lambda digits: unicodedata.normalize("NFKC", digits[0]), text.translate(_TYPESET)
+    )
 
 
 def _parse(text: str) -> ast.expr:
@@ -105,11 +134,33 @@ def _parse(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are about source code, which this is not
-            return ast.parse(text.strip(), mode="eval").body
+            return ast.parse(in_python(text).strip(), mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"cannot read {_short(text)}: {error.msg}") from None
+        says = _instead(in_python(text)) or error.msg
+        raise ExpressionError(f"cannot read {_short(text)}: {says}") from None
     except ValueError as error:  # null bytes, lone surrogates
         raise ExpressionError(f"cannot read {_short(text)}: {error}") from None
+
+
+def _instead(text: str) -> str:
+    """Say how something is written that Python cannot read; empty if it is none of the usual."""
+    if found := _SUPERSCRIPT.search(text):
+        power = unicodedata.normalize("NFKC", found[0]).replace("−", "-")
+        return f"a power is written **{power}"
+    if (found := _NUMBER_AND_MORE.search(text)) and not keyword.iskeyword(found[2]):
+        return f"a product is written {found[1]}*{found[2]}"
+    for found in _NAME_AND_MORE.finditer(text):
+        first, second = found.groups()
+        if first in functions():
+            return f"write {first}({second})"
+        if not (keyword.iskeyword(first) or keyword.iskeyword(second)):
+            return f"a product is written {first}*{second}"
+    return ""
+
+
+def _called(tree: ast.expr) -> set[str]:
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {function.id for function in calls if isinstance(function, ast.Name)}
 
 
 def _names(tree: ast.expr) -> list[str]:
@@ -118,14 +169,28 @@ def _names(tree: ast.expr) -> list[str]:
     return list(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
 
 
-def _match(names: Iterable[str], values: Mapping[str, Any]) -> None:
+def _match(names: Iterable[str], values: Mapping[str, Any], called: set[str]) -> None:
     missing = [name for name in names if name not in values]
     extra = sorted(set(values).difference(names))
     found = [f"no value for {', '.join(missing)}"] if missing else []
     found += [f"a value for {_short(', '.join(extra))}, not in the expression"] if extra else []
-    found += [f"a product is written π*{n[1:]}" for n in missing if n[0] == "π" and n[1:] in values]
+    found += [f"a product is written {n}*(...)" for n in extra if n in called]
+    found += [hint for name in missing if (hint := _run_together(name, values))]
     if found:
         raise ExpressionError("; ".join(found))
+
+
+def _run_together(name: str, values: Mapping[str, Any]) -> str:
+    """Say what is meant by *name* if it is a function, or two names without a sign between."""
+    known = functions()
+    if name in known:
+        return f"a function is called: {name}(x)"
+    for first, second in [(name[:k], name[k:]) for k in range(1, len(name))]:
+        if second in values and (first in values or first in _CONSTANTS):
+            return f"a product is written {first}*{second}"
+        if second in values and first in known:
+            return f"write {first}({second})"
+    return ""
 
 
 class _Walk(ast.NodeVisitor):
@@ -152,9 +217,15 @@ class _Walk(ast.NodeVisitor):
         return self.apply(node, _OPERATORS.get(type(node.op)), [node.left, node.right])
 
     def visit_Call(self, node: ast.Call) -> Any:
+        if isinstance(node.func, ast.Constant):
+            raise ExpressionError(
+                f"{self.source(node)}: a product is written {ast.unparse(node.func)}*(...)"
+            )
         if not isinstance(node.func, ast.Name) or node.keywords:
             self.generic_visit(node)
         name = node.func.id
+        if name in self.values and name not in self.functions:
+            raise ExpressionError(f"{self.source(node)}: a product is written {name}*(...)")
         if name not in self.functions:
             raise ExpressionError(f"there is no function named {name!r}: {self._known(name)}")
         if name in _OF_A_LIST and not (len(node.args) == 1 and isinstance(node.args[0], ast.List)):

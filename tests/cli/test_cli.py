@@ -204,6 +204,14 @@ def test_an_expression_may_begin_with_a_minus_sign(capsys, arguments, first):
     assert capsys.readouterr().out.splitlines()[0] == first
 
 
+def test_an_expression_may_be_typeset(capsys):
+    assert cli.main(["draw", "w₁·x₁ − w₂×x2", "--at", "w₁=2,x1=3,w2=−1,x₂=0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "= 6.5\n" in said
+    for derivative in ("w₁ = 3.0", "x1 = 2.0", "w2 = -0.5", "x₂ = 1.0"):
+        assert f"d/d{derivative}\n" in said
+
+
 def test_values_may_be_given_in_several_options(capsys):
     assert cli.main(["draw", "w*x", "--at", "w=2", "--at", " x = 3e0 "]) == 0
     assert "w*x = 6.0" in capsys.readouterr().out
@@ -223,6 +231,21 @@ def test_values_may_be_given_in_several_options(capsys):
         (["x if x else 2", "--at", "x=1"], "where(condition, a, b)"),
         (["pi*e"], "pi*e = 8.5397"),
         (["sin(πx)", "--at", "x=1"], "no value for πx; a value for 'x', not in the expression; a"),
+        (["w₁x₁", "--at", "w₁=1,x₁=2"], "no value for w1x1; a value for 'w1, x1', not in the ex"),
+        (["w₁x₁", "--at", "w₁=1,x₁=2"], "; a product is written w1*x1"),
+        (["w₁", "--at", "w₁=1,w1=2"], "--at gives 'w1' twice"),
+        (["x", "--at", "x²=1"], "expected NAME=NUMBER"),
+        (["2x", "--at", "x=1"], "cannot read '2x': a product is written 2*x"),
+        (["x + 2.5e3 x", "--at", "x=1"], "a product is written 2.5e3*x"),
+        (["w x", "--at", "w=1,x=1"], "a product is written w*x"),
+        (["2(x + 1)", "--at", "x=1"], "'2(x + 1)': a product is written 2*(...)"),
+        (["w(x + 1)", "--at", "w=2,x=1"], "; a product is written w*(...)"),
+        (["x(x + 1)", "--at", "x=1"], "'x(x + 1)': a product is written x*(...)"),
+        (["2*sin x", "--at", "x=1"], "cannot read '2*sin x': write sin(x)"),
+        (["sinx", "--at", "x=1"], "; write sin(x)"),
+        (["sin + x", "--at", "x=1"], "; a function is called: sin(x)"),
+        (["x²", "--at", "x=1"], "a power is written **2"),
+        (["x⁻¹", "--at", "x=1"], "a power is written **-1"),
         (["w*y + x"], "no value for w, y, x"),
         (["x", "--at", "x=1,y=2"], "'y'"),
         (["x", "--at", "x=one"], "'one' is not a number"),

@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule.checking import check_engine, diagnose
 
 DOCS = Path(__file__).parents[2] / "docs"
-TASKS = (DOCS / "tasks.md").read_text(encoding="utf-8")
+QUESTIONS, ANSWERS = (DOCS / "tasks.md").read_text(encoding="utf-8").split("\n## Answers\n")
 
 
 def mended(page, wrong, right):
@@ -42,13 +42,14 @@ def test_the_engine_is_right_when_what_was_wrong_is_mended():
 
 def answer(number):
     (found,) = re.findall(
-        rf"^{number}\. .*?Answer</summary>(.*?)</details>", TASKS, flags=re.DOTALL | re.MULTILINE
+        rf"^{number}\. (.*?)(?=^\d+\. |^## |\Z)", ANSWERS, flags=re.DOTALL | re.MULTILINE
     )
-    return found
+    return " ".join(found.split())
 
 
 def test_there_are_ten_tasks_with_their_answers():
     for number in range(1, 11):
+        assert re.search(rf"^{number}\. ", QUESTIONS, flags=re.MULTILINE)
         assert answer(number)
 
 

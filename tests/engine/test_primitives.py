@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import math
 import pickle
@@ -165,9 +166,39 @@ BAD = [
     ({"partials": (1j,)}, "a partial is a callable or a number"),
     ({"partials": 1.0}, "partials is a sequence of callables"),
     ({"partials": {1.0}}, "partials is a sequence of callables"),
+    ({"partials": (lambda x: 1.0,)}, r"bad: partials\[0\] .* 2 arguments; .* lambda x0, y: "),
+    ({"partials": (1.0, lambda x, y: 1.0)}, r"partials\[1\] .* 3 arguments; .* lambda x0, x1, y: "),
+    ({"partials": (lambda x, y, *, z: 1.0,)}, r"partials\[0\] cannot be called with 2 arguments"),
     ({"defaults": (1.0, 2.0)}, "2 defaults for 1 arguments"),
     ({"defaults": ("a",)}, "a default of bad: str is not a real number"),
 ]
+
+
+class Slope:
+    def __call__(self, x, y):
+        return 2.0 * x
+
+
+class Unwilling(Slope):
+    @property
+    def __signature__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [
+        lambda *args: 2.0 * args[0],
+        lambda x, y, factor=2.0: factor * x,
+        lambda x, *rest, factor=2.0, **options: factor * x,
+        functools.partial(lambda factor, x, y: factor * x, 2.0),
+        Slope(),
+        Unwilling(),
+    ],
+)
+def test_a_partial_may_be_any_callable_that_takes_the_arguments_and_the_result(partial):
+    square = cr.primitive("square of a test", lambda x: x * x, (partial,))
+    assert cr.grad(square)(3.0) == 6.0
 
 
 @pytest.mark.parametrize(("change", "message"), BAD)

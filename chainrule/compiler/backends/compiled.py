@@ -180,6 +180,13 @@ class CompiledForLibrary(Compiled):
     def parameters_on_device(self, vector: Any) -> None:
         store, count = self._store(self._recorded()), len(self.parameters)
         library = self._library
+        given = str(getattr(vector, "dtype", ""))
+        if library.precision == "float64" and given.endswith(("float32", "float16")):
+            raise TypeError(
+                f"{self._name}: parameters_on_device is given an array of {given}, and the "
+                "function is compiled for float64; compute it in float64, which JAX does within "
+                "jax.enable_x64(True) only, or compile the function with dtype='float32'"
+            )
         new = library.cast(vector) if library.is_own(vector) else library.array(vector)
         if tuple(new.shape) != (count,):
             raise ValueError(

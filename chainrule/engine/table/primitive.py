@@ -19,6 +19,7 @@ import numpy as np
 
 from ..native import Row
 from .alike import same_definition
+from .parameters import takes as takes_so_many
 
 Partial = Callable[..., Any] | float | None
 VariadicPartials = Callable[[Sequence[Any], Any, Sequence[int]], Sequence[Any]]
@@ -400,6 +401,14 @@ def primitive(
     row.arity = None if variadic else len(row.partials)
     if row.arity == 0:
         raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
+    for k, partial in enumerate(row.partials):
+        if callable(partial) and not takes_so_many(partial, len(row.partials) + 1):
+            given = ", ".join([f"x{i}" for i, _ in enumerate(row.partials)])
+            raise TypeError(
+                f"primitive {name}: partials[{k}] cannot be called with {len(row.partials) + 1} "
+                "arguments; it is given the operation's arguments and then its result, as in "
+                f"lambda {given}, y: ..."
+            )
     row.array = array or functools.partial(_elementwise, scalar)
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects, row.takes = analytic, selects, takes

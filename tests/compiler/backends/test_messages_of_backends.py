@@ -2,6 +2,7 @@
 
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -62,6 +63,35 @@ def test_what_is_given_is_tested_as_on_the_machine(backend):
     taken = cr.compile(lambda i: cr.take(rows, i)[0], backend=backend)
     with pytest.raises(IndexError, match="example 1: take: there is no row 2"):
         taken([0, 2])
+
+
+@pytest.mark.parametrize("given", ["float32", "float16"])
+def test_a_float64_program_is_not_given_parameters_of_fewer_digits(backend, given):
+    w = cr.Value(2.0)
+    f = cr.compile(lambda x: w * x, backend=backend).record(np.ones(1))
+    with pytest.raises(TypeError, match=f"an array of .*{given}, .* compiled for float64"):
+        f.parameters_on_device = np.ones(1, given)
+    assert float(f.parameters_on_device[0]) == 2.0
+    short = cr.compile(lambda x: w * x, backend=backend, dtype="float32").record(np.ones(1))
+    short.parameters_on_device = np.ones(1, given)
+    assert float(short.parameters_on_device[0]) == 1.0
+
+
+def test_what_jax_computed_outside_of_float64_is_not_taken():
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    w = cr.Value(2.0)
+    f = cr.compile(lambda x: w * x, backend="jax")
+    _, slopes = f.value_and_grad(np.ones(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX may say that it drops digits
+        less = f.parameters_on_device - 0.1 * slopes
+    with pytest.raises(TypeError, match=r"float32, .*jax\.enable_x64\(True\)"):
+        f.parameters_on_device = less
+    with f.library.running():
+        f.parameters_on_device = f.parameters_on_device - 0.1 * slopes
+    f.pull()
+    assert w.data == 2.0 - 0.1
+    assert not jax.config.jax_enable_x64
 
 
 def test_parts_of_models_are_functions_for_the_same_library():

@@ -1,6 +1,9 @@
 """Compiled functions inside models of PyTorch and JAX, by their own gradient checkers."""
 
 import random
+import re
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +130,18 @@ def test_a_result_without_one_shape_is_refused(torch):
         f(torch.ones(2, dtype=torch.float64))
     with pytest.raises(TypeError, match="an argument is list; expected tensors"):
         f([1.0])
+
+
+def test_the_model_on_the_page_trains_its_parameters_and_the_layer_before_it(torch):
+    page = Path(__file__).parents[3] / "docs" / "array-libraries.md"
+    (block,) = re.findall(
+        r"^    import torch\n(?:^    .*\n)+", page.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    names = {"cr": cr, "np": np}
+    exec(textwrap.dedent(block), names)
+    theta, hidden = (names[name].detach().numpy() for name in ("theta", "hidden"))
+    a = np.tanh(hidden @ theta[:3] + theta[3])
+    delta = 2.0 * a * (1.0 - a * a) / len(a)
+    by_hand = np.append(delta @ hidden, delta.sum())
+    np.testing.assert_allclose(names["theta"].grad.numpy(), by_hand, rtol=1e-12)
+    np.testing.assert_allclose(names["hidden"].grad.numpy(), np.outer(delta, theta[:3]), rtol=1e-12)
