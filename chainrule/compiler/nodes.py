@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import modes
 from ..engine.backend import Value, make_node
+from ..engine.segments import partials_again
 from ..engine.structures import array_of, leaves, mapped
-from ..engine.sweeps import linked_partials, pulled_apart
-from ..engine.table import Primitive, as_float, call_template, identity
+from ..engine.table import Primitive, as_float, unlisted
 from .batches import Array, example_like, floats
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -106,30 +105,9 @@ def row_of(
         return float(y.data if isinstance(y, Value) else y)
 
     def slopes(operands: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequence[Any]:
-        """Differentiate the function, its arguments and captured leaves apart from each other."""
-        # A copy linked to an argument is varied, not the argument, which may occur twice; and what
-        # flows into the copy stays there, or it would reach a captured leaf below it as well.
-        copies = [identity(x) if isinstance(x, Value) else Value(x) for x in operands[:count]]
-        inputs = [*copies, *captured]
-        with modes.recording():
-            again = result([*copies, *operands[count:]])
-            if not isinstance(again, Value):
-                return [0.0 for _ in linked]
-            adjoints = pulled_apart(again, inputs, linked_partials)
-        found = [adjoints.get(inputs[i], 0.0) for i in linked]
-        if any(isinstance(x, Value) for x in operands):
-            return found
-        return [x.data if isinstance(x, Value) else x for x in found]
+        return partials_again(result, operands, captured, linked)
 
-    row = Called()
-    row.analytic = row.selects = row.takes = row.arity = None
-    row.name, row.scalar = name, scalar
-    row.array = np.vectorize(scalar, otypes=[float])
-    row.partials = row.defaults = row.domain = row.binds = ()
-    row.variadic = slopes
-    row.latex, row.precedence = call_template(name, None), 9
-    row.found_by = found_by
-    return row
+    return unlisted(Called(), name, scalar, slopes, found_by)
 
 
 def numbers_in(arrays: Sequence[Any], names: Sequence[str]) -> tuple[Array, ...]:

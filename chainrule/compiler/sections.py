@@ -123,6 +123,16 @@ def sections(linker: Linker, names: Sequence[str], shapes: Sequence[Shape]) -> L
     return _Cutter(linker, names, shapes).run()
 
 
+def free_name(stem: str, taken: set[str]) -> str:
+    """Return a name that is not *taken*, nor is it with ``d_`` in front; from now on both are."""
+    name, i = stem, 1
+    while name in taken or f"d_{name}" in taken:
+        i += 1
+        name = f"{stem}_{i}"
+    taken |= {name, f"d_{name}"}
+    return name
+
+
 class _Cutter:
     """Makes the sections one after another; what later ones can read grows."""
 
@@ -133,15 +143,6 @@ class _Cutter:
             for leaves, name, shape in zip(linker.arguments, names, shapes, strict=True)
         ]
         self.taken = set(names)
-
-    def name(self, stem: str) -> str:
-        """Return a name for an array that is free, here and with ``d_`` in front."""
-        name, i = stem, 1
-        while name in self.taken or f"d_{name}" in self.taken:
-            i += 1
-            name = f"{stem}{i}"
-        self.taken |= {name, f"d_{name}"}
-        return name
 
     def run(self) -> LoopedArrays:
         """Return all sections."""
@@ -159,8 +160,8 @@ class _Cutter:
 
     def _loop(self, which: int, loop: Loop) -> LoopSections:
         outs, sources, held = self.linker.bodies[which]
-        state, states, x, xs = map(self.name, ("state", "states", "x", "xs"))
-        before, y, ys = map(self.name, ("held", "y", "ys"))
+        stems = ("state", "states", "x", "xs", "held", "y", "ys")
+        state, states, x, xs, before, y, ys = [free_name(stem, self.taken) for stem in stems]
         mine = LoopSections(loop, state, states, x, xs, before, y, ys, len(held))
         rounds = self.linker.places[which].rounds
         n, nx, ny = mine.widths

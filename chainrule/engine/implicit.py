@@ -20,13 +20,11 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple, overload
 
-import numpy as np
-
 from . import modes
 from .backend import Value
 from .structures import described, difference, leaves, like
 from .sweeps import paths
-from .table import Primitive, as_float, call_template, divide, named
+from .table import Primitive, as_float, divide, named, unlisted
 from .transforms import vjp
 
 Vector = list[Any]  # of floats, or of Values
@@ -110,18 +108,7 @@ def _unknown(equation: _Equation, which: int) -> _Unknown:
 
     row = _Unknown()
     row.equation, row.which = equation, which
-    row.name, row.scalar, row.variadic = equation.name, value, partials
-    row.found_by = named
-    row.array = functools.partial(_one_by_one, value)
-    row.analytic = row.selects = row.takes = row.arity = None
-    row.partials = row.defaults = row.domain = row.binds = ()
-    row.latex, row.precedence = call_template(row.name, None), 9
-    return row
-
-
-def _one_by_one(value: Callable[..., float], *arrays: Any) -> Any:
-    called = np.frompyfunc(lambda *numbers: value(*map(float, numbers)), len(arrays), 1)
-    return np.asarray(called(*arrays), dtype=float)
+    return unlisted(row, equation.name, value, partials, named)
 
 
 def _recorded(
@@ -243,13 +230,7 @@ def _sought_row(search: _Search, equation: _Equation, which: int) -> _Sought:
 
     row = _Sought()
     row.equation, row.search, row.which = equation, search, which
-    row.name, row.scalar, row.variadic = search.name, value, partials
-    row.found_by = named
-    row.array = functools.partial(_one_by_one, value)
-    row.analytic = row.selects = row.takes = row.arity = None
-    row.partials = row.defaults = row.domain = row.binds = ()
-    row.latex, row.precedence = call_template(search.name, None), 9
-    return row
+    return unlisted(row, search.name, value, partials, named)
 
 
 def _sought(search: _Search, residual: Callable[..., Vector], start: Any) -> Any:

@@ -13,13 +13,11 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from . import modes
 from .backend import Value, make_node
 from .structures import leaves, like
 from .sweeps import linked_partials, pulled_apart, stored_partials
-from .table import Primitive, call_template, identity
+from .table import Primitive, identity, unlisted
 
 Run = Callable[[Any, Sequence[Any], int], tuple[Any, list[Any]]]
 """Does steps from a state, with what comes in at each and the number of the first of them; returns
@@ -165,24 +163,32 @@ def _row(
         return float(y.data if isinstance(y, Value) else y)
 
     def slopes(operands: Sequence[Any], y: Any, wanted: Sequence[int]) -> Sequence[Any]:
-        # A copy is varied, not the operand, which may occur twice, and below a captured Value.
-        own = operands[: len(operands) - len(apart)]
-        copies = [identity(x) if isinstance(x, Value) else Value(x) for x in own]
-        inputs = [*copies, *apart]
-        with modes.recording():
-            again = result([*copies, *operands[len(own) :]])
-            if not isinstance(again, Value):
-                return [0.0 for _ in wanted]
-            adjoints = pulled_apart(again, inputs, linked_partials)
-        found = [adjoints.get(inputs[i], 0.0) for i in wanted]
-        if any(isinstance(x, Value) for x in operands):
-            return found
-        return [x.data if isinstance(x, Value) else x for x in found]
+        return partials_again(result, operands, apart, wanted)
 
-    row = _Number()
-    row.analytic = row.selects = row.takes = row.arity = None
-    row.name, row.scalar, row.variadic = "scan", scalar, slopes
-    row.array, row.found_by = np.vectorize(scalar, otypes=[float]), _lost
-    row.partials = row.defaults = row.domain = row.binds = ()
-    row.latex, row.precedence = call_template("scan", None), 9
-    return row
+    return unlisted(_Number(), "scan", scalar, slopes, _lost)
+
+
+def partials_again(
+    result: Callable[[Sequence[Any]], Any],
+    operands: Sequence[Any],
+    captured: Sequence[Value],
+    wanted: Sequence[int],
+) -> Sequence[Any]:
+    """Return the partials of *result*, run again on *operands*, by those that are *wanted*.
+
+    The last of the operands are what *result* captured.  All are apart from each other: a copy
+    linked to an operand is varied, not the operand, which may occur twice; and what flows into the
+    copy stays there, or it would reach a captured Value below it as well.
+    """
+    count = len(operands) - len(captured)
+    copies = [identity(x) if isinstance(x, Value) else Value(x) for x in operands[:count]]
+    inputs = [*copies, *captured]
+    with modes.recording():
+        again = result([*copies, *operands[count:]])
+        if not isinstance(again, Value):
+            return [0.0 for _ in wanted]
+        adjoints = pulled_apart(again, inputs, linked_partials)
+    found = [adjoints.get(inputs[i], 0.0) for i in wanted]
+    if any(isinstance(x, Value) for x in operands):
+        return found
+    return [x.data if isinstance(x, Value) else x for x in found]

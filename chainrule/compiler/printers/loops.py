@@ -13,7 +13,7 @@ import numpy as np
 
 from ...engine.backend import Value
 from ..program import AnyArray, Shape
-from ..sections import RESULT, LoopedArrays, LoopSections, Section
+from ..sections import RESULT, LoopedArrays, LoopSections, Section, free_name
 from .numpy import Emitter
 from .rows import module
 
@@ -119,20 +119,12 @@ class _Writer:
                 return array
         new = [x for x in place if not any(x in array.place for array in self.arrays)]
         if len(new) == len(place):
-            self.arrays.append(_Array(self._free(stem), shape, place))
+            self.arrays.append(_Array(free_name(stem, self.taken), shape, place))
             return self.arrays[-1]
         if new:
             rest = {leaf: i for i, leaf in enumerate(new)}
-            self.arrays.append(_Array(self._free("theta"), (len(new),), rest))
+            self.arrays.append(_Array(free_name("theta", self.taken), (len(new),), rest))
         return _Array("", shape, place)
-
-    def _free(self, stem: str) -> str:
-        name, i = stem, 1
-        while name in self.taken or f"d_{name}" in self.taken:
-            i += 1
-            name = f"{stem}_{i}"
-        self.taken |= {name, f"d_{name}"}
-        return name
 
     # --- the whole -------------------------------------------------------------------------------
 

@@ -24,4 +24,5 @@ from .primitive import call_template as call_template
 from .primitive import named as named
 from .primitive import position_of as position_of
 from .primitive import primitive as primitive
+from .primitive import unlisted as unlisted
 from .rows import *  # noqa: F403 (every row by its Python name; rows.py is the list of them)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NoReturn
 
-from .primitive import Primitive, call_template
+from .primitive import Primitive, unlisted
 
 ADVICE = (
     "add the operation with cr.primitive, or write it with chainrule's own functions, and both "
@@ -40,11 +40,6 @@ def given_row(name: str = "given") -> Primitive:
             f"another, would need): {ADVICE}"
         )
 
-    row = Primitive()
-    row.analytic = row.selects = row.takes = row.arity = None
-    row.found_by, row.name = given_row, name
-    row.scalar = row.array = compute
-    row.partials = row.defaults = row.domain = row.binds = ()
-    row.variadic = differentiate
-    row.latex, row.precedence = call_template(name, None), 9
+    row = unlisted(Primitive(), name, compute, differentiate, given_row)
+    row.array = compute
     return row

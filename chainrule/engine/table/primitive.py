@@ -13,7 +13,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import numpy as np
 
@@ -418,6 +418,28 @@ def primitive(
     row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
     row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
     _enlist(row)
+    return row
+
+
+Unlisted = TypeVar("Unlisted", bound=Primitive)
+
+
+def unlisted(
+    row: Unlisted,
+    name: str,
+    scalar: Callable[..., float],
+    variadic: Callable[..., Sequence[Any]],
+    found_by: Callable[[str], Primitive],
+) -> Unlisted:
+    """Fill in *row*, of which only the nodes that have it know, and return it.
+
+    It takes any number of arguments, and *variadic* gives its partials.
+    """
+    row.name, row.scalar, row.variadic, row.found_by = name, scalar, variadic, found_by
+    row.array = functools.partial(_elementwise, scalar)
+    row.analytic = row.selects = row.takes = row.arity = None
+    row.partials = row.defaults = row.domain = row.binds = ()
+    row.latex, row.precedence = call_template(name, None), 9
     return row
 
 
