@@ -218,7 +218,7 @@ def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
         arrays = weights.parameter_arrays()
         values: list[Any] = list(dict.fromkeys(w for array in arrays for w in array.weights))
     else:
-        values = list(weights)
+        values = arguments.listed("l2: the weights", weights, "numbers or Values, or a module")
     if not values or strength == 0.0:
         return 0.0
     return strength / (2 * examples) * table.dot_product(*values, *values, 0.0)

@@ -48,7 +48,8 @@ class Optimiser:
     ) -> None:
         if isinstance(parameters, Module):
             raise TypeError(f"{self._name}: expected parameters, so pass model.parameters()")
-        self.parameters = tuple(parameters)
+        listed = arguments.listed(f"{self._name}: the parameters", parameters, "Values")
+        self.parameters = tuple(listed)
         if not self.parameters:
             raise ValueError(f"{self._name}: no parameters; expected at least one")
         for parameter in self.parameters:

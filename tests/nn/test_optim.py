@@ -257,7 +257,8 @@ def test_a_state_of_another_kind_of_optimiser():
         (lambda p: optim.SGD([*p, p[0]]), ValueError, "given twice"),
         (lambda p: optim.SGD([p[0] * 2]), ValueError, "computed, not a leaf"),
         (lambda p: optim.SGD([1.0]), TypeError, "1.0 is not a Value"),
-        (lambda p: optim.SGD(p[0]), TypeError, "iterable"),
+        (lambda p: optim.SGD(p[0]), TypeError, r"SGD: the parameters are Value\(.*a list of Val"),
+        (lambda p: optim.Adam(None), TypeError, "Adam: the parameters are None: expected a list"),
         (lambda p: optim.SGD(nn.MLP(1, [1])), TypeError, r"pass model.parameters\(\)"),
     ],
 )
