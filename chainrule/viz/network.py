@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import table
+from ..engine.arguments import numbers_in
 from ..engine.reductions import softmax
 from .boxes import SMALL_SIZE
 from .labels import Segment, label_places
@@ -265,7 +266,7 @@ def _targets(target: Any, count: int) -> tuple[float, ...]:
         if not 0 <= target < count:
             raise ValueError(f"draw_network: target is {target}; the classes are 0 to {count - 1}")
         return tuple(float(j == target) for j in range(count))
-    found = np.atleast_1d(np.asarray(target, dtype=float))
+    found = np.atleast_1d(numbers_in("draw_network: target", target))
     if found.shape != (count,):
         raise ValueError(
             f"draw_network: target has shape {found.shape}; expected a class or {count} numbers"
