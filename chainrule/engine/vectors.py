@@ -48,7 +48,7 @@ def _length(doing: str, values: Any) -> int:
 
 def _check_values(doing: str, values: Sequence[Any]) -> None:
     for i, value in enumerate(values):
-        if not isinstance(value, Value):
+        if not hasattr(type(value), "__chainrule__"):
             raise TypeError(f"{doing}: value {i} is {value!r:.80}; expected a Value")
 
 

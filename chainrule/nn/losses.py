@@ -37,6 +37,12 @@ from .module import Module
 
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
 
+
+def __dir__() -> list[str]:
+    """Return what is public, and not what this module is made with."""
+    return sorted(__all__)
+
+
 # What a loss takes: of numbers it makes a float, of anything wider a Value, so that the signatures
 # overlap.  Of an array NumPy's types do not say which.
 # mypy: disable-error-code="overload-overlap"
