@@ -64,18 +64,22 @@ class LoopProgram:
         if name not in self._ready and name not in self._plans:
             self._plans[name] = self.plan(name)
 
-    def plan(self, name: str) -> Plan:
-        """Return the plan of ``forward`` or ``gradient``."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+    def plan(self, name: str, arrays: bool = True) -> Plan:
+        """Return the plan of ``forward`` or ``gradient``; without *arrays*, of single steps."""
+        linker = self._linker(arrays)
         return linker.forward() if name == "forward" else linker.gradient()
 
     def sections(
         self, names: Sequence[str], shapes: Sequence[Shape], backward: bool
     ) -> LoopedArrays:
         """Return the program as functions of arrays, with the way back if *backward*."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+        linker = self._linker(False)
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
+
+    def _linker(self, arrays: bool) -> Linker:
+        loops, arguments, outputs = self.loops, self.arguments, self.outputs
+        return Linker(loops, arguments, outputs, self.captured, self.wanted, arrays)
 
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
@@ -166,12 +170,12 @@ class Looped:
             return found
         return self.program.ready(function).machine, self.captured
 
-    def plans(self) -> dict[str, Plan]:
-        """Return the plan of each function, as it is run."""
-        found = {"forward": self.program.plan("forward")}
+    def plans(self, arrays: bool = True) -> dict[str, Plan]:
+        """Return the plan of each function, as it is run; without *arrays*, of single steps."""
+        found = {"forward": self.program.plan("forward", arrays)}
         if self.size == 1:
             found["gradient"] = (
-                self.program.plan("gradient")
+                self.program.plan("gradient", arrays)
                 if self.has_gradient
                 else self.written_out.plans()["gradient"]
             )
