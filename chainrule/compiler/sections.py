@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.backend import Value
 from ..engine.bodies import Loop
 from .linking import Linker, Rounds
 from .pieces import Group, Piece, Row, Section, piece_of

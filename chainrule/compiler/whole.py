@@ -182,9 +182,7 @@ class Whole:
         plan = self.plan
         for i, table in enumerate(plan.tables):
             plan.tables[i] = np.where(table >= PIECES, table - PIECES + self.top, table)
-        plan.outputs = [
-            self._settled(x) for x in plan.outputs
-        ]
+        plan.outputs = [self._settled(x) for x in plan.outputs]
         plan.each = [
             step._replace(operands=tuple(map(self._settled, step.operands))) for step in self.steps
         ]
@@ -197,6 +195,7 @@ class Whole:
 
 
 def rows_from(first: int) -> Operand:
+    """Return the rows from *first* on as an operand."""
     return Operand(BLOCK, first, (1,))
 
 
