@@ -111,7 +111,7 @@ class Piece:
     def is_wide(self) -> bool:
         """Return whether it is better computed as arrays than number by number."""
         nodes = self.tape.recorded
-        if not nodes or nodes < WIDTH * least_groups(self.tape):
+        if nodes < WIDTH * max(1, least_groups(self.tape)):
             return False
         return nodes >= WIDTH * sum(LUMP if part.lump else 1 for part in self.grouping.groups)
 
