@@ -27,14 +27,10 @@ from .printers.loops import write
 from .printers.names import free_names
 from .program import Shape
 from .ready import Hands, Ready
-from .scalars import WIDTH, least_groups
 from .sections import LoopedArrays, sections
-from .tape import flatten, normalise
+from .tape import flatten
 
 MOST_LOOPS = 8
-MOST_WRITTEN_OUT = 300_000
-"""Nodes up to which a loop is written out if its step is matrix products: arrays are faster."""
-_PRODUCT = 4  # terms, from which on a sum is one
 
 
 @dataclass
@@ -64,18 +60,22 @@ class LoopProgram:
         if name not in self._ready and name not in self._plans:
             self._plans[name] = self.plan(name)
 
-    def plan(self, name: str) -> Plan:
-        """Return the plan of ``forward`` or ``gradient``."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+    def plan(self, name: str, arrays: bool = True) -> Plan:
+        """Return the plan of ``forward`` or ``gradient``; without *arrays*, of single steps."""
+        linker = self._linker(arrays)
         return linker.forward() if name == "forward" else linker.gradient()
 
     def sections(
         self, names: Sequence[str], shapes: Sequence[Shape], backward: bool
     ) -> LoopedArrays:
         """Return the program as functions of arrays, with the way back if *backward*."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+        linker = self._linker(False)
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
+
+    def _linker(self, arrays: bool) -> Linker:
+        loops, arguments, outputs = self.loops, self.arguments, self.outputs
+        return Linker(loops, arguments, outputs, self.captured, self.wanted, arrays)
 
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
@@ -166,12 +166,12 @@ class Looped:
             return found
         return self.program.ready(function).machine, self.captured
 
-    def plans(self) -> dict[str, Plan]:
-        """Return the plan of each function, as it is run."""
-        found = {"forward": self.program.plan("forward")}
+    def plans(self, arrays: bool = True) -> dict[str, Plan]:
+        """Return the plan of each function, as it is run; without *arrays*, of single steps."""
+        found = {"forward": self.program.plan("forward", arrays)}
         if self.size == 1:
             found["gradient"] = (
-                self.program.plan("gradient")
+                self.program.plan("gradient", arrays)
                 if self.has_gradient
                 else self.written_out.plans()["gradient"]
             )
@@ -204,18 +204,10 @@ def looped(
     since: int,
     wrt: Sequence[Value] | None,
     write_out: Callable[[], Any],
-    printing: bool = False,
 ) -> Looped:
-    """Return a recording as a program with loops; WriteOut if it has to be written out.
-
-    If it is for *printing* only, how fast it would run does not matter.
-    """
+    """Return a recording as a program with loops; WriteOut if it has to be written out."""
     if len(loops) > MOST_LOOPS:
         raise WriteOut(f"there are {len(loops)} loops")
-    if not printing and any(map(_is_wide, loops)):
-        raise WriteOut(
-            "its step is mostly matrix products, which are faster as arrays", faster=True
-        )
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
@@ -236,16 +228,3 @@ def looped(
     stats = {"nodes": tape.recorded, "way": f"loops of {lengths} steps, each body recorded once"}
     free = free_names(names)
     return Looped(program, parameters, captured, shapes, free, result, stats, write_out)
-
-
-def _is_wide(loop: Loop) -> bool:
-    """Return whether *loop* is better written out: its step is mostly matrix products."""
-    size = len(loop.body.nodes)
-    if size * loop.count > MOST_WRITTEN_OUT:
-        return False
-    results = (*loop.body.carry_out, *loop.body.y_out)
-    tape = flatten([x if isinstance(x, Value) else Value(x) for x in results])
-    normalise(tape)
-    terms = np.diff(tape.term_starts)
-    products = int(terms[terms >= _PRODUCT].sum())
-    return size >= WIDTH * least_groups(tape) and 2 * products > size
