@@ -652,7 +652,6 @@ class Compiled(Differentiable):
             try:
                 return looped(
                     loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
-                    printing,
                 )  # fmt: skip
             except modes.WriteOut as reason:
                 return again(str(reason), faster=reason.faster)

@@ -31,16 +31,13 @@ from .printers.names import free_names
 from .program import Shape
 from .ready import Hands, Ready
 from .rolling import rolled, unrolled
-from .scalars import WIDTH, least_groups, narrow
+from .scalars import narrow
 from .sections import LoopedArrays, sections
-from .tape import flatten, normalise
+from .tape import flatten
 
 MOST_LOOPS = 8
-MOST_WRITTEN_OUT = 300_000
-"""Nodes up to which a loop is written out if its step is matrix products: arrays are faster."""
 MANY_GROUPS = 500
-"""Groups from which on a graph of more nodes than that may be the steps of a wide loop."""
-_PRODUCT = 4  # terms, from which on a sum is one
+"""Groups from which on a wide graph may be the steps of a loop."""
 
 
 @dataclass
@@ -70,18 +67,22 @@ class LoopProgram:
         if name not in self._ready and name not in self._plans:
             self._plans[name] = self.plan(name)
 
-    def plan(self, name: str) -> Plan:
-        """Return the plan of ``forward`` or ``gradient``."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+    def plan(self, name: str, arrays: bool = True) -> Plan:
+        """Return the plan of ``forward`` or ``gradient``; without *arrays*, of single steps."""
+        linker = self._linker(arrays)
         return linker.forward() if name == "forward" else linker.gradient()
 
     def sections(
         self, names: Sequence[str], shapes: Sequence[Shape], backward: bool
     ) -> LoopedArrays:
         """Return the program as functions of arrays, with the way back if *backward*."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+        linker = self._linker(False)
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
+
+    def _linker(self, arrays: bool) -> Linker:
+        loops, arguments, outputs = self.loops, self.arguments, self.outputs
+        return Linker(loops, arguments, outputs, self.captured, self.wanted, arrays)
 
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
@@ -176,12 +177,12 @@ class Looped:
             return found
         return self.program.ready(function).machine, self.captured
 
-    def plans(self) -> dict[str, Plan]:
-        """Return the plan of each function, as it is run."""
-        found = {"forward": self.program.plan("forward")}
+    def plans(self, arrays: bool = True) -> dict[str, Plan]:
+        """Return the plan of each function, as it is run; without *arrays*, of single steps."""
+        found = {"forward": self.program.plan("forward", arrays)}
         if self.size == 1:
             found["gradient"] = (
-                self.program.plan("gradient")
+                self.program.plan("gradient", arrays)
                 if self.has_gradient
                 else self.written_out.plans()["gradient"]
             )
@@ -214,19 +215,14 @@ def looped(
     since: int,
     wrt: Sequence[Value] | None,
     write_out: Callable[[], Any] | None,
-    printing: bool = False,
 ) -> Looped:
     """Return a recording as a program with loops; WriteOut if it has to be written out.
 
-    If it is for *printing* only, how fast it would run does not matter.  *write_out* records the
-    function again, with its loops written out; without it, that is done with the bodies.
+    *write_out* records the function again, with its loops written out; without it, that is done
+    with the bodies.
     """
     if len(loops) > MOST_LOOPS:
         raise WriteOut(f"there are {len(loops)} loops")
-    if not printing and any(map(_is_wide, loops)):
-        raise WriteOut(
-            "its step is mostly matrix products, which are faster as arrays", faster=True
-        )
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
@@ -289,17 +285,4 @@ def _told(runs: Sequence[periods.Run]) -> str:
 def _may_be_long(recording: Recording) -> bool:
     """Return whether to look for periods in *recording*."""
     nodes, groups = recording.tape.recorded, recording.groups
-    return narrow(nodes, groups) or (nodes > MOST_WRITTEN_OUT and groups > MANY_GROUPS)
-
-
-def _is_wide(loop: Loop) -> bool:
-    """Return whether *loop* is better written out: its step is mostly matrix products."""
-    size = len(loop.body.nodes)
-    if size * loop.count > MOST_WRITTEN_OUT:
-        return False
-    results = (*loop.body.carry_out, *loop.body.y_out)
-    tape = flatten([x if isinstance(x, Value) else Value(x) for x in results])
-    normalise(tape)
-    terms = np.diff(tape.term_starts)
-    products = int(terms[terms >= _PRODUCT].sum())
-    return size >= WIDTH * least_groups(tape) and 2 * products > size
+    return groups > MANY_GROUPS or narrow(nodes, groups)

@@ -21,7 +21,6 @@ XS = np.array([[math.sin(1.3 * k + 2.0 * m) for k in range(STEPS)] for m in rang
 @pytest.fixture(autouse=True)
 def _short_loops_too(monkeypatch):
     monkeypatch.setattr(bodies, "LEAST_WORK", 1)
-    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
     monkeypatch.setattr(loops, "MANY_GROUPS", 25)
 
 
@@ -478,7 +477,6 @@ def test_a_short_graph_and_a_wide_one_are_not_searched(monkeypatch):
     def refused(*_):
         raise AssertionError("searched")
 
-    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 300_000)
     monkeypatch.setattr(periods, "find", refused)
     model = nn.MLP(30, [40, 40, 1], seed=0)
     cr.compile(lambda x: model(x)).record(np.zeros((1, 30)))
