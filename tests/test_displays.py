@@ -46,6 +46,11 @@ def test_labels_are_text():
     assert shown[2][0] == "<script>alert(1)</script>\\u202e\\ud800\\x00&'\""
 
 
+def test_an_emoji_of_several_characters_stays_whole():
+    label = "\U0001f469\u200d\U0001f4bb"
+    assert cells(Value(1.0, label) * 2.0)[2][0] == label
+
+
 def test_a_long_sum_shows_twenty_parents():
     total = cr.sum([Value(float(i)) for i in range(1000)])
     shown = cells(total)
