@@ -112,6 +112,7 @@ def python_only(session: nox.Session) -> None:
     chosen = session.posargs or [
         *("-m", "not numpy_alone and not processes_alone"),
         *(f"--ignore=tests/{name}" for name in ("typing", "docs", "cli", "demos", "viz/explore")),
+        "--ignore=README.md",
     ]
     session.run("python", "-m", "pytest", *BESIDE, *chosen, env=env)
 
