@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import bodies
+from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
@@ -257,6 +258,9 @@ def periodic(
         return None
     with uncollected():
         sequence = periods.Sequence(tape)
+        if tape.are(sequence.numbers, primitives.maximum, primitives.minimum).any():
+            # On a tie it matters which of the operands are constants, and a body does not know.
+            raise WriteOut("there is a maximum or a minimum")
         found = periods.find(sequence, MOST_LOOPS)
         work = sum(run.period * run.count for run in found.runs)
         if not work:

@@ -387,6 +387,23 @@ def test_derivatives_of_a_compiled_loop():
     np.testing.assert_allclose(tangent, compiled.jacobian(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("choose", [cr.maximum, cr.minimum])
+def test_on_a_tie_with_a_constant_of_some_steps_the_derivative_is_the_engines(choose):
+    w = cr.Value(1.0)
+    bounds = [1.0 if k % 2 else 1.0 + (0.5 if choose is cr.minimum else -0.5) for k in range(STEPS)]
+
+    def cost(x):
+        y, total = 1.0, 0.0
+        for bound in bounds:
+            y = choose(w * y, bound)
+            total = total + y * w
+        return total * x
+
+    value, slope = cr.compile(cost).value_and_grad([1.0])
+    y = cost(cr.Value(1.0))
+    assert (value, *slope) == (y.data, *cr.gradients(y, [w]))
+
+
 # --- edges, copies, reasons ----------------------------------------------------------------------
 
 
