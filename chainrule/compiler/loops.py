@@ -275,6 +275,8 @@ def periodic(
             raise WriteOut(
                 f"{type(error).__name__} of its step on other numbers: {error}"
             ) from error
+        if not narrow(tape.recorded, recording.groups) and not all(loop.carry for loop in loops):
+            return None  # what is alike side by side is the width of an array
         made = looped(
             loops, outputs, arguments, recording.shapes, recording.names, result, since, wrt, None
         )
