@@ -576,3 +576,31 @@ def written(found, known):
         key = what if row is None else (row, *(names[k] for k in found.operands(n)))
         names.append(known.setdefault(key, len(known)))
     return set(names)
+
+
+def test_what_a_step_has_done_before_is_a_part_of_later_steps_too():
+    w, v = cr.Value(0.3), cr.Value(-0.4)
+    draw = random.Random(1)
+    data = [draw.randrange(150) / 64 for _ in range(200)]  # the same number now and then
+
+    def cost(x, xs):
+        for number in data:
+            x = cr.tanh(w * number + v * x)  # w * number may have been computed
+        return x
+
+    compiled = assert_agrees([w, v], cost)
+    assert runs_of(compiled) == [(200, 4)]
+    assert compiled.stats["way"] == "found a period: 200 steps of 4 nodes"
+
+
+def test_what_is_the_same_in_all_steps_is_computed_before_the_loop():
+    w, v = cr.Value(0.3), cr.Value(-0.4)
+
+    def cost(x, xs):
+        for k in range(60):
+            x = cr.tanh(cr.exp(w) * x + cr.sin(v) * (k % 7 if k % 5 else 100 + k))
+        return x
+
+    compiled = assert_agrees([w, v], cost)
+    assert min(count for count, _ in runs_of(compiled)) >= 59
+    assert "exp" not in compiled.source[compiled.source.index("def step(") :].split("\n\n")[0]
