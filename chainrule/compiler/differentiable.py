@@ -99,9 +99,9 @@ class Differentiable(abc.ABC):
 
         They are by the arguments, all of them or those in *argnums*: for one argument an array of
         shape (m, argument..., argument...), for several a tuple of such tuples: ``h[i][j]`` is by
-        arguments i and j, of shape (m, i..., j...).  With *wrt*, leaves that the function captured, the shape is (m, p, p) for p
-        leaves; a compiled graph has no examples, so m is left out, and its leaves are its
-        :attr:`parameters` by default.
+        arguments i and j, of shape (m, i..., j...).  With *wrt*, leaves that the function captured,
+        the shape is (m, p, p) for p leaves; a compiled graph has no examples, so m is left out, and
+        its leaves are its :attr:`parameters` by default.
 
         >>> import chainrule as cr
         >>> f = cr.compile(lambda x: cr.square(x[0]) * x[1])
