@@ -6,6 +6,7 @@ whole graph (the Jacobian) has the function recorded anew, with its loops writte
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from ..engine.modes import WriteOut
 from ..engine.structures import leaves
 from . import explanation
 from .batches import Array
-from .linking import Linker, states_kept
+from .linking import states_kept
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
@@ -29,6 +30,7 @@ from .program import Shape
 from .ready import Hands, Ready
 from .sections import LoopedArrays, sections
 from .tape import flatten
+from .way_back import WayBack
 
 MOST_LOOPS = 8
 
@@ -73,9 +75,9 @@ class LoopProgram:
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
 
-    def _linker(self, arrays: bool) -> Linker:
+    def _linker(self, arrays: bool) -> WayBack:
         loops, arguments, outputs = self.loops, self.arguments, self.outputs
-        return Linker(loops, arguments, outputs, self.captured, self.wanted, arrays)
+        return WayBack(loops, arguments, outputs, self.captured, self.wanted, arrays)
 
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
@@ -124,10 +126,11 @@ class Looped:
     @functools.cached_property
     def printed(self) -> tuple[str, tuple[Value, ...]]:
         """The program as a NumPy module, and the leaves in the order of its arguments."""
-        if self.size == 1 and not self.has_gradient:
-            written: tuple[str, tuple[Value, ...]] = self.written_out.printed
-            return written
-        return write(self.program.sections(self.names, self.shapes, self.size == 1))
+        if self.size > 1 or self.has_gradient:
+            with contextlib.suppress(WriteOut):
+                return write(self.program.sections(self.names, self.shapes, self.size == 1))
+        written: tuple[str, tuple[Value, ...]] = self.written_out.printed
+        return written
 
     def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example."""
