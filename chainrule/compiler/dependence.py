@@ -15,12 +15,15 @@ import numpy as np
 from .program import AnyArray, Operation, Program, addresses_of
 
 
-def dependence(program: Program, count: int, inputs: Mapping[int, AnyArray]) -> list[AnyArray]:
+def dependence(
+    program: Program, count: int, inputs: Mapping[int, AnyArray] | None = None
+) -> list[AnyArray]:
     """Return, for each of the first *count* operations, an array of bool in its shape.
 
     The leaves are the parameters, and of the *inputs* what they say.
     """
     found: list[AnyArray] = []
+    inputs = inputs or {}
     for number, operation in enumerate(program.operations[:count]):
         if operation.kind == "parameter" or number in inputs:
             own = inputs.get(number)

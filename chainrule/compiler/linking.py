@@ -38,7 +38,7 @@ def apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[V
     """
     body = loop.body
     inner = {*body.carry_in, *body.x_in, *body.nodes}
-    oldest = min(v.serial for v in (*body.carry_in, *body.x_in, *body.nodes))
+    oldest = min((v.serial for v in (*body.carry_in, *body.x_in, *body.nodes)), default=0)
     new: dict[Value, Any] = {}
     sources: list[Value] = []
     stand_ins: list[Value] = []

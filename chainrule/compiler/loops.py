@@ -18,16 +18,18 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.bodies import Loop
-from ..engine.modes import WriteOut
+from ..engine.modes import Demands, WriteOut
 from ..engine.structures import leaves
 from . import explanation
 from .batches import Array
 from .linking import states_kept
+from .needed import loops_for
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
 from .program import Shape
 from .ready import Hands, Ready
+from .rules import Rules, rules_for
 from .sections import LoopedArrays, sections
 from .tape import flatten
 from .way_back import WayBack
@@ -108,8 +110,9 @@ class Looped:
     stats: dict[str, Any]
     write_out: Callable[[], Any] | None
     """Records the function again, with its loops written out."""
+    rules: Rules | None = None
+    """The rules that the data must keep, if there are any."""
     narrow: bool = True
-    tested: None = None
 
     @functools.cached_property
     def size(self) -> int:
@@ -207,6 +210,7 @@ def looped(
     since: int,
     wrt: Sequence[Value] | None,
     write_out: Callable[[], Any],
+    demands: Demands,
 ) -> Looped:
     """Return a recording as a program with loops; WriteOut if it has to be written out."""
     if len(loops) > MOST_LOOPS:
@@ -215,6 +219,7 @@ def looped(
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
         *(x for loop in loops for row in loop.xs for x in row),
+        *(x for some in demands.values() for x in some),
     ]
     tape = flatten([x for x in roots if isinstance(x, Value)])
     given = {leaf for argument in arguments for leaf in argument}
@@ -230,4 +235,11 @@ def looped(
     lengths = ", ".join(str(loop.count) for loop in loops)
     stats = {"nodes": tape.recorded, "way": f"loops of {lengths} steps, each body recorded once"}
     free = free_names(names)
-    return Looped(program, parameters, captured, shapes, free, result, stats, write_out)
+
+    def tested(values: list[Any]) -> LoopProgram:
+        found = LoopProgram(loops_for(values, loops), arguments, values, captured, ())
+        found.prepare("forward")
+        return found
+
+    rules = rules_for(demands, tested)
+    return Looped(program, parameters, captured, shapes, free, result, stats, write_out, rules)

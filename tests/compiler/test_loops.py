@@ -806,8 +806,47 @@ def test_rules_for_the_data_hold_for_every_step():
     compiled = cr.compile(cost)
     labels = [[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]]
     assert compiled(labels) == pytest.approx([cost(labels[0]).data], rel=1e-12)
-    with pytest.raises(ValueError, match="a class index, is 3"):
-        compiled([[0, 1, 2, 0, 1, 2, 0, 1, 3, 0]])
+    assert is_loop(compiled)
+    with pytest.raises(ValueError, match="example 1: .* a class index, is 3"):
+        compiled([*labels, [0, 1, 2, 0, 1, 2, 0, 1, 3, 0]])
+
+
+def test_targets_of_every_kind_in_a_step(form):
+    """What is tested came in, or is computed by the step: from the state, or from what came in."""
+    cell, out = nn.Layer(4, 3, activation="tanh", seed=1), nn.Layer(3, 3, seed=2)
+
+    def cost(xs, labels):
+        def step(state, given):
+            (h, turn), (x, label) = state, given
+            h = cell([*h, x])
+            z = out(h)
+            share = cr.abs(x) / (cr.abs(x) + 1.0)
+            losses = [
+                nn.losses.cross_entropy(z, label),
+                nn.losses.cross_entropy(z, [share, 0.0, 1.0 - share]),
+                nn.losses.logistic(z[1], cr.less(turn, 1.5)),
+                nn.losses.logistic(z[0], cr.step(x)),
+                cr.take([z[0], h[1], 2.0], label),
+            ]
+            return (h, cr.where(cr.less(turn, 2.0), turn + 1.0, 0.0)), losses
+
+        (h, _), losses = cr.scan(step, ([0.1, 0.2, 0.3], 0.0), (xs, labels))
+        return cr.sum([cr.sum(row) for row in losses]) + h[0]
+
+    labels = np.arange(5 * STEPS).reshape(5, STEPS) % 3
+    parameters = [*cell.parameters(), *out.parameters()]
+    compiled = cr.compile(cost, wrt=parameters)
+    mean, gradient = compiled.value_and_grad(XS, labels)
+    assert is_loop(compiled)
+    costs = [cost(x, y) for x, y in zip(XS.tolist(), labels.tolist(), strict=True)]
+    for leaf in parameters:
+        leaf.grad = 0.0
+    cr.mean(costs).backward()
+    assert mean == pytest.approx(np.mean([c.data for c in costs]), rel=1e-13)
+    assert gradient == pytest.approx([leaf.grad for leaf in parameters], rel=1e-11, abs=1e-14)
+    labels[2, 5] = 3
+    with pytest.raises(ValueError, match=r"example 2: cross_entropy: .* is 3: expected 0 to 2"):
+        compiled(XS, labels)
 
 
 def test_a_branch_after_the_loop():
