@@ -807,7 +807,7 @@ def test_rules_for_the_data_hold_for_every_step():
     labels = [[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]]
     assert compiled(labels) == pytest.approx([cost(labels[0]).data], rel=1e-12)
     assert is_loop(compiled)
-    with pytest.raises(ValueError, match="example 1: .* a class index, is 3"):
+    with pytest.raises(ValueError, match=r"example 1: .* a class index, is 3"):
         compiled([*labels, [0, 1, 2, 0, 1, 2, 0, 1, 3, 0]])
 
 
