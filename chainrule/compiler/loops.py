@@ -1,7 +1,8 @@
-"""Programs with loops: recordings of functions in which the body of a scan was recorded once.
+"""Programs with loops: recordings in which the body of a loop stands once.
 
-What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that needs the
-whole graph (the Jacobian) has the function recorded anew, with its loops written out.
+It is the body of a scan, which was recorded once, or a period that :mod:`.periods` found in a loop
+of Python.  What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that
+needs the whole graph (the Jacobian) has the loops written out.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import bodies
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import Demands, WriteOut
 from ..engine.structures import leaves
-from . import explanation
+from . import explanation, periods
 from .batches import Array
+from .lifting import Recording, lift, record, uncollected
 from .linking import states_kept
 from .needed import loops_for
 from .plan import Plan
@@ -29,12 +32,16 @@ from .printers.loops import write
 from .printers.names import free_names
 from .program import Shape
 from .ready import Hands, Ready
+from .rolling import rolled, unrolled
 from .rules import Rules, rules_for
+from .scalars import narrow
 from .sections import LoopedArrays, sections
 from .tape import flatten
 from .way_back import WayBack
 
 MOST_LOOPS = 8
+MANY_GROUPS = 500
+"""Groups from which on a wide graph may be the steps of a loop."""
 
 
 @dataclass
@@ -109,7 +116,7 @@ class Looped:
     """The structure of the result, with the number of an output in place of every leaf."""
     stats: dict[str, Any]
     write_out: Callable[[], Any] | None
-    """Records the function again, with its loops written out."""
+    """Records the function again, with its loops written out; None if that is not possible."""
     rules: Rules | None = None
     """The rules that the data must keep, if there are any."""
     narrow: bool = True
@@ -122,9 +129,13 @@ class Looped:
     @functools.cached_property
     def written_out(self) -> Any:
         """The same, with its loops written out, for all that needs the whole graph."""
-        if self.write_out is None:
-            raise RuntimeError("a copied or loaded program with loops cannot be written out")
-        return self.write_out()
+        if self.write_out is not None:
+            return self.write_out()
+        arguments, program = self.program.arguments, self.program
+        known = {*program.captured, *(x for argument in arguments for x in argument)}
+        outputs = unrolled(program.loops, program.outputs, known)
+        recording = record(outputs, arguments, self.names, self.shapes)
+        return lift(recording, self.result, program.wanted)
 
     @functools.cached_property
     def printed(self) -> tuple[str, tuple[Value, ...]]:
@@ -209,17 +220,21 @@ def looped(
     result: Any,
     since: int,
     wrt: Sequence[Value] | None,
-    write_out: Callable[[], Any],
-    demands: Demands,
+    write_out: Callable[[], Any] | None,
+    demands: Demands | None = None,
 ) -> Looped:
-    """Return a recording as a program with loops; WriteOut if it has to be written out."""
+    """Return a recording as a program with loops; WriteOut if it has to be written out.
+
+    *write_out* records the function again, with its loops written out; without it, that is done
+    with the bodies.
+    """
     if len(loops) > MOST_LOOPS:
         raise WriteOut(f"there are {len(loops)} loops")
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
         *(x for loop in loops for row in loop.xs for x in row),
-        *(x for some in demands.values() for x in some),
+        *(x for some in (demands or {}).values() for x in some),
     ]
     tape = flatten([x for x in roots if isinstance(x, Value)])
     given = {leaf for argument in arguments for leaf in argument}
@@ -241,5 +256,48 @@ def looped(
         found.prepare("forward")
         return found
 
-    rules = rules_for(demands, tested)
+    rules = rules_for(demands or {}, tested)
     return Looped(program, parameters, captured, shapes, free, result, stats, write_out, rules)
+
+
+def periodic(
+    recording: Recording, arguments: Sequence[Sequence[Value]], result: Any, wrt: Any
+) -> Looped | None:
+    """Return a *recording* whose loops were written out as a program with loops.
+
+    None if it is short or wide; WriteOut says why a long one cannot be that.
+    """
+    tape = recording.tape
+    if tape.recorded < bodies.LEAST_WORK or not _may_be_long(recording):
+        return None
+    with uncollected():
+        sequence = periods.Sequence(tape)
+        found = periods.find(sequence, MOST_LOOPS)
+        work = sum(run.period * run.count for run in found.runs)
+        if not work:
+            raise WriteOut(f"no loop was found in {tape.recorded:,} nodes: {found.reason}")
+        if work < bodies.LEAST_WORK:
+            more = found.reason and f"; {found.reason}"
+            raise WriteOut(f"it is short: {work:,} nodes in {_told(found.runs)}{more}")
+        since = Value(0.0).serial
+        try:
+            loops, outputs = rolled(sequence, found.runs)
+        except Exception as error:  # of a primitive of the user's, on other numbers
+            raise WriteOut(
+                f"{type(error).__name__} of its step on other numbers: {error}"
+            ) from error
+        made = looped(
+            loops, outputs, arguments, recording.shapes, recording.names, result, since, wrt, None
+        )
+    made.stats = {"nodes": tape.recorded, "way": f"found a period: {_told(found.runs)}"}
+    return made
+
+
+def _told(runs: Sequence[periods.Run]) -> str:
+    return ", ".join(f"{run.count} steps of {run.period} nodes" for run in runs)
+
+
+def _may_be_long(recording: Recording) -> bool:
+    """Return whether to look for periods in *recording*."""
+    nodes, groups = recording.tape.recorded, recording.groups
+    return groups > MANY_GROUPS or narrow(nodes, groups)

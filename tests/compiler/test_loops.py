@@ -783,8 +783,8 @@ def test_a_pickled_program_runs():
     assert again(X, XS).tolist() == compiled(X, XS).tolist()
     assert again.value_and_grad(X, XS)[1].tolist() == compiled.value_and_grad(X, XS)[1].tolist()
     assert again.source == compiled.source
-    with pytest.raises(RuntimeError, match="cannot be written out"):
-        again.jacobian(X, XS)
+    for found, expected in zip(again.jacobian(X, XS), compiled.jacobian(X, XS), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)  # all steps, from the body
 
 
 def test_errors_are_those_of_the_loop_written_out():
@@ -873,7 +873,6 @@ def test_short_loops_are_written_out(monkeypatch):
     ("make", "reason"),
     [
         (counts_its_calls, "the step did something else when it was called again"),
-        (differentiated_across, "a derivative is taken across it"),
     ],
 )
 def test_the_report_says_why_a_loop_is_written_out(make, reason):
