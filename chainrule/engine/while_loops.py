@@ -9,13 +9,15 @@ may take at most; what is finished stays as it is.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
+import numpy as np
+
 from . import modes
 from . import table as primitives
+from .arguments import count
 from .backend import Value
 from .loops import check_numbers, not_finite, scan
 from .structures import described, difference, leaves, like
@@ -67,7 +69,7 @@ def while_loop(
         if not callable(function):
             raise TypeError(f"while_loop: {role} must be a function, not {described(function)}")
     check_numbers(carry, "while_loop: the carry")
-    most = math.inf if limit is None else operator.index(limit)
+    most = math.inf if limit is None else count("while_loop: limit", limit, least=0)
     may_be_steps = modes.current().tracing and most < _LIMIT
     if may_be_steps and isinstance(_asked(condition, carry), Value):
         return _in_steps(condition, body, carry, int(most))
@@ -90,6 +92,11 @@ def _holds(condition: Callable[[Any], Any], carry: Any) -> bool:
         if modes.current().tracing:
             raise modes.TraceError(_FIXED)
         return found.data != 0.0
+    if isinstance(found, np.ndarray) and found.ndim:
+        raise TypeError(
+            f"while_loop: condition gave {described(found)}: expected True or False; write "
+            "(...).all() or (...).any()"
+        )
     return bool(found)
 
 
