@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dis
+import functools
 from collections.abc import Iterator, MutableMapping
 from types import CodeType, ModuleType
 from typing import Any, Protocol
@@ -94,9 +95,12 @@ def _copied(holder: Globals) -> dict[str, Any]:
 _CHANGES = (np.ndarray, list, dict)
 
 
-def globals_of(code: CodeType) -> set[str]:
+@functools.lru_cache(maxsize=1024)  # a program is tried in a thousand ways
+def globals_of(code: CodeType) -> frozenset[str]:
     """Return the names of its module that *code* reads or writes; those of attributes are not."""
-    return {str(one.argval) for one in dis.get_instructions(code) if one.opname in _READS_A_GLOBAL}
+    return frozenset(
+        str(one.argval) for one in dis.get_instructions(code) if one.opname in _READS_A_GLOBAL
+    )
 
 
 _READS_A_GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME", "STORE_NAME"})
@@ -132,8 +136,7 @@ def holder_of(program: HasCode) -> Globals:
     names, written = set[str](), set[str]()
     for code in program.code():
         names |= globals_of(code)
-        written |= {str(one.argval) for one in dis.get_instructions(code)
-                    if one.opname in ("STORE_GLOBAL", "STORE_NAME")}  # fmt: skip
+        written |= _written_by(code)
     holder = Globals(program.module, names)
     if not {role_of(name) for name in holder} & {"X", "Y"}:
         arrays = [
@@ -144,3 +147,11 @@ def holder_of(program: HasCode) -> Globals:
         if len(arrays) == 2 and len(arrays[0][1]) == len(arrays[1][1]) and arrays[0][1].ndim == 2:
             holder.examples = {arrays[0][0]: "X", arrays[1][0]: "Y"}
     return holder
+
+
+@functools.lru_cache(maxsize=1024)
+def _written_by(code: CodeType) -> frozenset[str]:
+    return frozenset(
+        str(one.argval) for one in dis.get_instructions(code)
+        if one.opname in ("STORE_GLOBAL", "STORE_NAME")
+    )  # fmt: skip
