@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import bodies, modes
+from .arguments import count
 from .backend import Value
 from .runs import enclosing
 from .segments import checkpointed
 from .structures import array_of, described, difference, leaves, paths
+from .table import as_float
 
 Carry = TypeVar("Carry")
 Carried = TypeVar("Carried")
@@ -127,7 +129,7 @@ def scan(
     tuples and dicts a tuple or a dict of those, and of None, None.
 
     Without *xs*, *length* says how many steps there are, and what comes in is None.  ValueError if
-    there is not a step, if the sequences differ in length, or if the state or what goes out
+    there are no steps, if the sequences differ in length, or if the state or what goes out
     changes its structure; nan and infinities are numbers like others.
 
     With *checkpoint* = k, the memory for the way back grows with the number of segments of k steps,
@@ -222,10 +224,7 @@ def _entries(xs: Any, length: int | None) -> Sequence[Any]:
     columns = dict(_columns(xs, "xs"))
     lengths = {name: len(column) for name, column in columns.items()}
     if length is not None:
-        try:
-            lengths["length"] = operator.index(length)
-        except TypeError:
-            raise TypeError(f"scan: length must be a whole number, not {length!r:.80}") from None
+        lengths["length"] = count("scan: length", length, least=None)
     if not lengths:
         raise TypeError(
             "scan: how many steps? Give xs, with an entry for every step, or length: "
@@ -238,8 +237,8 @@ def _entries(xs: Any, length: int | None) -> Sequence[Any]:
     if n < 1:
         what = f"length is {n}" if name == "length" else f"{name} has no entries"
         raise ValueError(
-            f"scan: {what}, so step is never called and nobody knows what would go out; "
-            "expected a step at least: treat this case before the call"
+            f"scan: {what}, so step would never be called and what goes out is not known; "
+            "expected at least one step: treat this case before the call"
         )
     return [None] * n if xs is None else _rows(xs, columns, "xs", n)
 
@@ -313,7 +312,7 @@ def _watch(carry: Any, doing: str) -> None:
 def _not_finite(carry: Any) -> Iterator[tuple[str, float]]:
     for path, leaf in zip(paths(carry, "carry"), leaves(carry), strict=True):
         number = leaf.data if isinstance(leaf, Value) else leaf
-        if number is not None and not math.isfinite(number):
+        if number is not None and not math.isfinite(as_float(number, path)):
             yield path, number
 
 
@@ -357,7 +356,7 @@ def while_loop(
         if not callable(function):
             raise TypeError(f"while_loop: {role} must be a function, not {described(function)}")
     _check_numbers(carry, "while_loop: the carry")
-    most = math.inf if limit is None else operator.index(limit)
+    most = math.inf if limit is None else count("while_loop: limit", limit, least=0)
     k = 0
     while _holds(condition, carry):
         if k >= most:
@@ -380,6 +379,11 @@ def _holds(condition: Callable[[Any], Any], carry: Any) -> bool:
         if isinstance(found, Value):
             modes.refuse_to_choose("looping by a Value")
             return found.data != 0.0
+        if isinstance(found, np.ndarray) and found.ndim:
+            raise TypeError(
+                f"while_loop: condition gave {described(found)}: expected True or False; write "
+                "(...).all() or (...).any()"
+            )
         return bool(found)
     except modes.TraceError as error:
         raise modes.TraceError(

@@ -174,10 +174,10 @@ def test_detect_anomaly_says_in_which_step():
     [
         ((3, 0.0, [1.0]), TypeError, "step must be a function"),
         ((lambda c, x: (c, x), 0.0), TypeError, "how many steps"),
-        ((lambda c, x: (c, x), 0.0, []), ValueError, "xs has no entries.*nobody knows"),
+        ((lambda c, x: (c, x), 0.0, []), ValueError, "xs has no entries.*never be called"),
         ((lambda c, x: (c, x), 0.0, None, 0), ValueError, "length is 0"),
         ((lambda c, x: (c, x), 0.0, None, -2), ValueError, "length is -2"),
-        ((lambda c, x: (c, x), 0.0, None, 2.5), TypeError, "must be a whole number, not 2.5"),
+        ((lambda c, x: (c, x), 0.0, None, 2.5), TypeError, "scan: length is 2.5: expected an int"),
         (
             (lambda c, x: (c, x), 0.0, ([1.0], {"u": [1.0, 2.0]})),
             ValueError,

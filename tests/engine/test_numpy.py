@@ -11,6 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import Value
+from chainrule.engine import table as primitives
 
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 
@@ -235,6 +236,20 @@ def test_masks_are_kept():
         assert np.ma.getmaskarray(y).tolist() == [False, True]
         assert y[0].parents == (v,)
     assert np.ma.getmaskarray(cr.exp(masked)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("row", primitives.TABLE.values(), ids=lambda row: row.name)
+def test_a_masked_entry_masks_that_of_the_result(row):
+    masked = np.ma.array([0.5, 0.25, 0.75], mask=[True, False, False])
+    arguments = [masked] * (row.arity or 3)
+    if row in (*primitives.OF_A_CLASS, primitives.take_entry):
+        arguments[0] = 0.0
+    if row is primitives.soft_cross_entropy:
+        arguments.append(masked)
+    found = row(*arguments)
+    assert np.ma.getmaskarray(found).tolist() == [True, False, False]
+    plain = row(*(x if x is not masked else masked.data for x in arguments))
+    np.testing.assert_array_equal(found.data[1:], plain[1:])
 
 
 def test_a_number_that_is_masked_is_refused_by_functions_too():
