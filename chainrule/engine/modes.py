@@ -217,8 +217,8 @@ def no_grad() -> _Switched:
     own.
 
     As with every ``with`` statement in Python, Ctrl-C in the very moment of entering or leaving may
-    leave the mode on for this thread: whoever goes on after a KeyboardInterrupt, in a notebook say,
-    sees it by a result without parents, and starts the program anew.
+    leave the mode on for this thread.  If you go on after a KeyboardInterrupt, in a notebook say, a
+    result without parents is the sign of it: start the program anew.
     """
     return _Switched(linking=False)
 

@@ -73,9 +73,9 @@ class scope(contextlib.ContextDecorator):  # noqa: N801 (used like a function, a
     ...     z = y + 1.0
 
     Blocks can stand inside one another, and may be entered again and again: each time is a block of
-    its own.  Nodes that are made in a block cost nothing more, and are none the wiser: a copy, or
-    what ``pickle`` reads, belongs to the block in which it is made, if any.  The last 100,000
-    blocks are remembered.
+    its own.  Nodes that are made in a block cost nothing more, because they do not know about it: a
+    copy, or what ``pickle`` reads, belongs to the block in which it is made, if any.  The last
+    100,000 blocks are remembered.
 
     Each thread and each asynchronous task has its own blocks.  A node that another thread makes
     outside any block, while one runs here, counts as made here if it is part of the same graph.

@@ -1,11 +1,11 @@
 """Files that are written whole or not at all: aside first, then in one move into their place.
 
-Where the system has them (Linux, on most file systems) the file aside has no name until it is
-whole, so that a process that is killed leaves nothing behind; a file that replaces another needs a
-name for the moment between two system calls.  Elsewhere it has a name from the start.  Whoever
-writes holds a lock on it, which ends with the process, and each save takes away the files of that
-pattern that nobody holds: what a kill leaves is gone after the next save of the same path.  Only
-Windows, which has no such locks, keeps them.
+Where the system has them (Linux, on most file systems) the temporary file has no name
+until it is whole, so a process that is killed leaves nothing behind; a file that replaces another
+needs a name for the moment between two system calls.  Elsewhere the temporary file has a name from
+the start.  The process that writes it holds a lock, which ends with the process.  Each save removes
+the temporary files of its path that no process holds, so what a kill leaves is gone after the next
+save.  They stay only on Windows, which has no such locks.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _LETTER = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y=
 def png(svg: str) -> bytes:
     """Return the picture as PNG.
 
-    ImportError if resvg-py is missing; RuntimeError if there is not a single font to write with.
+    ImportError if resvg-py is missing; RuntimeError if no font is found.
     """
     resvg = _package("resvg_py", ".png")
     fonts = _fonts()
