@@ -25,7 +25,7 @@ from .backend import Value
 from .structures import described, difference, leaves, like
 from .sweeps import paths
 from .table import Primitive, as_float, divide, named, unlisted
-from .transforms import vjp
+from .transforms import jvp, vjp
 
 Vector = list[Any]  # of floats, or of Values
 Matrix = list[list[Any]]
@@ -49,6 +49,8 @@ class _Equation:
     solution: tuple[float, ...]
     unknowns: int = 0
     """How many there are, if there is no solution yet."""
+    starts: int = 0
+    """At how many numbers the search for them starts."""
     slopes: list[Matrix] = field(default_factory=list, compare=False, repr=False)
 
     def g(self, *x_and_p: Any) -> Vector:
@@ -188,21 +190,38 @@ class _Search(NamedTuple):
         return _repeated(image, start, self.tolerance, self.limit)
 
 
+class _SlopeSearch(NamedTuple):
+    """How a solution is found together with its derivative by one of the parameters."""
+
+    search: _Search | _SlopeSearch
+    equation: _Equation
+    which: int
+
+    @property
+    def name(self) -> str:
+        return self.search.name
+
+    def __call__(self, equation: _Equation, start: Sequence[float], p: Sequence[float]) -> Any:
+        """Return the solution, and its derivatives by the parameter."""
+        x = self.search(self.equation, start, p)
+        return [*x, *(row[self.which] for row in self.equation.derivative(x, p))]
+
+
 class _Sought(Primitive):
     """Unknown number *which*, as an operation on the start of the search and the parameters."""
 
     __slots__ = ("equation", "search", "which")
 
     equation: _Equation
-    search: _Search
+    search: _Search | _SlopeSearch
     which: int
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _sought_row, (self.search, self.equation, self.which)
 
 
-def _sought_row(search: _Search, equation: _Equation, which: int) -> _Sought:
-    n = equation.unknowns
+def _sought_row(search: _Search | _SlopeSearch, equation: _Equation, which: int) -> _Sought:
+    n = equation.starts
 
     @functools.lru_cache(maxsize=1)  # the unknowns of one example are asked for one after another
     def solution(*args: float) -> tuple[float, ...]:
@@ -213,19 +232,21 @@ def _sought_row(search: _Search, equation: _Equation, which: int) -> _Sought:
         return solution(*map(float, args))[which]
 
     def partials(args: Sequence[Any], y: Any, linked: Sequence[int]) -> Sequence[Any]:
-        if any(isinstance(x, Value) for x in args):
-            if n > 1:
-                modes.refuse_while_tracing(
-                    f"{search.name}: the derivative of several unknowns is found by elimination, "
-                    "which chooses by the data: differentiate it outside of the compiled function"
-                )
-            others = [_sought_row(search, equation, i) for i in range(n)]
-            x: Sequence[Any] = [y if i == which else row(*args) for i, row in enumerate(others)]
-            slopes = equation.derivative(x, args[n:])[which]
-        else:
+        if not any(isinstance(x, Value) for x in args):
             with modes.apart():
                 found = solution(*map(float, args))
                 slopes = equation.derivative(found, args[n:])[which]
+        elif equation.unknowns > 1 and modes.current().tracing:
+            # Elimination chooses by the data: what it gives is an unknown, too, searched for anew.
+            at = solution(*(x.data if isinstance(x, Value) else float(x) for x in args))
+            return [
+                0.0 if i < n else _slope_row(search, equation, which, i - n, at, args[n:])(*args)
+                for i in linked
+            ]
+        else:
+            others = [_sought_row(search, equation, i) for i in range(equation.unknowns)]
+            x: Sequence[Any] = [y if i == which else row(*args) for i, row in enumerate(others)]
+            slopes = equation.derivative(x, args[n:])[which]
         return [0.0 if i < n else slopes[i - n] for i in linked]
 
     row = _Sought()
@@ -233,11 +254,40 @@ def _sought_row(search: _Search, equation: _Equation, which: int) -> _Sought:
     return unlisted(row, search.name, value, partials, named)
 
 
-def _sought(search: _Search, residual: Callable[..., Vector], start: Any) -> Any:
-    """Return the solution, shaped as *start*, as nodes that search for it whatever the data are."""
-    given = [_number_or_value(x, f"{search.name}: start") for x in leaves(start)]
-    unknowns = [Value(_number(x)) for x in given]
-    residuals = residual(*unknowns)
+def _slope_row(
+    search: _Search | _SlopeSearch,
+    equation: _Equation,
+    which: int,
+    parameter: int,
+    solution: Sequence[float],
+    parameters: Sequence[Any],
+) -> _Sought:
+    """Return the derivative of unknown *which* by a parameter, as an operation like the unknown.
+
+    The derivatives s of the unknowns x by a parameter p_j solve dg/dx s + dg/dp_j = 0, so x and s
+    together are the unknowns of one equation more.  It is recorded at a *solution*.
+    """
+    given = [Value(x.data if isinstance(x, Value) else float(x)) for x in parameters]
+    unknowns = [Value(x) for x in (*solution, *solution)]
+    n = len(solution)
+    along = [1.0 if i == parameter else 0.0 for i in range(len(given))]
+    values, slopes = jvp(
+        lambda *at: equation.g(*at), [*unknowns[:n], *given], [*unknowns[n:], *along]
+    )
+    both, _ = _listed(search.name, unknowns, [*values, *slopes], equation.starts, given)
+    return _sought_row(_SlopeSearch(search, equation, parameter), both, n + which)
+
+
+def _listed(
+    name: str,
+    unknowns: Sequence[Value],
+    residuals: Sequence[Any],
+    starts: int,
+    parameters: Sequence[Value] | None = None,
+) -> tuple[_Equation, Sequence[Value]]:
+    """Return what was computed from *unknowns* as an equation, whatever the data are, and from what
+    else: the *parameters*, or all that was there before the unknowns.
+    """
     since, known = unknowns[0].serial, set(unknowns)
     nodes: set[Value] = {x for x in residuals if isinstance(x, Value)}
     waiting = list(nodes)
@@ -248,18 +298,26 @@ def _sought(search: _Search, residual: Callable[..., Vector], start: Any) -> Any
                 nodes.add(x)
                 waiting.append(x)
     ordered = sorted(nodes, key=attrgetter("serial"))
-    parameters = [x for x in ordered if x.serial < since]
+    if parameters is None:
+        parameters = [x for x in ordered if x.serial < since]
     computed = [(x, x.primitive) for x in ordered if x.serial >= since and x.primitive is not None]
     place = {x: i for i, x in enumerate([*unknowns, *parameters, *(x for x, _ in computed)])}
 
     def operand(x: Any) -> int | float:
         if isinstance(x, Value):
             return place[x] if x in place or x in known else x.data  # a leaf that it made
-        return as_float(x, search.name)
+        return as_float(x, name)
 
     steps = tuple([(row, tuple(map(operand, x.operands))) for x, row in computed])
     zeros = tuple(map(operand, residuals))
-    equation = _Equation(search.name, steps, zeros, (), (), len(given))
+    return _Equation(name, steps, zeros, (), (), len(unknowns), starts), parameters
+
+
+def _sought(search: _Search, residual: Callable[..., Vector], start: Any) -> Any:
+    """Return the solution, shaped as *start*, as nodes that search for it whatever the data are."""
+    given = [_number_or_value(x, f"{search.name}: start") for x in leaves(start)]
+    unknowns = [Value(_number(x)) for x in given]
+    equation, parameters = _listed(search.name, unknowns, residual(*unknowns), len(given))
     rows = [_sought_row(search, equation, i) for i in range(len(given))]
     return like(start, (row(*given, *parameters) for row in rows))
 

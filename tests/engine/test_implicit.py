@@ -371,8 +371,33 @@ def test_second_derivatives_of_a_compiled_search():
     assert compiled.hessian(A) == pytest.approx(curvatures, rel=1e-9)
     within = cr.compile(lambda a: cr.grad(lambda b: cube_root(b, 2.0))(a))
     assert within(A) == pytest.approx([(2.0 * a) ** (-2 / 3) * 2 / 3 for a in A], rel=1e-11)
-    with pytest.raises(cr.TraceError, match="outside of the compiled function"):
-        cr.compile(lambda a: cr.grad(lambda b: line_and_parabola(b, 0.8))(a))(A)
+
+
+def in_closed_form(a, w):
+    y = (cr.sqrt(1.0 + 4.0 * w * w * a) - 1.0) / (2.0 * w * w)
+    return w * y * cr.sin(y)
+
+
+def along_a_branch(a, w):
+    x, y = cr.root(lambda p: [p[0] - cr.where(cr.less(a, 2.0), w * a, a * a), p[1] - p[0]], [a, a])
+    return x * y
+
+
+@pytest.mark.parametrize("by", [0, 1])
+def test_transforms_of_several_unknowns_inside_a_compiled_function(by):
+    f, exact, w = line_and_parabola, in_closed_form, cr.Value(0.8)
+    for _ in range(3):
+        f, exact = cr.grad(f, by), cr.grad(exact, by)
+        compiled = cr.compile(lambda a, f=f: f(a, w))
+        assert compiled(A) == pytest.approx([exact(a, 0.8) for a in A], rel=1e-8)
+        slopes = [cr.grad(exact)(a, 0.8) for a in A]
+        assert compiled.jacobian(A) == pytest.approx(slopes, rel=1e-8)
+        assert compiled.value_and_grad(A)[1] == pytest.approx(
+            [np.mean([cr.grad(exact, 1)(a, 0.8) for a in A])], rel=1e-8
+        )
+    assert pickle.loads(pickle.dumps(compiled))(A) == pytest.approx(compiled(A), rel=1e-12)
+    chosen = cr.compile(lambda a: cr.grad(along_a_branch)(a, 0.8))
+    assert chosen(A) == pytest.approx([2 * 0.64 * 1.0, 4 * 4.0**3, 4 * 9.0**3], rel=1e-12)
 
 
 def test_a_compiled_search_that_fails_says_where():
