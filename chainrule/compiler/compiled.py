@@ -26,8 +26,8 @@ from . import nodes
 from .batches import Array, HoldsValuesError, example, floats, numbered
 from .captured import Captured
 from .differentiable import Differentiable, leaves_of
-from .lifting import Lifted, Shapes, lift
-from .loops import Looped, looped
+from .lifting import Lifted, Shapes, lift, record
+from .loops import Looped, looped, periodic
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
@@ -35,6 +35,7 @@ from .ready import Hands
 from .workers import Workers
 
 _FLOAT = np.dtype(np.float64)
+WHOLE = "something needs the whole graph"
 _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
@@ -86,7 +87,7 @@ class Compiled(Differentiable):
                 raise TypeError(
                     f"compile: {root!r} holds no Value; expected a graph's root or a list of roots"
                 )
-            self._latest = self._lifted[()] = lift(outputs, [], [], (), structure, wrt=wrt)
+            self._latest = self._lifted[()] = self._made(outputs, [], [], (), structure)
 
     def __call__(self, *arrays: Any) -> Any:
         """Return the result for every example, in the structure that the function returned.
@@ -647,18 +648,48 @@ class Compiled(Differentiable):
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [_capital(name) for name in self._argument_names(len(batch))]
         if loops:
-            whole = functools.partial(again, "something needs the whole graph")
+            whole = functools.partial(again, WHOLE)
             try:
                 return looped(
                     loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
-                    printing,
                 )  # fmt: skip
             except modes.WriteOut as reason:
                 return again(str(reason), faster=reason.faster)
-        lifted = lift(outputs, arguments, names, shapes, structure, demands, since, self._wrt)
-        lifted.written_out_because = written_out
-        if faster:
-            lifted.with_loops = functools.partial(again, printing=True)
+        made = self._made(
+            outputs, arguments, names, shapes, structure, demands, since, written_out != WHOLE
+        )
+        if isinstance(made, Lifted):
+            made.written_out_because = written_out or made.written_out_because
+            if faster:
+                made.with_loops = functools.partial(again, printing=True)
+        return made
+
+    def _made(
+        self,
+        outputs: Sequence[Any],
+        arguments: Sequence[Sequence[Value]],
+        names: Sequence[str],
+        shapes: Shapes,
+        structure: Any,
+        demands: modes.Demands | None = None,
+        since: int | None = None,
+        looking: bool = True,
+    ) -> Recorded:
+        """Return what was recorded in the form that runs; loops are looked for if *looking*."""
+
+        def recorded(numbers: Sequence[Any]) -> Any:
+            return record(numbers, arguments, names, shapes, since)
+
+        recording, why = recorded(outputs), ""
+        if looking and not demands:
+            try:
+                found = periodic(recording, arguments, structure, self._wrt)
+                if found is not None:
+                    return found
+            except modes.WriteOut as reason:
+                why = str(reason)
+        lifted = lift(recording, structure, self._wrt, demands, recorded)
+        lifted.written_out_because = why
         return lifted
 
     def _told(self, batch: Sequence[Array]) -> str:

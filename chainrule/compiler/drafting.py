@@ -47,6 +47,7 @@ class Drafting:
         self._still: list[AnyArray] = []
         self._taken = 0
         self._sums = 0
+        self._first_row = 0  # of BLOCK, from which on rows are its own
         self.count = self._keep(np.zeros(1))
         self.theta = self._keep(np.zeros(count))
 
@@ -75,17 +76,15 @@ class Drafting:
 
     def row(self, row: Primitive) -> int:
         """Return the number of *row* in the plan."""
-        number = self._rows.setdefault(row, len(self._rows))
-        if number == len(self.plan.rows):
-            self.plan.rows.append(row)
-        return number
+        return self._rows.setdefault(row, len(self._rows))
 
     def table(self, numbers: AnyArray) -> int:
         """Return the number of the table of whole *numbers*."""
         values = np.ascontiguousarray(numbers, dtype=np.int64).ravel()
-        number = self._tables.setdefault(values.tobytes(), len(self._tables))
-        if number == len(self.plan.tables):
-            self.plan.tables.append(values)
+        tables = self.plan.tables
+        number = self._tables.setdefault(values.tobytes(), len(tables))
+        if number == len(tables):
+            tables.append(values)
         return number
 
     def made(self, n: int, operation: Operation) -> Spot:
@@ -197,8 +196,9 @@ class Drafting:
         """Give all buffers their places, and write the steps."""
         plan = self.plan
         loaded = [spot.buffer for spot in self.loaded.values()]
-        still, plan.block = settle(self.lists, loaded, self._taken, again)
+        still, plan.block = settle(self.lists, loaded, self._taken, again, self._first_row)
         plan.sums = self._sums
+        plan.rows = list(self._rows)
         plan.still = np.concatenate([*self._still, np.zeros(still - self._taken)])
         theta = self.theta.buffer
         plan.parameters = theta.at, theta.at + theta.size

@@ -109,18 +109,37 @@ def pulled(
     arguments: Sequence[Sequence[int]],
     parameters: Sequence[int],
     wanted: Sequence[int],
-) -> tuple[Plan, list[bool]]:
+) -> Plan:
     """Return the plan of the only output and its derivatives by the leaves *wanted*, per example.
 
-    Also return which of those the output depends on; the derivatives by the others are 0.
+    The output depends on all of these: see :func:`reached`.
     """
-    lowering = _Lowering(tape, arguments, parameters, singly=True)
-    lowering.link([*parameters, *(n for argument in arguments for n in argument)], wanted)
+    lowering = _linked(tape, arguments, parameters, wanted)
     lowering.write_values()
     adjoints = _Sweep(lowering, 0).run()
-    reached = adjoints[np.array(wanted, dtype=np.int64)] >= 0
-    results = np.append(np.array(tape.outputs), lowering.found(adjoints, wanted))
-    return lowering.plan(results), reached.tolist()
+    return lowering.plan(np.append(np.array(tape.outputs), lowering.found(adjoints, wanted)))
+
+
+def reached(
+    tape: Tape,
+    arguments: Sequence[Sequence[int]],
+    parameters: Sequence[int],
+    wanted: Sequence[int],
+) -> Marks:
+    """Return which of the leaves *wanted* the only output depends on: 2 always, 1 by choice."""
+    found: Marks = _linked(tape, arguments, parameters, wanted).status[0][list(wanted)]
+    return found
+
+
+def _linked(
+    tape: Tape,
+    arguments: Sequence[Sequence[int]],
+    parameters: Sequence[int],
+    wanted: Sequence[int],
+) -> _Lowering:
+    lowering = _Lowering(tape, arguments, parameters, singly=True)
+    lowering.link([*parameters, *(n for argument in arguments for n in argument)], wanted)
+    return lowering
 
 
 class _Lowering:

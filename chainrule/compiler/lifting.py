@@ -7,12 +7,13 @@ recorded code demanded.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ Shapes = tuple[tuple[int, ...], ...]
 Passes = list[tuple[str, str]]
 
 
-class Recording(NamedTuple):
+@dataclass
+class Recording:
     """A function that was run once: its graph after pass 2, and facts about its arguments."""
 
     tape: Tape
@@ -46,6 +48,11 @@ class Recording(NamedTuple):
     """The numbers of the leaves of every argument."""
     names: Sequence[str]
     shapes: Shapes
+
+    @functools.cached_property
+    def groups(self) -> int:
+        """A lower bound on the number of groups of alike nodes."""
+        return least_groups(self.tape)
 
 
 @dataclass
@@ -188,26 +195,31 @@ class Lifted:
         return "\n\n".join(parts)
 
 
-def lift(
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Switch the cyclic collector off: it would scan millions of tuples again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def record(
     outputs: Sequence[Any],
     arguments: Sequence[Sequence[Value]],
     names: Sequence[str],
     shapes: Shapes,
-    result: Any,
-    demands: modes.Demands | None = None,
     since: int | None = None,
-    wrt: Sequence[Value] | None = None,
-) -> Lifted:
-    """Return the graph of *outputs* as a program over batches of *arguments*.
+) -> Recording:
+    """Return the graph of *outputs* as a recording: passes 1 and 2.
 
-    *names* are the names of the arguments, *shapes* the shapes of one example of each, *result* is
-    the structure of the outputs, and *demands* are the rules for the data.  A leaf with a serial
-    number from *since* on was made by the function itself, so it is a constant.  *wrt* are the
-    parameters, by default all other leaves, in the order in which they were made.
+    *names* are the names of the *arguments*, *shapes* the shapes of one example of each.  A leaf
+    with a serial number from *since* on was made by the function itself, so it is a constant.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # millions of tuples without cycles: the collector would scan them again and again
-    try:
+    with uncollected():
         tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
         plain = {n for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
         fix(
@@ -220,18 +232,30 @@ def lift(
         )
         members = tape.arguments(arguments)
         normalise(tape)
-        lifted = _lifted(Recording(tape, members, names, shapes), result, wrt)
-    finally:
-        if collecting:
-            gc.enable()
-    if demands:
+    return Recording(tape, members, names, shapes)
+
+
+def lift(
+    recording: Recording,
+    result: Any,
+    wrt: Sequence[Value] | None = None,
+    demands: modes.Demands | None = None,
+    tested: Callable[[Sequence[Any]], Recording] | None = None,
+) -> Lifted:
+    """Return *recording* as a program over batches of its arguments.
+
+    *result* is the structure of the outputs, and *demands* are the rules for the data, of which
+    *tested* makes recordings.  *wrt* are the parameters, by default all leaves that are not
+    arguments, in the order in which they were made.
+    """
+    with uncollected():
+        lifted = _lifted(recording, result, wrt)
+    if demands and tested is not None:
         ends = [0, *itertools.accumulate(map(len, demands.values()))]
         slices = [slice(*edges) for edges in itertools.pairwise(ends)]
         lifted.rules = list(zip(demands, slices, strict=True))
-        values = [x for tested in demands.values() for x in tested]
-        lifted.tested = lift(
-            values, arguments, names, shapes, list(range(len(values))), since=since
-        )
+        values = [x for given in demands.values() for x in given]
+        lifted.tested = lift(tested(values), list(range(len(values))))
     return lifted
 
 
@@ -260,7 +284,7 @@ def _lifted(recording: Recording, result: Any, wrt: Sequence[Value] | None) -> L
             recording, parameters, captured, result, stats, passes, scalars, is_narrow, arrays
         )
 
-    if found := lifted(least_groups(tape)):
+    if found := lifted(recording.groups):
         return found
     grouping = group(tape, recording.members)
     found = lifted(sum(LUMP if part.lump else 1 for part in grouping.groups), grouping)
@@ -285,10 +309,10 @@ def _arrays(
 
     If an *order* of the leaves is given, they are kept in it.
     """
-    tape, members, names, shapes = recording
-    layout = lay_out(tape, grouping, members, shapes, order)
+    tape, members = recording.tape, recording.members
+    layout = lay_out(tape, grouping, members, recording.shapes, order)
     program = layout.program
-    program.inputs = free_names(names)
+    program.inputs = free_names(recording.names)
     program.outputs = [_operand(layout.outputs)]
     if len(tape.outputs) == 1:
         _add_gradient(layout, bool(members))

@@ -1,8 +1,9 @@
 """Plans with loops: a scan whose body was recorded once becomes a loop among the steps.
 
 The program is cut where its loops are.  A *piece* computes what goes into a loop, or the results,
-and the body of a loop is a piece too; each comes from :mod:`.flat` as a plan of its own, and here
-they are put one after another in one plan, with rows in common for what goes from one to the next.
+and the body of a loop is a piece too.  Each comes from :mod:`.flat` as a plan of its own or, if it
+has width, from :mod:`.embedding` as steps on arrays.  Here they are put one after another in one
+plan, with rows in common for what goes from one to the next.
 
 Backward, a piece is differentiated along the adjoints of its results: the derivative of
 ``w_1 r_1 + w_2 r_2 + ...`` is what :func:`.flat.pulled` gives for leaves w.  So the backward loop
@@ -14,9 +15,8 @@ last rounds may be loops of their own, until as much is reached as in all rounds
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,20 +27,19 @@ from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
-from ..engine.table import BUILT_IN, Primitive
+from ..engine.table import BUILT_IN
 from . import flat
+from .embedding import Slopes, embed
+from .pieces import Group, Piece, Row, Section, in_use, piece_of, weighted
 from .plan import BLOCK, STILL, SUMS, Operand, Plan, Step
-from .tape import CONSTANT, Ids, Tape, fix, flatten, starts_of
+from .tape import CONSTANT, Ids, Tape, starts_of
+from .whole import Whole, rows_from
 
 _MOST_ENDINGS = 6  # rounds that may be loops of their own
 MOST_KEPT = 50_000
 """Numbers of states in a loop, beyond which a program keeps those of some steps, unless told."""
 _DIFFERS = "what its results depend on differs from step to step"
-_PIECES = 1 << 40  # the rows of pieces, until it is known where they are
 _OF_A_CLASS = frozenset({primitives.take_entry, *primitives.OF_A_CLASS})
-
-
-# --- the graph of a piece ------------------------------------------------------------------------
 
 
 def apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[Value]]:
@@ -74,54 +73,6 @@ def apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[V
         assert node.primitive is not None
         new[node] = node.primitive(*map(mapped, node.operands))
     return [mapped(x) for x in (*body.carry_out, *body.y_out)], sources, stand_ins
-
-
-# --- one plan of many ----------------------------------------------------------------------------
-
-
-def piece_of(outputs: Sequence[Any], known: Collection[Value]) -> Tape:
-    """Return the tape of a piece of the graph; its leaves are those that are *known*."""
-    tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
-    fix(tape, [n for n, leaf in tape.leaves.items() if leaf not in known])
-    return tape
-
-
-def in_use(tape: Tape, groups: Sequence[tuple[Sequence[Value], Any]]) -> list[Any]:
-    """Return those of *groups* of leaves of which *tape* has one."""
-    used = set(tape.leaves.values())
-    return [group for group in groups if not used.isdisjoint(group[0])]
-
-
-class _Piece:
-    """A piece of the graph, with a place in the whole for each of its groups of leaves."""
-
-    def __init__(self, linker: Linker, outputs: Sequence[Any], more: Sequence[Any] = ()) -> None:
-        self.linker = linker
-        known = {v for values, _ in (*linker.groups, *more) for v in values} | linker.place.keys()
-        self.tape = piece_of(outputs, known)
-        _add_one_by_one(self.tape)
-        self.groups = [*in_use(self.tape, linker.groups), *more]
-        members = self.tape.arguments([*(values for values, _ in self.groups), linker.captured])
-        self.arguments, self.parameters = members[:-1], members[-1]
-        _check_rows(self.tape)
-        self.number = {
-            leaf: n
-            for values, numbers in zip(
-                [*(values for values, _ in self.groups), linker.captured], members, strict=True
-            )
-            for leaf, n in zip(values, numbers, strict=True)
-        }
-
-    def values(self) -> Ids:
-        """Append the steps of the outputs, and return the addresses of these."""
-        plan = flat.forward(self.tape, self.arguments, self.parameters)
-        return self.linker.insert(plan, [row for _, row in self.groups])
-
-    def pulled(self, wanted: Sequence[Value]) -> tuple[Ids, list[bool]]:
-        """Append the steps of the only output and its derivatives, and return their addresses."""
-        numbers = [self.number[leaf] for leaf in wanted]
-        plan, reached = flat.pulled(self.tape, self.arguments, self.parameters, numbers)
-        return self.linker.insert(plan, [row for _, row in self.groups]), reached
 
 
 def segments(loop: Loop) -> tuple[int, int]:
@@ -199,7 +150,57 @@ class Strip:
     by_ys: int = -1
 
 
-class Linker:
+Placed = tuple[Sequence[Any], int]
+"""Numbers, and the row from which on they are, or are to be."""
+
+
+class Weighted(NamedTuple):
+    """Numbers, of which *some* have adjoints, in rows from *at* on."""
+
+    numbers: Sequence[Any]
+    at: int
+    some: Sequence[int]
+
+
+class _Flat:
+    """A piece of the graph that is computed number by number."""
+
+    def __init__(self, linker: Linker, outputs: Sequence[Any], more: Sequence[Placed]) -> None:
+        self.linker = linker
+        known = {v for values, _ in (*linker.groups, *more) for v in values} | linker.place.keys()
+        self.tape = piece_of(outputs, known)
+        _add_one_by_one(self.tape)
+        self.groups = [*in_use(self.tape, linker.groups), *more]
+        members = self.tape.arguments([*(values for values, _ in self.groups), linker.captured])
+        self.arguments, self.parameters = members[:-1], members[-1]
+        _check_rows(self.tape)
+        self.number = {
+            leaf: n
+            for values, numbers in zip(
+                [*(values for values, _ in self.groups), linker.captured], members, strict=True
+            )
+            for leaf, n in zip(values, numbers, strict=True)
+        }
+
+    def values(self) -> Ids:
+        """Append the steps of the outputs, and return the addresses of these."""
+        plan = flat.forward(self.tape, self.arguments, self.parameters)
+        return self.linker.insert(plan, [row for _, row in self.groups])
+
+    def reached(self, wanted: Sequence[Value]) -> Ids:
+        """Return which of the leaves *wanted* the only output depends on, by their places there."""
+        numbers = [self.number.get(leaf, -1) for leaf in wanted]
+        status = flat.reached(self.tape, self.arguments, self.parameters, numbers)
+        return np.flatnonzero(status)
+
+    def pulled(self, wanted: Sequence[Value]) -> Ids:
+        """Append the steps of the only output and its derivatives, and return their addresses."""
+        numbers = [self.number[leaf] for leaf in wanted]
+        plan = flat.pulled(self.tape, self.arguments, self.parameters, numbers)
+        return self.linker.insert(plan, [row for _, row in self.groups])
+
+
+class Linker(Whole):
     """A plan made of the plans of pieces."""
 
     def __init__(
@@ -209,29 +210,24 @@ class Linker:
         outputs: Sequence[Any],
         captured: Sequence[Value],
         wanted: Sequence[Value],
+        arrays: bool = True,
     ) -> None:
+        super().__init__(captured)
         self.loops, self.arguments, self.outputs = loops, arguments, outputs
-        self.captured, self.asked = list(captured), wanted
-        self.place = {leaf: i for i, leaf in enumerate(self.captured)}
-        self.plan = Plan(parameters=(1, 1 + len(self.captured)))
-        self.still = [0.0] * (1 + len(self.captured))
-        self.rows: dict[Primitive, int] = {}
-        self.top = 0
-        self.pieces = 0  # rows that a piece needs at most
-        self.steps: list[Step] = []
-        self.groups: list[tuple[Sequence[Value], int]] = []
+        self.asked, self.arrays = wanted, arrays
+        self.groups: list[Placed] = []
         """Leaves whose numbers lie in rows one after another, and the first of these."""
         for argument in arguments:
             at = self.take(len(argument))
             self.plan.inputs.append((at, len(argument)))
             self.groups.append((argument, at))
         self.places: list[_Rows] = []
-        known = {v for values, _ in self.groups for v in values} | set(self.captured)
+        self.given = {leaf for argument in arguments for leaf in argument}
+        known = self.given | set(self.captured)
         self.bodies = []
         for loop in self.loops:
             with modes.suspended():
                 self.bodies.append(apart(loop, known))
-            known |= {*loop.last, *(y for row in loop.ys for y in row)}
             n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
             self.places.append(
                 _Rows(
@@ -241,163 +237,71 @@ class Linker:
                 )
             )  # fmt: skip
 
-    def take(self, count: int) -> int:
-        """Return the first of *count* rows."""
-        self.top += count
-        return self.top - count
-
-    # --- small steps -----------------------------------------------------------------------------
-
-    def constant(self, count: int = 1, value: float = 0.0) -> int:
-        """Return the first of *count* new places in STILL."""
-        self.still += [value] * count
-        return len(self.still) - count
-
-    def table(self, numbers: Any) -> int:
-        """Return the number of a new table."""
-        self.plan.tables.append(np.ascontiguousarray(numbers, dtype=np.int64))
-        return len(self.plan.tables) - 1
-
-    def copy(self, to: int, of: int, count: int) -> None:
-        """Append a copy of rows."""
-        if count:
-            self.steps.append(Step("copy", (count,), (_rows(to), _rows(of))))
-
-    def move(self, to: int, of: int, count: int, by: tuple[int, int]) -> None:
-        """Append a copy of rows that goes on by so much at each round."""
-        if count:
-            self.steps.append(Step("move", (count,), (_rows(to), _rows(of)), by))
-
-    def clear(self, first: int, count: int) -> None:
-        """Append that rows become 0."""
-        if count:
-            zero = Operand(STILL, self.constant(), (0,))
-            self.steps.append(Step("copy", (count,), (_rows(first), zero)))
-
-    def assign(self, rows: Ids, row: Primitive, *arguments: Ids) -> None:
-        """Append *row* of the numbers at *arguments* for each of *rows*, as flat steps."""
-        if len(rows):
-            table = np.zeros((len(rows), 5), dtype=np.int64)
-            table[:, 0] = self.rows.setdefault(row, len(self.rows))
-            for column, of in enumerate((rows, *arguments), 1):
-                table[:, column] = of
-            self.steps.append(Step("flat", (), (), (self.table(table),)))
-
-    def collect(self, addresses: Ids, to: int) -> None:
-        """Append that the numbers at *addresses* are brought together in rows from *to* on."""
-        count, still = len(addresses), np.flatnonzero(addresses < 0)
-        if not count:
-            return
-        if len(still) < count:
-            table = self.table(np.maximum(addresses, 0))
-            self.steps.append(Step("gather", (count,), (_rows(to), _rows(0)), (table,)))
-        if len(still):
-            first, some = self.constant(len(still)), (len(still),)
-            both = Operand(STILL, first, (1,)), Operand(STILL, 0, (1,))
-            table = self.table(~addresses[still])
-            self.plan.before.append(Step("gather", some, both, (table,)))
-            whole = len(still) == count
-            room = to if whole else self.take(len(still))
-            self.steps.append(Step("copy", some, (_rows(room), Operand(STILL, first, (1,)))))
-            if not whole:
-                operands = _rows(to), _rows(room)
-                self.steps.append(Step("scatter", some, operands, (self.table(still),)))
-
-    def accumulate(self, addresses: Ids, into: Ids) -> None:
-        """Append that the numbers at *addresses* are added to the rows *into*."""
-        if len(addresses):
-            room = self.take(len(addresses))
-            self.collect(addresses, room)
-            operands = _rows(0), _rows(room)
-            table = self.table(into)
-            self.steps.append(Step("scatter_add", (len(addresses),), operands, (table,)))
-
-    def loop(self, count: int, first: int) -> None:
-        """Make a loop of the steps from number *first* on; flat steps become one list."""
-        steps: list[Step] = []
-        for flat_ones, group in itertools.groupby(self.steps[first:], lambda x: x.code == "flat"):
-            some = list(group)
-            if flat_ones and len(some) > 1:
-                tables = self.plan.tables
-                table = self.table(np.concatenate([tables[step.detail[0]] for step in some]))
-                some = [Step("flat", (), (), (table,))]
-            steps += some
-        self.steps[first:] = [Step("loop", (), (), (count, len(steps))), *steps]
-
     # --- pieces ----------------------------------------------------------------------------------
 
-    def insert(self, plan: Plan, inputs: Sequence[int]) -> Ids:
-        """Append the steps of a piece, and return the addresses of its outputs.
+    def piece(self, rows: Sequence[Weighted], own: Sequence[Placed] = ()) -> Piece | None:
+        """Return a piece of the graph as arrays, which are named for the rows that they are in.
 
-        The rows of the whole are known only in the end, so those of pieces are numbered from
-        PIECES on.
+        None if it is better computed number by number.
         """
-        rows = _PIECES + np.arange(plan.block)
-        for (first, count), at in zip(plan.inputs, inputs, strict=True):
-            rows[first : first + count] = at + np.arange(count)
-        _, stop = plan.parameters
-        still = np.arange(len(plan.still))
-        still[stop:] = len(self.still) + np.arange(len(plan.still) - stop)
-        self.still += plan.still[stop:].tolist()
-        numbers = [self.rows.setdefault(row, len(self.rows)) for row in plan.rows]
-        known = np.array([*numbers, -2, -1])  # the complements count from the end
-
-        def placed(addresses: Ids) -> Ids:
-            found: Ids = addresses.astype(np.int64)
-            found[addresses >= 0] = rows[addresses[addresses >= 0]] if plan.block else 0
-            found[addresses < 0] = ~still[~addresses[addresses < 0]]
-            return found
-
-        def moved(step: Step) -> Step:
-            table = plan.tables[step.detail[-1]]
-            if step.code == "call":
-                return step._replace(detail=(numbers[step.detail[0]], self.table(placed(table))))
-            assert step.code == "flat"
-            moved = np.concatenate([known[table[:, :1]], placed(table[:, 1:])], axis=1)
-            return step._replace(detail=(self.table(moved),))
-
-        self.plan.before += map(moved, plan.before)
-        self.steps += map(moved, plan.each)
-        self.pieces = max(self.pieces, plan.block)
-        outputs = [x.offset if x.space == BLOCK else ~x.offset for x in plan.outputs]
-        found: Ids = placed(np.array(outputs, dtype=np.int64))
+        if not self.arrays:
+            return None
+        groups, mine = (
+            [Group(leaves, f"r{at}", (len(leaves),)) for leaves, at in some if len(leaves)]
+            for some in (self.groups, own)
+        )
+        asked = [Row(f"r{at}", numbers, some) for numbers, at, some in rows]
+        found = Piece(asked, self.captured, groups, mine)
+        if not found.is_wide():
+            return None
+        _check_rows(found.tape)
         return found
 
-    def finished(self) -> Plan:
-        """Return the plan, with the rows of pieces behind all others."""
-        plan = self.plan
-        for i, table in enumerate(plan.tables):
-            plan.tables[i] = np.where(table >= _PIECES, table - _PIECES + self.top, table)
-        plan.outputs = [
-            x._replace(offset=x.offset - _PIECES + self.top) if x.offset >= _PIECES else x
-            for x in plan.outputs
-        ]
-        plan.rows, plan.still = list(self.rows), np.array(self.still)
-        plan.each, plan.block = self.steps, self.top + self.pieces
-        return plan
+    def compute(self, rows: Sequence[Placed], own: Sequence[Placed] = ()) -> None:
+        """Append that numbers are computed into *rows*."""
+        rows = [row for row in rows if len(row[0])]
+        if not rows:
+            return
+        wide = self.piece([Weighted(x, at, range(len(x))) for x, at in rows], own)
+        if wide is not None:
+            self.embed(wide.values(), [at for _, at in rows])
+            return
+        found = _Flat(self, [x for numbers, _ in rows for x in numbers], own).values()
+        for numbers, at in rows:
+            of, found = found[: len(numbers)], found[len(numbers) :]
+            if own:
+                self.assign(at + np.arange(len(of)), of)
+            else:
+                self.collect(of, at)
 
     # --- forward ---------------------------------------------------------------------------------
 
-    def entry(self, which: int) -> list[Any]:
-        """Return the Values that go into a loop."""
-        loop = self.loops[which]
-        return [*loop.carry, *(x for row in loop.xs for x in row), *self.bodies[which][1]]
+    def entry(self, which: int) -> list[Placed]:
+        """Return the numbers that go into a loop, and the rows in which it finds them."""
+        loop, at = self.loops[which], self.places[which]
+        entries = [x for row in loop.xs for x in row]
+        return [(loop.carry, at.carry), (entries, at.xs), (self.bodies[which][1], at.held)]
 
     def forward(self) -> Plan:
         """Return the plan of the outputs."""
         self.run_loops()
-        outputs = _Piece(self, self.outputs).values().tolist()
-        self.plan.outputs = [Operand(STILL, ~x) if x < 0 else Operand(BLOCK, x) for x in outputs]
+        wide = self.piece([Weighted(self.outputs, 0, range(len(self.outputs)))])
+        if wide is None:
+            found = _Flat(self, self.outputs, ()).values()
+        else:
+            first = self.take(len(self.outputs))
+            self.embed(wide.values(), [first])
+            found = first + np.arange(len(self.outputs))
+        self.plan.outputs = [
+            Operand(STILL, ~x) if x < 0 else Operand(BLOCK, x) for x in found.tolist()
+        ]
         return self.finished()
 
     def run_loops(self, keep: bool = False) -> None:
         """Append all loops; the carries with which steps begin are kept if *keep* is set."""
         for which, (loop, at) in enumerate(zip(self.loops, self.places, strict=True)):
             n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
-            found = _Piece(self, self.entry(which)).values()
-            self.collect(found[:n], at.carry)
-            self.collect(found[n : n + nx * loop.count], at.xs)
-            self.collect(found[n + nx * loop.count :], at.held)
+            self.compute(self.entry(which))
             if keep:
                 at.segments, at.every = segments(loop)
             done = at.segments * at.every
@@ -425,15 +329,13 @@ class Linker:
             self.move(strip.states, at.carry, n, (n, 0))
         self.move(at.x, strip.xs, nx, (0, nx))
         outs = self.bodies[which][0] if strip.ys >= 0 else self.bodies[which][0][:n]
-        if outs:
-            found = _Piece(self, outs, self.leaves_of(which, at.carry)).values()
-            self.assign(at.results + np.arange(len(outs)), primitives.identity, found)
-        self.assign(at.carry + np.arange(n), primitives.identity, at.results + np.arange(n))
+        self.compute([(outs, at.results)], self.leaves_of(which, at.carry))
+        self.assign(at.carry + np.arange(n), at.results + np.arange(n))
         if strip.ys >= 0:
             self.move(strip.ys, at.results + n, ny, (ny, 0))
         self.loop(count, first)
 
-    def leaves_of(self, which: int, carry: int) -> list[tuple[Sequence[Value], int]]:
+    def leaves_of(self, which: int, carry: int) -> list[Placed]:
         """Return the leaves of a body, with the carry in rows from *carry* on."""
         loop, at, stand_ins = self.loops[which], self.places[which], self.bodies[which][2]
         return [(loop.body.carry_in, carry), (loop.body.x_in, at.x), (stand_ins, at.held)]
@@ -444,12 +346,16 @@ class Linker:
         """Return the plan of the mean of the only output, and of its derivatives."""
         self.run_loops(keep=True)
         self.wanted = [leaf for leaf in dict.fromkeys(self.asked) if leaf in self.place]
-        result = self.take(1 + len(self.wanted))  # the cost, and then its derivatives
-        self.adjoint: dict[Value, int] = {
-            leaf: result + 1 + i for i, leaf in enumerate(self.wanted)
-        }
+        entries = {leaf: i for i, leaf in enumerate(self.wanted)}
+        self.slopes = Slopes(self.constant(len(self.wanted) + 1), entries)
+        cost, one = self.take(1), self.take(1)
+        self.adjoint: dict[Value, int] = {}
+        """The rows of adjoints: of what loops gave, and of parameters that have one."""
         self.reached: set[Value] = set()
-        self.clear(result, 1 + len(self.wanted))
+        self.sums: list[int] = []
+        """The rows of the derivatives by parameters, each with its leaf in ``by``."""
+        self.by: list[Value] = []
+        self.cleared = len(self.steps)
         for loop, at in zip(self.loops, self.places, strict=True):
             n, ny = len(loop.carry), len(loop.body.y_out)
             at.last, at.by_ys = self.take(n), self.take(ny * loop.count)
@@ -457,21 +363,77 @@ class Linker:
             ys = [y for row in loop.ys for y in row]
             self.adjoint.update(zip(loop.last, range(at.last, at.last + n), strict=True))
             self.adjoint.update(zip(ys, range(at.by_ys, at.by_ys + len(ys)), strict=True))
-        found = self.pull(_Piece(self, self.outputs))
-        self.collect(found[:1], result)
+        self.compute([(self.outputs, cost)])
+        self.steps.append(
+            Step("copy", (1,), (rows_from(one), Operand(STILL, self.constant(1, 1.0), (0,))))
+        )
+        self.pull_back([Weighted(self.outputs, one, [0])])
         for which in reversed(range(len(self.loops))):
             del self.groups[-2:]
             self.pull_loop(which)
-        return self.mean(result, 1 + len(self.wanted))
+        return self.mean(cost)
 
-    def pull(self, piece: _Piece) -> Ids:
-        """Append the derivatives of the only output of *piece*, added to what there is."""
-        leaves = [leaf for leaf in self.adjoint if leaf in piece.number]
-        found, reached = piece.pulled(leaves)
-        some = [i for i, there in enumerate(reached) if there]
-        self.reached.update(leaves[i] for i in some)
-        self.accumulate(found[1:][some], np.array([self.adjoint[leaves[i]] for i in some], int))
-        return found
+    def pull(
+        self, rows: Sequence[Weighted], own: Sequence[Placed] = (), wanted: Sequence[Value] = ()
+    ) -> dict[Value, int]:
+        """Append the way back through numbers, along their adjoints.
+
+        Return the addresses of the adjoints of all leaves that are reached: of those *wanted*, of
+        parameters, and of what loops gave.  Of parameters they are left out where they are added
+        up already.
+        """
+        weights = [[Value(0.0) for _ in row.some] for row in rows]
+        terms = [
+            (w, row.numbers[i])
+            for row, ws in zip(rows, weights, strict=True)
+            for w, i in zip(ws, row.some, strict=True)
+        ]
+        groups: list[Placed] = []
+        for row, ws in zip(rows, weights, strict=True):
+            whole = [Value(0.0) for _ in row.numbers]
+            for w, i in zip(ws, row.some, strict=True):
+                whole[i] = w
+            groups.append((whole, row.at))
+        found = _Flat(self, [weighted(terms)], [*own, *groups])
+        asked = list(dict.fromkeys([*wanted, *self.adjoint, *self.wanted]))
+        asked = [leaf for leaf in asked if leaf in found.number]
+        there = found.reached(asked)
+        leaves = [asked[k] for k in there]
+        self.reached.update(leaves)
+        wide = self.piece(rows, own)
+        if wide is None:
+            return dict(zip(leaves, found.pulled(leaves)[1:].tolist(), strict=True))
+        reached = set(leaves)
+        by = [group for group in wide.given if not reached.isdisjoint(group.leaves)]
+        section = wide.back([group.name for group in by])
+        given = {group.name: group for group in by}
+        into = [self.take(len(given[name].leaves)) for name in section.gives]
+        self.embed(section, into)
+        places: dict[Value, int] = {}
+        for name, at in zip(section.gives, into, strict=True):
+            places.update((leaf, at + i) for i, leaf in enumerate(given[name].leaves))
+        return {leaf: places[leaf] for leaf in leaves if leaf in places}
+
+    def embed(self, section: Section, into: Sequence[int]) -> None:
+        """Append the steps of a section whose arguments are named for the rows they are in."""
+        given = {name: int(name.removeprefix("d_")[1:]) for name in section.program.inputs}
+        embed(self, section, given, into, self.slopes if section.by else None)
+
+    def row_of(self, leaf: Value) -> int:
+        """Return the row in which the adjoint of *leaf* is added up."""
+        if leaf not in self.adjoint:
+            self.adjoint[leaf] = self.take(1)
+            self.sums.append(self.adjoint[leaf])
+            self.by.append(leaf)
+        return self.adjoint[leaf]
+
+    def pull_back(self, rows: Sequence[Weighted]) -> None:
+        """Append the way back through numbers outside of loops, added to what there is."""
+        found = self.pull(rows)
+        self.accumulate(
+            np.array([*found.values()], dtype=np.int64),
+            np.array([self.row_of(leaf) for leaf in found], dtype=np.int64),
+        )
 
     def pull_loop(self, which: int) -> None:
         """Append the way back through a loop, and through what goes into it."""
@@ -510,21 +472,27 @@ class Linker:
             came += [more] * done
             at.rounds[-1] = at.rounds[-1]._replace(steps=at.rounds[-1].steps + done)
             self.pull_segments(which, live, used[0])
-        weights = [Value(0.0) for _ in self.entry(which)]
         reached = [i in live for i in range(n)]
         reached += [j in more for more in reversed(came) for j in range(nx)]
         reached += [any(nx + k in more for more in came) for k in range(len(held))]
-        stop = n + nx * loop.count
-        groups = [(weights[:n], at.weights), (weights[n:stop], at.by_xs),
-                  (weights[stop:], at.by_held)]  # fmt: skip
-        given = {leaf for argument in self.arguments for leaf in argument}
-        terms = [
-            (w, x)
-            for w, x, there in zip(weights, self.entry(which), reached, strict=True)
-            if there and isinstance(x, Value) and x not in given
-        ]
-        if terms:
-            self.pull(_Piece(self, [_weighted(terms)], groups))
+        self.pull_entry(which, iter(reached))
+
+    def pull_entry(self, which: int, reached: Iterator[bool]) -> None:
+        """Append the way back through what goes into a loop, of which so much is reached."""
+        at = self.places[which]
+        adjoints = at.weights, at.by_xs, at.by_held
+        rows = []
+        for (numbers, _), by in zip(self.entry(which), adjoints, strict=True):
+            there = [next(reached) for _ in numbers]
+            some = [
+                i
+                for i, x in enumerate(numbers)
+                if there[i] and isinstance(x, Value) and x not in self.given
+            ]
+            if some:
+                rows.append(Weighted(numbers, by, some))
+        if rows:
+            self.pull_back(rows)
 
     def pull_segments(self, which: int, live: list[int], used: list[int]) -> None:
         """Append the way back through the segments, whose states are computed again."""
@@ -552,69 +520,81 @@ class Linker:
         """
         loop, at, (outs, _, held) = self.loops[which], self.places[which], self.bodies[which]
         n, nx, ny = len(loop.carry), len(loop.body.x_in), len(loop.body.y_out)
-        weights = [Value(0.0) for _ in range(n + ny)]
-        terms = [(weights[i], outs[i]) for i in [*live, *(n + j for j in used)]]
         first, mark = len(self.steps), left - 1
         self.move(at.start, strip.states + mark * n, n, (0, -n))
         self.move(at.x, strip.xs + mark * nx, nx, (0, -nx))
         self.move(at.weights + n, strip.by_ys + mark * ny, ny, (0, -ny))
-        groups = [*self.leaves_of(which, at.start), (weights, at.weights)]
-        piece = _Piece(self, [_weighted(terms)], groups)
-        own = [*loop.body.carry_in, *loop.body.x_in, *held]
-        others = [leaf for leaf in self.adjoint if leaf in piece.number]
-        found, there = piece.pulled([*own, *others])
-        found, reached = found[1:], np.flatnonzero(there)
-        before = reached[reached < n]
-        by_x = reached[(reached >= n) & (reached < n + nx)]
-        by_held = reached[(reached >= n + nx) & (reached < len(own))]
-        further = reached[reached >= len(own)]
-        into = [self.adjoint[others[k - len(own)]] for k in further]
-        sums = np.concatenate([at.by_held + by_held - n - nx, np.array(into, int)])
-        room = self.take(len(sums)) + np.arange(len(sums))
-        terms_of = np.concatenate([found[by_held], found[further]])
-        self.assign(room, primitives.add, sums, terms_of)
-        self.assign(sums, primitives.identity, room)
-        self.reached.update(others[k - len(own)] for k in further)
-        self.assign(at.by_x + by_x - n, primitives.identity, found[by_x])
-        room = self.take(len(before)) + np.arange(len(before))
-        self.assign(room, primitives.identity, found[before])
-        self.assign(at.weights + before, primitives.identity, room)
-        if len(by_x):
-            self.move(strip.by_xs + mark * nx, at.by_x, nx, (-nx, 0))
-        rounds = left if before.tolist() == live else 1
-        self.loop(rounds, first)
-        return before.tolist(), {int(k) - n for k in (*by_x, *by_held)}, rounds
-
-    def mean(self, result: int, count: int) -> Plan:
-        """Return the plan, with the means of the rows from *result* on as its results."""
-        plan, extents = self.plan, (count,)
-        means, last = self.constant(count), self.constant(len(self.asked))
-        sums, into = Operand(SUMS, 0, (1,)), Operand(STILL, means, (1,))
-        self.steps.append(Step("sum", extents, (sums, _rows(result)), (0,)))
-        divide = self.rows.setdefault(primitives.divide, len(self.rows))
-        plan.sums, plan.cost = count, means
-        plan.after = [
-            Step("copy", extents, (into, sums)),
-            Step("apply", extents, (into, into, Operand(STILL, 0, (0,))), (divide,)),
+        rows = [Weighted(outs[:n], at.weights, live), Weighted(outs[n:], at.weights + n, used)]
+        own = [*loop.body.carry_in, *self.coming_in(loop), *held]
+        found = self.pull([row for row in rows if row.some], self.leaves_of(which, at.start), own)
+        targets = [
+            [(i, found.pop(leaf)) for i, leaf in enumerate(leaves) if leaf in found]
+            for leaves in (loop.body.carry_in, loop.body.x_in, held)
         ]
+        before, by_x, by_held = ([i for i, _ in some] for some in targets)
+        (_, from_carry), (_, from_x), (_, from_held) = (
+            (_, np.array([address for _, address in some], dtype=np.int64)) for some in targets
+        )
+        into = [*(at.by_held + i for i in by_held), *(self.row_of(leaf) for leaf in found)]
+        terms = np.concatenate([from_held, np.array([*found.values()], dtype=np.int64)])
+        self.add_to(np.array(into, dtype=np.int64), terms)
+        self.assign(at.by_x + np.array(by_x, dtype=np.int64), from_x)
+        room = self.take(len(before)) + np.arange(len(before))
+        self.assign(room, from_carry)
+        self.assign(at.weights + np.array(before, dtype=np.int64), room)
+        if by_x:
+            self.move(strip.by_xs + mark * nx, at.by_x, nx, (-nx, 0))
+        rounds = left if before == live else 1
+        self.loop(rounds, first)
+        return before, {*by_x, *(nx + k for k in by_held)}, rounds
+
+    def coming_in(self, loop: Loop) -> list[Value]:
+        """Return the leaves for what comes into *loop*, if anything of that was computed."""
+        return [
+            leaf
+            for j, leaf in enumerate(loop.body.x_in)
+            if any(isinstance(x := row[j], Value) and x not in self.given for row in loop.xs)
+        ]
+
+    def mean(self, cost: int) -> Plan:
+        """Return the plan, with the means of row *cost* and of the derivatives as its results."""
+        plan, rows = self.plan, [cost, *self.sums]
+        count, size, zero = len(rows), len(self.wanted) + 1, self.constant()
+        steps, self.steps = self.steps, []
+        for row in self.sums:
+            self.clear(row, 1)
+        self.steps = [*steps[: self.cleared], *self.steps, *steps[self.cleared :]]
+        room, means = self.take(count), self.constant(count)
+        self.collect(np.array(rows), room)
+        sums, into = Operand(SUMS, plan.sums, (1,)), Operand(STILL, means, (1,))
+        self.steps.append(Step("sum", (count,), (sums, rows_from(room)), (0,)))
+        plan.sums, plan.cost = plan.sums + count, means
+        slopes = Operand(STILL, self.slopes.first, (1,))
+        after = [
+            Step("copy", (size,), (slopes, Operand(STILL, zero, (0,)))),
+            *plan.after,
+            Step("copy", (count,), (into, sums)),
+        ]
+        entries = self.slopes.entries
+        if self.sums:
+            table = self.table([entries[leaf] for leaf in self.by])
+            terms = into._replace(offset=means + 1)
+            after.append(Step("scatter_add", (count - 1,), (slopes, terms), (table,)))
+        divide = self.rows.setdefault(primitives.divide, len(self.rows))
+        how_many = Operand(STILL, 0, (0,))
+        for x, n in ((into, 1), (slopes, size)):
+            after.append(Step("apply", (n,), (x, x, how_many), (divide,)))
+        last = self.constant(len(self.asked))
         plan.gradient = last, last + len(self.asked)
         if self.asked:
-            where = {leaf: means + 1 + i for i, leaf in enumerate(self.wanted)}
-            zero = self.constant()
-            table = self.table([where.get(leaf, zero) for leaf in self.asked])
+            first = self.slopes.first
+            table = self.table(
+                [first + entries[leaf] if leaf in entries else zero for leaf in self.asked]
+            )
             operands = Operand(STILL, last, (1,)), Operand(STILL, 0, (1,))
-            plan.after.append(Step("gather", (len(self.asked),), operands, (table,)))
+            after.append(Step("gather", (len(self.asked),), operands, (table,)))
+        plan.after = after
         return self.finished()
-
-
-def _rows(first: int) -> Operand:
-    return Operand(BLOCK, first, (1,))
-
-
-def _weighted(terms: Sequence[tuple[Value, Any]]) -> Any:
-    """Return the sum of all weights times numbers."""
-    with modes.suspended():
-        return primitives.add_up(*(weight * x for weight, x in terms))
 
 
 def _add_one_by_one(tape: Tape) -> None:

@@ -1,7 +1,8 @@
-"""Programs with loops: recordings of functions in which the body of a scan was recorded once.
+"""Programs with loops: recordings in which the body of a loop stands once.
 
-What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that needs the
-whole graph (the Jacobian) has the function recorded anew, with its loops written out.
+It is the body of a scan, which was recorded once, or a period that :mod:`.periods` found in a loop
+of Python.  What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that
+needs the whole graph (the Jacobian) has the loops written out.
 """
 
 from __future__ import annotations
@@ -15,26 +16,28 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import bodies
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
 from ..engine.structures import leaves
-from . import explanation
+from . import explanation, periods
 from .batches import Array
+from .lifting import Recording, lift, record, uncollected
 from .linking import Linker, states_kept
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
 from .program import Shape
 from .ready import Hands, Ready
-from .scalars import WIDTH, least_groups
+from .rolling import rolled, unrolled
+from .scalars import narrow
 from .sections import LoopedArrays, sections
-from .tape import flatten, normalise
+from .tape import flatten
 
 MOST_LOOPS = 8
-MOST_WRITTEN_OUT = 300_000
-"""Nodes up to which a loop is written out if its step is matrix products: arrays are faster."""
-_PRODUCT = 4  # terms, from which on a sum is one
+MANY_GROUPS = 500
+"""Groups from which on a wide graph may be the steps of a loop."""
 
 
 @dataclass
@@ -64,18 +67,22 @@ class LoopProgram:
         if name not in self._ready and name not in self._plans:
             self._plans[name] = self.plan(name)
 
-    def plan(self, name: str) -> Plan:
-        """Return the plan of ``forward`` or ``gradient``."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+    def plan(self, name: str, arrays: bool = True) -> Plan:
+        """Return the plan of ``forward`` or ``gradient``; without *arrays*, of single steps."""
+        linker = self._linker(arrays)
         return linker.forward() if name == "forward" else linker.gradient()
 
     def sections(
         self, names: Sequence[str], shapes: Sequence[Shape], backward: bool
     ) -> LoopedArrays:
         """Return the program as functions of arrays, with the way back if *backward*."""
-        linker = Linker(self.loops, self.arguments, self.outputs, self.captured, self.wanted)
+        linker = self._linker(False)
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
+
+    def _linker(self, arrays: bool) -> Linker:
+        loops, arguments, outputs = self.loops, self.arguments, self.outputs
+        return Linker(loops, arguments, outputs, self.captured, self.wanted, arrays)
 
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
@@ -105,7 +112,7 @@ class Looped:
     """The structure of the result, with the number of an output in place of every leaf."""
     stats: dict[str, Any]
     write_out: Callable[[], Any] | None
-    """Records the function again, with its loops written out."""
+    """Records the function again, with its loops written out; None if that is not possible."""
     narrow: bool = True
     tested: None = None
 
@@ -117,9 +124,13 @@ class Looped:
     @functools.cached_property
     def written_out(self) -> Any:
         """The same, with its loops written out, for all that needs the whole graph."""
-        if self.write_out is None:
-            raise RuntimeError("a copied or loaded program with loops cannot be written out")
-        return self.write_out()
+        if self.write_out is not None:
+            return self.write_out()
+        arguments, program = self.program.arguments, self.program
+        known = {*program.captured, *(x for argument in arguments for x in argument)}
+        outputs = unrolled(program.loops, program.outputs, known)
+        recording = record(outputs, arguments, self.names, self.shapes)
+        return lift(recording, self.result, program.wanted)
 
     @functools.cached_property
     def printed(self) -> tuple[str, tuple[Value, ...]]:
@@ -166,12 +177,12 @@ class Looped:
             return found
         return self.program.ready(function).machine, self.captured
 
-    def plans(self) -> dict[str, Plan]:
-        """Return the plan of each function, as it is run."""
-        found = {"forward": self.program.plan("forward")}
+    def plans(self, arrays: bool = True) -> dict[str, Plan]:
+        """Return the plan of each function, as it is run; without *arrays*, of single steps."""
+        found = {"forward": self.program.plan("forward", arrays)}
         if self.size == 1:
             found["gradient"] = (
-                self.program.plan("gradient")
+                self.program.plan("gradient", arrays)
                 if self.has_gradient
                 else self.written_out.plans()["gradient"]
             )
@@ -203,19 +214,15 @@ def looped(
     result: Any,
     since: int,
     wrt: Sequence[Value] | None,
-    write_out: Callable[[], Any],
-    printing: bool = False,
+    write_out: Callable[[], Any] | None,
 ) -> Looped:
     """Return a recording as a program with loops; WriteOut if it has to be written out.
 
-    If it is for *printing* only, how fast it would run does not matter.
+    *write_out* records the function again, with its loops written out; without it, that is done
+    with the bodies.
     """
     if len(loops) > MOST_LOOPS:
         raise WriteOut(f"there are {len(loops)} loops")
-    if not printing and any(map(_is_wide, loops)):
-        raise WriteOut(
-            "its step is mostly matrix products, which are faster as arrays", faster=True
-        )
     roots = [
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
@@ -238,14 +245,44 @@ def looped(
     return Looped(program, parameters, captured, shapes, free, result, stats, write_out)
 
 
-def _is_wide(loop: Loop) -> bool:
-    """Return whether *loop* is better written out: its step is mostly matrix products."""
-    size = len(loop.body.nodes)
-    if size * loop.count > MOST_WRITTEN_OUT:
-        return False
-    results = (*loop.body.carry_out, *loop.body.y_out)
-    tape = flatten([x if isinstance(x, Value) else Value(x) for x in results])
-    normalise(tape)
-    terms = np.diff(tape.term_starts)
-    products = int(terms[terms >= _PRODUCT].sum())
-    return size >= WIDTH * least_groups(tape) and 2 * products > size
+def periodic(
+    recording: Recording, arguments: Sequence[Sequence[Value]], result: Any, wrt: Any
+) -> Looped | None:
+    """Return a *recording* whose loops were written out as a program with loops.
+
+    None if it is short or wide; WriteOut says why a long one cannot be that.
+    """
+    tape = recording.tape
+    if tape.recorded < bodies.LEAST_WORK or not _may_be_long(recording):
+        return None
+    with uncollected():
+        sequence = periods.Sequence(tape)
+        found = periods.find(sequence, MOST_LOOPS)
+        work = sum(run.period * run.count for run in found.runs)
+        if not work:
+            raise WriteOut(f"no loop was found in {tape.recorded:,} nodes: {found.reason}")
+        if work < bodies.LEAST_WORK:
+            more = found.reason and f"; {found.reason}"
+            raise WriteOut(f"it is short: {work:,} nodes in {_told(found.runs)}{more}")
+        since = Value(0.0).serial
+        try:
+            loops, outputs = rolled(sequence, found.runs)
+        except Exception as error:  # of a primitive of the user's, on other numbers
+            raise WriteOut(
+                f"{type(error).__name__} of its step on other numbers: {error}"
+            ) from error
+        made = looped(
+            loops, outputs, arguments, recording.shapes, recording.names, result, since, wrt, None
+        )
+    made.stats = {"nodes": tape.recorded, "way": f"found a period: {_told(found.runs)}"}
+    return made
+
+
+def _told(runs: Sequence[periods.Run]) -> str:
+    return ", ".join(f"{run.count} steps of {run.period} nodes" for run in runs)
+
+
+def _may_be_long(recording: Recording) -> bool:
+    """Return whether to look for periods in *recording*."""
+    nodes, groups = recording.tape.recorded, recording.groups
+    return groups > MANY_GROUPS or narrow(nodes, groups)

@@ -49,7 +49,7 @@ def lower(
     return gradient.run([program.cost, *(x for _, x in gradient.parts)], again)
 
 
-class _Lowering(OperationSteps):
+class Lowering(OperationSteps):
     """Decides when and where every operation is computed, and lets its steps be written."""
 
     def run(self, results: Sequence[int | float], again: bool) -> Plan:
@@ -179,7 +179,7 @@ class _Lowering(OperationSteps):
         return operation.kind not in _ALIASES
 
 
-class _Outputs(_Lowering):
+class _Outputs(Lowering):
     """The plan of the outputs."""
 
     def __init__(self, program: Program, count: int, size: int):
@@ -202,7 +202,7 @@ class _Outputs(_Lowering):
         self.plan.outputs = [Operand(x.buffer.space, x.buffer.at + x.offset) for x in self.places]
 
 
-class _Gradient(_Lowering):
+class _Gradient(Lowering):
     """The plan of the cost and its derivatives, which lie in one row in the order of *wanted*."""
 
     def __init__(self, program: Program, count: int, wanted: Sequence[int]):

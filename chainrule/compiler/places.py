@@ -107,11 +107,13 @@ def settle(
     loaded: Sequence[Buffer],
     still: int,
     again: bool,
+    block: int = 0,
 ) -> tuple[int, int]:
     """Give every buffer of the drafts in the three *lists* its places.
 
     The buffers in *loaded* are alive when a block begins.  The first *still* places of STILL are
-    taken.  If not *again*, no place is used twice.  Return the sizes of STILL and BLOCK.
+    taken, and the first *block* rows of BLOCK.  If not *again*, no place is used twice.  Return the
+    sizes of STILL and BLOCK.
     """
     before, each, after = lists
     begin, end = len(before), len(before) + len(each)
@@ -125,7 +127,7 @@ def settle(
             buffer.touch(time)
             if inside and buffer.space == STILL:
                 buffer.touch(end - 1)  # every block reads it
-    gaps = {STILL: Gaps(still), BLOCK: Gaps()}
+    gaps = {STILL: Gaps(still), BLOCK: Gaps(block)}
 
     def place(buffer: Buffer) -> None:
         if buffer.at < 0:

@@ -1,8 +1,8 @@
 """A program with loops as functions of arrays: what a printer is told of it.
 
-The pieces into which :mod:`.linking` cuts a program are array programs here.  A :class:`Section` is
-one function: the step of a loop, what goes into a loop, the end; or the way back through one of
-these, which is given the adjoints of what the piece gives.  Between the sections there are only
+The pieces into which :mod:`.linking` cuts a program are array programs here: a section is one
+function, of the step of a loop, of what goes into a loop, of the end; or of the way back through
+one of these, which is given the adjoints of what the piece gives.  Between the sections are only
 whole arrays, which have a name and an axis for the examples: the state, what comes in, what goes
 out.  So a printer writes the sections as it writes any array program, and around them a loop of its
 language: ``for`` in NumPy, and elsewhere a scan whose body is the section.
@@ -17,49 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.backend import Value
 from ..engine.bodies import Loop
-from .adjoint import Pullback
-from .groups import group
-from .layout import Layout, lay_out
-from .linking import Linker, Rounds, in_use, piece_of
-from .program import AnyArray, Operand, Program, Shape, Symbol
-from .tape import CONSTANT, Tape, normalise
-
-
-class Group(NamedTuple):
-    """Leaves whose numbers are one array, with its name and the shape of one example."""
-
-    leaves: Sequence[Value]
-    name: str
-    shape: Shape
-
-
-class Row(NamedTuple):
-    """Numbers that a section gives as one array, of which only those at *some* are asked for."""
-
-    name: str
-    numbers: Sequence[Any]
-    some: Sequence[int]
-
-
-@dataclass
-class Section:
-    """One function of arrays."""
-
-    program: Program
-    """Its arguments are ``inputs``, an array for each, with the examples along the first axis."""
-    gives: list[str]
-    """The names of what it returns; for the way back, those of the arrays whose adjoints it
-    returns.  After these come the derivatives by ``by``, added up over the examples."""
-    results: list[int]
-    """The operations that are returned."""
-    blocks: dict[int, tuple[Value, ...]]
-    """The operations that are parameters, and the leaves that each holds."""
-    takes: list[int]
-    """Those that are arguments, before all others."""
-    by: list[int]
-    """Those whose derivatives are returned."""
+from .linking import Linker, Rounds
+from .pieces import Group, Piece, Row, Section, piece_of
+from .program import AnyArray, Program, Shape
+from .tape import CONSTANT
 
 
 class Source(NamedTuple):
@@ -146,7 +108,7 @@ class _Cutter:
 
     def run(self) -> LoopedArrays:
         """Return all sections."""
-        found = LoopedArrays(list(self.groups), [], Section(Program(), [], [], {}, [], []))
+        found = LoopedArrays(list(self.groups), [], Section(Program(), [], [], {}, [], [], []))
         for which, loop in enumerate(self.linker.loops):
             found.loops.append(self._loop(which, loop))
         result = [Row(RESULT, self.linker.outputs, range(len(self.linker.outputs)))]
@@ -223,14 +185,7 @@ class _Cutter:
         self, rows: Sequence[Row], groups: Sequence[Group], own: Sequence[Group] = ()
     ) -> Section:
         """Return the section that computes *rows*; it is given all groups that are its *own*."""
-        asked = [row for row in rows if len(row.some)]
-        layout, tape, given = self._laid_out(asked, groups, own)
-        found = [
-            layout.builder.broadcast(x, (len(row.some),), True)
-            for x, row in zip(layout.rows, asked, strict=True)
-        ]
-        names = [group.name for group in given]
-        return _section(layout, tape, names, [row.name for row in asked], found, [])
+        return Piece(rows, self.captured, groups, own).values()
 
     def back(
         self,
@@ -240,65 +195,4 @@ class _Cutter:
         own: Sequence[Group] = (),
     ) -> Section:
         """Return the way back through *rows*: to the groups named in *by*, and to the leaves."""
-        asked = [row for row in rows if len(row.some)]
-        layout, tape, given = self._laid_out(asked, groups, own)
-        builder, program = layout.builder, layout.program
-        inputs = {
-            operation.detail: n
-            for n, operation in enumerate(program.operations)
-            if operation.kind == "input"
-        }
-        wanted = {n: given[i] for i, n in inputs.items() if given[i].name in by}
-        pullback = Pullback(builder, wanted)
-        seeds: list[tuple[Operand, Symbol]] = []
-        names = [group.name for group in given]
-        for row, x in zip(asked, layout.rows, strict=True):
-            shape = (len(row.numbers),)
-            weights = builder.emit("input", (), shape, True, len(names))
-            names.append(f"d_{row.name}")
-            seed = builder.at(weights, np.array(row.some, dtype=np.int64))
-            assert isinstance(seed, Symbol)
-            seeds.append((x, seed))
-        gives, results, by_blocks, blocks = [], [], [], []
-        for n, adjoint in pullback.pull(seeds):
-            if n in wanted:
-                gives.append(wanted[n].name)
-                results.append(builder.broadcast(adjoint, wanted[n].shape, True))
-            else:
-                by_blocks.append(n)
-                blocks.append(builder.broadcast(adjoint, program.operations[n].shape, False))
-        return _section(layout, tape, names, gives, [*results, *blocks], by_blocks)
-
-    def _laid_out(
-        self, rows: Sequence[Row], groups: Sequence[Group], own: Sequence[Group]
-    ) -> tuple[Layout, Tape, list[Group]]:
-        """Return the values of *rows* as an array program, and the groups that it is given."""
-        roots = [row.numbers[i] for row in rows for i in row.some]
-        known = self.captured.union(*(group.leaves for group in (*groups, *own)))
-        tape = piece_of(roots, known)
-        used = in_use(tape, [(group.leaves, group) for group in groups])
-        given = [*(group for _, group in used), *own] or self.groups[:1]  # for the size of a batch
-        members = tape.arguments([group.leaves for group in given])
-        normalise(tape)
-        shapes = [group.shape for group in given]
-        lengths = [len(row.some) for row in rows]
-        layout = lay_out(tape, group(tape, members), members, shapes, rows=lengths)
-        return layout, tape, given
-
-
-def _section(
-    layout: Layout,
-    tape: Tape,
-    names: list[str],
-    gives: list[str],
-    results: Sequence[Symbol],
-    by: list[int],
-) -> Section:
-    program = layout.program
-    program.inputs = names
-    numbers = [x.number for x in results]
-    leaves = [tape.leaves[n] for n in layout.parameters]
-    needed = program.needed(numbers)
-    takes = [n for n in sorted(needed) if program.operations[n].kind == "parameter"]
-    blocks = {n: tuple(leaves[slice(*program.operations[n].detail)]) for n in sorted({*takes, *by})}
-    return Section(program, gives, numbers, blocks, takes, by)
+        return Piece(rows, self.captured, groups, own).back(by)

@@ -139,18 +139,6 @@ def _checked_children(children: Any) -> tuple[Any, ...]:
     return tuple(children)
 
 
-def refuse_attribute(name: str) -> NoReturn:
-    """Raise the AttributeError for setting an attribute that no Value has.
-
-    Only the C core calls it: the class here would need a ``__setattr__``, at a tenth of its speed.
-    """
-    raise AttributeError(
-        f"'Value' object has no attribute {name!r}, and takes no new ones: keep what belongs to a "
-        f"Value in a dictionary, {name} = {{}}, and write {name}[v] in place of v.{name}; a name "
-        "that is to be shown goes into v.label"
-    )
-
-
 def refuse_write(node: Any) -> NoReturn:
     """Raise the AttributeError for writing to the data of a computed *node*."""
     raise AttributeError(

@@ -12,11 +12,11 @@ from .admission import (
     coerced,
     leaf_data,
     node_contents,
-    refuse_attribute,
     refuse_row,
     refuse_write,
 )
 from .anomalies import observe, watch_backward
+from .attributes import give_attribute
 from .table import as_float
 from .ufuncs import UFUNCS, array_ufunc
 from .value import comparable, evaluate
@@ -35,10 +35,10 @@ __all__ = [
     "coerced",
     "comparable",
     "evaluate",
+    "give_attribute",
     "leaf_data",
     "node_contents",
     "observe",
-    "refuse_attribute",
     "refuse_row",
     "refuse_write",
     "watch_backward",

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import modes
+from .attributes import given_attributes
 from .backend import Value, make_node
 from .sweeps import topological_order
 from .table import Primitive
@@ -73,7 +74,10 @@ def _deepcopy(node: Value, memo: dict[int, Any]) -> Value:
                 row, operands, parents, *rest = _contents(one)
                 operands = [x if type(x) is float else copy.deepcopy(x, memo) for x in operands]
                 parents = [memo[id(x)] for x in parents]
-                memo[id(one)] = make_node(row, tuple(operands), tuple(parents), *rest)
+                made = make_node(row, tuple(operands), tuple(parents), *rest)
+                memo[id(one)] = made
+                for name, value in given_attributes(one).items():
+                    setattr(made, name, copy.deepcopy(value, memo))
     return memo[id(node)]  # type: ignore[no-any-return]
 
 
@@ -81,8 +85,14 @@ def _reduce(node: Value) -> tuple[Any, ...]:
     contents = _contents(node)
     if node.primitive is None or id(node) in _announced.ids:
         _announced.ids.discard(id(node))
-        return _restored, contents
-    return _after, (_Bundle(node), *contents)
+        return _restored, contents, *_state(node)
+    return _after, (_Bundle(node), *contents), *_state(node)
+
+
+def _state(node: Value) -> tuple[Any, ...]:
+    """Return what comes third in a reduction: what a script hung on *node*, in pickle's form."""
+    attributes = given_attributes(node)
+    return ((None, dict(attributes)),) if attributes else ()
 
 
 class _Bundle:

@@ -71,6 +71,7 @@ class Value(Common, Methods):
     """
 
     __slots__ = (
+        "__dict__",  # for what a script hangs on it: see attributes
         "__weakref__",
         "_grad",
         "_label",
@@ -275,8 +276,8 @@ class Value(Common, Methods):
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError(
-            "Value cannot be subclassed: write functions of Values, or nn modules, and keep what "
-            "belongs to a Value in a dictionary with the Value as its key"
+            "Value cannot be subclassed: write functions of Values, or nn modules; attach methods "
+            "to Value itself, and what belongs to one Value to that Value"
         )
 
     @staticmethod

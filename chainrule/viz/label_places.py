@@ -16,13 +16,14 @@ def label_places(
     """Return a place for the label of each edge, and whether no two of them overlap.
 
     Each place is one of the points of its edge's line. All edges end in one column; *between* is
-    the gap before it.
+    the gap before it. A label may stand beyond the gap, up to the last point of its line: there is
+    room in front of a box that is narrower than its column.
     """
     passing = _Passing(lines)
     wanted = (between[0] + between[1]) / 2
     candidates = []
     for line, (length, _) in zip(lines, sizes, strict=True):
-        low, high = between[0] + length / 2, between[1] - length / 2
+        low, high = between[0] + length / 2, max(between[1], line[-1][0]) - length / 2
         found = []
         for point in [p for p in line if low <= p[0] <= high] or [line[len(line) // 2]]:
             near = abs(point[0] - wanted) / 100.0

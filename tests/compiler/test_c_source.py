@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.compiler import loops
+from chainrule.compiler import pieces
 from chainrule.compiler.machine import Machine
 from chainrule.compiler.plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, Operand, Plan, Step
 from chainrule.compiler.printers import c
@@ -282,9 +282,10 @@ def test_a_graph_without_width_is_assignments_or_if_they_are_many_a_table(steps,
 
 @needs_cc
 @pytest.mark.parametrize("make", test_loops.LOOPS, ids=lambda f: f.__name__)
-def test_a_loop_is_a_loop_in_c(make, tmp_path, monkeypatch):
+@pytest.mark.parametrize("width", [0, 1_000_000], ids=["arrays", "numbers"])
+def test_a_loop_is_a_loop_in_c(make, width, tmp_path, monkeypatch):
     monkeypatch.setattr(bodies, "LEAST_WORK", 1)
-    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
+    monkeypatch.setattr(pieces, "WIDTH", width)
     f = cr.compile(make()[1])
     check(f, (test_loops.X, test_loops.XS), tmp_path, tolerance=1e-12)
     assert f"for (int round = 0; round < {test_loops.STEPS}; round++) {{" in f.c_source

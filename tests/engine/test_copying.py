@@ -283,3 +283,15 @@ def test_a_graph_is_copied_as_it_is_whatever_is_switched_on(duplicate):
     assert z.op == "+"
     assert z.parents[0].op == "log"
     assert cr.gradients(z, [z.parents[0].parents[0]]) == [float("inf")]
+
+
+def test_a_copy_has_what_a_script_hung_on_a_value(duplicate):
+    x, y = Value(2.0), Value(3.0)
+    z = x * y
+    x.moments, z.color, z.leaf = [0.5, 0.25], "green", x
+    copied = duplicate(z)
+    assert copied.color == "green"
+    assert copied.leaf is copied.parents[0]
+    assert copied.leaf.moments == [0.5, 0.25]
+    assert copied.leaf.moments is not x.moments
+    assert not hasattr(copied.parents[1], "moments")

@@ -541,6 +541,38 @@ def test_a_module_of_ones_own_with_parameters_and_zero_grad(package):
     assert names["none"]
 
 
+def test_an_optimiser_that_keeps_its_state_on_the_values(package):
+    script = """
+        from micrograd.engine import Value
+
+        class Adam:
+            def __init__(self, parameters):
+                self.parameters, self.t = parameters, 0
+                for p in parameters:
+                    p.m = p.v = 0.0
+
+            def step(self):
+                self.t += 1
+                for p in self.parameters:
+                    p.m = 0.9 * p.m + 0.1 * p.grad
+                    p.v = 0.95 * p.v + 0.05 * p.grad**2
+                    m, v = p.m / (1 - 0.9**self.t), p.v / (1 - 0.95**self.t)
+                    p.data -= 0.1 * m / (v**0.5 + 1e-8)
+
+        x, y = Value(4.0), Value(-3.0)
+        adam, first = Adam([x, y]), None
+        for _ in range(300):
+            loss = (x - 1.0) ** 2 + (x * 0.5 - y) ** 2
+            x.grad = y.grad = 0.0
+            loss.backward()
+            adam.step()
+            first = first or (x.data, y.data)
+    """
+    names = run(script, package)
+    assert names["first"] == pytest.approx((3.9, -2.9), abs=1e-8)  # Adam's first step is the rate
+    assert (names["x"].data, names["y"].data) == pytest.approx((1.0, 0.5), abs=1e-2)
+
+
 def test_momentum_kept_beside_the_values(package):
     script = """
         from micrograd.engine import Value

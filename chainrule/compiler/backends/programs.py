@@ -55,7 +55,7 @@ class LibraryProgram:
         """
         if not (isinstance(recorded, Looped) or recorded.narrow):
             return None
-        plans = recorded.plans()
+        plans = recorded.plans(False) if isinstance(recorded, Looped) else recorded.plans()
         names = free_names([f"X{i}" for i in range(len(recorded.shapes))])
         try:
             self.printed = write_steps(plans, names, *self._settings())

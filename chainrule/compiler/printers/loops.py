@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...engine.backend import Value
+from ..pieces import Section
 from ..program import AnyArray, Shape
-from ..sections import RESULT, LoopedArrays, LoopSections, Section, free_name
+from ..sections import RESULT, LoopedArrays, LoopSections, free_name
 from .numpy import Emitter
 from .rows import module
 

@@ -21,7 +21,7 @@
 /* What of asked.py is asked where C does not know better. */
 #define ASKED(NAME) \
     NAME(as_float) NAME(as_operand) NAME(leaf_data) NAME(checked_label) NAME(checked_grad) \
-    NAME(node_contents) NAME(GIVEN) NAME(refuse_attribute) NAME(refuse_row) NAME(refuse_write) \
+    NAME(node_contents) NAME(GIVEN) NAME(give_attribute) NAME(refuse_row) NAME(refuse_write) \
     NAME(coerced) NAME(comparable) NAME(evaluate) NAME(observe) NAME(watch_backward) NAME(FLOAT64) \
     NAME(UFUNCS) NAME(array_ufunc)
 

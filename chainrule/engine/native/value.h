@@ -227,8 +227,10 @@ node_setattro(PyObject *self, PyObject *name, PyObject *value)
         Py_XDECREF(kind);
         Py_XDECREF(error);
         Py_XDECREF(traceback);
-        Py_XDECREF(
-            PyObject_CallOneArg(arena_of((Node *)self)->state->asked.refuse_attribute, name));
+        PyObject *given = PyObject_CallFunctionObjArgs(
+            arena_of((Node *)self)->state->asked.give_attribute, self, name, value, NULL);
+        done = given == NULL ? -1 : 0;
+        Py_XDECREF(given);
     }
     return done;
 }

@@ -8,7 +8,6 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.compiler import loops
 from chainrule.engine import bodies
 
 from .. import families
@@ -138,7 +137,6 @@ def test_a_program_gives_the_numbers_of_the_engine(program, backend):
 @pytest.mark.parametrize("steps", [12, 40])
 def test_a_scan_stays_a_loop(steps, backend, monkeypatch):
     monkeypatch.setattr(bodies, "LEAST_WORK", 1)
-    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
     rate, bias = cr.Value(0.1), cr.Value(0.3)
 
     def function(x, pushes):
@@ -164,7 +162,6 @@ def test_a_scan_stays_a_loop(steps, backend, monkeypatch):
 
 def test_a_leaf_that_only_a_loop_reads_has_a_derivative_too(backend, monkeypatch):
     monkeypatch.setattr(bodies, "LEAST_WORK", 1)
-    monkeypatch.setattr(loops, "MOST_WRITTEN_OUT", 0)
     w = cr.Value(1.0)
 
     def function(x):

@@ -1,0 +1,178 @@
+"""Pieces of a program with loops: the graph of one, and its functions of whole arrays.
+
+A program is cut where its loops are: what goes into a loop, the body of a loop, the end.  A
+:class:`Section` is a piece, or the way back through it, as an array program with named arguments
+and results.  A printer writes it as a function; :mod:`.embedding` makes steps of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..engine import modes
+from ..engine import table as primitives
+from ..engine.backend import Value
+from .adjoint import Pullback
+from .groups import Grouping, group
+from .layout import Layout, lay_out
+from .program import Operand, Program, Shape, Symbol
+from .scalars import LUMP, WIDTH, least_groups
+from .tape import Tape, fix, flatten, normalise
+
+
+class Group(NamedTuple):
+    """Leaves whose numbers are one array, with its name and the shape of one example."""
+
+    leaves: Sequence[Value]
+    name: str
+    shape: Shape
+
+
+class Row(NamedTuple):
+    """Numbers that a section gives as one array, of which only those at *some* are asked for."""
+
+    name: str
+    numbers: Sequence[Any]
+    some: Sequence[int]
+
+
+@dataclass
+class Section:
+    """One function of arrays."""
+
+    program: Program
+    """Its arguments are ``inputs``, an array for each, with the examples along the first axis."""
+    gives: list[str]
+    """The names of what it returns; for the way back, those of the arrays whose adjoints it
+    returns.  After these come the derivatives by ``by``, added up over the examples."""
+    results: list[int]
+    """The operations that are returned."""
+    blocks: dict[int, tuple[Value, ...]]
+    """The operations that are parameters, and the leaves that each holds."""
+    takes: list[int]
+    """Those that are arguments, before all others."""
+    by: list[int]
+    """Those whose derivatives are returned."""
+    leaves: list[Value]
+    """All leaves that are parameters, in the order of the program."""
+
+
+def piece_of(outputs: Sequence[Any], known: Collection[Value]) -> Tape:
+    """Return the tape of a piece of the graph; its leaves are those that are *known*."""
+    tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
+    fix(tape, [n for n, leaf in tape.leaves.items() if leaf not in known])
+    return tape
+
+
+def in_use(tape: Tape, groups: Sequence[tuple[Sequence[Value], Any]]) -> list[Any]:
+    """Return those of *groups* of leaves of which *tape* has one."""
+    used = set(tape.leaves.values())
+    return [group for group in groups if not used.isdisjoint(group[0])]
+
+
+def weighted(terms: Sequence[tuple[Value, Any]]) -> Any:
+    """Return the sum of all weights times numbers: its derivative is that along the weights."""
+    with modes.suspended():
+        return primitives.add_up(*(weight * x for weight, x in terms))
+
+
+class Piece:
+    """Numbers that are computed from leaves which others have computed, or which are given."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        captured: Collection[Value],
+        groups: Sequence[Group],
+        own: Sequence[Group] = (),
+    ) -> None:
+        self.rows = [row for row in rows if len(row.some)]
+        roots = [row.numbers[i] for row in self.rows for i in row.some]
+        known = set(captured).union(*(group.leaves for group in (*groups, *own)))
+        self.tape = piece_of(roots, known)
+        used = in_use(self.tape, [(group.leaves, group) for group in groups])
+        # For the size of a batch there is one at least.
+        self.given: list[Group] = [*(group for _, group in used), *own] or [*groups[:1]]
+        self.members = self.tape.arguments([group.leaves for group in self.given])
+        normalise(self.tape)
+        self._grouping: Grouping | None = None
+
+    @property
+    def grouping(self) -> Grouping:
+        """Its groups of alike nodes."""
+        if self._grouping is None:
+            self._grouping = group(self.tape, self.members)
+        return self._grouping
+
+    def is_wide(self) -> bool:
+        """Return whether it is better computed as arrays than number by number."""
+        nodes = self.tape.recorded
+        if nodes < WIDTH * max(1, least_groups(self.tape)):
+            return False
+        return nodes >= WIDTH * sum(LUMP if part.lump else 1 for part in self.grouping.groups)
+
+    def values(self) -> Section:
+        """Return the section that computes the rows; it is given all groups that are its own."""
+        layout = self._laid_out()
+        found = [
+            layout.builder.broadcast(x, (len(row.some),), True)
+            for x, row in zip(layout.rows, self.rows, strict=True)
+        ]
+        return self._section(layout, [row.name for row in self.rows], found, [])
+
+    def back(self, by: Collection[str]) -> Section:
+        """Return the way back through the rows: to the groups named in *by*, and to the leaves."""
+        layout = self._laid_out()
+        builder, program = layout.builder, layout.program
+        inputs = {
+            operation.detail: n
+            for n, operation in enumerate(program.operations)
+            if operation.kind == "input"
+        }
+        wanted = {n: self.given[i] for i, n in inputs.items() if self.given[i].name in by}
+        pullback = Pullback(builder, wanted)
+        seeds: list[tuple[Operand, Symbol]] = []
+        for k, (row, x) in enumerate(zip(self.rows, layout.rows, strict=True)):
+            shape = (len(row.numbers),)
+            weights = builder.emit("input", (), shape, True, len(self.given) + k)
+            seed = builder.at(weights, np.array(row.some, dtype=np.int64))
+            assert isinstance(seed, Symbol)
+            seeds.append((x, seed))
+        gives, results, by_blocks, blocks = [], [], [], []
+        for n, adjoint in pullback.pull(seeds):
+            if n in wanted:
+                gives.append(wanted[n].name)
+                results.append(builder.broadcast(adjoint, wanted[n].shape, True))
+            else:
+                by_blocks.append(n)
+                blocks.append(builder.broadcast(adjoint, program.operations[n].shape, False))
+        more = [f"d_{row.name}" for row in self.rows]
+        return self._section(layout, gives, [*results, *blocks], by_blocks, more)
+
+    def _laid_out(self) -> Layout:
+        shapes = [group.shape for group in self.given]
+        lengths = [len(row.some) for row in self.rows]
+        return lay_out(self.tape, self.grouping, self.members, shapes, rows=lengths)
+
+    def _section(
+        self,
+        layout: Layout,
+        gives: list[str],
+        results: Sequence[Symbol],
+        by: list[int],
+        more: Sequence[str] = (),
+    ) -> Section:
+        program, tape = layout.program, self.tape
+        program.inputs = [*(group.name for group in self.given), *more]
+        numbers = [x.number for x in results]
+        leaves = [tape.leaves[n] for n in layout.parameters]
+        needed = program.needed(numbers)
+        takes = [n for n in sorted(needed) if program.operations[n].kind == "parameter"]
+        blocks = {
+            n: tuple(leaves[slice(*program.operations[n].detail)]) for n in sorted({*takes, *by})
+        }
+        return Section(program, gives, numbers, blocks, takes, by, leaves)
