@@ -285,8 +285,9 @@ def _listed(
     starts: int,
     parameters: Sequence[Value] | None = None,
 ) -> tuple[_Equation, Sequence[Value]]:
-    """Return what was computed from *unknowns* as an equation, whatever the data are, and from what
-    else: the *parameters*, or all that was there before the unknowns.
+    """Return what was computed from *unknowns* as an equation for any data, and its parameters.
+
+    These are the *parameters* given, or all that is older than the unknowns.
     """
     since, known = unknowns[0].serial, set(unknowns)
     nodes: set[Value] = {x for x in residuals if isinstance(x, Value)}
