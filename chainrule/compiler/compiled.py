@@ -677,13 +677,14 @@ class Compiled(Differentiable):
     ) -> Recorded:
         """Return what was recorded in the form that runs; loops are looked for if *looking*."""
 
-        def recorded(numbers: Sequence[Any]) -> Any:
-            return record(numbers, arguments, names, shapes, since)
+        def recorded(numbers: Sequence[Any], apart: bool = False) -> Any:
+            return record(numbers, arguments, names, shapes, since, apart)
 
         recording, why = recorded(outputs), ""
         if looking and not demands:
             try:
-                found = periodic(recording, arguments, structure, self._wrt)
+                again = functools.partial(recorded, outputs, apart=True)
+                found = periodic(recording, arguments, structure, self._wrt, again)
                 if found is not None:
                     return found
             except modes.WriteOut as reason:

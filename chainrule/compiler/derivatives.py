@@ -18,7 +18,7 @@ import numpy as np
 
 from ..engine import structures
 from ..engine.backend import Value
-from ..engine.runs import pull, push
+from ..engine.runs import pull, push, sweep_recorded
 from ..engine.table import dot_product
 from .batches import Array
 from .tape import Ids
@@ -104,12 +104,8 @@ def columns(source: Source) -> Function:
 
     def columns(*examples: Any) -> Any:
         _, outputs, inputs = source.run(examples)
-        found = [
-            x
-            for i in range(len(inputs))
-            for x in push(outputs, inputs, _unit(len(inputs), i), linked=True)
-        ]
-        return structures.array_of(found, (len(inputs), len(outputs)))
+        found = sweep_recorded(outputs, inputs, _units(len(inputs)), forward=True)
+        return structures.array_of([x for row in found for x in row], (len(inputs), len(outputs)))
 
     return columns
 
@@ -119,8 +115,8 @@ def rows(source: Source) -> Function:
 
     def rows(*examples: Any) -> Any:
         _, outputs, inputs = source.run(examples)
-        found = [x for y in outputs for x in pull([y], inputs, [1.0], linked=True)]
-        return structures.array_of(found, (len(outputs), len(inputs)))
+        found = sweep_recorded(outputs, inputs, _units(len(outputs)), forward=False)
+        return structures.array_of([x for row in found for x in row], (len(outputs), len(inputs)))
 
     return rows
 
@@ -162,16 +158,15 @@ def entries(source: Source, rows: Ids, at: Ids, colours: Sequence[int], forward:
 
     def entries(*examples: Any) -> Any:
         _, outputs, inputs = source.run(examples)
-        sweep = push if forward else pull
-        found = [sweep(outputs, inputs, seeds, linked=True) for seeds in sweeps]
+        found = sweep_recorded(outputs, inputs, sweeps, forward)
         chosen = [found[colours[j]][i] if forward else found[colours[i]][j] for i, j in places]
         return structures.array_of(chosen, (len(chosen),))
 
     return entries
 
 
-def _unit(n: int, i: int) -> list[float]:
-    return [1.0 if j == i else 0.0 for j in range(n)]
+def _units(n: int) -> list[list[float]]:
+    return [[1.0 if j == i else 0.0 for j in range(n)] for i in range(n)]
 
 
 # --- arrays outside ------------------------------------------------------------------------------

@@ -213,14 +213,16 @@ def record(
     names: Sequence[str],
     shapes: Shapes,
     since: int | None = None,
+    apart: bool = False,
 ) -> Recording:
     """Return the graph of *outputs* as a recording: passes 1 and 2.
 
     *names* are the names of the *arguments*, *shapes* the shapes of one example of each.  A leaf
     with a serial number from *since* on was made by the function itself, so it is a constant.
+    Equal nodes are one, unless they are to be *apart*; that is for looking at the tape only.
     """
     with uncollected():
-        tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs])
+        tape = flatten([x if isinstance(x, Value) else Value(x) for x in outputs], apart)
         plain = {n for n, x in zip(tape.outputs, outputs, strict=True) if type(x) is float}
         fix(
             tape,
@@ -231,7 +233,8 @@ def record(
             ],
         )
         members = tape.arguments(arguments)
-        normalise(tape)
+        if not apart:
+            normalise(tape)
     return Recording(tape, members, names, shapes)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import bodies
+from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
@@ -246,18 +247,32 @@ def looped(
 
 
 def periodic(
-    recording: Recording, arguments: Sequence[Sequence[Value]], result: Any, wrt: Any
+    recording: Recording,
+    arguments: Sequence[Sequence[Value]],
+    result: Any,
+    wrt: Any,
+    apart: Callable[[], Recording],
 ) -> Looped | None:
     """Return a *recording* whose loops were written out as a program with loops.
 
-    None if it is short or wide; WriteOut says why a long one cannot be that.
+    None if it is short or wide; WriteOut says why a long one cannot be that.  *apart* makes the
+    recording again, with a number for each node.
     """
     tape = recording.tape
     if tape.recorded < bodies.LEAST_WORK or not _may_be_long(recording):
         return None
     with uncollected():
+        if tape.are(tape.computed, primitives.maximum, primitives.minimum).any():
+            # On a tie it matters which of the operands are constants, and a body does not know.
+            raise WriteOut("there is a maximum or a minimum")
         sequence = periods.Sequence(tape)
         found = periods.find(sequence, MOST_LOOPS)
+        if found.left > len(sequence) // 8:
+            # Where a step has done the same before, one node stands for both, and is missing here.
+            other = periods.Sequence(apart().tape)
+            again = periods.find(other, MOST_LOOPS)
+            if again.left < found.left // 2:
+                sequence, found = other, again
         work = sum(run.period * run.count for run in found.runs)
         if not work:
             raise WriteOut(f"no loop was found in {tape.recorded:,} nodes: {found.reason}")
@@ -271,6 +286,8 @@ def periodic(
             raise WriteOut(
                 f"{type(error).__name__} of its step on other numbers: {error}"
             ) from error
+        if not narrow(tape.recorded, recording.groups) and not all(loop.carry for loop in loops):
+            return None  # what is alike side by side is the width of an array
         made = looped(
             loops, outputs, arguments, recording.shapes, recording.names, result, since, wrt, None
         )

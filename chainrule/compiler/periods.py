@@ -129,6 +129,8 @@ class Found:
 
     runs: list[Run]
     """In order."""
+    left: int
+    """How many nodes are not in a loop, or are its step."""
     reason: str
     """Why there is not more, or none."""
 
@@ -146,7 +148,8 @@ def find(sequence: Sequence, most: int = MOST_RUNS) -> Found:
             runs.append(run)
             waiting += [(start, run.start), (run.stop, stop)]
     runs = sorted(sorted(runs, key=lambda run: -run.saved)[:most])
-    return Found(runs, search.reason(runs))
+    left = len(sequence) - sum(run.saved for run in runs)
+    return Found(runs, left, search.reason(runs))
 
 
 class _Search:

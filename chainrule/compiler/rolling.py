@@ -142,9 +142,13 @@ class _Rolled:
         carry_in += map(_fresh, carry)
         x_in += map(_fresh, xs[0])
         at = 0
+        mine = {*carry_in, *x_in}
         for n in sequence.numbers[run.start : run.start + run.period].tolist():
             count = len(self.roller.tape.operands(n))
-            nodes.append(roller.applied(n, [x() for x in read[at : at + count]]))
+            given_to = [x() for x in read[at : at + count]]
+            nodes.append(roller.applied(n, given_to))
+            if not mine.isdisjoint(given_to):  # else it is the same in all steps
+                mine.add(nodes[-1])
             at += count
         carry_out = [
             nodes[k] if len(before) == 1 else carry_in[self.slots[k, before[:-1]]]
@@ -152,7 +156,8 @@ class _Rolled:
         ]
         ys = [[Value(0.0) for _ in going_out] for _ in range(run.count)]
         lasts = [Value(0.0) for _ in carry]
-        body = Body(carry_in, x_in, carry_out, [nodes[k] for k in going_out], nodes)
+        steps = [x for x in nodes if x in mine]
+        body = Body(carry_in, x_in, carry_out, [nodes[k] for k in going_out], steps)
         self.loop = Loop(run.count, body, carry, xs, lasts, ys)
         numbers = sequence.numbers
         roller.known.update((int(numbers[at]), lasts[k]) for at, k in last.items())

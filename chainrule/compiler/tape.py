@@ -125,10 +125,13 @@ class Tape:
 # --- pass 1: flat arrays -------------------------------------------------------------------------
 
 
-def flatten(outputs: Sequence[Value]) -> Tape:
-    """Return the graph under *outputs* as a tape in which equal nodes have one number."""
-    if native is None or (found := native.flatten(tuple(outputs))) is None:
-        return recorded(outputs)
+def flatten(outputs: Sequence[Value], apart: bool = False) -> Tape:
+    """Return the graph under *outputs* as a tape in which equal nodes have one number.
+
+    If they are to be *apart*, every node has a number of its own, but for the entries of a softmax.
+    """
+    if native is None or (found := native.flatten(tuple(outputs), apart)) is None:
+        return recorded(outputs, apart)
     _refuse_given(found[0])
     rows, leaves, numbers, count, codes, values, starts, inputs = found
     codes = np.frombuffer(codes, dtype=np.int16)
@@ -176,8 +179,9 @@ def reachable(outputs: Sequence[Value]) -> list[Value]:
 class _Entries(dict[Any, int]):
     """The number of every Value, constant and operation; a new constant gets the next number."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: bool) -> None:
         super().__init__()
+        self.apart = apart
         self.rows: dict[Primitive, int] = {}
         self.codes: list[int] = []
         self.constants: list[float] = []
@@ -206,7 +210,7 @@ class _Entries(dict[Any, int]):
     def made(self, row: Primitive, operands: tuple[int, ...], copies: int = 1) -> int:
         """Return the number of *row* of *operands*; if new, the first of *copies* new numbers."""
         key = row, operands
-        n = self.get(key)
+        n = None if self.apart and row is not primitives.softmax_entry else self.get(key)
         if n is None:
             n = self[key] = len(self.codes)
             for _ in range(copies):
@@ -214,11 +218,11 @@ class _Entries(dict[Any, int]):
         return n
 
 
-def recorded(outputs: Sequence[Value]) -> Tape:
+def recorded(outputs: Sequence[Value], apart: bool = False) -> Tape:
     """Return the same as :func:`flatten`, node by node: the reference, also used without C."""
     order = reachable(outputs)
     _refuse_given(node.primitive for node in order)
-    entries = _Entries()
+    entries = _Entries(apart)
     of = entries.__getitem__
     leaves: dict[int, Value] = {}
     for node in order:

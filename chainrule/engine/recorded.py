@@ -6,12 +6,15 @@ condition under which it is chosen: a derivative is ``where(condition, derivativ
 branch that is not chosen contributes nothing, even if it is infinite.
 
 A condition is None for "always", or a Value that is 0.0 where it does not hold.
+
+A sweep takes any number of rows of cotangents, or of tangents, at once: what lies between outputs
+and inputs is found once for all, and every row gets the same partials.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -22,40 +25,57 @@ Node = Any
 Condition = Any
 
 
-def pullback(outputs: Mapping[Node, Any], inputs: Collection[Node]) -> dict[Node, Any]:
-    """Return the adjoint of each of *inputs* that *outputs* (node: cotangent) may depend on."""
-    sweep = _Sweep(outputs, inputs)
-    arrived: dict[Node, list[tuple[Condition, Any]]] = {
-        node: [(None, cotangent)] for node, cotangent in outputs.items()
-    }
-    wanted, found = set(inputs), {}
+def pullback(rows: Sequence[Mapping[Node, Any]], inputs: Collection[Node]) -> list[dict[Node, Any]]:
+    """Return the adjoints of *inputs* that each of *rows* (output: cotangent) may reach."""
+    sweep = _Sweep({node for row in rows for node in row}, inputs, inputs)
+    arrived: dict[Node, dict[int, list[tuple[Condition, Any]]]] = {}
+    for r, row in enumerate(rows):
+        for node, cotangent in row.items():
+            arrived.setdefault(node, {})[r] = [(None, cotangent)]
+    wanted = set(inputs)
+    found: list[dict[Node, Any]] = [{} for _ in rows]
     for node in reversed(sweep.order):
         if node not in arrived:
             continue
-        reached, adjoint = sweep.total(arrived.pop(node))
+        adjoints = {r: sweep.total(terms) for r, terms in arrived.pop(node).items()}
         if node in wanted:
-            found[node] = sweep.masked(reached, adjoint)
+            for r, (reached, adjoint) in adjoints.items():
+                found[r][node] = sweep.masked(reached, adjoint)
         for operand, condition, partial in sweep.edges(node):
-            term = sweep.both(reached, condition), _times(partial, adjoint)
-            arrived.setdefault(operand, []).append(term)
+            into = arrived.setdefault(operand, {})
+            for r, (reached, adjoint) in adjoints.items():
+                term = sweep.both(reached, condition), _times(partial, adjoint)
+                into.setdefault(r, []).append(term)
     return found
 
 
-def pushforward(outputs: Collection[Node], inputs: Mapping[Node, Any]) -> dict[Node, Any]:
-    """Return the tangent of each of *outputs* that *inputs* (node: tangent) may reach."""
-    sweep = _Sweep(outputs, inputs)
-    tangents: dict[Node, tuple[Condition, Any]] = {v: (None, t) for v, t in inputs.items()}
+def pushforward(
+    outputs: Collection[Node], rows: Sequence[Mapping[Node, Any]], inputs: Collection[Node]
+) -> list[dict[Node, Any]]:
+    """Return, for each of *rows* (input: tangent), the tangents of those *outputs* it may reach.
+
+    An input without a tangent in a row does not move there, but is an input all the same: on a tie
+    with another the derivative is that of two variables.
+    """
+    tangents: dict[Node, dict[int, tuple[Condition, Any]]] = {}
+    for r, row in enumerate(rows):
+        for node, tangent in row.items():
+            tangents.setdefault(node, {})[r] = None, tangent
+    sweep = _Sweep(outputs, inputs, tangents.keys())
     for node in sweep.order:
         if node in tangents:
             continue
-        terms = []
+        terms: dict[int, list[tuple[Condition, Any]]] = {}
         for operand, condition, partial in sweep.edges(node):
-            if operand in tangents:
-                reached, tangent = tangents[operand]
-                terms.append((sweep.both(reached, condition), _times(partial, tangent)))
+            for r, (reached, tangent) in tangents.get(operand, {}).items():
+                term = sweep.both(reached, condition), _times(partial, tangent)
+                terms.setdefault(r, []).append(term)
         if terms:
-            tangents[node] = sweep.total(terms)
-    return {node: sweep.masked(*tangents[node]) for node in outputs if node in tangents}
+            tangents[node] = {r: sweep.total(found) for r, found in terms.items()}
+    return [
+        {v: sweep.masked(*tangents[v][r]) for v in outputs if r in tangents.get(v, {})}
+        for r in range(len(rows))
+    ]
 
 
 def _times(partial: Any, x: Any) -> Any:
@@ -67,12 +87,16 @@ def _times(partial: Any, x: Any) -> Any:
 class _Sweep:
     """The part of a graph that lies between *outputs* and *inputs*, and its conditions."""
 
-    def __init__(self, outputs: Iterable[Node], inputs: Iterable[Node]) -> None:
+    def __init__(
+        self, outputs: Iterable[Node], inputs: Iterable[Node], moving: Iterable[Node]
+    ) -> None:
+        """Find the nodes that *moving* reach, some of *inputs* or all."""
         self._inputs = frozenset(inputs)
+        moving = frozenset(moving)
         self._made: dict[Condition, tuple[Condition, Condition]] = {}
         self._opposite: dict[Condition, Condition] = {}
         self._numbers: dict[Node, bool] = {}
-        first = min((v.serial for v in self._inputs), default=0)
+        first = min((v.serial for v in moving), default=0)
         below = self._below(outputs, first)
         if loops := modes.current().loops:  # the graph ends at the leaves that stand for results
             results = {x for loop in loops for row in (loop.last, *loop.ys) for x in row}
@@ -80,7 +104,7 @@ class _Sweep:
                 raise modes.WriteOut("a derivative is taken across it")
         varying: set[Node] = set()
         for node in below:
-            if node in self._inputs or not varying.isdisjoint(_differentiable(node)):
+            if node in moving or not varying.isdisjoint(_differentiable(node)):
                 varying.add(node)
         self.order = [node for node in below if node in varying]
         self._varying = varying

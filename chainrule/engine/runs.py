@@ -376,7 +376,9 @@ def pull(
     depend on one, and can be differentiated again; *partials_of* gives the partials then.
     """
     mode = modes.current()
-    plain = partials_of is linked_partials and not mode.tracing and not mode.watching
+    if mode.tracing:
+        return sweep_recorded(outputs, inputs, [cotangents], forward=False)[0]
+    plain = partials_of is linked_partials and not mode.watching
     if core is not None and plain:
         pulled = core.pull_linked if linked else core.pull
         found: list[Any] | None = pulled(list(outputs), list(inputs), cotangents)
@@ -386,12 +388,9 @@ def pull(
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if isinstance(output, Value) and not is_zero(cotangent):
             seeds[output] = seeds[output] + cotangent if output in seeds else cotangent
-    if mode.tracing:
-        adjoints = recorded.pullback(seeds, inputs)
-    else:
-        adjoints = pullback(seeds, partials_of if linked else stored_partials, inputs)
-        if mode.watching:
-            watch_adjoints(adjoints)
+    adjoints = pullback(seeds, partials_of if linked else stored_partials, inputs)
+    if mode.watching:
+        watch_adjoints(adjoints)
     return [adjoints.get(node, 0.0) for node in inputs]
 
 
@@ -408,23 +407,45 @@ def push(
     *partials_of* gives the partials then.
     """
     mode = modes.current()
-    if not linked and not mode.tracing and {float}.issuperset(map(type, tangents)):
+    if mode.tracing:
+        return sweep_recorded(outputs, inputs, [tangents], forward=True)[0]
+    if not linked and {float}.issuperset(map(type, tangents)):
         row = np.array([tangents], dtype=float)
         return sweep_rows(list(outputs), list(inputs), row, forward=True)[0].tolist()  # type: ignore[no-any-return]
     moving = {v: t for v, t in zip(inputs, tangents, strict=True) if not is_zero(t)}
-    plain = partials_of is linked_partials and not mode.tracing and not mode.watching
+    plain = partials_of is linked_partials and not mode.watching
     if core is not None and linked and plain:
         found: list[Any] | None = core.push_linked(list(outputs), list(moving), [*moving.values()])
         if found is not None:
             return found
     nodes = [output for output in outputs if isinstance(output, Value)]
-    if mode.tracing:
-        moved = recorded.pushforward(nodes, moving)
-    else:
-        moved = pushforward(nodes, moving, partials_of if linked else stored_partials)
-        if mode.watching:
-            watch_tangents(moved)
+    moved = pushforward(nodes, moving, partials_of if linked else stored_partials)
+    if mode.watching:
+        watch_tangents(moved)
     return [moved.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
+
+
+def sweep_recorded(
+    outputs: Sequence[Any], inputs: Sequence[Value], seeds: Sequence[Sequence[Any]], forward: bool
+) -> list[list[Any]]:
+    """Return what ``push``, or else ``pull``, finds for each row of *seeds*, in a graph to be run.
+
+    The graph is swept over once.
+    """
+    from_, to = (inputs, outputs) if forward else (outputs, inputs)
+    rows: list[dict[Value, Any]] = []
+    for seed in seeds:
+        row: dict[Value, Any] = {}
+        for node, x in zip(from_, seed, strict=True):
+            if isinstance(node, Value) and not is_zero(x):
+                row[node] = row[node] + x if node in row else x
+        rows.append(row)
+    if forward:
+        nodes = [output for output in outputs if isinstance(output, Value)]
+        found = recorded.pushforward(nodes, rows, inputs)
+    else:
+        found = recorded.pullback(rows, inputs)
+    return [[row.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in to] for row in found]
 
 
 def sweep_linked(outputs: list[Any], inputs: list[Value], forward: bool) -> list[list[Any]]:
@@ -434,13 +455,15 @@ def sweep_linked(outputs: list[Any], inputs: list[Value], forward: bool) -> list
     partials.
     """
     mode = modes.current()
-    found: list[list[Any]] | None = None
+    n, found = len(inputs if forward else outputs), None
     if core is not None and not mode.tracing and not mode.watching:
         found = core.sweep_linked(outputs, inputs, forward)
     if found is None:
-        n, partials_of = len(inputs if forward else outputs), functools.cache(linked_partials)
         seeds = [[1.0 if i == k else 0.0 for i in range(n)] for k in range(n)]
-        sweep = push if forward else pull
+        if mode.tracing:
+            found = sweep_recorded(outputs, inputs, seeds, forward)
+    if found is None:
+        partials_of, sweep = functools.cache(linked_partials), push if forward else pull
         found = [sweep(outputs, inputs, seed, True, partials_of) for seed in seeds]
     return [list(row) for row in zip(*found, strict=True)] if forward else found
 

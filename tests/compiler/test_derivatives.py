@@ -101,6 +101,16 @@ def test_a_jacobian_is_the_same_in_both_modes(function):
             close(a, b)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_two_inputs_that_tie_share_the_derivative_in_both_modes(mode):
+    f = cr.compile(lambda x: [cr.maximum(x[0], x[1]), cr.minimum(*x) * x[0]])
+    expected = [[0.5, 0.5, 0.0], [1.0 + 1 / 3, 1 / 3, 1 / 3]]
+    close(f.jacobian([[1.0, 1.0, 1.0], [1.0, 2.0, 3.0]], mode=mode)[0], expected)
+    close(f.jvp([[1.0, 1.0, 1.0]], tangents=[1.0, 0.0, 0.0])[1], [[0.5], [4 / 3]])
+    by_each = cr.compile(lambda x, y: [cr.maximum(x, y), x * y]).jacobian([1.0], [1.0], mode=mode)
+    close(np.array(by_each), [[[0.5, 1.0]], [[0.5, 1.0]]])
+
+
 def test_where_there_are_few_inputs_the_mode_is_forward():
     f = cr.compile(lambda t: [cr.sin(t * k) for k in range(9)])
     f.jacobian(T)
@@ -209,6 +219,17 @@ def test_a_sparse_hessian_is_the_dense_one():
     close(graph.hessian(sparse=True).toarray(), dense[0])
     nothing = cr.compile(lambda x: [3.0, 4.0 + 0.0 * x[0].data])
     assert nothing.jacobian(x, sparse=True)[0].nnz == 0
+
+
+def test_sparse_derivatives_on_a_tie_are_the_dense_ones():
+    pytest.importorskip("scipy", reason="sparse results are SciPy's")
+    f = cr.compile(lambda x: cr.square(cr.maximum(x[0], x[1])) + cr.square(x[2]))
+    (matrix,) = f.hessian([[1.0, 1.0, 3.0]], sparse=True)
+    close(matrix.toarray(), [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 2.0]])
+    g = cr.compile(lambda x: [cr.maximum(a, b) for a, b in itertools.pairwise(x)])
+    for mode in ("forward", "reverse"):
+        (matrix,) = g.jacobian([[1.0, 1.0, 2.0, 2.0]], sparse=True, mode=mode)
+        close(matrix.toarray(), [[0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0.5, 0.5]])
 
 
 def test_columns_of_one_colour_have_no_row_in_common():

@@ -387,6 +387,23 @@ def test_derivatives_of_a_compiled_loop():
     np.testing.assert_allclose(tangent, compiled.jacobian(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("choose", [cr.maximum, cr.minimum])
+def test_on_a_tie_with_a_constant_of_some_steps_the_derivative_is_the_engines(choose):
+    w = cr.Value(1.0)
+    bounds = [1.0 if k % 2 else 1.0 + (0.5 if choose is cr.minimum else -0.5) for k in range(STEPS)]
+
+    def cost(x):
+        y, total = 1.0, 0.0
+        for bound in bounds:
+            y = choose(w * y, bound)
+            total = total + y * w
+        return total * x
+
+    value, slope = cr.compile(cost).value_and_grad([1.0])
+    y = cost(cr.Value(1.0))
+    assert (value, *slope) == (y.data, *cr.gradients(y, [w]))
+
+
 # --- edges, copies, reasons ----------------------------------------------------------------------
 
 
@@ -559,3 +576,31 @@ def written(found, known):
         key = what if row is None else (row, *(names[k] for k in found.operands(n)))
         names.append(known.setdefault(key, len(known)))
     return set(names)
+
+
+def test_what_a_step_has_done_before_is_a_part_of_later_steps_too():
+    w, v = cr.Value(0.3), cr.Value(-0.4)
+    draw = random.Random(1)
+    data = [draw.randrange(150) / 64 for _ in range(200)]  # the same number now and then
+
+    def cost(x, xs):
+        for number in data:
+            x = cr.tanh(w * number + v * x)  # w * number may have been computed
+        return x
+
+    compiled = assert_agrees([w, v], cost)
+    assert runs_of(compiled) == [(200, 4)]
+    assert compiled.stats["way"] == "found a period: 200 steps of 4 nodes"
+
+
+def test_what_is_the_same_in_all_steps_is_computed_before_the_loop():
+    w, v = cr.Value(0.3), cr.Value(-0.4)
+
+    def cost(x, xs):
+        for k in range(60):
+            x = cr.tanh(cr.exp(w) * x + cr.sin(v) * (k % 7 if k % 5 else 100 + k))
+        return x
+
+    compiled = assert_agrees([w, v], cost)
+    assert min(count for count, _ in runs_of(compiled)) >= 59
+    assert "exp" not in compiled.source[compiled.source.index("def step(") :].split("\n\n")[0]

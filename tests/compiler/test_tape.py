@@ -36,11 +36,11 @@ def same(found, expected):
 
 @native_only
 @settings(deadline=None, max_examples=50)
-@given(st.integers(0, 2**31), st.integers(1, 60))
-def test_c_writes_the_tape_that_the_reference_writes(seed, size):
+@given(st.integers(0, 2**31), st.integers(1, 60), st.booleans())
+def test_c_writes_the_tape_that_the_reference_writes(seed, size, apart):
     root = families.random_graph(seed, size, families.values(random.Random(seed), 4))
     other = root.parents[0] if root.parents else root
-    assert same(flatten([root, other, root]), recorded([root, other, root]))
+    assert same(flatten([root, other, root], apart), recorded([root, other, root], apart))
 
 
 @native_only
@@ -53,7 +53,9 @@ def test_c_writes_the_tape_of_large_families_softmaxes_and_means():
     odd = [x[0][0] * c for c in (0.0, -0.0, 1.0, math.nan, -math.nan, math.inf, 5e-324)]
     with cr.no_grad():
         loose = x[0][0] + 1.0
-    assert same(flatten([loss, shares, *odd, loose]), recorded([loss, shares, *odd, loose]))
+    for apart in (False, True):
+        roots = [loss, shares, *odd, loose]
+        assert same(flatten(roots, apart), recorded(roots, apart))
 
 
 def test_equal_nodes_have_one_number_and_unequal_ones_have_not():
@@ -62,6 +64,7 @@ def test_equal_nodes_have_one_number_and_unequal_ones_have_not():
     a, b, c, d, e, f, g = tape.outputs
     assert (a, f) == (b, g)
     assert len({a, c, d, e, f}) == 5
+    assert len(set(flatten([x * y, x * y, x + 1.0, x + 1.0], apart=True).outputs)) == 4
     assert flatten([x]).outputs == [1]
     assert flatten([y, x]).outputs == [2, 1]
 

@@ -107,7 +107,7 @@ done:
 static PyMethodDef module_methods[] = {
     {"connect", connect, METH_VARARGS, "Make Value, from the table and the reference."},
     {"make_node", make_node, METH_VARARGS, "Return a node with exactly these contents."},
-    {"flatten", flatten, METH_O, "The graph below Values as a tape of the compiler."},
+    {"flatten", flatten, METH_VARARGS, "The graph below Values as a tape of the compiler."},
     {"longest_paths", longest_paths, METH_VARARGS, "How deep every entry of a tape is."},
     {"reach", reach, METH_VARARGS, "Mark what depends on marked entries of a tape."},
     {"descend", descend, METH_VARARGS, "Mark what the marked entries of a tape depend on."},

@@ -13,6 +13,7 @@ typedef struct {
     int32_t *slot;              /* the hash table: numbers of entries, or -1 */
     Py_ssize_t n, room, n_inputs, input_room;
     Py_ssize_t n_slots;         /* a power of 2, twice the room or more */
+    int apart;                  /* every node has an entry of its own */
 } Tape;
 
 static int
@@ -106,6 +107,9 @@ tape_append(Tape *tape, uint64_t hash, int code, double value, const int64_t *in
 static int64_t
 tape_entry(Tape *tape, int code, double value, const int64_t *input, Py_ssize_t n)
 {
+    if (tape->apart && code >= 0 && code != SOFTMAX) {
+        return tape_append(tape, 0, code, value, input, n);
+    }
     uint64_t hash;
     memcpy(&hash, &value, sizeof(hash));
     hash = (hash ^ (uint64_t)(code + 3)) * 0x9E3779B97F4A7C15u;
@@ -226,13 +230,16 @@ tape_nodes(Tape *tape, const State *state, Node **order, Py_ssize_t count, int64
     return failed ? -1 : 0;
 }
 
-/* flatten(outputs): rows, nodes that are leaves, codes, values, starts, inputs, and the number that
-   each of the nodes has, in their order; arrays as bytes.  None if an output is not a node of C. */
+/* flatten(outputs, apart=False): rows, nodes that are leaves, codes, values, starts, inputs, and the
+   number that each of the nodes has, in their order; arrays as bytes.  None if an output is not a
+   node of C. */
 static PyObject *
-flatten(PyObject *module, PyObject *outputs)
+flatten(PyObject *module, PyObject *args)
 {
     State *state = connected(module);
-    if (state == NULL) {
+    PyObject *outputs;
+    int apart = 0;
+    if (state == NULL || !PyArg_ParseTuple(args, "O!|p:flatten", &PyTuple_Type, &outputs, &apart)) {
         return NULL;
     }
     Py_ssize_t count, n_leaves = 0;
@@ -240,7 +247,7 @@ flatten(PyObject *module, PyObject *outputs)
     if (order == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
-    Tape tape = {0};
+    Tape tape = {.apart = apart};
     int64_t *number = NULL;
     PyObject *rows = PyList_New(0), *leaves = NULL, *numbers = NULL, *result = NULL;
     int failed = rows == NULL || enlarge(&number, (count + 1) * sizeof(int64_t)) < 0;

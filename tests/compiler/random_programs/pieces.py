@@ -36,6 +36,9 @@ EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0]
 HOSTILE = [*EDGES, float("inf"), float("-inf"), float("nan"), 1e300, -1e300, 5e-324, 1e-300, 800.0]
 
 
+PLAIN_LOOPS = 0.4  # of the scans
+
+
 @dataclass
 class Scope:
     """What can be named: numbers, lists with their lengths, and indices with their ranges."""
@@ -433,11 +436,22 @@ class Writer:
             scope.add_list(last, size)
         else:
             scope.add(last)
-        each = f"{ys}[{self.rng.randrange(2)}]" if outs > 1 else ys
+        which = self.rng.randrange(2) if outs > 1 else None
+        each = ys if which is None else f"{ys}[{which}]"
         lines = [
             f"{last}, {ys} = cr.scan("
             f"lambda {c}, {e}: ({carry}, {texts[outs]}), {start}, {came}{how})"
         ]
+        if self.chance(PLAIN_LOOPS):  # the same as a loop of Python
+            over = came if entry else f"range({steps})"
+            lines = [
+                f"{c}, {ys} = {start}, []",
+                f"for {e} in {over}:",
+                f"    {c}, y = {carry}, {texts[outs]}",
+                f"    {ys}.append(y)",
+                f"{last} = {c}",
+            ]
+            each = ys if which is None else f"[y[{which}] for y in {ys}]"
         if outs:
             total = self.fresh("t")
             ask = self.rng.choice(["cr.mean({})", "cr.sum({})", "sum({})", "{}[-1]", "{}[0]"])

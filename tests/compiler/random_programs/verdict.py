@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+from chainrule.compiler import loops
 from chainrule.compiler import pieces as compiled_pieces
 from chainrule.engine import bodies
 
@@ -77,7 +78,7 @@ class DisagreementError(Exception):
 def check(program: Program, precise: bool = False) -> Outcome:
     """Run *program* in every world; InvalidProgramError if the engine does not run it."""
     outcome = _checked(program, precise, False)
-    if outcome.failure is None and "cr.scan(" in program.text:
+    if outcome.failure is None and ("cr.scan(" in program.text or "for " in program.text):
         again = _checked(program, precise, True)
         outcome = again if again.failure is not None else outcome
     return outcome
@@ -96,16 +97,17 @@ def _checked(program: Program, precise: bool, arrays: bool) -> Outcome:
 
 @contextlib.contextmanager
 def _short_loops(arrays: bool) -> Iterator[None]:
-    """Have scans of eight steps or more compiled as loops, however little they do.
+    """Have loops of eight steps or more compiled as loops, however little they do.
 
     Their bodies are computed as *arrays*, or number by number, whatever their width.
     """
-    before = bodies.LEAST_WORK, compiled_pieces.WIDTH
+    before = bodies.LEAST_WORK, compiled_pieces.WIDTH, loops.MANY_GROUPS
     bodies.LEAST_WORK, compiled_pieces.WIDTH = 1, 0 if arrays else 1_000_000
+    loops.MANY_GROUPS = 0
     try:
         yield
     finally:
-        bodies.LEAST_WORK, compiled_pieces.WIDTH = before
+        bodies.LEAST_WORK, compiled_pieces.WIDTH, loops.MANY_GROUPS = before
 
 
 @dataclass
