@@ -1,5 +1,6 @@
 """What all tests and doctests share."""
 
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -29,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.path.name == "scipy.md":
                 item.add_marker(pytest.mark.skip(reason="its examples are recipes for SciPy"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests out of every later collection, which would look through them all."""
+    gc.collect()
+    gc.freeze()

@@ -25,7 +25,9 @@ def native_core() -> list[Extension]:
     if declined:
         return []
     # Contraction to fused multiply-add would round differently from Python's own floats.
-    options = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off"]
+    options = ["/O2"] if sys.platform == "win32" else ["-std=c11", "-ffp-contract=off"]
+    if sys.platform != "win32" and "-O" not in os.environ.get("CFLAGS", ""):
+        options.append("-O3")
     core = Extension(
         "chainrule.engine.native._core",
         ["chainrule/engine/native/core.c"],

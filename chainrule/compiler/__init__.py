@@ -10,7 +10,8 @@ gains nothing from this; ``flat`` (9) makes a step of the plan of every operatio
 """
 
 from ..engine.modes import TraceError
-from .compiled import Compiled, compile
+from .compiled import Compiled
+from .compiling import compile
 from .program import Operation, Program
 from .workers import ShardError
 

@@ -1,17 +1,15 @@
-"""``compile``: a scalar function of one example, or a graph, becomes an array program over a batch.
+"""A compiled function: what may be asked of it, and what a call does.
 
-This module is the public face of the compiler: it checks the arguments of a call, records the
-function, has the recording lifted, and calls the result.
+It records the function for each new shape of example, has the recording lifted, and calls the
+result.  :mod:`compiling` makes it, and :mod:`arguments` knows what it is called with.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +21,8 @@ from ..engine.structures import leaves, mapped
 from ..engine.table import Primitive
 from ..engine.vectors import add_grads
 from . import nodes
-from .batches import Array, HoldsValuesError, example, floats, numbered
+from .arguments import Arguments, capital
+from .batches import Array, HoldsValuesError, example, numbered
 from .captured import Captured
 from .differentiable import Differentiable, leaves_of
 from .lifting import Lifted, Shapes, lift, record
@@ -32,9 +31,7 @@ from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
 from .ready import Hands
-from .workers import Workers
 
-_FLOAT = np.dtype(np.float64)
 WHOLE = "something needs the whole graph"
 _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
@@ -76,9 +73,7 @@ class Compiled(Differentiable):
         self._captured: dict[Shapes, Captured] = {}
         self._latest: Recorded | None = None
         self._repeats: dict[str, _Repeat] = {}
-        self._signature = _signature(function)
-        self._names = _parameter_names(self._signature)
-        self._count: int | None = None  # a number of arguments that is known to be right
+        self._arguments = Arguments(self._name, function)
         if function is None:
             self._name = "a compiled graph"
             outputs: list[Any] = []
@@ -222,10 +217,8 @@ class Compiled(Differentiable):
                 f"{self._name}: a copied or loaded program cannot be called with Values, because "
                 "its Python function is not there"
             )
-        if len(arrays) != self._count:
-            self._check_count(arrays)
-        names = [f"{self._name}: argument {name}" for name in self._argument_names(len(arrays))]
-        batch = self._batch(nodes.numbers_in(arrays, names))
+        self._arguments.check_count(arrays)
+        batch = self._batch(nodes.numbers_in(arrays, self._arguments.told(len(arrays))))
         if modes.current().tracing:
             return nodes.inlined(self._function, arrays)
         recorded, prepared = self._prepared(batch)
@@ -357,8 +350,8 @@ class Compiled(Differentiable):
 
     def check_arguments(self, arrays: Sequence[Any]) -> None:
         """Raise TypeError or ValueError unless *arrays* are batches of as many examples."""
-        self._check_count(arrays)
-        self._check_examples(arrays)
+        self._arguments.check_count(arrays)
+        self._arguments.check_examples(arrays)
 
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
@@ -436,11 +429,11 @@ class Compiled(Differentiable):
         order = [place[x] for x in (lifted.captured if lifted.narrow else self.placed)]
         straight = not lifted.narrow and order == list(range(len(leaves)))
         shapes = next(shapes for shapes, x in self._lifted.items() if x is lifted)
-        singles = self._argument_names(len(shapes))
+        singles = self._arguments.names(len(shapes))
         signature = printed_c.Signature(
             name=self._printed_name() if name is None else name,
             arguments=[
-                (one, _capital(one), shape) for one, shape in zip(singles, shapes, strict=True)
+                (one, capital(one), shape) for one, shape in zip(singles, shapes, strict=True)
             ],
             result=_shape_of(lifted.result, lifted.size),
             parameters=[leaf.label for leaf in leaves],
@@ -479,14 +472,14 @@ class Compiled(Differentiable):
 
     def __getstate__(self) -> dict[str, Any]:
         # A lambda cannot be pickled; the programs can.
-        gone: dict[str, Any] = dict.fromkeys(("_function", "_signature", "_root"))
+        gone: dict[str, Any] = dict.fromkeys(("_function", "_root"))
         hands = self._hands if _here(self._hands) else 1  # an executor stays where it is
         fresh: dict[str, Any] = {"_captured": {}, "_repeats": {}, "_rows": {}, "_hands": hands}
         return {**self.__dict__, **gone, **fresh}
 
     # --- recording -----------------------------------------------------------------------------
 
-    def _over(self, hands: Hands) -> Compiled:
+    def over(self, hands: Hands) -> Compiled:
         """Return the same function, with the recordings that it has, run by other *hands*."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
@@ -542,61 +535,7 @@ class Compiled(Differentiable):
 
     def _batch(self, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return *arrays* as arrays of float, all with the same number of examples."""
-        if len(arrays) != self._count:
-            self._check_count(arrays)
-            self._count = len(arrays)
-        for x in arrays:
-            if (
-                type(x) is not np.ndarray
-                or x.dtype is not _FLOAT
-                or not x.ndim
-                or not x.flags.aligned
-            ):
-                return self._converted(arrays)
-            if len(x) != len(arrays[0]):
-                return self._converted(arrays)  # which says so
-        return arrays
-
-    def _converted(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
-        """Return *arrays*, lists or anything else, as arrays of float."""
-        names = self._argument_names(len(arrays))
-        batch = [
-            floats(given, f"{self._name}: argument {name}")
-            for name, given in zip(names, arrays, strict=True)
-        ]
-        self._check_examples(batch)
-        return tuple(batch)
-
-    def _check_examples(self, batch: Sequence[Any]) -> None:
-        """Raise ValueError unless all of *batch* have the same number of examples."""
-        shapes = [tuple(x.shape) for x in batch]
-        for name, shape in zip(self._argument_names(len(batch)), shapes, strict=True):
-            if shape[0] != shapes[0][0]:
-                first = self._argument_names(1)[0]
-                raise ValueError(
-                    f"{self._name}: argument {first} has shape {shapes[0]} and {name} "
-                    f"{shape}; expected the same number of examples, along the first axis"
-                )
-
-    def _check_count(self, arrays: Sequence[Any]) -> None:
-        """Raise TypeError unless the function can be called with that many arguments."""
-        if self._signature is not None:
-            try:
-                self._signature.bind(*arrays)
-            except TypeError as error:
-                raise TypeError(
-                    f"{self._name}{self._signature}: {error}; expected an array for each argument, "
-                    "by position, with a row per example"
-                ) from None
-        if not arrays:
-            raise TypeError(
-                f"{self._name} is called without a batch; to compile a graph that needs none, "
-                f"compile its root: cr.compile({self._name}())"
-            )
-
-    def _argument_names(self, count: int) -> list[str]:
-        names = self._names[:count]
-        return names + [f"x{i}" for i in range(len(names), count)]
+        return self._arguments.batch(arrays)
 
     def _record(
         self,
@@ -612,7 +551,7 @@ class Compiled(Differentiable):
         *faster* says that this is why they are written out.
         """
         if self._function is None:
-            names = self._argument_names(len(batch))
+            names = self._arguments.names(len(batch))
             known = " or ".join(map(str, self._lifted))
             raise ValueError(
                 f"{self._name}: arguments {', '.join(names)} have examples of shapes {shapes}, but "
@@ -639,14 +578,14 @@ class Compiled(Differentiable):
                 return again(f"{type(error).__name__} where a loop was recorded once: {error}")
             if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
                 raise  # other classes may need other arguments than a message
-            raise type(error)(f"{error}; {self._told(batch)}") from error
+            raise type(error)(f"{error}; {self._arguments.described(batch)}") from error
         if loops and demands:
             return again("there is a rule for the data, which is tested on the whole graph")
         outputs: list[Any] = []
         structure = numbered(result, outputs, self._name)
         if not outputs:
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
-        names = [_capital(name) for name in self._argument_names(len(batch))]
+        names = [capital(name) for name in self._arguments.names(len(batch))]
         if loops:
             whole = functools.partial(again, WHOLE)
             try:
@@ -693,171 +632,14 @@ class Compiled(Differentiable):
         lifted.written_out_because = why
         return lifted
 
-    def _told(self, batch: Sequence[Array]) -> str:
-        """Return a description of the example that the function is recorded on."""
-        names = self._argument_names(len(batch))
-        told = [
-            f"{name} {f'of shape {x.shape[1:]}' if x.ndim > 1 else 'a single number'}, from an "
-            f"array of shape {x.shape}"
-            for name, x in zip(names, batch, strict=True)
-        ]
-        return (
-            f"{self._name} was called with one example, {' and '.join(told)}; the first axis of an "
-            "array counts the examples"
-        )
-
-
-def compile(
-    function: Callable[..., Any] | Value | list[Any] | tuple[Any, ...] | dict[Any, Any],
-    wrt: Any = None,
-    threads: int = 1,
-    executor: Executor | None = None,
-    timeout: float | None = None,
-    backend: Any = "native",
-    dtype: Any = "float64",
-    device: Any = None,
-) -> Compiled:
-    """Return *function*, written for one example in scalars, as a program on arrays of examples.
-
-    The function is run once, its graph is lifted to matrix products and whole-array operations, and
-    the result is called with an array per argument, whose first axis counts the examples:
-
-    >>> import chainrule as cr
-    >>> w, b = [cr.Value(2.0), cr.Value(-1.0)], cr.Value(0.5)
-    >>> @cr.compile
-    ... def loss(x, y):
-    ...     return cr.square(cr.dot(w, x, b) - y)
-    >>> X, Y = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [0.5, 1.5, 2.5]
-    >>> loss(X, Y).tolist()
-    [0.0, 1.0, 4.0]
-    >>> loss.value_and_grad(X, Y)
-    (1.6666666666666667, array([ 8.66666667, 10.66666667,  2.        ]))
-    >>> loss.backward(X, Y)
-    1.6666666666666667
-    >>> w[1].grad
-    10.666666666666666
-
-    Each argument of the function is a number, a list or a nested list of numbers, according to the
-    shape of its array.  Leaves that the function captured are parameters: every call reads their
-    data.  ``source`` is the program, which runs with NumPy alone; ``stats`` and ``explain()`` say
-    what the compiler found.  Instead of a function you may give a root Value, or a list of them:
-    then its graph is compiled as it is, ``loss()`` computes it again from the present data of its
-    leaves, and all of those are parameters.
-
-    The gradient has an entry for every parameter, in the order in which they were made.  If you
-    give *wrt*, leaves, it has an entry for each of those, in that order; the other leaves are read
-    as before, and a leaf in *wrt* that the function does not use has derivative 0.
-
-    >>> cr.compile(lambda x: cr.dot(w, x, b), wrt=[b, w[0]]).value_and_grad(X)
-    (2.5, array([1., 3.]))
-
-    With *threads*, so many threads share the examples of a large batch; the results are the same
-    to the bit.  With an *executor*, any of ``concurrent.futures``, its workers share them: threads,
-    processes, those of Dask (``client.get_executor()``) or of MPI (``MPIPoolExecutor``).  The
-    results are the same to the bit too, however many workers there are.  ShardError says which part
-    of a batch is missing if a worker dies, meets an error, or does not answer within *timeout*
-    seconds; then no gradient is changed.  A compiled function may be given again, with an executor:
-    the result has its recordings, and uses the executor.
-
-    With *backend* "jax", "torch", "cupy" or "numpy", or a module that follows the array API
-    standard, the program is printed as pure functions of that library, which runs it, in *dtype*
-    "float64" or "float32", on its own or a given *device*; docs/array-libraries.md says more.
-
-    The function is recorded once for every shape of example.  Comparing Values or testing their
-    truth raises TraceError, since the outcome would be fixed for all examples: choose with
-    ``cr.where``.  What the function does with plain numbers, ``v.data`` included, is frozen as it
-    was recorded.
-    """
-    leaves = None if wrt is None else leaves_of(wrt)
-    if type(threads) is not int or threads < 1:
-        raise ValueError(f"compile: threads={threads!r}; expected a whole number, at least 1")
-    if backend == "native" and (dtype != "float64" or device is not None):
-        raise ValueError(
-            f"compile: dtype={dtype!r} and device={device!r} are for an array library; give its "
-            "backend too, such as backend='jax'"
-        )
-    if backend != "native" and not isinstance(function, Compiled):
-        for name, given in (("threads", threads != 1 and threads), ("executor", executor)):
-            if given:
-                raise ValueError(
-                    f"compile: {name}={given!r:.80} with backend={backend!r:.80}; the library "
-                    f"shares the work by itself: leave {name} out"
-                )
-        return _for_library(function, leaves, backend, dtype, device)
-    hands: Hands = threads if executor is None else _workers(executor, timeout, threads)
-    if executor is None and timeout is not None:
-        raise TypeError("compile: timeout is for an executor's workers; give an executor with it")
-    if isinstance(function, Compiled):
-        if leaves is not None or threads != 1 or backend != "native":
-            raise TypeError(
-                "compile: already a compiled function; give wrt and threads with the original one, "
-                "and so backend, dtype and device"
-            )
-        return function if executor is None else function._over(hands)
-    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
-        return Compiled(None, function, leaves, hands)
-    _check_callable(function)
-    return Compiled(function, wrt=leaves, hands=hands)
-
-
-def _for_library(function: Any, leaves: Any, backend: Any, dtype: Any, device: Any) -> Compiled:
-    """Return *function* compiled for an array library."""
-    # Only now: those who never ask for a library need not load what prints for it.
-    from .backends.compiled import CompiledForLibrary
-    from .backends.named import library
-
-    found = library(backend, dtype, device)
-    if isinstance(function, (Value, list, tuple, dict, np.ndarray)):
-        return CompiledForLibrary(None, function, leaves, library=found)
-    _check_callable(function)
-    return CompiledForLibrary(function, wrt=leaves, library=found)
-
-
-def _check_callable(function: Any) -> None:
-    if not callable(function):
-        raise TypeError(
-            f"compile: expected a function of one example or a Value, not {type(function).__name__}"
-        )
-
 
 def _here(hands: Hands) -> bool:
     """Return whether *hands* are threads of this process."""
     return isinstance(hands, int)
 
 
-def _workers(executor: Any, timeout: Any, threads: int) -> Workers:
-    """Return the workers of *executor*; raise if they cannot be asked."""
-    if not callable(getattr(executor, "submit", None)):
-        raise TypeError(
-            f"compile: executor={executor!r:.80}; expected one of concurrent.futures, such as "
-            "ProcessPoolExecutor(), or Dask's client.get_executor()"
-        )
-    if threads != 1:
-        raise TypeError("compile: give either threads or an executor")
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
-        raise ValueError(f"compile: timeout={timeout!r}; expected a number of seconds above 0")
-    return Workers(executor, timeout)
-
-
 def _found_row(compiled: Compiled, number: int, shapes: Shapes, _: str) -> Primitive:
     return compiled.row(number, shapes)
-
-
-def _signature(function: Callable[..., Any] | None) -> inspect.Signature | None:
-    """Return the signature of *function* without annotations; None if it has none."""
-    try:
-        signature = inspect.signature(function)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    bare = [x.replace(annotation=x.empty) for x in signature.parameters.values()]
-    return inspect.Signature(bare)
-
-
-def _parameter_names(signature: inspect.Signature | None) -> list[str]:
-    """Return the names of the positional parameters, as far as they are known."""
-    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = signature.parameters.values() if signature else ()
-    return [x.name for x in parameters if x.kind in plain]
 
 
 def _shape_of(result: Any, size: int) -> tuple[int, ...]:
@@ -877,8 +659,3 @@ def _blocks(program: Program) -> list[tuple[str, int, int, tuple[int, ...]]]:
             start, stop = operation.detail
             found.append((program.names[number], start, stop, operation.shape))
     return sorted(found, key=lambda x: x[1])
-
-
-def _capital(name: str) -> str:
-    """Return the name of the array whose rows are called *name*: X for x."""
-    return name.upper() if len(name.rstrip("0123456789")) == 1 else name

@@ -1,7 +1,8 @@
 """Modes, which change how a block of code builds its graph: ``no_grad`` and ``detect_anomaly``.
 
 A mode belongs to the thread (or asynchronous task) that entered it.  ``active`` has an entry for
-each mode entered anywhere, so while no mode is on, a new node costs only one test of an empty list.
+each mode entered anywhere, and ``observing`` one for each of those that look at new nodes, so while
+none does, a new node costs only one test of an empty list.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ active: list[int] = [] if core is None else core.entered_modes
 Each entry is added and removed in one step, without a lock: the holder of a lock could be
 interrupted by a signal handler or a finalizer that enters a mode too, or be gone after a fork.
 """
+observing: list[int] = [] if core is None else core.observing_modes
+"""The same, of the modes in which somebody looks at each node that is made."""
 
 
 def current() -> Mode:
@@ -73,17 +76,18 @@ def current() -> Mode:
     return _mode.get()
 
 
-def _forget_one() -> None:
+def _forget_one(threads: list[int]) -> None:
     try:
-        active.remove(threading.get_ident())
+        threads.remove(threading.get_ident())
     except ValueError:  # entered in another thread
         with contextlib.suppress(IndexError):  # a fork left none behind
-            active.pop()
+            threads.pop()
 
 
 def _forget_other_threads() -> None:
     this = threading.get_ident()
-    active[:] = [thread for thread in active if thread == this]
+    for threads in (active, observing):
+        threads[:] = [thread for thread in threads if thread == this]
 
 
 if hasattr(os, "register_at_fork"):
@@ -95,6 +99,8 @@ class _Switched(contextlib.ContextDecorator):
 
     def __init__(self, **switches: Any) -> None:
         self._switches = switches
+        looks = not switches.get("linking", True) or switches.get("watching") or "count" in switches
+        self._entered = [active, observing] if looks else [active]
 
     def __enter__(self) -> None:
         if not self._switches.get("linking", True):
@@ -103,12 +109,14 @@ class _Switched(contextlib.ContextDecorator):
                 "leave it out, derivatives are computed only when you ask for them"
             )
         outer = _mode.get()
-        active.append(threading.get_ident())
+        for threads in self._entered:
+            threads.append(threading.get_ident())
         _mode.set(replace(outer, outer=outer, **self._switches))
 
     def __exit__(self, *_: object) -> None:
         _mode.set(_mode.get().outer or _OFF)
-        _forget_one()
+        for threads in self._entered:
+            _forget_one(threads)
 
     def __call__(self, function: _Function) -> _Function:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):

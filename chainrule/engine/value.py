@@ -132,7 +132,7 @@ class Value(Common, Methods):
             for child in self.parents:
                 if type(child) is not Value:
                     as_operand(child, "Value(data, children)")
-            if modes.active:
+            if modes.observing:
                 _settle(self)
             return
         self._primal = leaf_data(data)
@@ -315,7 +315,7 @@ def make_node(
     node._label = label
     node.origin = None
     node.serial = next(_serials)
-    if modes.active:
+    if modes.observing:
         _settle(node)
     return node
 

@@ -26,8 +26,14 @@ from .misbehaving import DIES, NAPS, RAISES, doubled
 from .test_plans import PROGRAMS, recorded, rows
 
 SPAWN = multiprocessing.get_context("spawn")
-MANY = 3000 if core is not None else 12_000
-"""Examples of the network that are several shards: blocks are larger without the C core."""
+MANY = 3000 if core is not None else 1500
+"""Examples of the network that are several shards."""
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    """Have the machine in Python make blocks as small as the one in C, which takes few examples."""
+    monkeypatch.setattr(machines, "_ROOM", machines._ROOM // 16)
 
 
 @pytest.fixture(scope="module")
@@ -498,7 +504,7 @@ def main():
         for _ in range(2000):
             x = cr.sin(w * x)
         return x
-    X = np.linspace(0.0, 1.0, 200_000 if cr.backend == 'native' else 50_000)
+    X = np.linspace(0.0, 1.0, 80_000 if cr.backend == 'native' else 20_000)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         there = cr.compile(f, executor=pool)
         pids = set(pool.map(pid, range(50)))
@@ -534,7 +540,7 @@ def test_ctrl_c_leaves_no_process_behind(whom, tmp_path):
     try:
         pids = [int(x) for x in process.stdout.readline().split()]
         assert pids
-        time.sleep(1.0)
+        time.sleep(0.5)  # a fraction of what the batch takes
         if whom == "the parent":
             process.send_signal(signal.SIGINT)
         else:

@@ -16,7 +16,7 @@ from .random_programs.language import Call, Program
 # Each program is called several times, with changes between, and each call asks in five ways.
 pytestmark = pytest.mark.asks_once
 
-PROGRAMS = int(os.environ.get("CHAINRULE_PROGRAMS", "2000"))
+PROGRAMS = int(os.environ.get("CHAINRULE_PROGRAMS", "1000"))
 PORTION = 50
 FIRST = int(os.environ.get("CHAINRULE_FIRST_PROGRAM", "0"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dis
+import functools
 from collections.abc import Iterator, MutableMapping
 from types import CodeType, ModuleType
 from typing import Any, Protocol
@@ -78,9 +79,12 @@ def settings(
         yield
 
 
-def globals_of(code: CodeType) -> set[str]:
+@functools.lru_cache(maxsize=1024)  # a program is tried in a thousand ways
+def globals_of(code: CodeType) -> frozenset[str]:
     """Return the names of its module that *code* reads or writes; those of attributes are not."""
-    return {str(one.argval) for one in dis.get_instructions(code) if one.opname in _READS_A_GLOBAL}
+    return frozenset(
+        str(one.argval) for one in dis.get_instructions(code) if one.opname in _READS_A_GLOBAL
+    )
 
 
 _READS_A_GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME", "STORE_NAME"})

@@ -263,24 +263,16 @@ class CompiledForLibrary(Compiled):
 
     def _batch(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *arrays* as arrays of the library, all with the same number of examples."""
-        if len(arrays) != self._count:
-            self._check_count(arrays)
-            self._count = len(arrays)
-        library = self._library
-        if not all(library.is_own(x) and x.ndim for x in arrays):
-            names = self._argument_names(len(arrays))
-            arrays = tuple(
-                x
-                if library.is_own(x) and x.ndim
-                else floats(self._host(x), f"{self._name}: argument {name}")
-                for name, x in zip(names, arrays, strict=True)
-            )
-        for name, x in zip(self._argument_names(len(arrays)), arrays, strict=True):
+        self._arguments.check_count(arrays)
+        library, told = self._library, self._arguments.told(len(arrays))
+        arrays = tuple(
+            x if library.is_own(x) and x.ndim else floats(self._host(x), name)
+            for name, x in zip(told, arrays, strict=True)
+        )
+        for name, x in zip(told, arrays, strict=True):
             if "complex" in str(x.dtype):
-                raise TypeError(
-                    f"{self._name}: argument {name} is an array of {x.dtype}; expected numbers"
-                )
-        self._check_examples(arrays)
+                raise TypeError(f"{name} is an array of {x.dtype}; expected numbers")
+        self._arguments.check_examples(arrays)
         with library.running():
             return tuple(
                 [library.cast(x) if library.is_own(x) else library.array(x) for x in arrays]

@@ -8,6 +8,7 @@ from ..methods import Methods
 from ..table import Primitive
 
 entered_modes: list[int]
+observing_modes: list[int]
 
 class Row:
     def __new__(cls) -> Row: ...

@@ -166,9 +166,10 @@ module_exec(PyObject *module)
     state->no_bias = PyFloat_FromDouble(0.0);
     state->partials_name = PyUnicode_InternFromString("partials");
     state->modes = PyList_New(0);
+    state->observing = PyList_New(0);
     state->row_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &row_spec, NULL);
     if (state->no_bias == NULL || state->partials_name == NULL || state->modes == NULL ||
-        state->row_type == NULL ||
+        state->observing == NULL || state->row_type == NULL ||
         PyModule_AddObjectRef(module, "Row", (PyObject *)state->row_type) < 0) {
         return -1;
     }
@@ -178,7 +179,10 @@ module_exec(PyObject *module)
         return -1;
     }
     Py_DECREF(machine);
-    return PyModule_AddObjectRef(module, "entered_modes", state->modes);
+    return PyModule_AddObjectRef(module, "entered_modes", state->modes) < 0 ||
+                   PyModule_AddObjectRef(module, "observing_modes", state->observing) < 0
+               ? -1
+               : 0;
 }
 
 #define VISIT(name) Py_VISIT(state->asked.name);
@@ -193,6 +197,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->value_type);
     Py_VISIT(state->row_type);
     Py_VISIT(state->modes);
+    Py_VISIT(state->observing);
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
     }
@@ -229,6 +234,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->no_bias);
     Py_CLEAR(state->partials_name);
     Py_CLEAR(state->modes);
+    Py_CLEAR(state->observing);
     return 0;
 }
 

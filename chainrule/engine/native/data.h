@@ -127,6 +127,7 @@ struct State {
     Asked asked;
     struct { ASKED_BY_TRANSFORMS(MEMBER) } above; /* or NULL, until the transforms are imported */
     PyObject *modes; /* a list: as many entries as modes are entered, anywhere */
+    PyObject *observing; /* the same, of those that look at each new node */
     struct { /* functions that users call, and the one to ask where C does not know better */
         PyMethodDef def;
         PyObject *reference, *doc;

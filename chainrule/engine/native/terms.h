@@ -144,7 +144,7 @@ assign_grad(Node *node, double grad) /* as `node.grad = grad` does: 0.0 is "not 
 }
 
 static PyObject *
-settle(State *state, Node *node) /* steals *node*: what modes.py makes of it while a mode is on */
+settle(State *state, Node *node) /* steals *node*: what a mode that looks at it makes of it */
 {
     PyObject *self = (PyObject *)node;
     PyObject *verdict = PyObject_CallOneArg(state->asked.observe, self);
@@ -191,5 +191,5 @@ failed:
 ALWAYS_INLINE PyObject *
 finished(State *state, Node *node)
 {
-    return UNLIKELY(PyList_GET_SIZE(state->modes)) ? settle(state, node) : (PyObject *)node;
+    return UNLIKELY(PyList_GET_SIZE(state->observing)) ? settle(state, node) : (PyObject *)node;
 }
