@@ -16,7 +16,7 @@ from .engine import functions as _functions
 from .engine.backend import Value, backend
 from .engine.functions import *  # noqa: F403 (each is handed on there, by its name)
 from .engine.implicit import fixed_point, root
-from .engine.loops import scan, while_loop
+from .engine.loops import scan
 from .engine.modes import AnomalyError, TraceError, detect_anomaly, no_grad
 from .engine.reductions import dot, logsumexp, mean, softmax, sum, take
 from .engine.scopes import scope
@@ -24,6 +24,7 @@ from .engine.table import Primitive as _Primitive
 from .engine.table import primitive
 from .engine.transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .engine.vectors import read_data, write_data
+from .engine.while_loops import while_loop
 
 __all__ = [
     "AnomalyError",

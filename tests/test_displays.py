@@ -1,13 +1,15 @@
 """What is shown of an object: short texts, and tables in notebooks, whatever a label holds."""
 
+import inspect
 import json
 import math
+import pkgutil
 from xml.etree import ElementTree as ET
 
 import pytest
 
 import chainrule as cr
-from chainrule import Value, checking
+from chainrule import Value, backprop, checking, compiler, nn, viz
 from chainrule.nn import MLP, Module
 
 HOSTILE = "<script>alert(1)</script>\u202e\ud800\x00&'\""
@@ -42,6 +44,11 @@ def test_labels_are_text():
     x = Value(1.0, HOSTILE)
     shown = cells(x * 2.0)
     assert shown[2][0] == "<script>alert(1)</script>\\u202e\\ud800\\x00&'\""
+
+
+def test_an_emoji_of_several_characters_stays_whole():
+    label = "\U0001f469\u200d\U0001f4bb"
+    assert cells(Value(1.0, label) * 2.0)[2][0] == label
 
 
 def test_a_long_sum_shows_twenty_parents():
@@ -106,3 +113,24 @@ def test_a_gradient_check_shows_what_is_wrong_first():
     assert shown[2][-1] == "yes"
     assert float(shown[1][2]) == 8.0
     assert math.isclose(float(shown[1][3]), 12.0, rel_tol=1e-6)
+
+
+def test_every_method_of_a_value_says_what_it_does_and_takes():
+    for name in (name for name in dir(Value) if not name.startswith("_")):
+        member = getattr(Value, name)
+        if callable(member):
+            assert inspect.getdoc(member), name
+            assert "self" in inspect.signature(member).parameters, name
+
+
+def test_a_scope_shows_its_name():
+    assert repr(cr.scope("encoder")) == "scope('encoder')"
+
+
+@pytest.mark.parametrize("room", [cr, backprop, compiler, nn, nn.losses, nn.optim, viz])
+def test_completion_offers_what_is_public(room):
+    """A room's own files may be there too, but nothing that it imports for itself."""
+    offered = {name for name in dir(room) if name.isidentifier() and name[0] != "_"}
+    assert offered >= {name for name in room.__all__ if not name.startswith("_")}
+    files = {info.name for info in pkgutil.iter_modules(getattr(room, "__path__", []))}
+    assert offered <= {*room.__all__, *files}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Real
+from operator import index
 from typing import TypeAlias
 
 import numpy as np
@@ -61,16 +62,28 @@ def matrices(name: str, values: Iterable[ArrayLike], hint: str = "") -> list[Arr
 def non_negative(name: str, value: float) -> float:
     """Return *value* as a float that is finite and not below 0."""
     if not isinstance(value, Real):
-        raise TypeError(f"{name} is {value!r}: expected a real number")
-    number = float(value)
+        raise TypeError(f"{name} is {value!r:.80}: expected a real number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not 0 <= number < np.inf:
         raise ValueError(f"{name} is {number}: expected a finite number, 0 or more")
     return number
 
 
-def chosen(name: str, value: str, options: Iterable[str]) -> str:
+def whole(name: str, value: int) -> int:
+    """Return *value* as an int; TypeError if it is not a whole number."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r:.80}: expected a whole number") from None
+
+
+def chosen(name: str, value: object, options: Iterable[str]) -> str:
     """Return *value* if it is one of *options*, else say what the options are."""
     allowed = list(options)
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}: expected one of {', '.join(map(repr, allowed))}")
+    if not isinstance(value, str) or value not in allowed:
+        expected = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} is {value!r:.80}: expected one of {expected}")
     return value

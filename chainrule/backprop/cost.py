@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .activations import ACTIVATIONS
-from .arguments import chosen
+from .arguments import chosen, whole
 
 Activation: TypeAlias = str | list[str] | tuple[str, ...]
 """One activation for all hidden layers, or one for each of them."""
@@ -80,7 +80,7 @@ class Cost:
 
     def hidden(self, count: int) -> tuple[str, ...]:
         """Return the activation of each of *count* hidden layers; ValueError if they are others."""
-        return hidden_activations(self.activation, count)
+        return hidden_activations(self.activation, whole("count", count))
 
     def divisor(self, m: int) -> int:
         """Return what sums over *m* examples are divided by: m for the mean, else 1."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from operator import index
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arguments import Array, chosen, matrices, real_array
+from .arguments import Array, chosen, matrices, real_array, whole
 
 Order = Literal["C", "F"]
 
@@ -49,7 +48,10 @@ def roll(
     """
     chosen("order", order, ("C", "F"))
     values = real_array("vector", vector)
-    pairs = [tuple(map(index, shape)) for shape in shapes]
+    try:
+        pairs = [tuple([whole("", n) for n in shape]) for shape in shapes]
+    except TypeError:
+        raise TypeError(f"shapes is {shapes!r:.80}: expected pairs (rows, columns)") from None
     if not pairs or any(len(pair) != 2 or min(pair) < 1 for pair in pairs):
         raise ValueError(f"shapes is {pairs}: expected pairs (rows, columns), all 1 or more")
     sizes = [prod(pair) for pair in pairs]
@@ -74,7 +76,7 @@ def one_hot(labels: ArrayLike, K: int, first: int = 0) -> Array:
 
     A label that is not a whole number from *first* to *first* + K - 1 raises ``ValueError``.
     """
-    classes, lowest = index(K), index(first)
+    classes, lowest = whole("K", K), whole("first", first)
     if classes < 1:
         raise ValueError(f"K is {classes}: expected at least one class")
     values = real_array("labels", labels)

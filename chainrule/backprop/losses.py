@@ -72,8 +72,7 @@ def example_costs(
     >>> example_costs([[1000.0], [-1000.0]], [[0], [0]]).tolist()
     [1000.0, 0.0]
 
-    Logistic targets outside [0, 1], cross-entropy targets that are not
-    probabilities, unequal
+    Logistic targets outside [0, 1], cross-entropy targets that are not probabilities, unequal
     shapes and unknown names raise ``ValueError``.
     """
     logits, y, output = _outputs_and_targets(z, Y, loss, output_activation)

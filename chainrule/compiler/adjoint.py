@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,18 +45,21 @@ def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]
 class Pullback:
     """The adjoints of a program, on their way from its outputs to its parameters.
 
-    They also go to *inputs*, numbers of operations: the adjoint of an input is there for each
-    example, that of a parameter is the sum over the examples.
+    They also go to *inputs*, numbers of operations with what of each array is a Value in the
+    engine: the adjoint of an input is there for each example, that of a parameter is the sum over
+    the examples.
     """
 
-    def __init__(self, builder: Builder, inputs: Collection[int] = ()):
+    def __init__(self, builder: Builder, inputs: Mapping[int, AnyArray] | None = None):
         self.builder = builder
         self.program = builder.program
-        self.inputs = inputs
+        self.inputs = inputs or {}
+        self.mask_of: dict[int, Mask] = {}
+        """Where the inputs are reached, once the sweep is done."""
         self.leaves = {
             n
             for n, operation in enumerate(self.program.operations)
-            if operation.kind == "parameter" or n in inputs
+            if operation.kind == "parameter" or n in self.inputs
         }
         self.forward = len(self.program.operations)
         self.active = self._active()
@@ -98,11 +101,15 @@ class Pullback:
             self.arrived[output.number] = [Flow(_WHOLE, 1.0, 1.0)]
         return self._sweep()
 
-    def pull(self, outputs: Iterable[tuple[Operand, Symbol]]) -> list[tuple[int, Operand]]:
-        """Return the adjoint of each leaf, from an adjoint for each example of every output."""
-        for output, adjoint in outputs:
+    def pull(self, outputs: Iterable[tuple[Operand, Symbol, Mask]]) -> list[tuple[int, Operand]]:
+        """Return the adjoint of each leaf, from an adjoint and a mask of every output."""
+        for output, adjoint, mask in outputs:
+            self.chooses = self.chooses or isinstance(mask, Symbol)
             if isinstance(output, Symbol):
-                self._give(output.number, adjoint, True)
+                zeroed = (
+                    primitives.where(mask, adjoint, 0.0) if isinstance(mask, Symbol) else adjoint
+                )
+                self._give(output.number, zeroed, True, mask=mask)
         return self._sweep()
 
     def _sweep(self) -> list[tuple[int, Operand]]:
@@ -119,6 +126,7 @@ class Pullback:
             adjoint, self.mask = self._total(number)
             if number in self.leaves:
                 found.append((number, adjoint))
+                self.mask_of[number] = self.mask
             else:
                 self._name(number, adjoint)
                 getattr(self, "_" + operation.kind)(number, operation, adjoint)
@@ -194,7 +202,8 @@ class Pullback:
     def _reached(self, number: int, arrived: list[Flow]) -> Mask:
         """Return the mask of operation *number*."""
         operation = self.program.operations[number]
-        if not self.chooses or number in self.leaves:  # nothing is below a leaf
+        below = number not in self.leaves or number in self.inputs
+        if not (self.chooses and below):  # nothing is below a parameter
             return 1.0
         whole = [mask for where, _, mask in arrived if where is _WHOLE]
         total = self.masks.either(whole) if whole else None

@@ -289,7 +289,7 @@ class Compiled(Differentiable):
 
     def _remember_run(self, function: str, lifted: Recorded) -> None:
         """Keep what the next call of *function* needs, if its data need no test."""
-        if function in self._repeats or lifted.tested is not None or not _here(self._hands):
+        if function in self._repeats or lifted.rules is not None or not _here(self._hands):
             return
         machine, leaves = lifted.machine(function)
         if attempt := getattr(machine, "attempt", None):
@@ -522,8 +522,8 @@ class Compiled(Differentiable):
 
     def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:
         """Raise the error of the first rule that an example of *batch* breaks."""
-        if lifted.tested is not None:
-            lifted.test(batch)
+        if lifted.rules is not None:
+            lifted.rules.test(batch)
 
     def _remember(self, shapes: Shapes, lifted: Recorded) -> None:
         """Keep a recording as the latest one, and drop those that were least recently used."""
@@ -579,8 +579,6 @@ class Compiled(Differentiable):
             if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
                 raise  # other classes may need other arguments than a message
             raise type(error)(f"{error}; {self._arguments.described(batch)}") from error
-        if loops and demands:
-            return again("there is a rule for the data, which is tested on the whole graph")
         outputs: list[Any] = []
         structure = numbered(result, outputs, self._name)
         if not outputs:
@@ -591,6 +589,7 @@ class Compiled(Differentiable):
             try:
                 return looped(
                     loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
+                    demands,
                 )  # fmt: skip
             except modes.WriteOut as reason:
                 return again(str(reason), faster=reason.faster)

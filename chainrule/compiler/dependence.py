@@ -7,7 +7,7 @@ derivative.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,20 @@ import numpy as np
 from .program import AnyArray, Operation, Program, addresses_of
 
 
-def dependence(program: Program, count: int, inputs: Collection[int] = ()) -> list[AnyArray]:
+def dependence(
+    program: Program, count: int, inputs: Mapping[int, AnyArray] | None = None
+) -> list[AnyArray]:
     """Return, for each of the first *count* operations, an array of bool in its shape.
 
-    The leaves are the parameters, and the *inputs* that are differentiated by.
+    The leaves are the parameters, and of the *inputs* what they say.
     """
     found: list[AnyArray] = []
+    inputs = inputs or {}
     for number, operation in enumerate(program.operations[:count]):
         if operation.kind == "parameter" or number in inputs:
-            found.append(np.ones(operation.shape, dtype=bool))
+            own = inputs.get(number)
+            all_of_it = np.ones(operation.shape, dtype=bool)
+            found.append(all_of_it if own is None else own.reshape(operation.shape))
             continue
         args: list[Any] = [found[x] if type(x) is int else False for x in operation.args]
         depends = _RULES.get(operation.kind, _any)(program, operation, *args)

@@ -98,10 +98,10 @@ class Differentiable(abc.ABC):
         """Return the second derivatives of the result, one number, for every example.
 
         They are by the arguments, all of them or those in *argnums*: for one argument an array of
-        shape (m, argument..., argument...), for several a tuple of such tuples, with one entry for
-        each pair.  With *wrt*, leaves that the function captured, the shape is (m, p, p) for p
-        leaves; a compiled graph has no examples, so m is left out, and its leaves are its
-        :attr:`parameters` by default.
+        shape (m, argument..., argument...), for several a tuple of such tuples: ``h[i][j]`` is by
+        arguments i and j, of shape (m, i..., j...).  With *wrt*, leaves that the function captured,
+        the shape is (m, p, p) for p leaves; a compiled graph has no examples, so m is left out, and
+        its leaves are its :attr:`parameters` by default.
 
         >>> import chainrule as cr
         >>> f = cr.compile(lambda x: cr.square(x[0]) * x[1])
@@ -122,10 +122,9 @@ class Differentiable(abc.ABC):
         if sparse:
             return made.jacobian(*arrays, argnums=source.which, sparse=True)
         parts = made.jacobian(*arrays, argnums=source.which)
-        rows = [
+        pairs = tuple(
             tuple(derivatives.split(np.moveaxis(part, 0, -1), given)) for part in parts
-        ]  # of each argument j: by each argument i, (m, j..., i...)
-        pairs = tuple(tuple(row[i] for row in rows) for i in range(len(given)))
+        )  # of each argument i: with each argument j, (m, i..., j...)
         return pairs[0][0] if self._single(source, argnums) else pairs
 
     # --- Jacobians otherwise than by reverse mode ------------------------------------------------

@@ -41,7 +41,7 @@ def embed(
     """Append the steps of *section*.
 
     *given* says from which row on each of its arguments is, *into* where each of what it ``gives``
-    is to be, and *slopes* where the derivatives by its leaves are added.
+    is to be, and then each of its masks; *slopes* where the derivatives by its leaves are added.
     """
     _Embedded(whole, section, given, into, slopes).append()
 
@@ -63,7 +63,7 @@ class _Embedded(Lowering):
         self._still, self._taken, self._first_row = [], len(whole.still), PIECES
         self.count = _fixed(STILL, 0, 1)
         self.theta = self._parameters()
-        own = len(section.gives)
+        own = len(into)
         self.rows = list(zip(section.results[:own], into, strict=True))
         self.by = [
             (n, x)

@@ -108,37 +108,51 @@ def pulled(
     tape: Tape,
     arguments: Sequence[Sequence[int]],
     parameters: Sequence[int],
+    leaves: Sequence[int],
     wanted: Sequence[int],
 ) -> Plan:
     """Return the plan of the only output and its derivatives by the leaves *wanted*, per example.
 
-    The output depends on all of these: see :func:`reached`.
+    The output depends on all of these.  Of those on which it does by choice, see :func:`reached`,
+    there are also masks: where they are chosen, there is something else than 0.
     """
-    lowering = _linked(tape, arguments, parameters, wanted)
+    lowering = _linked(tape, arguments, parameters, leaves, wanted)
     lowering.write_values()
-    adjoints = _Sweep(lowering, 0).run()
-    return lowering.plan(np.append(np.array(tape.outputs), lowering.found(adjoints, wanted)))
+    sweep = _Sweep(lowering, 0)
+    adjoints, numbers = sweep.run(), np.array(wanted, dtype=np.int64)
+    masks = sweep.mask[numbers[sweep.status[numbers] == 1]]
+    found = lowering.found(adjoints, wanted)
+    return lowering.plan(np.concatenate([np.array(tape.outputs), found, masks]))
 
 
 def reached(
     tape: Tape,
     arguments: Sequence[Sequence[int]],
     parameters: Sequence[int],
+    leaves: Sequence[int],
     wanted: Sequence[int],
 ) -> Marks:
-    """Return which of the leaves *wanted* the only output depends on: 2 always, 1 by choice."""
-    found: Marks = _linked(tape, arguments, parameters, wanted).status[0][list(wanted)]
+    """Return whether the only output depends on the leaves *wanted*: 2 always, 1 by choice."""
+    status = _linked(tape, arguments, parameters, leaves, wanted).status[0]
+    found: Marks = status[np.array(wanted, dtype=np.int64)]
     return found
+
+
+def depending(tape: Tape, leaves: Sequence[int]) -> Mask:
+    """Return which numbers of *tape* depend on one of the *leaves*, by a condition too."""
+    return _Lowering(tape, [], [])._reached(leaves)
 
 
 def _linked(
     tape: Tape,
     arguments: Sequence[Sequence[int]],
     parameters: Sequence[int],
+    leaves: Sequence[int],
     wanted: Sequence[int],
 ) -> _Lowering:
+    """Return the lowering of a tape of which only *leaves* are not constants, in the engine."""
     lowering = _Lowering(tape, arguments, parameters, singly=True)
-    lowering.link([*parameters, *(n for argument in arguments for n in argument)], wanted)
+    lowering.link(leaves, wanted)
     return lowering
 
 
@@ -459,10 +473,10 @@ class _Sweep:
         sums, before, adjoint = self._chains(np.ones(len(self.edges), dtype=bool))
         adjoint[self.output] = self.one
         shaded = self.status[self.operand] == 1
-        mask = np.full(self.size, self.one, dtype=np.int32)
+        self.mask = mask = np.full(self.size, self.one, dtype=np.int32)
         if shaded.any():
             so_far, mask_before, found = self._chains(shaded)
-            mask = np.where(self.status == 1, found, mask)
+            self.mask = mask = np.where(self.status == 1, found, mask)
             self._append_masks(shaded, mask[self.owner], so_far, mask_before)
         terms = self._terms(adjoint[self.owner], mask[self.owner])
         negative, first = lowering.negative[self.edges], before < 0

@@ -10,12 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ..engine import modes
 from ..engine import table as primitives
@@ -31,6 +28,7 @@ from .printers import flat as printed_flat
 from .printers.names import free_names
 from .program import Program, Symbol
 from .ready import Hands
+from .rules import Rules, rules_for
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
 from .tape import Tape, fix, flatten, normalise
@@ -74,10 +72,8 @@ class Lifted:
     narrow: bool
     """Whether it has none."""
     _arrays: ArrayProgram | None
-    rules: Sequence[tuple[modes.Rule, slice]] = ()
-    """The rules that the data must keep, each with the results of *tested* that it applies to."""
-    tested: Lifted | None = None
-    """The program that computes the numbers to which the rules apply."""
+    rules: Rules | None = None
+    """The rules that the data must keep, if there are any."""
     written_out_because: str = ""
     """Why its loops are written out, if there were loops that might not have been."""
     with_loops: Callable[[], Any] | None = None
@@ -133,20 +129,6 @@ class Lifted:
     def numbers_of_arguments(self, which: Sequence[int]) -> list[list[int]]:
         """Return the numbers of the leaves in each of *which* arguments."""
         return [self.scalars.arguments[i] for i in which]
-
-    def test(self, batch: Sequence[Array]) -> None:
-        """Raise the error of the first rule that an example of *batch* breaks."""
-        if self.tested is None or not len(batch[0]):
-            return
-        table = self.tested.forward(batch)
-        with np.errstate(invalid="ignore"):
-            for rule, at in self.rules:
-                numbers = table[at]
-                kept = rule.holds(numbers)
-                if not kept.all():
-                    first = int(np.reshape(kept, (-1, table.shape[1])).all(axis=0).argmin())
-                    error = rule.error(numbers[:, first].tolist())
-                    raise type(error)(f"example {first}: {error}")
 
     @property
     def arrays(self) -> ArrayProgram:
@@ -254,11 +236,8 @@ def lift(
     with uncollected():
         lifted = _lifted(recording, result, wrt)
     if demands and tested is not None:
-        ends = [0, *itertools.accumulate(map(len, demands.values()))]
-        slices = [slice(*edges) for edges in itertools.pairwise(ends)]
-        lifted.rules = list(zip(demands, slices, strict=True))
-        values = [x for given in demands.values() for x in given]
-        lifted.tested = lift(tested(values), list(range(len(values))))
+        numbers = tested
+        lifted.rules = rules_for(demands, lambda x: lift(numbers(x), list(range(len(x)))))
     return lifted
 
 

@@ -7,6 +7,7 @@ needs the whole graph (the Jacobian) has the loops written out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from collections.abc import Callable, Sequence
@@ -20,21 +21,24 @@ from ..engine import bodies
 from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.bodies import Loop
-from ..engine.modes import WriteOut
+from ..engine.modes import Demands, WriteOut
 from ..engine.structures import leaves
 from . import explanation, periods
 from .batches import Array
 from .lifting import Recording, lift, record, uncollected
-from .linking import Linker, states_kept
+from .linking import states_kept
+from .needed import loops_for
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
 from .program import Shape
 from .ready import Hands, Ready
 from .rolling import rolled, unrolled
+from .rules import Rules, rules_for
 from .scalars import narrow
 from .sections import LoopedArrays, sections
 from .tape import flatten
+from .way_back import WayBack
 
 MOST_LOOPS = 8
 MANY_GROUPS = 500
@@ -81,9 +85,9 @@ class LoopProgram:
         _ = linker.gradient() if backward else linker.forward()
         return sections(linker, names, shapes)
 
-    def _linker(self, arrays: bool) -> Linker:
+    def _linker(self, arrays: bool) -> WayBack:
         loops, arguments, outputs = self.loops, self.arguments, self.outputs
-        return Linker(loops, arguments, outputs, self.captured, self.wanted, arrays)
+        return WayBack(loops, arguments, outputs, self.captured, self.wanted, arrays)
 
     def ready(self, name: str) -> Ready:
         """Return a function ready to run."""
@@ -114,8 +118,9 @@ class Looped:
     stats: dict[str, Any]
     write_out: Callable[[], Any] | None
     """Records the function again, with its loops written out; None if that is not possible."""
+    rules: Rules | None = None
+    """The rules that the data must keep, if there are any."""
     narrow: bool = True
-    tested: None = None
 
     @functools.cached_property
     def size(self) -> int:
@@ -136,10 +141,11 @@ class Looped:
     @functools.cached_property
     def printed(self) -> tuple[str, tuple[Value, ...]]:
         """The program as a NumPy module, and the leaves in the order of its arguments."""
-        if self.size == 1 and not self.has_gradient:
-            written: tuple[str, tuple[Value, ...]] = self.written_out.printed
-            return written
-        return write(self.program.sections(self.names, self.shapes, self.size == 1))
+        if self.size > 1 or self.has_gradient:
+            with contextlib.suppress(WriteOut):
+                return write(self.program.sections(self.names, self.shapes, self.size == 1))
+        written: tuple[str, tuple[Value, ...]] = self.written_out.printed
+        return written
 
     def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example."""
@@ -216,6 +222,7 @@ def looped(
     since: int,
     wrt: Sequence[Value] | None,
     write_out: Callable[[], Any] | None,
+    demands: Demands | None = None,
 ) -> Looped:
     """Return a recording as a program with loops; WriteOut if it has to be written out.
 
@@ -228,6 +235,7 @@ def looped(
         *outputs,
         *(x for loop in loops for x in (*loop.carry, *loop.body.carry_out, *loop.body.y_out)),
         *(x for loop in loops for row in loop.xs for x in row),
+        *(x for some in (demands or {}).values() for x in some),
     ]
     tape = flatten([x for x in roots if isinstance(x, Value)])
     given = {leaf for argument in arguments for leaf in argument}
@@ -243,7 +251,14 @@ def looped(
     lengths = ", ".join(str(loop.count) for loop in loops)
     stats = {"nodes": tape.recorded, "way": f"loops of {lengths} steps, each body recorded once"}
     free = free_names(names)
-    return Looped(program, parameters, captured, shapes, free, result, stats, write_out)
+
+    def tested(values: list[Any]) -> LoopProgram:
+        found = LoopProgram(loops_for(values, loops), arguments, values, captured, ())
+        found.prepare("forward")
+        return found
+
+    rules = rules_for(demands or {}, tested)
+    return Looped(program, parameters, captured, shapes, free, result, stats, write_out, rules)
 
 
 def periodic(

@@ -38,6 +38,8 @@ class Row(NamedTuple):
     name: str
     numbers: Sequence[Any]
     some: Sequence[int]
+    shaded: bool = False
+    """Whether a mask says, for each example, which of them have a part in the result."""
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Section:
     """Those whose derivatives are returned."""
     leaves: list[Value]
     """All leaves that are parameters, in the order of the program."""
+    masks: list[str]
+    """The names of the arrays whose masks are returned, after what it ``gives``."""
 
 
 def piece_of(outputs: Sequence[Any], known: Collection[Value]) -> Tape:
@@ -74,10 +78,18 @@ def in_use(tape: Tape, groups: Sequence[tuple[Sequence[Value], Any]]) -> list[An
     return [group for group in groups if not used.isdisjoint(group[0])]
 
 
-def weighted(terms: Sequence[tuple[Value, Any]]) -> Any:
-    """Return the sum of all weights times numbers: its derivative is that along the weights."""
+def weighted(terms: Sequence[tuple[Value, Any, Value | None]]) -> Any:
+    """Return the sum of all weights times numbers: its derivative is that along the weights.
+
+    A number with a mask has a part in it only where that is not 0.
+    """
     with modes.suspended():
-        return primitives.add_up(*(weight * x for weight, x in terms))
+        return primitives.add_up(
+            *(
+                weight * x if mask is None else primitives.where(mask, weight * x, 0.0)
+                for weight, x, mask in terms
+            )
+        )
 
 
 class Piece:
@@ -124,8 +136,17 @@ class Piece:
         ]
         return self._section(layout, [row.name for row in self.rows], found, [])
 
-    def back(self, by: Collection[str]) -> Section:
-        """Return the way back through the rows: to the groups named in *by*, and to the leaves."""
+    def back(
+        self,
+        by: Collection[str],
+        linked: Collection[Value] | None = None,
+        masks: Collection[str] = (),
+    ) -> Section:
+        """Return the way back through the rows: to the groups named in *by*, and to the leaves.
+
+        Of the groups, only what is *linked* is a Value in the engine, or all of it.  There are
+        masks too of those named in *masks*.
+        """
         layout = self._laid_out()
         builder, program = layout.builder, layout.program
         inputs = {
@@ -134,24 +155,41 @@ class Piece:
             if operation.kind == "input"
         }
         wanted = {n: self.given[i] for i, n in inputs.items() if self.given[i].name in by}
-        pullback = Pullback(builder, wanted)
-        seeds: list[tuple[Operand, Symbol]] = []
-        for k, (row, x) in enumerate(zip(self.rows, layout.rows, strict=True)):
+        pullback = Pullback(
+            builder,
+            {
+                n: np.array([linked is None or leaf in linked for leaf in group.leaves])
+                for n, group in wanted.items()
+            },
+        )
+        more: list[str] = []
+
+        def seed(name: str, row: Row) -> Symbol:
             shape = (len(row.numbers),)
-            weights = builder.emit("input", (), shape, True, len(self.given) + k)
-            seed = builder.at(weights, np.array(row.some, dtype=np.int64))
-            assert isinstance(seed, Symbol)
-            seeds.append((x, seed))
-        gives, results, by_blocks, blocks = [], [], [], []
+            given = builder.emit("input", (), shape, True, len(self.given) + len(more))
+            more.append(f"{name}_{row.name}")
+            found = builder.at(given, np.array(row.some, dtype=np.int64))
+            assert isinstance(found, Symbol)
+            return found
+
+        seeds: list[tuple[Operand, Symbol, Operand]] = []
+        for row, x in zip(self.rows, layout.rows, strict=True):
+            weights = seed("d", row)
+            seeds.append((x, weights, seed("m", row) if row.shaded else 1.0))
+        gives, results, by_blocks, blocks, shaded, shades = [], [], [], [], [], []
         for n, adjoint in pullback.pull(seeds):
             if n in wanted:
-                gives.append(wanted[n].name)
-                results.append(builder.broadcast(adjoint, wanted[n].shape, True))
+                _, name, shape = wanted[n]
+                gives.append(name)
+                results.append(builder.broadcast(adjoint, shape, True))
+                if name in masks:
+                    shaded.append(name)
+                    shades.append(builder.broadcast(pullback.mask_of[n], shape, True))
             else:
                 by_blocks.append(n)
                 blocks.append(builder.broadcast(adjoint, program.operations[n].shape, False))
-        more = [f"d_{row.name}" for row in self.rows]
-        return self._section(layout, gives, [*results, *blocks], by_blocks, more)
+        found = [*results, *shades, *blocks]
+        return self._section(layout, gives, found, by_blocks, more, shaded)
 
     def _laid_out(self) -> Layout:
         shapes = [group.shape for group in self.given]
@@ -165,6 +203,7 @@ class Piece:
         results: Sequence[Symbol],
         by: list[int],
         more: Sequence[str] = (),
+        masks: list[str] | None = None,
     ) -> Section:
         program, tape = layout.program, self.tape
         program.inputs = [*(group.name for group in self.given), *more]
@@ -175,4 +214,4 @@ class Piece:
         blocks = {
             n: tuple(leaves[slice(*program.operations[n].detail)]) for n in sorted({*takes, *by})
         }
-        return Section(program, gives, numbers, blocks, takes, by, leaves)
+        return Section(program, gives, numbers, blocks, takes, by, leaves, masks or [])

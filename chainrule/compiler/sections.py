@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.bodies import Loop
+from ..engine.modes import WriteOut
 from .linking import Linker, Rounds
 from .pieces import Group, Piece, Row, Section, piece_of
 from .program import AnyArray, Program, Shape
@@ -108,7 +109,7 @@ class _Cutter:
 
     def run(self) -> LoopedArrays:
         """Return all sections."""
-        found = LoopedArrays(list(self.groups), [], Section(Program(), [], [], {}, [], [], []))
+        found = LoopedArrays(list(self.groups), [], Section(Program(), [], [], {}, [], [], [], []))
         for which, loop in enumerate(self.linker.loops):
             found.loops.append(self._loop(which, loop))
         result = [Row(RESULT, self.linker.outputs, range(len(self.linker.outputs)))]
@@ -126,6 +127,8 @@ class _Cutter:
         state, states, x, xs, before, y, ys = [free_name(stem, self.taken) for stem in stems]
         mine = LoopSections(loop, state, states, x, xs, before, y, ys, len(held))
         rounds = self.linker.places[which].rounds
+        if self.linker.places[which].masked:
+            raise WriteOut("what is reached on the way back hangs on the data")
         n, nx, ny = mine.widths
         entries = [x for row in loop.xs for x in row]
         for name, numbers, shape in (

@@ -67,9 +67,14 @@ class Whole:
 
     def clear(self, first: int, count: int) -> None:
         """Append that rows become 0."""
-        if count:
-            zero = Operand(STILL, self.constant(), (0,))
-            self.steps.append(Step("copy", (count,), (rows_from(first), zero)))
+        self.fill(first + np.arange(count), 0.0)
+
+    def fill(self, rows: Ids, number: float) -> None:
+        """Append that *rows*, which go on by one in some stretches, become a *number*."""
+        for part in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+            if len(part):
+                x = Operand(STILL, self.constant(1, number), (0,))
+                self.steps.append(Step("copy", (len(part),), (rows_from(int(part[0])), x)))
 
     def assign(self, rows: Ids, of: Ids) -> None:
         """Append that the numbers at *of* go to *rows*; none of these is one that is read."""

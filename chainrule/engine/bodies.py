@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from . import modes
 from .backend import Value
 from .structures import difference, leaves, mapped
@@ -74,18 +76,15 @@ def recorded(
     plain = {type(x) for numbers in (start, *xs) for x in numbers} <= {int, float, Value}
     if not plain or any(difference(x, entries[0], "x") is not None for x in entries):
         return None
-    before = {rule: len(values) for rule, values in demands.items()}
     try:
         with modes.without_loops():
-            body, after, out = _called(step, carry, entries[0])
-            again, _, _ = _called(step, carry, entries[0])
+            body, after, out, rules = _called(step, carry, entries[0])
+            again, _, _, _ = _called(step, carry, entries[0])
     except Exception as error:  # the step says so again when it is written out
         raise modes.WriteOut(f"{type(error).__name__} of a step on Values: {error}") from error
     work = len(body.nodes) * len(entries)
     if work < modes.current().least_work:
         raise modes.WriteOut(f"it is short: {work} nodes in {len(entries)} steps", faster=True)
-    if {rule: len(values) for rule, values in demands.items()} != before:
-        raise modes.WriteOut("the step has a rule for its data, which is tested for each")
     if difference(after, carry, "carry") is not None:
         raise modes.WriteOut("the step changes the structure of the carry")
     if _written(body) != _written(again):
@@ -93,6 +92,18 @@ def recorded(
     last = [Value(0.0) for _ in start]
     ys = [[Value(0.0) for _ in body.y_out] for _ in entries]
     loops.append(Loop(len(entries), body, start, xs, last, ys, every))
+    for rule, values in rules:
+        place: dict[Value, Any] = {x: (0, j) for j, x in enumerate(body.x_in)}
+        place.update((y, (1, j)) for j, y in enumerate(body.y_out) if isinstance(y, Value))
+        at = [place.get(v) if isinstance(v, Value) else None for v in values]
+        modes.demand(
+            _InEachStep(rule, len(values)),
+            [
+                v if where is None else (x, y)[where[0]][where[1]]
+                for x, y in zip(xs, ys, strict=True)
+                for v, where in zip(values, at, strict=True)
+            ],
+        )
     return _like(carry, iter(last)), [_like(out, iter(row)) for row in ys]
 
 
@@ -104,9 +115,37 @@ def _like(structure: Any, numbers: Iterator[Any]) -> Any:
     return mapped(structure, lambda x: None if x is None else next(numbers))
 
 
-def _called(step: Callable[[Any, Any], Any], carry: Any, x: Any) -> tuple[Body, Any, Any]:
-    """Return the body of *step*, and the structures that it returned."""
+@dataclass(frozen=True, eq=False)
+class _InEachStep:
+    """A rule for *width* numbers of each step of a loop."""
+
+    rule: modes.Rule
+    width: int
+
+    def holds(self, numbers: Any) -> Any:
+        """Return whether the rule holds, for every step and every example."""
+        steps, examples = len(numbers) // self.width, numbers.shape[1]
+        by_number = numbers.reshape(steps, self.width, examples).swapaxes(0, 1)
+        return self.rule.holds(by_number.reshape(self.width, steps * examples))
+
+    def error(self, numbers: Sequence[float]) -> Exception:
+        """Return what the first step says whose numbers break the rule."""
+        steps = [numbers[k : k + self.width] for k in range(0, len(numbers), self.width)]
+        wrong = next(x for x in steps if not self.holds(np.array([x]).T).all())
+        return self.rule.error(wrong)
+
+
+def _called(
+    step: Callable[[Any, Any], Any], carry: Any, x: Any
+) -> tuple[Body, Any, Any, list[tuple[modes.Rule, list[Any]]]]:
+    """Return the body of *step*, the structures that it returned, and its rules for the data.
+
+    What a rule applies to goes out of the body, unless it came in.
+    """
     since = Value(0.0).serial
+    demands = modes.current().demands
+    assert demands is not None
+    before = {rule: len(values) for rule, values in demands.items()}
 
     def fresh(number: Any) -> Value:
         return Value(number.data if isinstance(number, Value) else number)
@@ -120,8 +159,21 @@ def _called(step: Callable[[Any, Any], Any], carry: Any, x: Any) -> tuple[Body, 
     ):
         raise TypeError("not a pair of numbers")
     carry_out, y_out = ([v if isinstance(v, Value) else float(v) for v in r] for r in results)
+    rules = [(rule, values[before.get(rule, 0) :]) for rule, values in demands.items()]
+    rules = [(rule, values) for rule, values in rules if values]
+    for rule, _ in rules:
+        del demands[rule][before.get(rule, 0) :]
+        if rule not in before:
+            del demands[rule]
+    came = {*x_in}
+    y_out += [
+        v
+        for _, values in rules
+        for v in values
+        if isinstance(v, Value) and v.serial > since and v not in came
+    ]
     nodes = _made(since, [v for v in (*carry_out, *y_out) if isinstance(v, Value)])
-    return Body(carry_in, x_in, carry_out, y_out, nodes), after, out
+    return Body(carry_in, x_in, carry_out, y_out, nodes), after, out, rules
 
 
 def _made(since: int, results: Sequence[Value]) -> list[Value]:

@@ -61,6 +61,7 @@ class Common:
         return type(self)(self.data, self.label)  # type: ignore[no-any-return]
 
     def leaky_relu(self: Any, slope: Value | SupportsFloat = 0.01) -> Value:
+        """Return a node: cr.leaky_relu of this one, with that *slope*."""
         return primitives.leaky_relu(self, slope)  # type: ignore[no-any-return]
 
     # --- the names by which scripts for micrograd and microgpt look into a node ---------------
@@ -83,6 +84,7 @@ class Common:
 
     @property
     def name(self: Any) -> str:
+        """Another name of ``label``."""
         return self.label  # type: ignore[no-any-return]
 
     @name.setter
@@ -100,14 +102,17 @@ class Common:
     # --- the names that NumPy calls on the entries of an array of objects ---------------------
 
     def conjugate(self: Any) -> Value:
+        """Return this node: it is a real number."""
         return self  # type: ignore[no-any-return]
 
     @arithmetic
     def hypot(self: Any, other: Any) -> Any:
+        """Return a node: cr.hypot of this one and *other*."""
         return primitives.hypot(self, other)
 
     @arithmetic
     def arctan2(self: Any, other: Any) -> Any:
+        """Return a node: cr.atan2 of this one, as the ordinate, and *other*."""
         return primitives.atan2(self, other)
 
     # --- what must not happen silently -------------------------------------------------------
@@ -185,12 +190,17 @@ def _take_backward(node: Any, function: Callable[[], object]) -> None:
         node.partials = partials
 
 
-def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: function(self)
+def _method(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def method(self: Any) -> Any:
+        return function(self)
+
+    method.__name__, method.__qualname__ = name, f"Value.{name}"
+    method.__doc__ = f"Return numpy.{name} of this node, a node."
+    return method
 
 
 for _ufunc, _function in (DERIVED | UFUNCS).items():
     # What NumPy calls on each element of an array of Values, where it has no operator for it.
     # Those that are rows of the table are made by add_to, and for the class in C by C.
     if _ufunc.nin == 1 and _ufunc.__name__ not in names() and not hasattr(Common, _ufunc.__name__):
-        setattr(Common, _ufunc.__name__, _method(_function))
+        setattr(Common, _ufunc.__name__, _method(_ufunc.__name__, _function))

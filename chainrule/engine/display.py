@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import islice
 
+from .. import characters
+
 MOST_ROWS = 20
 
 
 def plain(text: str) -> str:
-    r"""Return *text* for HTML, with what cannot be seen as Python writes it.
+    r"""Return *text* for HTML, with a stand-in for every character that cannot be seen.
 
     >>> plain("<b>\u202e")
     '&lt;b&gt;\\u202e'
     """
-    seen = (one if one.isprintable() else ascii(one)[1:-1] for one in text)
-    return escape("".join(seen))
+    return escape(characters.plain(text, kept=""))
 
 
 def html_table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple, overload
 
 from . import modes
+from .arguments import count, real
 from .backend import Value
 from .structures import described, difference, leaves, like
 from .sweeps import paths
@@ -502,7 +502,9 @@ def root(f: Callable[[Any], Any], start: Any, *, tolerance: float = 1e-12, limit
     def values(*x: Any) -> Vector:
         found = leaves(f(like(start, iter(x))))
         if len(found) != len(x):
-            raise ValueError(f"root: f gives {len(found)} numbers for {len(x)} unknowns")
+            raise ValueError(
+                f"root: f gives {len(found)} numbers; expected {len(x)}, one for each unknown"
+            )
         return [_number_or_value(y, "root: f(x)") for y in found]
 
     if modes.current().tracing:
@@ -563,11 +565,8 @@ def _checked(name: str, f: Any, start: Any, tolerance: float, limit: int) -> lis
     """Return the numbers in *start*."""
     if not callable(f):
         raise TypeError(f"{name}: f must be a function, not {described(f)}")
-    if operator.index(limit) < 1 or not tolerance >= 0.0:
-        raise ValueError(
-            f"{name}: expected a limit of at least 1 step and a tolerance of at least 0, not "
-            f"limit={limit}, tolerance={tolerance}"
-        )
+    count(f"{name}: limit", limit)
+    real(f"{name}: tolerance", tolerance)
     point = [_number(_number_or_value(x, f"{name}: start")) for x in leaves(start)]
     if not point:
         raise ValueError(f"{name}: start holds no number, but {described(start)}")

@@ -1,11 +1,11 @@
 # Of plain numbers they give numbers, and of anything wider more: the signatures overlap.
 # mypy: disable-error-code="overload-overlap"
-"""Loops: ``scan``, which runs a known number of steps, and ``while_loop``, which ends by its data.
+"""``scan``: a loop that runs a known number of steps.
 
-They are plain Python: each step is a call, and what it computes is part of the graph like anything
-else, so all derivatives go through.  What they add to a ``for`` or ``while`` is a form that can be
-read by people and programs (what goes from step to step, what comes in, what comes out), and
-errors that say in which step something became different.
+It is plain Python: each step is a call, and what it computes is part of the graph like anything
+else, so all derivatives go through.  What it adds to a ``for`` is a form that can be read by people
+and programs (what goes from step to step, what comes in, what comes out), and errors that say in
+which step something became different.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import bodies, modes
+from .arguments import count
 from .backend import Value
 from .runs import enclosing
 from .segments import checkpointed
 from .structures import array_of, described, difference, leaves, paths
+from .table import as_float
 
 Carry = TypeVar("Carry")
 Carried = TypeVar("Carried")
@@ -127,7 +129,7 @@ def scan(
     tuples and dicts a tuple or a dict of those, and of None, None.
 
     Without *xs*, *length* says how many steps there are, and what comes in is None.  ValueError if
-    there is not a step, if the sequences differ in length, or if the state or what goes out
+    there are no steps, if the sequences differ in length, or if the state or what goes out
     changes its structure; nan and infinities are numbers like others.
 
     With *checkpoint* = k, the memory for the way back grows with the number of segments of k steps,
@@ -144,7 +146,7 @@ def scan(
     if not callable(step):
         raise TypeError(f"scan: step must be a function of (carry, x), not {described(step)}")
     entries = _entries(xs, length)
-    _check_numbers(carry, "scan: the carry")
+    check_numbers(carry, "scan: the carry")
     every = _every(checkpoint)
     mode = modes.current()
     if mode.loops is not None and enclosing.get() is None:
@@ -156,7 +158,7 @@ def scan(
         last, went_out = run(carry, entries)
     else:
         last, went_out = checkpointed(run, carry, entries, every)
-    _check_numbers(went_out[0], "scan: y, what a step gives out,")
+    check_numbers(went_out[0], "scan: y, what a step gives out,")
     return last, _together(went_out)
 
 
@@ -222,10 +224,7 @@ def _entries(xs: Any, length: int | None) -> Sequence[Any]:
     columns = dict(_columns(xs, "xs"))
     lengths = {name: len(column) for name, column in columns.items()}
     if length is not None:
-        try:
-            lengths["length"] = operator.index(length)
-        except TypeError:
-            raise TypeError(f"scan: length must be a whole number, not {length!r:.80}") from None
+        lengths["length"] = count("scan: length", length, least=None)
     if not lengths:
         raise TypeError(
             "scan: how many steps? Give xs, with an entry for every step, or length: "
@@ -238,8 +237,8 @@ def _entries(xs: Any, length: int | None) -> Sequence[Any]:
     if n < 1:
         what = f"length is {n}" if name == "length" else f"{name} has no entries"
         raise ValueError(
-            f"scan: {what}, so step is never called and nobody knows what would go out; "
-            "expected a step at least: treat this case before the call"
+            f"scan: {what}, so step would never be called and what goes out is not known; "
+            "expected at least one step: treat this case before the call"
         )
     return [None] * n if xs is None else _rows(xs, columns, "xs", n)
 
@@ -294,7 +293,7 @@ def _together(outs: list[Any]) -> Any:
     return outs
 
 
-def _check_numbers(structure: Any, name: str) -> None:
+def check_numbers(structure: Any, name: str) -> None:
     """Raise TypeError unless *structure* is made of numbers, Values and None."""
     for path, leaf in zip(paths(structure, ""), leaves(structure), strict=True):
         if leaf is not None and described(leaf) != "a number":
@@ -306,94 +305,13 @@ def _check_numbers(structure: Any, name: str) -> None:
 
 def _watch(carry: Any, doing: str) -> None:
     """Raise AnomalyError if a number in *carry* is infinite or nan."""
-    for path, number in _not_finite(carry):
+    for path, number in not_finite(carry):
         raise modes.AnomalyError(f"{doing} {path} {number}")
 
 
-def _not_finite(carry: Any) -> Iterator[tuple[str, float]]:
+def not_finite(carry: Any) -> Iterator[tuple[str, float]]:
+    """Yield where numbers of *carry* are infinite or nan, and those."""
     for path, leaf in zip(paths(carry, "carry"), leaves(carry), strict=True):
         number = leaf.data if isinstance(leaf, Value) else leaf
-        if number is not None and not math.isfinite(number):
+        if number is not None and not math.isfinite(as_float(number, path)):
             yield path, number
-
-
-@overload
-def while_loop(
-    condition: Callable[[Carry], Any],
-    body: Callable[[Carry], Carry],
-    carry: Carry,
-    limit: int | None = ...,
-) -> Carry: ...
-@overload
-def while_loop(
-    condition: Callable[[Carry], Any],
-    body: Callable[[Carry], Carried],
-    carry: Carry,
-    limit: int | None = ...,
-) -> Carry | Carried: ...
-def while_loop(
-    condition: Callable[[Any], Any],
-    body: Callable[[Any], Any],
-    carry: Any,
-    limit: int | None = 1_000_000,
-) -> Any:
-    """Replace *carry* by *body(carry)* as long as *condition(carry)* holds, and return the last.
-
-    >>> import chainrule as cr
-    >>> def halved(x):
-    ...     return cr.while_loop(lambda x: x > 1.0, lambda x: x / 2.0, x)
-    >>> cr.value_and_grad(halved)(5.0)
-    (0.625, 0.125)
-
-    The carry is as in :func:`scan`.  The derivative is that of the steps that were taken: how many
-    there are is a whole number, which has none.  RuntimeError after *limit* steps, ValueError if
-    *body* changes the structure of the carry.  A comparison with nan is false, so a loop written
-    with ``<`` ends there.
-
-    A compiled function cannot loop by its data: use :func:`scan`, with :func:`where` to keep what
-    is finished.
-    """
-    for function, role in ((condition, "condition"), (body, "body")):
-        if not callable(function):
-            raise TypeError(f"while_loop: {role} must be a function, not {described(function)}")
-    _check_numbers(carry, "while_loop: the carry")
-    most = math.inf if limit is None else operator.index(limit)
-    k = 0
-    while _holds(condition, carry):
-        if k >= most:
-            raise RuntimeError(_endless(carry, k))
-        after = body(carry)
-        if (words := difference(after, carry, "carry")) is not None:
-            raise ValueError(
-                f"while_loop: pass {k} (counted from 0) changed the structure of the carry: "
-                f"{words} as before; return a carry like the one given"
-            )
-        carry = after
-        k += 1
-    return carry
-
-
-def _holds(condition: Callable[[Any], Any], carry: Any) -> bool:
-    """Return whether *condition* holds; a Value that it gives holds unless it is 0.0."""
-    try:
-        found = condition(carry)
-        if isinstance(found, Value):
-            modes.refuse_to_choose("looping by a Value")
-            return found.data != 0.0
-        return bool(found)
-    except modes.TraceError as error:
-        raise modes.TraceError(
-            "while_loop: how often it runs would be fixed for all examples while a function is "
-            "compiled: use cr.scan with a length that is enough for all, and cr.where(done, x, "
-            "next_x) to keep what is finished"
-        ) from error
-
-
-def _endless(carry: Any, k: int) -> str:
-    numbers = [x.data if isinstance(x, Value) else x for x in leaves(carry)]
-    strange = next((f"; {path} is {number}" for path, number in _not_finite(carry)), "")
-    shown = numbers[0] if len(numbers) == 1 else numbers
-    return (
-        f"while_loop: the condition still holds after {k} passes, with {shown!r:.200}{strange}; "
-        "if that is as it should be, give limit= a higher number, or None"
-    )

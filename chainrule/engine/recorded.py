@@ -141,7 +141,11 @@ class _Sweep:
                 for i, x in enumerate(operands)
                 if _is_value(x) and (x in self._varying or not self._is_number(x))
             ]
-        partials = dict(zip(linked, row.partial_values(operands, node, linked), strict=True))
+        try:
+            values = row.partial_values(operands, node, linked)
+        except modes.TraceError as error:
+            raise modes.TraceError(f"in a partial of {row.name!r}: {error}") from error
+        partials = dict(zip(linked, values, strict=True))
         return [(operands[i], None, partials[i]) for i in places]
 
     def _chosen(self, row: Primitive, operands: tuple[Any, ...]) -> list[tuple[int, Condition]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from . import modes
 from . import table as primitives
+from .arguments import listed
 from .native import core
 
 if TYPE_CHECKING:
@@ -206,9 +207,10 @@ def take(table: Sequence[Any], index: Any) -> Any:
     >>> [v.data for v in take(embedding, 1)]
     [0.3, 0.4]
 
-    IndexError if there is no such row; every index below 0 counts as missing.
+    IndexError if there is no such row; every index below 0 counts as missing.  TypeError if *table*
+    is not a sequence.
     """
-    rows = list(table)
+    rows = listed("take: the rows of the table", table, "numbers or rows")
     rule = _RowNumber(len(rows))
     symbolic = hasattr(type(index), "__chainrule__")
     position = primitives.as_float(index.data if symbolic else index, "take: the index")

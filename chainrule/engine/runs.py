@@ -345,9 +345,9 @@ def matched(given: Any, pattern: Any, what: str) -> list[Any]:
                 f"{what}: expected a dict with the keys {list(pattern)}, not {given!r}"
             )
         parts = [(given[key], part) for key, part in pattern.items()]
-    elif is_sequence(pattern):
-        if not is_sequence(given) or len(given) != len(pattern):
-            entries = len(given) if is_sequence(given) else type(given).__name__
+    elif _has_entries(pattern):
+        if not _has_entries(given) or len(given) != len(pattern):
+            entries = len(given) if _has_entries(given) else type(given).__name__
             raise ValueError(f"{what}: expected a sequence of {len(pattern)}, not {entries}")
         parts = list(zip(given, pattern, strict=True))
     else:
@@ -355,7 +355,7 @@ def matched(given: Any, pattern: Any, what: str) -> list[Any]:
     return [leaf for pair in parts for leaf in matched(*pair, what)]
 
 
-def is_sequence(x: Any) -> bool:
+def _has_entries(x: Any) -> bool:
     """Return whether *x* is a list, a tuple or an array with dimensions."""
     return isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.ndim > 0)
 

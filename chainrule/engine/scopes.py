@@ -87,6 +87,9 @@ class scope(contextlib.ContextDecorator):  # noqa: N801 (used like a function, a
         self._name = name
         self._counting: dict[Block, contextlib.AbstractContextManager[None]] = {}
 
+    def __repr__(self) -> str:
+        return f"scope({self._name!r})"
+
     def __enter__(self) -> None:
         block = Block(self, self._name, _current.get())
         if block.own:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import modes
+from .arguments import listed
 from .backend import Value
 from .native import core
 from .runs import (
@@ -187,7 +188,9 @@ def gradients(output: Value, inputs: Iterable[Value], create_graph: bool = False
 
     The inputs may be interior nodes; one that *output* does not depend on has derivative 0.
     """
-    inputs = [inputs] if isinstance(inputs, Value) else list(inputs)
+    if isinstance(inputs, Value):
+        inputs = [inputs]
+    inputs = listed("gradients: the inputs", inputs, "Values")
     for node in (output, *inputs):
         if not isinstance(node, Value):
             raise TypeError(f"gradients: expected Values, not {type(node).__name__}")
@@ -387,7 +390,7 @@ def hvp(
     primals = _arguments(primals, "primals")
     run = Run(function, primals, found=found)
     gradient = run.gradient()
-    directions = matched(vector, primals, "jvp tangents")
+    directions = matched(vector, primals, "hvp vector")
     product = run.finished(push(gradient, run.variables, directions, run.linked), directions)
     shaped = _like_each(primals, product)
     if not with_gradient:

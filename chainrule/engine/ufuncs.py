@@ -32,7 +32,7 @@ _INSTEAD = {
     "matmul": "use cr.dot of two lists, or @ on arrays of Values",
     "vecdot": "use cr.dot of two lists, or @ on arrays of Values",
     "copysign": "write cr.where(cr.less(sign, 0.0), -cr.abs(v), cr.abs(v))",
-    "heaviside": "write cr.where(cr.less(v, 0.0), 0.0, 1.0)",
+    "heaviside": "write cr.where(cr.equal(v, 0.0), at_zero, cr.step(v))",
     "logaddexp2": "write cr.log2(cr.exp2(a) + cr.exp2(b))",
     "ldexp": "write v * 2.0**n",
     "expit": "use cr.sigmoid",
@@ -42,7 +42,7 @@ _INSTEAD = {
     **dict.fromkeys(("floor", "ceil", "rint", "trunc", "floor_divide", "round", "around"), _STEPS),
     "fix": _STEPS,
     "angle": "use cr.atan2(imaginary, real)",
-    "sinc": "write cr.sin(math.pi * v) / (math.pi * v), or add it with cr.primitive",
+    "sinc": "write cr.where(cr.equal(x, 0.0), 1.0, cr.sin(x) / x) with x = math.pi * v",
     **dict.fromkeys(("var", "std"), "give it an array of Values; that of a single one is 0"),
 }
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence, Set
-from operator import index
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..engine.table import as_float
+from ..engine.arguments import count as count
+from ..engine.arguments import is_sequence as is_sequence
+from ..engine.arguments import listed as listed
+from ..engine.arguments import numeric
+from ..engine.arguments import real as real
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def count(name: str, given: Any, least: int | None = 1) -> int:
-    """Return *given* as an int; TypeError if it is not one, ValueError if it is below *least*."""
-    try:
-        number = index(given)
-    except TypeError:
-        number = None
-    if number is None or isinstance(given, bool):
-        raise TypeError(f"{name} is {given!r:.80}: expected an int")
-    if least is not None and number < least:
-        raise ValueError(f"{name} is {number}: expected {least} or more")
-    return number
-
-
-def real(name: str, given: Any, below: float = math.inf) -> float:
-    """Return *given* as a float; ValueError unless it is finite and 0 <= given < *below*."""
-    number = as_float(given, name)
-    if not 0.0 <= number < below:
-        limit = "a finite number, 0 or more" if below == math.inf else f"0 or more, below {below:g}"
-        raise ValueError(f"{name} is {number}: expected {limit}")
-    return number
 
 
 def generator(name: str, seed: Any) -> np.random.Generator:
@@ -47,14 +27,6 @@ def generator(name: str, seed: Any) -> np.random.Generator:
         ) from None
 
 
-def is_sequence(given: Any) -> bool:
-    """Return whether *given* can be gone through in an order that means something.
-
-    A string is not a sequence of numbers, and a mapping or a set has no order to rely on.
-    """
-    return hasattr(given, "__iter__") and not isinstance(given, (str, bytes, Mapping, Set))
-
-
 def real_array(name: str, given: Any, shape: tuple[int, ...]) -> Array:
     """Return *given* as a new float64 array of exactly *shape*, or raise an error that says *name*.
 
@@ -63,13 +35,7 @@ def real_array(name: str, given: Any, shape: tuple[int, ...]) -> Array:
         ...
     ValueError: Theta1 has shape (1, 3): expected (1, 2)
     """
-    try:
-        array = np.asarray(given)
-    except ValueError:
-        raise ValueError(f"{name} is ragged: expected an array of shape {shape}") from None
-    if array.dtype.kind not in "fiub":
-        advice = "; take .data of each Value" if array.dtype == object else ""
-        raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers{advice}")
+    array = numeric(name, given)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}: expected {shape}")
     with np.errstate(over="ignore"):  # a long double beyond the range becomes inf, as in a Value

@@ -17,7 +17,7 @@ import re
 import secrets
 import stat
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 try:
     import fcntl
@@ -26,6 +26,19 @@ except ImportError:  # Windows
 
 _LONGEST_NAME = 200  # bytes; the temporary name is longer by 22, and 255 is the usual limit
 _ATTEMPTS = 10
+
+
+def path_of(function: str, given: Any) -> Path:
+    """Return *given* as a path; TypeError or OSError, as of ``open``, for what cannot be one."""
+    if not isinstance(given, (str, os.PathLike)) or not isinstance(os.fspath(given), str):
+        raise TypeError(f"{function}: the path is {given!r:.80}; expected a str or a pathlib.Path")
+    name = os.fspath(given)
+    if not name or "\0" in name:
+        wrong = "the path has a null character" if name else "the path is empty"
+        raise FileNotFoundError(
+            errno.ENOENT, f"{function}: {wrong}; expected the name of a file", name
+        )
+    return Path(name)
 
 
 def write_whole(path: Path, contents: bytes, caller: str) -> None:

@@ -387,7 +387,7 @@ class MLP(Module):
 
     @thetas.setter
     def thetas(self, thetas: Iterable[Any]) -> None:
-        given, layers = list(thetas), self._stack()
+        given, layers = arguments.listed("thetas", thetas, "matrices"), self._stack()
         if len(given) != len(layers):
             raise ValueError(
                 f"thetas: {len(given)} matrices; expected {len(layers)}, one for each layer after "

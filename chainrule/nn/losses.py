@@ -37,6 +37,12 @@ from .module import Module
 
 __all__ = ["cross_entropy", "half_squared_error", "hinge", "l2", "logistic", "squared_error"]
 
+
+def __dir__() -> list[str]:
+    """Return what is public, and not what this module is made with."""
+    return sorted(__all__)
+
+
 # What a loss takes: of numbers it makes a float, of anything wider a Value, so that the signatures
 # overlap.  Of an array NumPy's types do not say which.
 # mypy: disable-error-code="overload-overlap"
@@ -218,7 +224,7 @@ def l2(weights: Module | Iterable[Any], lam: float, m: int) -> Any:
         arrays = weights.parameter_arrays()
         values: list[Any] = list(dict.fromkeys(w for array in arrays for w in array.weights))
     else:
-        values = list(weights)
+        values = arguments.listed("l2: the weights", weights, "numbers or Values, or a module")
     if not values or strength == 0.0:
         return 0.0
     return strength / (2 * examples) * table.dot_product(*values, *values, 0.0)

@@ -33,6 +33,11 @@ from .schedules import Schedule, constant, cosine, step_decay, warmup
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "constant", "cosine", "step_decay", "warmup"]
 
 
+def __dir__() -> list[str]:
+    """Return what is public, and not what this module is made with."""
+    return sorted(__all__)
+
+
 class Optimiser:
     """What all optimisers share.  A subclass gives the names of its memory and its rule.
 
@@ -48,7 +53,8 @@ class Optimiser:
     ) -> None:
         if isinstance(parameters, Module):
             raise TypeError(f"{self._name}: expected parameters, so pass model.parameters()")
-        self.parameters = tuple(parameters)
+        listed = arguments.listed(f"{self._name}: the parameters", parameters, "Values")
+        self.parameters = tuple(listed)
         if not self.parameters:
             raise ValueError(f"{self._name}: no parameters; expected at least one")
         for parameter in self.parameters:
@@ -64,6 +70,12 @@ class Optimiser:
         self._state = {name: np.zeros(len(self.parameters)) for name in self._memory}
         if not callable(lr):
             self.current_rate()
+
+    def __repr__(self) -> str:
+        count = len(self.parameters)
+        plural = "s" * (count != 1)
+        rate = "a schedule" if callable(self.lr) else self.lr
+        return f"<{self._name}: {count} parameter{plural}, lr={rate}, steps={self.steps}>"
 
     @property
     def _name(self) -> str:

@@ -1,10 +1,12 @@
 """Learning rates that change: functions from the number of steps taken so far to a rate.
 
-Any function of that kind will do wherever an optimiser takes a ``lr``.
+Any function of that kind will do wherever an optimiser takes a ``lr``.  Those that are made here
+can be pickled and copied, and so can an optimiser that has one.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -19,8 +21,7 @@ def constant(rate: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    rate = arguments.real("constant: rate", rate)
-    return lambda steps: rate
+    return functools.partial(_constant, arguments.real("constant: rate", rate))
 
 
 def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
@@ -32,7 +33,7 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
     rate = arguments.real("step_decay: rate", rate)
     factor = arguments.real("step_decay: factor", factor)
     every = arguments.count("step_decay: every", every)
-    return lambda steps: rate * math.pow(factor, steps // every)
+    return functools.partial(_step_decay, rate, every, factor)
 
 
 def cosine(rate: float, total: int, final: float = 0.0) -> Schedule:
@@ -46,12 +47,7 @@ def cosine(rate: float, total: int, final: float = 0.0) -> Schedule:
     """
     rate, final = arguments.real("cosine: rate", rate), arguments.real("cosine: final", final)
     total = arguments.count("cosine: total", total)
-
-    def at(steps: int) -> float:
-        share = min(steps / total, 1.0)
-        return final + (rate - final) * 0.5 * (1.0 + math.cos(math.pi * share))
-
-    return at
+    return functools.partial(_cosine, rate, total, final)
 
 
 def warmup(over: int, then: float | Schedule) -> Schedule:
@@ -65,11 +61,24 @@ def warmup(over: int, then: float | Schedule) -> Schedule:
     [0.2, 0.4, 0.6, 0.8, 0.8, 0.4]
     """
     over = arguments.count("warmup: over", over)
-    following = then if callable(then) else constant(then)
+    return functools.partial(_warmup, over, then if callable(then) else constant(then))
 
-    def at(steps: int) -> float:
-        if steps < over:
-            return following(0) * (steps + 1) / over
-        return following(steps - over)
 
-    return at
+# The functions of the steps, apart from those that make them: so that schedules can be pickled.
+
+
+def _constant(rate: float, steps: int) -> float:
+    return rate
+
+
+def _step_decay(rate: float, every: int, factor: float, steps: int) -> float:
+    return rate * math.pow(factor, steps // every)
+
+
+def _cosine(rate: float, total: int, final: float, steps: int) -> float:
+    share = min(steps / total, 1.0)
+    return final + (rate - final) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def _warmup(over: int, then: Schedule, steps: int) -> float:
+    return then(0) * (steps + 1) / over if steps < over else then(steps - over)

@@ -12,21 +12,19 @@ array is made for what a header merely claims, and nothing is ever unpickled.
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import math
 import os
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from . import arguments
-from .files import write_whole
+from .files import path_of, write_whole
 from .layers import MLP, theta_shapes
 from .module import Module
 
@@ -62,7 +60,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(module, Module):
         raise TypeError(f"save: expected a Module, then a path; not {module!r:.80}")
-    target = _path("save", path)
+    target = path_of("save", path)
     arrays: dict[str, np.ndarray[Any, Any]] = {
         array.name: arguments.finite_array(array.name, array.read(), array.shape)
         for array in module.parameter_arrays()
@@ -92,7 +90,7 @@ def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
 
     Weights in another format can be given to ``load_state_dict``, which takes any real arrays.
     """
-    path = _path("load", path)
+    path = path_of("load", path)
     if into is not None and not isinstance(into, Module):
         raise TypeError(f"load: into is {into!r:.80}; expected a Module")
     status = path.stat()
@@ -207,16 +205,3 @@ def _architecture(entries: _Entries) -> tuple[tuple[int, ...], tuple[str, ...]]:
     entries.check("activations", (layers,), "str")
     sizes = [arguments.count(f"sizes[{i}]", size) for i, size in enumerate(entries["sizes"])]
     return tuple(sizes), tuple(entries["activations"].tolist())
-
-
-def _path(function: str, given: Any) -> Path:
-    """Return *given* as a path; TypeError or OSError, as of ``open``, for what cannot be one."""
-    if not isinstance(given, (str, os.PathLike)) or not isinstance(os.fspath(given), str):
-        raise TypeError(f"{function}: the path is {given!r:.80}; expected a str or a pathlib.Path")
-    name = os.fspath(given)
-    if not name or "\0" in name:
-        wrong = "the path has a null character" if name else "the path is empty"
-        raise FileNotFoundError(
-            errno.ENOENT, f"{function}: {wrong}; expected the name of a file", name
-        )
-    return Path(name)

@@ -44,6 +44,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Return what is public, and not what this module is made with."""
+    return sorted(__all__)
+
+
 def draw(
     root: Value,
     *,

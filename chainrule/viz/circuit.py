@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from ..engine.arguments import count
 from ..engine.backend import Value
 from ..engine.sweeps import topological_order
 from ..engine.table import add, add_up, dot_product, logsumexp_of, mean_of, subtract
 from .folding import Fold, Graph
-from .text import NOT_COMPUTED, checked_title, short, visible, with_dust
+from .text import NOT_COMPUTED, check_limit, checked_title, short, visible, with_dust
 
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _MOST_EDGES = 3  # from a box of several outputs to another box, drawn one by one
@@ -155,13 +156,14 @@ def members_of(
     """Return the nodes that a drawing of *root* is about, and which of them are not boxes."""
     if not isinstance(root, Value):
         raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
-    if depth is not None and (not isinstance(depth, int) or depth < 0):  # type: ignore[redundant-expr]
-        raise ValueError(f"draw: depth is {depth!r}; expected a number of steps back, 0 or more")
+    if depth is not None:
+        count("draw: depth, the number of steps back,", depth, least=0)
+    check_limit("draw: limit", limit)
     members = topological_order([root]) if depth is None else _last_steps(root, depth)
     folded = _foldable(members) if fold_weights else frozenset()
-    count = len(members) - len(folded)
-    if count > limit:
-        raise ValueError(_too_large(count, limit, depth))
+    boxes = len(members) - len(folded)
+    if boxes > limit:
+        raise ValueError(_too_large(boxes, limit, depth))
     return members, folded
 
 

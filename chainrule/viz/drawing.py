@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..nn.files import write_whole
+from ..nn.files import path_of, write_whole
 from .circuit import Circuit
 from .geometry import Layout
 from .matrices import Matrices
@@ -79,24 +79,14 @@ class Drawing:
         ValueError for any other suffix.  The file is written whole or not at all: nothing is left
         behind if the drawing cannot be made.
         """
-        target = Path(path)
         makers: dict[str, Callable[[], bytes]] = {
             ".svg": lambda: self.svg.encode(),
             ".png": self._png,
             ".pdf": self._pdf,
             ".dot": lambda: self.dot.encode(),
         }
-        maker = makers.get(target.suffix.lower())
-        if maker is None:
-            raise ValueError(
-                f"Drawing.save({str(path)!r}): the suffix {target.suffix!r} is not known; expected "
-                "a path that ends in .svg, .png, .pdf or .dot"
-            )
-        contents = maker()
-        if target.exists() and not target.is_file():  # a device such as /dev/stdout
-            target.write_bytes(contents)
-        else:
-            write_whole(target, contents, "Drawing.save")
+        target = target_of("Drawing.save", path, makers)
+        write(target, makers[target.suffix.lower()](), "Drawing.save")
 
     def _fixed(self) -> str:
         return self._svg("light") if self.theme == "auto" else self.svg
@@ -119,3 +109,24 @@ class Drawing:
 
     def __repr__(self) -> str:
         return f"<Drawing: {self.diagram.title}>"
+
+
+def target_of(caller: str, path: Any, suffixes: Iterable[str]) -> Path:
+    """Return *path* as a Path; ValueError, which names *caller*, for any but these *suffixes*."""
+    target, known = path_of(caller, path), list(suffixes)
+    if target.suffix.lower() not in known:
+        *others, last = known
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(
+            f"{caller}({str(path)!r}): the suffix {target.suffix!r} is not known; expected a path "
+            f"that ends in {expected}"
+        )
+    return target
+
+
+def write(target: Path, contents: bytes, caller: str) -> None:
+    """Make *contents* those of the file *target*, whole or not at all."""
+    if target.exists() and not target.is_file():  # a device such as /dev/stdout
+        target.write_bytes(contents)
+    else:
+        write_whole(target, contents, caller)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from ..engine.arguments import is_sequence
 from ..engine.backend import Value
 from . import folding
 from .boxes import SMALL_SIZE
@@ -95,7 +96,7 @@ def is_hopeless(look: Look, nodes: Sequence[Value], members: Sequence[Value]) ->
 def _checked(unfold: Any) -> list[str]:
     if isinstance(unfold, bool):
         return []
-    names = [unfold] if isinstance(unfold, str) else list(unfold)
+    names = [unfold] if isinstance(unfold, str) or not is_sequence(unfold) else list(unfold)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(
             f"draw: unfold is {unfold!r:.80}; expected True, or the names of what to unfold"

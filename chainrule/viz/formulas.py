@@ -15,7 +15,7 @@ from ..engine.backend import Value
 from ..engine.sweeps import topological_order
 from ..engine.table import Primitive
 from .symbols import Expression, Symbol, partials
-from .text import short, visible
+from .text import check_limit, short, visible
 
 Written = tuple[str, int]
 """A formula and how tightly it binds: 1 a sum, 2 a product, 3 a sign, 4 a power, 9 an atom."""
@@ -63,6 +63,7 @@ def latex(root: Value, *, limit: int = 4000) -> str:
             f"latex: expected a Value, the root of a graph, not {type(root).__name__}"
             + "; latex_partials writes derivatives of a primitive" * isinstance(root, Primitive)
         )
+    check_limit("latex: limit", limit)
     order = topological_order([root])
     written: dict[Value | float, Written] = {}
     text = ""

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..engine import table
+from ..engine.arguments import numbers_in
 from ..engine.reductions import softmax
 from .boxes import SMALL_SIZE
-from .labels import Segment, label_places
 from .text import NOT_COMPUTED, advance, checked_title, short, visible
+from .weight_places import Segment, weight_places
 
 MOST_UNITS = {True: 9, False: 10}  # of a layer, with and without numbers inside
 MOST_WEIGHTS = 80  # written on their edges
@@ -265,7 +266,7 @@ def _targets(target: Any, count: int) -> tuple[float, ...]:
         if not 0 <= target < count:
             raise ValueError(f"draw_network: target is {target}; the classes are 0 to {count - 1}")
         return tuple(float(j == target) for j in range(count))
-    found = np.atleast_1d(np.asarray(target, dtype=float))
+    found = np.atleast_1d(numbers_in("draw_network: target", target))
     if found.shape != (count,):
         raise ValueError(
             f"draw_network: target has shape {found.shape}; expected a class or {count} numbers"
@@ -378,7 +379,7 @@ def _spread(units: Sequence[Unit], links: Sequence[Link]) -> tuple[list[Unit], l
         labelled = [link for link in links if link.label]
         for _, matrix in groupby(labelled, key=lambda link: by_id[link.tail].layer):
             between = list(matrix)
-            places = label_places(
+            places = weight_places(
                 [seen_part(by_id[link.tail], by_id[link.head]) for link in between],
                 [advance(link.label, SMALL_SIZE) for link in between],
             )

@@ -13,9 +13,9 @@ from . import theme
 from .boxes import FLAT, HEADER, OP_SIZE, PAD, ROW, SMALL_SIZE, TEXT_SIZE, box
 from .circuit import Circuit, Edge, Node
 from .geometry import Layout, Place, Spline, Tag
-from .labels import HALF_HEIGHT
 from .network import MOST_WEIGHTS, Link, Network, Unit, seen_part
 from .text import DUST, NOT_COMPUTED, advance
+from .weight_places import HALF_HEIGHT
 
 MARGIN = 18.0
 _HEADING_SIZE, _LEGEND_SIZE = 15.0, 12.0

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..characters import JOINERS, stand_in
+from ..engine.arguments import count
 
 NOT_COMPUTED = "–"
 """Shown in place of a gradient until a backward pass has reached the node."""
@@ -80,6 +81,18 @@ def checked_title(title: Any) -> str:
     if not isinstance(title, str):
         raise TypeError(f"title is {title!r:.80}: expected a str, or None for the default title")
     return visible(title, 120)
+
+
+def check_limit(name: str, limit: Any) -> None:
+    """Raise an error that says *name* unless *limit* is a whole number, or infinite.
+
+    >>> check_limit("draw: limit", "all")
+    Traceback (most recent call last):
+        ...
+    TypeError: draw: limit is 'all': expected an int
+    """
+    if not (isinstance(limit, float) and limit == math.inf):
+        count(name, limit, least=0)
 
 
 def _is_mark(character: str) -> bool:

@@ -70,9 +70,9 @@ def checked_theme(theme: Any) -> Theme:
         ...
     ValueError: theme is 'night'; expected 'light', 'dark' or 'auto'
     """
-    if theme not in get_args(Theme):
+    if not isinstance(theme, str) or theme not in get_args(Theme):
         raise ValueError(f"theme is {theme!r:.80}; expected 'light', 'dark' or 'auto'")
-    return theme  # type: ignore[no-any-return]
+    return theme  # type: ignore[return-value]
 
 
 def css(theme: Theme = "light") -> str:

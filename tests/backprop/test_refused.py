@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.backprop import (
+    Cost,
     accumulate,
     activate,
     delta_hidden,
@@ -168,6 +169,14 @@ def test_the_arguments_those_are_varied_from_are_good():
         (lambda: one_hot([[1, 2]], 3), ValueError, r"labels has shape \(1, 2\): .*one label"),
         (lambda: one_hot([], 3), ValueError, r"labels has shape \(0,\)"),
         (lambda: one_hot([0], 0), ValueError, "K is 0: expected at least one class"),
+        (lambda: one_hot([0], 2.5), TypeError, "K is 2.5: expected a whole number"),
+        (lambda: one_hot([0], 3, first="1"), TypeError, "first is '1': expected a whole number"),
+        (lambda: roll([1, 2], None), TypeError, r"shapes is None: expected pairs"),
+        (lambda: roll([1, 2], [2]), TypeError, r"shapes is \[2\]: expected pairs"),
+        (lambda: roll([1, 2], [(1.0, 2.0)]), TypeError, r"shapes is .*: expected pairs"),
+        (lambda: penalty(THETAS, 10**400, 1), ValueError, "lam is inf: expected a finite number"),
+        (lambda: activate(np.array(["tanh"]), [0.0]), ValueError, "activation is array"),
+        (lambda: Cost().hidden(2.5), TypeError, "count is 2.5: expected a whole number"),
     ],
 )
 def test_the_single_steps_refuse_what_does_not_fit(call, error, message):

@@ -62,6 +62,21 @@ def test_hessians_are_the_engines_for_each_example():
     close(f.hessian(X, T, wrt=W), each(lambda x, t: by_leaves(energy, x, t)))
 
 
+def test_a_hessian_by_two_arguments_has_the_axes_of_the_first_before_those_of_the_second():
+    f = cr.compile(lambda x, y, a: x[0] * y[1] + 3.0 * x[1] * a[1][0] + y[0] * y[1] * a[0][1])
+    point = [[1.0, 2.0]], [[3.0, 4.0]], [[[5.0, 6.0], [7.0, 8.0]]]
+    found = f.hessian(*point)
+    assert [[h.shape for h in row] for row in found] == [
+        [(1, 2, 2), (1, 2, 2), (1, 2, 2, 2)],
+        [(1, 2, 2), (1, 2, 2), (1, 2, 2, 2)],
+        [(1, 2, 2, 2), (1, 2, 2, 2), (1, 2, 2, 2, 2)],
+    ]
+    assert found[0][1][0].tolist() == [[0.0, 1.0], [0.0, 0.0]]  # by x0 and y1
+    assert found[1][0][0].tolist() == [[0.0, 0.0], [1.0, 0.0]]
+    assert found[0][2][0, 1].tolist() == [[0.0, 0.0], [3.0, 0.0]]  # by x1 and a10
+    assert found[2][1][0, 0, 1].tolist() == [4.0, 3.0]  # by a01 and y
+
+
 def test_products_are_those_of_the_hessian_and_come_with_the_gradient():
     f = cr.compile(energy)
     v = RNG.normal(size=X.shape)

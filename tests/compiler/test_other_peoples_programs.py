@@ -312,6 +312,14 @@ def test_partials_of_any_number_of_arguments_may_branch():
     assert_agrees(lambda x: row(*[a * b for a, b in zip(w, x, strict=True)], 0.1), points(6, 3))
 
 
+def test_a_branch_in_a_partial_is_refused_within_a_transform_and_says_whose_it_is():
+    row = cr.primitive("bent", lambda x: max(x, 0.1 * x), (lambda x, y: 1.0 if x > 0 else 0.1,))
+    f = cr.compile(lambda x: row(x) * x)
+    assert f.jacobian([2.0, -2.0]).tolist() == [4.0, -0.4]
+    with pytest.raises(cr.TraceError, match=r"^in a partial of 'bent': .*cr\.where"):
+        f.hessian([2.0])
+
+
 def test_a_partial_that_fails_for_some_numbers_says_what_it_says_in_the_engine():
     limits = {1.0: 2.0}
     row, w = cr.primitive("own", math.sin, (lambda x, y: limits[x],)), cr.Value(1.0)

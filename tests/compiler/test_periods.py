@@ -184,13 +184,13 @@ def test_what_is_read_after_a_loop_goes_out_of_it(after, counts):
     assert found[: len(counts)] == counts
 
 
-def test_what_is_read_without_order_goes_out_too_and_the_way_back_is_written_out():
+def test_what_is_read_without_order_goes_out_too():
     some = [0, 1, 5, 6, 7, 13, 14, 18, 21, 22, 23, 30, 31, 33]
     compiled = assert_agrees(
         *recurrence(plain, after=lambda x, seen: cr.sum([seen[k] for k in some]))
     )
     assert runs_of(compiled)[0][0] > STEPS - 8
-    assert not compiled._recorded().has_gradient
+    assert compiled._recorded().has_gradient
 
 
 def test_two_recurrences_in_turns_are_one_loop():
@@ -458,8 +458,23 @@ def test_threads_give_the_same_bits():
     assert runs_of(two)
 
 
+bent = cr.primitive(
+    "bent",
+    lambda x: x / (1.0 + x * x),
+    (lambda x, y: (1.0 - x * x) / ((1.0 + x * x) * (1.0 + x * x)),),
+)
+
+
 def refused(k, x, xs, w, v, seen):
+    return bent(w * x) * v + xs[k]
+
+
+def chosen(k, x, xs, w, v, seen):
     return cr.where(cr.less(w * x, v), x * w, v) + xs[k]
+
+
+def test_a_recurrence_that_chooses_is_a_loop():
+    assert runs_of(assert_agrees(*recurrence(chosen)))[0][0] > STEPS - 8
 
 
 def read_far_back(k, x, xs, w, v, seen):
@@ -476,7 +491,7 @@ def without_order(k, x, xs, w, v, seen):
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        (refused, "there is the operation where, in its step or around it"),
+        (refused, "there is the operation bent, in its step or around it"),
         (
             read_far_back,
             "4 nodes come again, but operand 2 of '-', node 3 of these, is the result ",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine import bodies
 
 State = namedtuple("State", "position velocity")
 STEPS = 25
@@ -174,10 +175,10 @@ def test_detect_anomaly_says_in_which_step():
     [
         ((3, 0.0, [1.0]), TypeError, "step must be a function"),
         ((lambda c, x: (c, x), 0.0), TypeError, "how many steps"),
-        ((lambda c, x: (c, x), 0.0, []), ValueError, "xs has no entries.*nobody knows"),
+        ((lambda c, x: (c, x), 0.0, []), ValueError, "xs has no entries.*never be called"),
         ((lambda c, x: (c, x), 0.0, None, 0), ValueError, "length is 0"),
         ((lambda c, x: (c, x), 0.0, None, -2), ValueError, "length is -2"),
-        ((lambda c, x: (c, x), 0.0, None, 2.5), TypeError, "must be a whole number, not 2.5"),
+        ((lambda c, x: (c, x), 0.0, None, 2.5), TypeError, "scan: length is 2.5: expected an int"),
         (
             (lambda c, x: (c, x), 0.0, ([1.0], {"u": [1.0, 2.0]})),
             ValueError,
@@ -330,10 +331,48 @@ def test_a_transform_of_a_scan_compiles():
     assert compiled(points) == pytest.approx([slope(x) for x in points], rel=1e-12)
 
 
-def test_a_compiled_function_cannot_loop_by_its_data():
-    for condition in (lambda x: x < 10.0, lambda x: cr.less(x, 10.0)):
-        with pytest.raises(cr.TraceError, match=r"while_loop: .*cr\.scan"):
-            cr.compile(lambda x, c=condition: cr.while_loop(c, lambda x: 2.0 * x, x))([1.0])
+def test_a_compiled_while_loop_has_to_have_a_limit_and_a_condition_that_is_a_value():
+    double = lambda x: 2.0 * x  # noqa: E731
+    for condition, limit in (
+        (lambda x: x < 10.0, 20), (lambda x: cr.less(x, 10.0), None),
+        (lambda x: cr.less(x, 10.0), 1_000_000),
+    ):  # fmt: skip
+        with pytest.raises(cr.TraceError, match=r"while_loop: .*limit=.*cr\.less"):
+            cr.compile(lambda x, c=condition, n=limit: cr.while_loop(c, double, x, n))([1.0])
+
+
+@pytest.mark.parametrize("least", [1, 20_000], ids=["loop", "written out"])
+def test_a_compiled_while_loop_ends_for_each_example_on_its_own(least, monkeypatch):
+    monkeypatch.setattr(bodies, "LEAST_WORK", least)
+    w = cr.Value(2.0)
+
+    def search(a):
+        def better(s):
+            return {"x": (s["x"] + w * a / s["x"]) / 2.0, "k": s["k"] + 1.0}
+
+        far = lambda s: cr.less(1e-12, cr.abs(s["x"] * s["x"] - w * a))  # noqa: E731
+        return cr.while_loop(far, better, {"x": a, "k": 0.0}, limit=30)
+
+    given = [1.0, 2.0, 300.0, math.inf, math.nan]
+    assert cr.compile(lambda a: search(a)["k"])(given).tolist() == [search(a)["k"] for a in given]
+    roots = cr.compile(lambda a: search(a)["x"])
+    found = [getattr(search(a)["x"], "data", search(a)["x"]) for a in given]
+    assert roots(given) == pytest.approx(found, rel=1e-14, nan_ok=True)
+    value, slopes = roots.value_and_grad(given[:3])
+    mean = cr.mean([search(a)["x"] for a in given[:3]])
+    w.grad = 0.0
+    mean.backward()
+    assert value == pytest.approx(mean.data, rel=1e-14)
+    assert slopes == pytest.approx([w.grad], rel=1e-13)
+    with pytest.raises(RuntimeError, match=r"example 1: .* still holds after 30 passes"):
+        roots([1.0, -1.0])
+
+
+def test_a_compiled_while_loop_of_no_step():
+    compiled = cr.compile(lambda x: cr.while_loop(lambda v: cr.less(v, 1.0), cr.exp, x, limit=0))
+    assert compiled([1.0, 2.0]).tolist() == [1.0, 2.0]
+    with pytest.raises(RuntimeError, match=r"example 1: .* after 0 passes, with 0\.5"):
+        compiled([1.0, 0.5])
 
 
 # --- segments -------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ for name, row in table.items():
     row.name = name
 refuse = lambda *args: (_ for _ in ()).throw(TypeError(args))
 asked = ("as_float as_operand leaf_data checked_label checked_grad node_contents GIVEN "
-         "refuse_attribute refuse_row refuse_write coerced comparable evaluate observe "
+         "give_attribute refuse_row refuse_write coerced comparable evaluate observe "
          "watch_backward FLOAT64 UFUNCS array_ufunc").split()
 value = types.SimpleNamespace(**dict.fromkeys(asked, refuse))
 value.checked_label = str

@@ -160,17 +160,28 @@ BAD = [
     ({"array": "x"}, "array must be callable"),
     ({"partials": None}, "either partials, one per argument, or variadic"),
     ({"variadic": lambda *a: []}, "either partials, one per argument, or variadic"),
-    ({"partials": lambda x, y: 1.0}, "partials is a sequence of callables"),
+    ({"partials": lambda x, y: 1.0}, "expected a sequence of callables"),
     ({"partials": ("1",)}, "a partial is a callable or a number: '1'"),
     ({"partials": ()}, "partials is empty"),
     ({"partials": (1j,)}, "a partial is a callable or a number"),
-    ({"partials": 1.0}, "partials is a sequence of callables"),
-    ({"partials": {1.0}}, "partials is a sequence of callables"),
+    ({"partials": 1.0}, "expected a sequence of callables"),
+    ({"partials": {1.0}}, "expected a sequence of callables"),
     ({"partials": (lambda x: 1.0,)}, r"bad: partials\[0\] .* 2 arguments; .* lambda x0, y: "),
     ({"partials": (1.0, lambda x, y: 1.0)}, r"partials\[1\] .* 3 arguments; .* lambda x0, x1, y: "),
     ({"partials": (lambda x, y, *, z: 1.0,)}, r"partials\[0\] cannot be called with 2 arguments"),
     ({"defaults": (1.0, 2.0)}, "2 defaults for 1 arguments"),
     ({"defaults": ("a",)}, "a default of bad: str is not a real number"),
+    ({"defaults": 0.5}, "defaults is 0.5; expected a tuple"),
+    ({"analytic": 1}, "analytic must be callable, not 1"),
+    ({"selects": 0}, "selects must be callable, not 0"),
+    ({"takes": "x"}, "takes must be callable, not 'x'"),
+    ({"latex": 3}, "latex is 3; expected a template"),
+    ({"precedence": "high"}, "precedence is 'high'; expected an int"),
+    ({"binds": 3}, "binds is 3; expected an int per argument"),
+    ({"binds": ("a",)}, "an entry of binds is 'a'; expected an int"),
+    ({"domain": 3.0}, "domain is 3.0; expected an interval"),
+    ({"domain": (0.0,)}, r"domain is \(0.0,\); expected an interval"),
+    ({"domain": ((0.0, 1.0), (0.0, 1.0))}, "2 domains for 1 arguments"),
 ]
 
 
@@ -226,6 +237,13 @@ def test_a_wrong_number_of_partials_is_refused():
     row = cr.primitive("miscounted", lambda *xs: xs[0], variadic=lambda args, y, linked: [1.0])
     assert row(Value(1.0)).data == 1.0
     with pytest.raises(ValueError, match=r"returned 1 partials for the 2 arguments at positions"):
+        row(Value(1.0), 2.0, Value(3.0))
+
+
+@pytest.mark.parametrize("result", [None, 1.0])
+def test_a_variadic_that_returns_no_sequence_is_refused(result):
+    row = cr.primitive("no list", lambda *xs: xs[0], variadic=lambda args, y, linked: result)
+    with pytest.raises(TypeError, match=r"no list: its variadic returned .*positions \[0, 2\]"):
         row(Value(1.0), 2.0, Value(3.0))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -216,3 +217,72 @@ def test_arguments_of_dot_may_be_named():
         cr.dot([w])
     with pytest.raises(TypeError, match="offset"):
         cr.dot([w], [3.0], offset=1.0)
+
+
+# What is wrong with the arguments, and what is said of it.
+BAD_VECTORS = [
+    (["1.5", "2"], TypeError, "dtype <U3: expected real numbers"),
+    ([1.0, None], TypeError, "NoneType is not a real number"),
+    ([1j, 2.0], TypeError, "dtype complex128"),
+    ([Value(1.0), 2.0], TypeError, "take its .data"),
+    ([[1.0], [2.0, 3.0]], ValueError, "is ragged"),
+    (np.ma.array([1.0, 2.0], mask=[True, False]), ValueError, "has masked entries"),
+]
+
+
+@pytest.mark.parametrize(("vector", "error", "message"), BAD_VECTORS)
+def test_what_is_not_a_vector_of_numbers_changes_nothing(vector, error, message):
+    leaves = [Value(1.0), Value(2.0)]
+    for change in (vectors.write_data, vectors.add_grads):
+        with pytest.raises(error, match=message):
+            change(leaves, vector)
+    assert vectors.read_data(leaves).tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("number", [Fraction(1, 2), np.float32(0.5), np.array(0.5), True, 10**400])
+def test_a_vector_may_hold_whatever_a_value_may(number):
+    leaves = [Value(1.0), Value(2.0)]
+    vectors.write_data(leaves, [number, 3])
+    assert [leaf.data for leaf in leaves] == [Value(number).data, 3.0]
+
+
+@pytest.mark.parametrize("values", [None, 3.0, (Value(0.0) for _ in range(2))])
+def test_values_that_cannot_be_counted_are_refused(values):
+    for call in (cr.read_data, lambda given: cr.write_data(given, [1.0])):
+        with pytest.raises(TypeError, match="expected a list of Values"):
+            call(values)
+
+
+def test_a_number_among_the_values_is_refused():
+    leaf = Value(1.0)
+    for call in (cr.read_data, lambda given: cr.write_data(given, [7.0, 8.0])):
+        with pytest.raises(TypeError, match=r"value 1 is 2.0; expected a Value"):
+            call([leaf, 2.0])
+    assert leaf.data == 1.0
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        (np.zeros(2, dtype=int), TypeError),  # would round
+        (np.zeros(2, dtype=np.float32), TypeError),
+        ([0.0, 0.0], TypeError),
+        (np.zeros(3), ValueError),
+        (np.zeros((3, 2)), ValueError),  # would repeat the numbers
+    ],
+)
+def test_data_is_read_into_a_fitting_vector_only(out, error):
+    with pytest.raises(error, match="read_data: out"):
+        cr.read_data([Value(1.5), Value(2.5)], out)
+
+
+def test_data_is_read_into_every_other_place():
+    out = np.zeros(4)
+    assert cr.read_data([Value(1.5), Value(2.5)], out[::2]).base is out
+    assert out.tolist() == [1.5, 0.0, 2.5, 0.0]
+
+
+@pytest.mark.parametrize("table", [None, 3.0, "abc", {0: 1.0}, np.array(1.0)])
+def test_what_has_no_rows_is_not_a_table(table):
+    with pytest.raises(TypeError, match=r"take: the rows of the table are .* expected a list of"):
+        cr.take(table, 0)

@@ -220,6 +220,12 @@ def test_l2_refuses(lam, m, error, message):
         losses.l2([cr.Value(1.0)], lam, m)
 
 
+def test_a_penalty_of_what_is_not_a_list_is_refused():
+    for weights in (cr.Value(1.0), 3.0, None, b"x"):
+        with pytest.raises(TypeError, match=r"l2: the weights are .*: expected a list of"):
+            losses.l2(weights, 1.0, 2)
+
+
 # ---------------------------------------------------------------- few nodes
 
 

@@ -573,6 +573,7 @@ def test_writing_into_a_theta_raises_rather_than_being_lost():
         ([[cr.Value(1.0)] * 3] * 2, TypeError, "take .data of each Value"),
         (None, TypeError, "dtype object"),
         (5.0, ValueError, r"shape \(\)"),
+        (np.ma.masked_equal([[1, 2, 3], [4, 5, 6]], 5), ValueError, "has masked entries"),
     ],
 )
 def test_a_theta_that_does_not_fit_changes_nothing(theta, error, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -257,7 +258,8 @@ def test_a_state_of_another_kind_of_optimiser():
         (lambda p: optim.SGD([*p, p[0]]), ValueError, "given twice"),
         (lambda p: optim.SGD([p[0] * 2]), ValueError, "computed, not a leaf"),
         (lambda p: optim.SGD([1.0]), TypeError, "1.0 is not a Value"),
-        (lambda p: optim.SGD(p[0]), TypeError, "iterable"),
+        (lambda p: optim.SGD(p[0]), TypeError, r"SGD: the parameters are Value\(.*a list of Val"),
+        (lambda p: optim.Adam(None), TypeError, "Adam: the parameters are None: expected a list"),
         (lambda p: optim.SGD(nn.MLP(1, [1])), TypeError, r"pass model.parameters\(\)"),
     ],
 )
@@ -344,3 +346,37 @@ def test_schedules():
 def test_invalid_schedules_raise(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# ---------------------------------------------------------------- how it is shown and kept
+
+
+def test_an_optimiser_says_what_it_is():
+    optimiser = optim.SGD([cr.Value(1.0)], 0.5)
+    optimiser.step()
+    assert repr(optimiser) == "<SGD: 1 parameter, lr=0.5, steps=1>"
+    scheduled = optim.Adam([cr.Value(1.0), cr.Value(2.0)], optim.constant(0.5))
+    assert repr(scheduled) == "<Adam: 2 parameters, lr=a schedule, steps=0>"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        optim.constant(0.1),
+        optim.step_decay(0.8, 10, 0.5),
+        optim.cosine(1.0, 20, 0.1),
+        optim.warmup(4, optim.cosine(0.8, 100)),
+    ],
+)
+def test_an_optimiser_with_a_schedule_goes_on_from_a_pickle(schedule):
+    def run(optimiser, steps):
+        for _ in range(steps):
+            optimiser.zero_grad()
+            cr.square(optimiser.parameters[0] - 3.0).backward()
+            optimiser.step()
+        return optimiser
+
+    straight = run(optim.Adam([cr.Value(1.0)], schedule), 12)
+    resumed = run(pickle.loads(pickle.dumps(run(optim.Adam([cr.Value(1.0)], schedule), 5))), 7)
+    assert resumed.parameters[0].data == straight.parameters[0].data
+    assert [schedule(t) for t in range(30)] == [resumed.lr(t) for t in range(30)]

@@ -398,8 +398,25 @@ def test_the_refusal_names_the_function_that_would_do():
 
 @pytest.mark.parametrize("depth", [-1, 1.5, "3"])
 def test_a_depth_that_is_no_count_is_refused(depth):
-    with pytest.raises(ValueError, match="depth"):
+    with pytest.raises((TypeError, ValueError), match=r"depth, .*, is .*: expected"):
         viz.draw(Value(1.0), depth=depth)
+
+
+@pytest.mark.parametrize("limit", [None, "all", 2.5, -1])
+def test_a_limit_is_a_whole_number_or_infinite(limit):
+    x = Value(1.0)
+    for call in (viz.draw, viz.latex, viz.explore):
+        with pytest.raises((TypeError, ValueError), match=rf"{call.__name__}: limit is"):
+            call(x * x, limit=limit)
+        assert call(x * x, limit=math.inf)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x.svg"])
+def test_what_is_not_a_path_is_refused(path):
+    x = Value(1.0)
+    for picture in (viz.draw(x), viz.explore(x)):
+        with pytest.raises(TypeError, match=r"save: the path is .*; expected a str or a pathlib"):
+            picture.save(path)
 
 
 # --- DOT -----------------------------------------------------------------------------------------
@@ -566,6 +583,8 @@ def test_a_theme_that_is_not_one_is_refused():
         viz.draw(neuron(), theme="night")
     with pytest.raises(ValueError, match="theme is None"):
         viz.draw_network(MLP(1, [1]), theme=None)
+    with pytest.raises(ValueError, match="theme is array"):
+        viz.draw(neuron(), theme=np.array(["light", "dark"]))
 
 
 @settings(max_examples=60, deadline=None)

@@ -404,6 +404,9 @@ def test_all_can_be_unfolded_or_one():
         viz.draw(a * 2.0, unfold="step 1")
     with pytest.raises(TypeError, match="expected True, or the names"):
         viz.draw(x, unfold=[3])
+    for wrong in (None, 3, {"step 3": 1}):
+        with pytest.raises(TypeError, match="expected True, or the names"):
+            viz.draw(x, unfold=wrong)
 
 
 def test_hostile_names_of_scopes_are_text():

@@ -103,6 +103,8 @@ def test_a_target_can_be_given():
         viz.draw_network(model, trace, target=2)
     with pytest.raises(ValueError, match=r"shape \(3,\); expected a class or 2 numbers"):
         viz.draw_network(model, trace, target=[1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match="draw_network: target has dtype <U3"):
+        viz.draw_network(model, trace, target="two")
     with pytest.raises(ValueError, match="give a trace"):
         viz.draw_network(model, target=1)
 

@@ -285,8 +285,8 @@ class CompiledForLibrary(Compiled):
 
     def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:
         """Test the data that the function has a rule for, which are brought here for that."""
-        if lifted.tested is not None:
-            lifted.test([self._library.numpy(x) for x in batch])
+        if lifted.rules is not None:
+            lifted.rules.test([self._library.numpy(x) for x in batch])
 
     def _refuse_values(self, arrays: tuple[Any, ...]) -> None:
         if any(not self._library.is_own(x) and holds_values((x,)) for x in arrays):

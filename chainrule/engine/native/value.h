@@ -527,7 +527,9 @@ node_power(PyObject *a, PyObject *b, PyObject *modulus)
 UNARY_METHODS(METHOD)
 #undef METHOD
 
-#define METHOD(name, KERNEL) {#name, method_##name, METH_NOARGS, "Return the node " #name "(self)."},
+#define METHOD(name, KERNEL)                                                                       \
+    {#name, method_##name, METH_NOARGS,                                                            \
+     #name "($self)\n--\n\nReturn the node " #name "(self)."},
 static PyMethodDef node_methods[] = {
     {"backward", (PyCFunction)(void (*)(void))node_backward, METH_FASTCALL | METH_KEYWORDS,
      "backward($self, seed=1.0)\n--\n\n"

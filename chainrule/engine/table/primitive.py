@@ -139,11 +139,18 @@ class Primitive(Row):
             return np.frompyfunc(self, len(args), 1)(*operands)
 
     def on_arrays(self, *arrays: Any) -> Any:
-        """Return the result of the array form as floats, even if it gives booleans or objects."""
+        """Return the result of the array form as floats, even if it gives booleans or objects.
+
+        An entry that depends on a masked one is masked.
+        """
+        if any(isinstance(array, np.ma.MaskedArray) for array in arrays):
+            found = self.on_arrays(*map(np.ma.getdata, arrays))
+            masks = map(np.ma.getmaskarray, arrays)
+            return np.ma.array(found, mask=functools.reduce(np.logical_or, masks))
         found = self.array(*arrays)
         if isinstance(found, np.ndarray) and found.dtype.kind == "f":
             return found
-        return np.asanyarray(found, dtype=float)  # a mask is kept
+        return np.asarray(found, dtype=float)
 
     def complete(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *args* with the defaults appended; TypeError if their number cannot be right."""
@@ -181,7 +188,13 @@ class Primitive(Row):
         *args* may be floats, arrays or Values, and *y* is the output made from them.
         """
         if self.variadic is not None:
-            partials = tuple(self.variadic(args, y, linked))
+            given = self.variadic(args, y, linked)
+            if not hasattr(given, "__iter__"):
+                raise TypeError(
+                    f"{self.name}: its variadic returned {given!r:.80}; expected a sequence of "
+                    f"partials, one for each of the positions {list(linked)}"
+                )
+            partials = tuple(given)
             if len(partials) != len(linked):
                 raise ValueError(
                     f"{self.name}: its variadic returned {len(partials)} partials for the "
@@ -380,45 +393,86 @@ def primitive(
         raise ValueError(f"primitive: {name!r} is a primitive of chainrule; choose another name")
     if (partials is None) == (variadic is None):
         raise TypeError(f"primitive {name}: give either partials, one per argument, or variadic")
-    for function, role in ((scalar, "scalar"), (array, "array"), (variadic, "variadic")):
-        if function is not None and not callable(function):
-            raise TypeError(f"primitive {name}: {role} must be callable, not {function!r}")
-    if partials is not None and not isinstance(partials, (list, tuple)):
-        raise TypeError(f"primitive {name}: partials is a sequence of callables, one per argument")
-    for partial in partials or ():
-        if not (partial is None or callable(partial) or isinstance(partial, numbers.Real)):
-            raise TypeError(f"primitive {name}: a partial is a callable or a number: {partial!r}")
-    if partials is not None and len(defaults) > len(partials):
-        raise TypeError(f"primitive {name}: {len(defaults)} defaults for {len(partials)} arguments")
+    functions: dict[str, Any] = {
+        "scalar": scalar, "array": array, "variadic": variadic,
+        "analytic": analytic, "selects": selects, "takes": takes,
+    }  # fmt: skip
+    for role, function in functions.items():
+        if not callable(function) and (function is not None or role == "scalar"):
+            raise TypeError(f"primitive {name}: {role} must be callable, not {function!r:.80}")
+    if not (latex is None or isinstance(latex, str) or callable(latex)):
+        raise TypeError(f"primitive {name}: latex is {latex!r:.80}; expected a template, a str")
+    if not isinstance(defaults, (list, tuple)):
+        raise TypeError(f"primitive {name}: defaults is {defaults!r:.80}; expected a tuple")
 
     row = Primitive()
     row.found_by = named
     row.name, row.scalar = name, scalar
-    row.partials = tuple(
-        [as_float(p, name) if isinstance(p, numbers.Real) else p for p in partials or ()]
-    )
+    row.partials = () if variadic else _checked_partials(name, partials)
     row.variadic = variadic
     row.arity = None if variadic else len(row.partials)
-    if row.arity == 0:
-        raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
-    for k, partial in enumerate(row.partials):
-        if callable(partial) and not takes_so_many(partial, len(row.partials) + 1):
-            given = ", ".join([f"x{i}" for i, _ in enumerate(row.partials)])
-            raise TypeError(
-                f"primitive {name}: partials[{k}] cannot be called with {len(row.partials) + 1} "
-                "arguments; it is given the operation's arguments and then its result, as in "
-                f"lambda {given}, y: ..."
-            )
+    if row.arity is not None and len(defaults) > row.arity:
+        raise TypeError(f"primitive {name}: {len(defaults)} defaults for {row.arity} arguments")
     row.array = array or functools.partial(_elementwise, scalar)
     row.defaults = tuple([as_float(x, f"a default of {name}") for x in defaults])
     row.analytic, row.selects, row.takes = analytic, selects, takes
     slots = range(row.arity or 0)
     row.latex = latex or call_template(name, row.arity)
-    row.precedence = precedence
-    row.binds = tuple(binds) if binds is not None else tuple(0 for _ in slots)
-    row.domain = tuple(domain) if isinstance(domain[0], tuple) else tuple(domain for _ in slots)
+    row.precedence = _whole(name, "precedence", precedence)
+    if not (binds is None or isinstance(binds, (list, tuple))):
+        raise TypeError(f"primitive {name}: binds is {binds!r:.80}; expected an int per argument")
+    row.binds = tuple([_whole(name, "an entry of binds", b) for b in binds or [0 for _ in slots]])
+    row.domain = _intervals(name, domain, row.arity)
     _enlist(row)
     return row
+
+
+def _checked_partials(name: str, partials: Any) -> tuple[Any, ...]:
+    """Return *partials*, the numbers among them as floats; TypeError if one cannot be called."""
+    if not isinstance(partials, (list, tuple)):
+        raise TypeError(
+            f"primitive {name}: partials is {partials!r:.80}; expected a sequence of callables, "
+            "one per argument"
+        )
+    if not partials:
+        raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
+    found: list[Any] = []
+    for k, partial in enumerate(partials):
+        if not (partial is None or callable(partial) or isinstance(partial, numbers.Real)):
+            raise TypeError(f"primitive {name}: a partial is a callable or a number: {partial!r}")
+        if callable(partial) and not takes_so_many(partial, len(partials) + 1):
+            given = ", ".join([f"x{i}" for i, _ in enumerate(partials)])
+            raise TypeError(
+                f"primitive {name}: partials[{k}] cannot be called with {len(partials) + 1} "
+                "arguments; it is given the operation's arguments and then its result, as in "
+                f"lambda {given}, y: ..."
+            )
+        found.append(as_float(partial, name) if isinstance(partial, numbers.Real) else partial)
+    return tuple(found)
+
+
+def _whole(name: str, what: str, given: Any) -> int:
+    if not isinstance(given, int):
+        raise TypeError(f"primitive {name}: {what} is {given!r:.80}; expected an int from 0 to 9")
+    return given
+
+
+def _intervals(name: str, domain: Any, arity: int | None) -> tuple[tuple[float, float], ...]:
+    """Return an interval for each argument; none where any number of them share one."""
+    try:
+        is_shared = not isinstance(domain[0], (list, tuple))
+        listed = [domain] if is_shared else domain
+        intervals = [(as_float(low, name), as_float(high, name)) for low, high in listed]
+    except (TypeError, ValueError, LookupError):
+        raise TypeError(
+            f"primitive {name}: domain is {domain!r:.80}; expected an interval, such as "
+            "(-1.0, 1.0), or one per argument"
+        ) from None
+    if is_shared:
+        intervals *= arity or 0
+    if arity is not None and len(intervals) != arity:
+        raise TypeError(f"primitive {name}: {len(intervals)} domains for {arity} arguments")
+    return tuple(intervals)
 
 
 Unlisted = TypeVar("Unlisted", bound=Primitive)

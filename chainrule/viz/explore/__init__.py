@@ -15,7 +15,8 @@ from ...engine.backend import Value
 from ..circuit import circuit_of
 from ..drawing import Drawing
 from ..network import network_of
-from .data import graph_data, members_of
+from ..text import check_limit
+from .data import graph_data, whole_graph
 from .network import network_data
 from .page import Page
 from .views import views_of
@@ -47,8 +48,9 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     More than *limit* nodes are folded, as in a drawing; a click on a fold opens it.  TypeError if
     *root* is not a Value; ValueError for more than 5,000 nodes.
     """
+    check_limit("explore: limit", limit)
     drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
-    members = members_of(root)
+    members = whole_graph(root)
     if len(members) > _MOST:
         raise ValueError(
             f"explore: {len(members):,} nodes, more than {_MOST:,}, are too many for a page: "

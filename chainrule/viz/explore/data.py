@@ -18,7 +18,7 @@ from ..text import visible
 from .expressions import expressions, names, rule, terms
 
 
-def members_of(root: Value) -> list[Value]:
+def whole_graph(root: Value) -> list[Value]:
     """Return *root* and every Value that it is computed from, in the order of creation."""
     found = {root}
     waiting = [root]
@@ -39,7 +39,7 @@ def graph_data(root: Value) -> dict[str, Any]:
     >>> [(node["row"], node["operands"]) for node in data["nodes"]]
     [(None, []), ('*', [0, 0]), ('+', [1, [1.0]])]
     """
-    nodes = members_of(root)
+    nodes = whole_graph(root)
     index = {node: k for k, node in enumerate(nodes)}
     return {
         "nodes": [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.arguments import numbers_in
 from ...nn import losses
 from .data import number
 
@@ -56,17 +57,18 @@ def network_data(model: Any, X: Any, Y: Any, loss: str | Callable[..., Any]) -> 
 
 
 def _loss_name(loss: str | Callable[..., Any]) -> str:
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
-    if LOSSES.get(name) is not loss and not (isinstance(loss, str) and loss in LOSSES):
+    by_name = isinstance(loss, str) and loss in LOSSES
+    name = loss if by_name else next((n for n, f in LOSSES.items() if f is loss), None)
+    if name is None:
         raise ValueError(
             f"explore_network: loss is {loss!r:.80}; expected one of {', '.join(LOSSES)}, by name "
             "or from nn.losses"
         )
-    return name
+    return str(name)
 
 
 def _matrix(name: str, given: Any) -> NDArray[np.float64]:
-    found = np.asarray(given, dtype=float)
+    found = numbers_in(f"explore_network: {name}", given)
     if found.ndim == 1:
         found = found[:, None]
     if found.ndim != 2 or not np.isfinite(found).all():

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..drawing import Drawing
+from ..drawing import Drawing, target_of, write
 
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+)\.js";$', re.MULTILINE)
@@ -70,14 +70,12 @@ class Page:
         return re.sub(r"%(\w+)%", lambda match: parts[match[1]], _source("page.html"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file whose name ends in .html; ValueError for any other suffix."""
-        target = Path(path)
-        if target.suffix.lower() != ".html":
-            raise ValueError(
-                f"Page.save({str(path)!r}): the suffix {target.suffix!r} is not known; expected a "
-                "path that ends in .html"
-            )
-        target.write_text(self.html, encoding="utf-8", newline="\n")
+        """Write the page to a file whose name ends in .html; ValueError for any other suffix.
+
+        The file is written whole or not at all.
+        """
+        target = target_of("Page.save", path, [".html"])
+        write(target, self.html.encode(), "Page.save")
 
     def _repr_html_(self) -> str:
         # Scripts run in an origin of their own: they cannot reach the notebook around them.

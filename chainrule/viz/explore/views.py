@@ -16,7 +16,7 @@ from ..circuit import Circuit, Edge, Node, circuit_of
 from ..folding import Fold, Graph, ways_to_fold
 from ..layered import lay_out
 from ..text import visible
-from .data import members_of
+from .data import whole_graph
 
 _FEW = 60  # boxes of a picture in which there are folds: those are looked at, not counted
 ROOM = "-0.00000"
@@ -37,7 +37,7 @@ def views_of(root: Value, title: str, *, most: int) -> list[dict[str, Any]]:
     A box has the number of its node and its place: the centre, width and height, and the width of
     the part with numbers.  A wire has the operands that it stands for, as pairs of node and slot.
     """
-    nodes = members_of(root)
+    nodes = whole_graph(root)
     index = {node: k for k, node in enumerate(nodes)}
     found: list[dict[str, Any]] = []
 

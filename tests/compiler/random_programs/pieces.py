@@ -424,7 +424,7 @@ class Writer:
                 return self.rng.choice([*states, *entry])
             return f"cr.{self.rng.choice(SMOOTH)}({self.compound(inner, 2)})"
 
-        self.plain = self.chance(0.7)
+        self.plain = self.chance(0.4)
         after = [state() for _ in range(max(size, 1))]
         out = [self.compound(inner, 1) for _ in range(outs)]
         self.plain = False

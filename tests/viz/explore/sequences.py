@@ -7,7 +7,7 @@ import random
 import chainrule as cr
 from chainrule import Value
 from chainrule.engine.sweeps import topological_order
-from chainrule.viz.explore.data import members_of
+from chainrule.viz.explore.data import whole_graph
 
 UNARY = (cr.tanh, cr.sigmoid, cr.sin, cr.exp, cr.relu, cr.softplus, cr.abs, cr.square, cr.gelu)
 BINARY = (
@@ -61,7 +61,7 @@ class Mirror:
 
     def rebuild(self):
         self.root = self.recipe.build(self.numbers)
-        self.nodes = members_of(self.root)
+        self.nodes = whole_graph(self.root)
         self.leaves = [x for x in self.nodes if x.primitive is None]
         self.steps = self.reverse_steps() if self.mode == "reverse" else self.forward_steps()
 
@@ -119,7 +119,7 @@ class Mirror:
                 self.history.append(list(self.numbers))
                 root = self.recipe.build(self.numbers)
                 root.backward()
-                leaves = [x for x in members_of(root) if x.primitive is None]
+                leaves = [x for x in whole_graph(root) if x.primitive is None]
                 moved = [x.data - given[0] * x.grad if x.has_grad else x.data for x in leaves]
                 self.run(moved)
             case "undo" if self.history:

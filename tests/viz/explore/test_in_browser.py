@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import viz
-from chainrule.viz.explore.data import members_of
+from chainrule.viz.explore.data import whole_graph
 from chainrule.viz.explore.expressions import names
 from chainrule.viz.text import short
 
@@ -264,7 +264,7 @@ def test_a_fold_opens_and_closes_and_numbers_are_the_same_inside(browser):
     tab.keyboard.press("Enter")
     assert tab.locator("#crumbs button").count() == 1
     y.backward()
-    members = members_of(y)
+    members = whole_graph(y)
     member = names(members)[20]
     tab.select_option("#node", label=member)
     box = tab.locator(".box.selected")

@@ -140,6 +140,10 @@ def test_the_model_stays_as_it_is_and_a_notebook_gets_its_picture():
         (XOR, [0, 2, 1, 0], "logistic", ValueError, "target 0 is 2.0"),
         (XOR, [0, 1, 1, 0], "cross_entropy", ValueError, "cross_entropy of one logit"),
         ([[0, float("nan")]], [0], "logistic", ValueError, "finite numbers"),
+        (XOR, [0, 1, 1, 0], None, ValueError, "loss is None; expected one of squared_error"),
+        ("abc", [0], "logistic", TypeError, "explore_network: X has dtype <U3"),
+        ([[1, 2], [3]], [0, 1], "logistic", ValueError, "explore_network: X is ragged"),
+        (XOR, [0, 1, 1, None], "logistic", TypeError, "explore_network: Y: NoneType is not"),
     ],
 )
 def test_what_does_not_fit_is_refused(X, Y, loss, error, says):

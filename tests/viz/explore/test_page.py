@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 
 import pytest
@@ -127,6 +129,21 @@ def test_a_page_is_saved_as_html_and_as_nothing_else(tmp_path):
     with pytest.raises(ValueError, match=r"\.svg.*\.html"):
         page.save(tmp_path / "six.svg")
     assert repr(page) == "<Page: Six>"
+
+
+def test_a_page_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    target = tmp_path / "six.html"
+    target.write_text("the page of yesterday")
+    page = viz.explore(cr.Value(2.0, "x") * 3.0)
+
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        page.save(target)
+    assert target.read_text() == "the page of yesterday"
+    assert [path.name for path in tmp_path.iterdir()] == ["six.html"]
 
 
 def test_a_notebook_gets_a_frame_and_an_export_gets_a_picture():

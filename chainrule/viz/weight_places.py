@@ -24,13 +24,13 @@ Segment = tuple[float, float, float, float]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def label_places(segments: Sequence[Segment], widths: Sequence[float]) -> list[float] | None:
+def weight_places(segments: Sequence[Segment], widths: Sequence[float]) -> list[float] | None:
     """Return the best place for the middle of each label, from 0 to 1 along its segment.
 
     None if no places are found at which no two labels overlap.
 
     >>> crossing = [(0.0, 0.0, 100.0, 50.0), (0.0, 50.0, 100.0, 0.0)]
-    >>> [round(place, 2) for place in label_places(crossing, [30.0, 30.0])]
+    >>> [round(place, 2) for place in weight_places(crossing, [30.0, 30.0])]
     [0.23, 0.29]
     """
     if not segments:
