@@ -40,6 +40,8 @@ MOST_STEPS, SMALL_STEP = 12, 1e-6
 """How many steps of Newton's method a number gets, and how far apart a slope is measured."""
 STARTS = (0.0, 0.01, 0.1, 0.5, 1.0)
 """Where Newton's method begins, as learning rates go."""
+_NEARER = 0.01
+"""How much nearer than the truth a mistake must be: noise of float32 is near to some by chance."""
 MOST_FOR_CHOICES = 4
 """Up to how many Thetas every choice of them is tried."""
 
@@ -380,6 +382,7 @@ class Catalogue:
         A plain factor is an explanation of its own: it stands beside the rows that have this factor
         by chance, and before two of them at once.
         """
+        tolerance = min(tolerance, _NEARER * self.error(gradients))
         wanted = self.vector(gradients)
         matches = self._matches(*self.singles, wanted, tolerance)
         matches += self._solved(self._updating_alone, wanted, tolerance)

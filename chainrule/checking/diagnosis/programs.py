@@ -8,6 +8,7 @@ convention; one mistake alone in some manner; and what the layers next to the ou
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -30,6 +31,9 @@ from .running.habits import habits
 from .running.results import finite
 from .running.trying import EXPLORED, OTHER_SIZES, outcomes_of, tried
 from .search import TOLERANCE, TOLERANCES, Search
+
+_REFUSED = re.compile(r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object ")
+"""What Python says of other arguments than a function takes, or of another container."""
 
 
 class Subject(Protocol):
@@ -68,6 +72,11 @@ class _Candidate:
     def finds_rate(self) -> bool:
         """Whether the weights changed by an unknown rate times the gradient."""
         return self.manner.is_step and not self.manner.rate
+
+    @property
+    def wavers(self) -> bool:
+        """Whether equal calls give different numbers."""
+        return any(code == "call.not-repeatable" for code, _ in habits(self.outcomes))
 
     @property
     def tolerance(self) -> float:
@@ -137,6 +146,14 @@ class _Diagnosis:
             tree = calls[0].tree
             if tree is None:
                 continue
+            if manner.container == "made":
+                begun = [np.array(theta) for theta in tree[0]]
+                if [one.shape for one in begun] != [one.shape for one in problem.thetas]:
+                    continue
+                problem = replace(problem, thetas=tuple(begun))
+                calls = [one if one.tree is None else replace(one, tree=one.tree[1])
+                         for one in calls]  # fmt: skip
+                tree = calls[0].tree or []
             found = readings(tree, problem)
             stated = PENALTIES.get(self.asked.penalty or "")
             if stated is not None and stated.on_biases:
@@ -154,14 +171,16 @@ class _Diagnosis:
             last = Outcome(None, "call.wrong-arguments", says)
         if last.code == "call.raises":
             plain = diagnose_calls(self.subject.caller(Manner()), problems, self.name)
-            if plain.findings and plain.findings[0].code == "call.raises":
+            met = plain.findings[0] if plain.findings else None
+            if met and met.code == "call.raises" and not _REFUSED.search(met.evidence):
                 return plain
         return Search(problems, self.name).report(last)
 
     # --- which manner, which cost ---
 
     def _best(self, candidates: list[_Candidate]) -> tuple[Report, _Candidate]:
-        usable = [one for one in candidates if one.read and _finite(one)]
+        usable = [one for one in _whole_batches(candidates) if one.read and _finite(one)]
+        usable.sort(key=lambda one: one.wavers)  # other numbers each time say little of the manner
         for tolerance in (None, TOLERANCES[np.dtype(np.float32).type]):
             for one in usable:
                 for wide in (False, True):
@@ -298,7 +317,7 @@ class _Diagnosis:
         for problem, gradients, reading in self._scaled(one):
             for penalty in list(PENALTIES.values())[1:]:
                 changed = with_penalty(problem, gradients, penalty)
-                if not _right_layers(problem, changed, one.tolerance) >= 1.0:
+                if not _any_right(problem, changed, one.tolerance):
                     continue
                 if catalogue_of(problem).single(changed, one.tolerance):
                     said = Convention(f"penalty-{penalty.name}", _without(penalty.name))
@@ -307,7 +326,9 @@ class _Diagnosis:
 
     def _scaled(self, one: _Candidate) -> Iterator[tuple[Problem, list[Array], Reading]]:
         """Yield the likeliest costs with the gradients, a step's divided by its rate."""
-        for problem in dict.fromkeys([*self._likeliest(one), *self._usual(one)]):
+        likeliest = self._likeliest(one)
+        summed = self._summed(one, likeliest[0])
+        for problem in dict.fromkeys([*likeliest, *self._usual(one), *summed]):
             for reading in one.read[:4]:
                 gradients = reading.gradients
                 if one.finds_rate:
@@ -315,6 +336,16 @@ class _Diagnosis:
                         yield problem, [D / scale for D in gradients], reading
                     continue
                 yield problem, gradients, reading
+
+    def _summed(self, one: _Candidate, like: Problem) -> list[Problem]:
+        """Return the costs that are sums, for a program without a penalty: many make no mean."""
+        if one.manner.takes_lam or _stated(self.asked.reduction):
+            return []
+        return [
+            p for p in self._wide(one)
+            if p.reduction == "sum" and p.activations == like.activations
+            and p.output_activation == like.output_activation
+        ]  # fmt: skip
 
     def _named(
         self, one: _Candidate, problem: Problem, gradients: list[Array], reading: Reading,
@@ -346,6 +377,9 @@ class _Diagnosis:
                 for scale, _ in self._scales(one, reading.gradients, problem):
                     scaled = [D / scale for D in reading.gradients]
                     right = _right_layers(problem, scaled, one.tolerance)
+                    if not right:  # with the wrong sign it speaks for a cost all the same
+                        turned = [-D for D in scaled]
+                        right = 0.1 * _right_layers(problem, turned, one.tolerance)
                     if right > most:
                         best, most = [problem], right
         if most:
@@ -363,7 +397,7 @@ class _Diagnosis:
         """Return the search's report, with what was found out beside it."""
         call = self.subject.caller(one.manner)
         besides = habits(one.outcomes) if len(one.outcomes) > 1 else []
-        if outcome.tree is not one.outcomes[0].tree:
+        if outcome.tree is not one.outcomes[0].tree or one.manner.container == "made":
             call = _scaled_caller(call, one, outcome)
         report = Search(problems, self.name, call).report(outcome, besides)
         how = [Convention(name, says) for name, says in one.manner.conventions()]
@@ -405,6 +439,45 @@ class _Diagnosis:
         }.get(first, False)  # fmt: skip
 
 
+def _whole_batches(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Leave out one example at a time where a program takes all at once: then it is asked that.
+
+    With one example a mean is a sum, and what is wrong with it does not show.  A program takes all
+    at once if each block of what it gives is a multiple of the mean over the examples.
+    """
+    whole = [one for one in candidates if one.manner.whole]
+    return [
+        one
+        for one in candidates
+        if one.manner.whole or not one.manner.is_step
+        or not any(_multiples(one, other) for other in whole)
+    ]  # fmt: skip
+
+
+def _multiples(one: _Candidate, other: _Candidate) -> bool:
+    """Whether two manners of one network give the same but for a factor of each block."""
+    if (
+        not one.read
+        or not other.read
+        or one.problem.thetas[0].shape != other.problem.thetas[0].shape
+    ):
+        return False
+    pairs = list(zip(one.read[0].gradients, other.read[0].gradients, strict=False))
+    return len(one.read[0].gradients) == len(other.read[0].gradients) and all(
+        _is_multiple(a[part], b[part]) for a, b in pairs for part in _BLOCKS
+    )
+
+
+_BLOCKS = np.s_[:, 1:], np.s_[:, 0]
+
+
+def _is_multiple(one: Array, other: Array) -> bool:
+    size, scale = float(np.vdot(one, one)), float(np.abs(other).max(initial=0.0))
+    if size == 0.0 or scale == 0.0:
+        return size == scale
+    return float(np.abs(other - np.vdot(one, other) / size * one).max()) <= 1e-6 * scale
+
+
 def error_of(problem: Problem, gradients: Sequence[Array]) -> float:
     """Return how far *gradients* are from the truth, relative to the layers' scales."""
     layers = zip(gradients, problem.truth.D, problem.scales, strict=True)
@@ -421,6 +494,14 @@ def _right_layers(problem: Problem, gradients: Sequence[Array], tolerance: float
             return count + 0.5 * bool(right[:, 1:].all() or (right[:, 0].all() and problem.biases))
         count += 1
     return count
+
+
+def _any_right(problem: Problem, gradients: Sequence[Array], tolerance: float) -> bool:
+    """Whether the weights of a layer are right."""
+    return any(
+        bool((np.abs(D - true)[:, 1:] <= tolerance * (scale or 1.0)).all())
+        for D, true, scale in zip(gradients, problem.truth.D, problem.scales, strict=True)
+    )
 
 
 def _oddity(said: Sequence[Convention]) -> float:

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..intake.source import likeliest
+
 CODE, ARRAYS = (".py", ".ipynb"), (".npz", ".npy")
 _MOST_BYTES = 4 << 20
 """A file of code that is longer is not looked into."""
@@ -54,7 +56,8 @@ def entries_of(directory: Path) -> list[Path]:
     for entry in sorted(directory.iterdir(), key=lambda path: path.name):
         if entry.name.startswith((".", "__")):  # also what archives and Python leave behind
             continue
-        if entry.is_dir() or (entry.is_file() and entry.suffix.lower() in (*CODE, *ARRAYS)):
+        known = entry.suffix.lower() in (*CODE, *ARRAYS)
+        if entry.is_dir() or (known and (entry.is_file() or entry.is_symlink())):
             found.append(entry)
     return found
 
@@ -63,17 +66,34 @@ def submissions_of(paths: Sequence[Path], function: str | None) -> tuple[list[Su
     """Return the submissions at *paths*, and the name of the function that is called in each.
 
     If *function* is None it is found out: of the names at the top level that sound like
-    backpropagation, the one that most of the class defines. ``ValueError`` if there is none.
+    backpropagation, the one that most of the class defines; in a submission without it, what is
+    likeliest there. ``ValueError`` if nothing is.
     """
-    defined = {path: {file: names_in(file) for file in files_of(path, CODE)} for path in paths}
-    if function is None:
-        function = _most_common(list(defined.values()))
-        if not function and any(defined.values()):
-            raise ValueError(
-                "no submission defines a function whose name sounds like backpropagation: "
-                "say which one to call, --function NAME"
-            )
-    return [_submission(path, defined[path], function or "") for path in paths], function or ""
+    defined = {
+        path: {} if path.is_symlink() else {file: names_in(file) for file in files_of(path, CODE)}
+        for path in paths
+    }
+    if function is not None:
+        return [_submission(path, defined[path], function) for path in paths], function
+    common = _most_common(list(defined.values()))
+    otherwise = {
+        path: target
+        for path in paths
+        if not any(common in names for names in defined[path].values())
+        and (target := _likeliest(path, list(defined[path])))
+    }
+    if not common and not otherwise and any(defined.values()):
+        raise ValueError(
+            "no submission defines a function whose name sounds like backpropagation: "
+            "say which one to call, --function NAME"
+        )
+    found = [
+        Submission(path.name, path, otherwise[path])
+        if path in otherwise
+        else _submission(path, defined[path], common)
+        for path in paths
+    ]
+    return found, common
 
 
 def _most_common(defined: Sequence[dict[Path, list[str]]]) -> str:
@@ -84,7 +104,26 @@ def _most_common(defined: Sequence[dict[Path, list[str]]]) -> str:
     return counts.most_common(1)[0][0] if counts else ""
 
 
+def _likeliest(path: Path, files: list[Path]) -> str:
+    """Return what is checked where nothing has the common name, as by ``chainrule check FILE``."""
+    if path.is_symlink():
+        return ""
+    found = [f"{file}:{name}" for file in files if (name := _likeliest_in(file))]
+    return found[0] if len(found) == 1 else ""
+
+
+def _likeliest_in(file: Path) -> str:
+    try:
+        if file.stat().st_size > _MOST_BYTES or not names_in(file):
+            return ""
+        return likeliest(file)
+    except (OSError, ValueError, MemoryError, RecursionError):
+        return ""
+
+
 def _submission(path: Path, files: dict[Path, list[str]], function: str) -> Submission:
+    if path.is_symlink():
+        return Submission(path.name, path, wrong="it is a link: hand in the file itself")
     if path.is_file() and path.suffix.lower() in ARRAYS:
         return Submission(path.name, path, str(path))
     top_level = re.split("[.,]", function)[0]  # of Net.backprop, or of forward,backward

@@ -138,6 +138,9 @@ def _in_layout(node: Any, like: Sequence[Block], manner: Manner) -> tuple[list[B
                 return unpacked(array.ravel(), like, manner), ""
             return None
         made = fits([array], like)
+        if made is None and array.size == total and array.ndim == 1:
+            says = "the gradients are one vector, each matrix row by row"
+            return unpacked(array, like, replace(manner, order="C")), says
         return None if made is None else (made, "")
     if isinstance(node, (list, tuple)) or (isinstance(node, Mapping) and named is None):
         leaves = _leaves(node)

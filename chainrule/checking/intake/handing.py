@@ -178,6 +178,8 @@ class Hand:
             values = [package.get(name) for name in named(self.made, self.manner)]
         elif container in ("thetas", "alternating"):
             values = list(package)
+        elif container == "separate":
+            values = [package]
         elif container == "numbered":
             values = list(package.values())
         elif container == "neurons":
@@ -255,15 +257,17 @@ def targets_of(Y: Array, manner: Manner) -> Array:
     """Return the targets of all examples as *manner* has them."""
     if manner.labels:
         labels: Array = Y.argmax(axis=1) + int(manner.targets[-1])
-        return labels
+        return labels[:, None] if "column" in manner.targets else labels
     return Y[:, 0].copy() if manner.targets == "flat" else Y
 
 
 def batches_of(given: Network, manner: Manner) -> Iterator[tuple[Any, Any]]:
     """Yield the examples with their targets: all at once, or one after the other."""
     X, Y = given.X, targets_of(given.Y, manner)
-    if manner.examples in ("rows", "columns"):
-        turn = manner.examples == "columns"
+    if manner.whole:
+        turn = manner.examples.startswith("columns")
+        if manner.examples.endswith("ones"):
+            X = np.insert(X, X.shape[1] if manner.bias == "last" else 0, 1.0, axis=1)
         yield (X.T if turn else X).copy(order="C"), (Y.T if turn else Y).copy(order="C")
         return
     for x, y in zip(X, Y, strict=True):

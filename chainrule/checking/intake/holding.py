@@ -64,7 +64,7 @@ class Place:
             new = new.reshape(old.shape) if old.size == new.size else new
         elif isinstance(old, list):
             new = new.reshape(np.shape(old)).tolist()
-        elif isinstance(old, float):
+        elif isinstance(old, (int, float, np.number)):
             new = float(new.ravel()[0])
         if self.is_attribute:
             setattr(self.owner, self.key, new)
@@ -220,6 +220,10 @@ _HOW = [(turned, joint) for joint in (False, True) for turned in (False, True)]
 def find(holder: Any, sizes: Sequence[int]) -> Held | None:
     """Return where *holder* has the weights of a network of these *sizes*; None if nowhere."""
     matrices, vectors = _candidates(holder)
+    if len(matrices) >= len(sizes) and any(
+        len(whole) == len(matrices) + 1 for whole in sizes_of(holder)
+    ):
+        return None  # it is a deeper network, of which this would be a part
     for turned, joint in _HOW:
         chosen: list[Place] = []
         for inputs, units in pairwise(sizes):
@@ -237,7 +241,24 @@ def find(holder: Any, sizes: Sequence[int]) -> Held | None:
             biases = _biases(vectors, chosen, sizes[1:])
             bias = "none" if biases is None else _form(biases)
             return Held(chosen, biases or [], turned, bias)
-    return None
+    return _one_unit(holder, sizes[0]) if tuple(sizes[1:]) == (1,) else None
+
+
+def _one_unit(holder: Any, inputs: int) -> Held | None:
+    """Return where *holder* has a vector of weights, and a number beside it for the bias."""
+    vectors = [
+        place for place in places(holder)
+        if _array(place).shape == (inputs,) and _may_be(place) and _is_like(place, "W")
+    ]  # fmt: skip
+    numbers = [
+        Place(owner, key, str(key), is_attribute)
+        for owner, key, is_attribute, item in _inside(holder)
+        if isinstance(item, (int, float, np.number)) and not isinstance(item, bool)
+        and (block_of(str(key)) or ("", ""))[0] == "b"
+    ]  # fmt: skip
+    if not vectors:
+        return None
+    return Held(vectors[:1], numbers[:1], False, "flat" if numbers else "none")
 
 
 def _biases(vectors: list[Place], taken: list[Place], units: Sequence[int]) -> list[Place] | None:

@@ -15,6 +15,7 @@ from .names import role_of
 
 def as_function(tree: ast.Module) -> ast.Module:
     """Return *tree* with its training loop in a function ``LOOP``; as it is, if there is none."""
+    tree = _spread(tree)
     found = training_loop(tree)
     if found is None or any(getattr(node, "name", "") == LOOP for node in tree.body):
         return tree
@@ -35,6 +36,30 @@ def as_function(tree: ast.Module) -> ast.Module:
     # It stands where the loop stood, without it: what comes behind is the use that is made of it.
     body = [function if node is found else node for node in tree.body]
     return ast.fix_missing_locations(ast.Module(body, tree.type_ignores))
+
+
+def _spread(tree: ast.Module) -> ast.Module:
+    """Return *tree* with its main program at the top level, if that has the loop.
+
+    A main program stands under if __name__ == "__main__", or in a function without parameters.
+    """
+    if training_loop(tree) is not None:
+        return tree
+    for node in reversed(tree.body):
+        alone = isinstance(node, ast.FunctionDef) and not ast.unparse(node.args)
+        guarded = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+        if alone or guarded:
+            inside = [one for one in node.body if not isinstance(one, (ast.Return, ast.Global))]  # type: ignore[attr-defined]
+            body = [one for one in tree.body if one is not node]
+            spread = ast.Module([*body, *inside], tree.type_ignores)
+            if training_loop(spread) is not None:
+                return spread
+    return tree
+
+
+def has_loop(tree: ast.Module) -> bool:
+    """Whether there is a training loop under no function, or in the main program."""
+    return training_loop(_spread(tree)) is not None
 
 
 def training_loop(tree: ast.Module) -> ast.For | ast.While | None:
@@ -59,7 +84,21 @@ def _moves(loop: ast.For | ast.While, before: set[str]) -> bool:
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
             read = {one.id for one in ast.walk(node.value) if isinstance(one, ast.Name)}
             moved |= _names_written(node) & read
+    if _steps(loop, before):
+        return True
     return len(moved & before) > 1
+
+
+def _steps(loop: ast.For | ast.While, before: set[str]) -> bool:
+    """Whether a loop calls backward, and then an update, of objects that were there."""
+    called = {
+        node.func.attr.lower().replace("_", "")
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name) and node.func.value.id in before
+    }  # fmt: skip
+    return any("back" in name for name in called) and any("update" in name or name == "step"
+                                                          for name in called)  # fmt: skip
 
 
 def _one_turn(loop: ast.For | ast.While) -> ast.stmt:

@@ -13,14 +13,16 @@ from typing import Any
 LOOP = "loop"
 """What a training loop that stands under no function is called."""
 CONTAINERS = ("thetas", "pairs", "alternating", "dict", "dicts", "numbered", "neurons", "apart",
-              "separate", "vector", "split-vector", "held")  # fmt: skip
+              "separate", "vector", "split-vector", "held", "made")  # fmt: skip
 """How weights are handed over."""
 BIASES = ("first", "last", "flat", "column", "row", "none")
 """Where biases are: in each Theta's first or last column, apart in some shape, or nowhere."""
 EXAMPLES = ("rows", "columns", "one-flat", "one-column", "one-row", "one-labelled",
-            "one-stacked-row", "one-stacked-column")  # fmt: skip
-"""How examples are handed over: all at once, or one at a time."""
+            "one-stacked-row", "one-stacked-column", "rows-ones", "columns-ones")  # fmt: skip
+"""How examples are handed over: all at once, or one at a time; with ones for the bias in them."""
 TARGETS = ("one-hot", "labels-0", "labels-1", "flat")
+"""What can be stated of targets."""
+_TARGETS_TRIED = (*TARGETS, "labels-column-0", "labels-column-1")
 ANSWERS = ("", "returned", "stored", "after", "changed")
 """Where the gradient is: in what is returned or stored, or in the change of the weights."""
 
@@ -82,6 +84,11 @@ class Manner:
         return self.bias == "none"
 
     @property
+    def whole(self) -> bool:
+        """Whether all examples are handed over at once."""
+        return not self.examples.startswith("one")
+
+    @property
     def labels(self) -> bool:
         """Whether each example has one class, as a number."""
         return self.targets.startswith("labels")
@@ -115,7 +122,7 @@ class Manner:
             ("container", CONTAINERS),
             ("bias", BIASES),
             ("examples", EXAMPLES),
-            ("targets", TARGETS),
+            ("targets", _TARGETS_TRIED),
             ("answer", ANSWERS),
             ("order", ("C", "F")),
             ("library", ("numpy", "torch", "lists")),
@@ -182,6 +189,7 @@ _WEIGHTS = {
     "vector": "the weights are handed over as one vector",
     "split-vector": "the weights are handed over as one vector, of each layer W, then b",
     "held": "the weights were put where the program holds them",
+    "made": "the program makes its weights itself: they are those that it begins with",
 }
 _BIASES = {"last": "the bias is the last column", "none": "the network has no biases"}
 _EXAMPLES = {
@@ -193,10 +201,14 @@ _EXAMPLES = {
     "one-stacked-row": "one example at a time, as a list of one row; the gradients are averaged",
     "one-stacked-column": "one example at a time, as a list of one column; the gradients are "
     "averaged",
+    "rows-ones": "the examples are handed over with the ones for the bias in them",
+    "columns-ones": "examples are columns, handed over with the ones for the bias in them",
 }
 _TARGETS = {
     "labels-0": "targets are the numbers of classes, from 0",
     "labels-1": "targets are the numbers of classes, from 1",
+    "labels-column-0": "targets are the numbers of classes, from 0, in one column",
+    "labels-column-1": "targets are the numbers of classes, from 1, in one column",
     "flat": "targets are one vector, a number for each example",
 }
 _ANSWERS = {
@@ -227,7 +239,7 @@ class Stated:
         """Whether *manner* is as stated."""
         return (
             (not self.examples or manner.examples.partition("-")[0] == self.examples)
-            and (not self.targets or manner.targets == self.targets)
+            and (not self.targets or manner.targets.replace("-column", "") == self.targets)
             and (not self.biases or (self.biases == "none") == manner.without_biases)
             and (not self.weights or manner.container == self.weights)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from . import holding
 from .found import Found
@@ -16,6 +17,11 @@ from .manner import Manner, Stated, Step
 from .names import block_of
 from .program import Program
 from .settings import settings_of
+
+_COMPARES = {"arange", "unique", "eye", "tile", "fit_transform", "get_dummies", "where"}
+"""Names in the code of who makes one-hot targets of labels, which may stand in a column."""
+_ALIKE = 2
+"""After so many forms of the examples that make no difference, another one will not."""
 
 
 class Manners:
@@ -27,9 +33,12 @@ class Manners:
         self.program, self.offered, self.stated, self.found = program, offered, stated, found
         self.place: tuple[str, int] | None = None
         """Where the last call failed, which those who call write here."""
+        self.said = ""
+        """What the exception said."""
         self.likely = True
         """Whether what the code says of the weights is taken at its word."""
-        self.hopeless: set[tuple[str, int] | None] = set()
+        self.hopeless: set[tuple[tuple[str, int] | None, int]] = set()
+        """Where it fails on which network, whatever the targets are."""
 
     def networks(self, steps: tuple[Step, ...], texts: set[str]) -> list[int]:
         """Return which networks may fit, by the number of their layers."""
@@ -62,17 +71,23 @@ class Manners:
         takes = "lam" in roles or self._sets_lam(index, base)
         base = replace(base, takes_lam=takes)
         for layout in self._layouts(base, roles, texts):
+            met: list[tuple[tuple[str, int] | None, str]] = []
             for examples in _examples(layout, roles):
                 places: set[tuple[str, int] | None] = set()
-                for targets in self._targets(layout):
+                for targets in self._targets(layout, texts):
+                    if "column" in targets and examples.startswith("one"):
+                        continue
                     self.place = None
                     yield replace(layout, examples=examples, targets=targets)
                     places.add(self.place)
-                    if self.place in self.hopeless:
+                    if (self.place, index) in self.hopeless:
                         break
                 if len(places) == 1 and None not in places:
                     # It fails there whatever the targets are: before it reads them, it seems.
-                    self.hopeless |= places
+                    self.hopeless |= {(place, index) for place in places}
+                    met.append((self.place, self.said))
+                    if len(met) > _ALIKE and len(set(met)) == 1:
+                        break  # nor are the examples
 
     def _sets_lam(self, index: int, base: Manner) -> bool:
         try:
@@ -124,11 +139,12 @@ class Manners:
             yield from self._lists(base, keys)
 
     def _lists(self, base: Manner, keys: list[str]) -> Iterator[Manner]:
+        one = len(self.offered[base.network].thetas) == 1
+        if one:
+            yield from _joints(base, "separate")
         yield from _joints(base, "thetas")
         yield from _splits(base, "pairs")
         yield from _splits(base, "alternating")
-        if len(self.offered[base.network].thetas) == 1:
-            yield from _joints(base, "separate")
         yield from _splits(replace(base, names=_letters(keys)), "dicts")
         yield from self._numbered(base)
         yield from self._vectors(base)
@@ -172,6 +188,8 @@ class Manners:
         if held is None:
             sizes = holding.sizes_of(holder)
             self.found.sizes = self.found.sizes or sizes
+            if not sizes and self._sets_rate(holder, base):
+                yield replace(base, container="made")
             return
         base = holding.manner_of(held, base)
         yield base
@@ -180,12 +198,20 @@ class Manners:
         if held.biases:
             yield replace(base, bias="none")
 
-    def _targets(self, layout: Manner) -> list[str]:
+    def _sets_rate(self, holder: Any, base: Manner) -> bool:
+        """Whether it can be told how far to go: then it can be told to stay where it begins."""
+        roles = {role for step in base.steps for _, role in step.arguments}
+        return "rate" in roles or any(
+            role == "rate" for _, role, _ in settings_of(self.program, holder)
+        )
+
+    def _targets(self, layout: Manner, texts: set[str]) -> list[str]:
         outputs = self.offered[layout.network].Y.shape[1]
         if outputs == 1:
             return ["one-hot", "flat"]
         # A program that is told the number of classes, or makes them, is given labels.
-        return ["one-hot", "labels-0", "labels-1"]
+        found = ["one-hot", "labels-0", "labels-1"]
+        return [*found, "labels-column-0", "labels-column-1"] if texts & _COMPARES else found
 
 
 def _joints(base: Manner, container: str) -> Iterator[Manner]:
@@ -211,7 +237,9 @@ def _examples(layout: Manner, roles: list[str]) -> tuple[str, ...]:
     if layout.bias in ("flat", "row"):
         return "rows", "one-flat", "one-row", "columns", *_stacked(layout, "one-stacked-row")
     stacked = _stacked(layout, "one-stacked-row", "one-stacked-column")
-    return "rows", "columns", "one-flat", "one-column", "one-row", *stacked
+    forms = ("rows", "columns", "one-flat", "one-column", "one-row", *stacked)
+    joint = layout.bias in ("first", "last") and layout.container != "held"
+    return (*forms, "rows-ones", "columns-ones") if joint else forms
 
 
 def _stacked(layout: Manner, *names: str) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+LOSSES = ("loss", "cost_function")
+"""Functions that may return gradients beside a cost."""
 BACKWARD = (
     "backprop", "back_prop", "backward", "backpropagation", "back_propagation",
     "backward_propagation", "backpropagate", "back_propagate", "backward_pass", "back_pass",
@@ -14,8 +16,8 @@ BACKWARD = (
     "model_backward", "gradients", "gradient",
     "compute_gradients", "compute_gradient", "get_gradients", "compute_grads", "grad", "grads",
     "loss_and_gradients", "loss_and_grad", "cost_and_gradient", "cost_and_grad",
-    "nncostfunction", "nn_cost_function", "cost_function_prime", "costfunctionprime", "loss",
-    "cost_function",
+    "nncostfunction", "nn_cost_function", "cost_function_prime", "costfunctionprime",
+    *LOSSES,
 )  # fmt: skip
 """Functions that return or store gradients, the likeliest first."""
 STEP = (
@@ -61,7 +63,8 @@ _ROLES = {
     "sizeK": "numlabels numclasses nout noutput noutputs outputsize outputdim outputlayersize ny "
     "outputnodes nclasses k numoutputs dout no outneurons nlabels outputneurons outputunits "
     "outputdimension outsize nnoutputdim",
-    "hidden_sizes": "hiddendims hiddensizes hiddenlayersizes hiddenlayers hiddenunitslist",
+    "hidden_sizes": "hiddendims hiddensizes hiddensizelist hiddenlayersizes hiddenlayers "
+    "hiddenunitslist",
     "keep": "keepprob keepprobability pkeep keeprate",
     "drop": "dropout dropoutrate pdrop dropprob dropoutprob dropoutratio droprate",
     "flag": "verbose debug giveloss printloss printcost showloss plot show display log printerror",
@@ -74,6 +77,22 @@ _ROLES = {
 _PARTS = {"regulari": "lam", "learningrate": "rate", "weightdecay": "lam", "iteration": "epochs",
           "epochs": "epochs"}  # fmt: skip
 """What a longer name is that has this in it."""
+_OF_NETWORKS = frozenset(
+    """size sizes dim dims num number n count nodes units neurons layer layers hidden weight weights
+    bias biases w b grad grads gradient gradients delta deltas error errors loss cost d function fn
+    activation test val valid validation""".split()  # noqa: SIM905
+)
+"""Words in the names of what is neither examples nor targets nor what a network makes of them."""
+_WORDS = {
+    role: frozenset(words.split())
+    for role, words in {
+        "output": "pred preds predicted prediction predictions hat guess yhat ypred",
+        "Y": "label labels target targets expected desired truth true y outputs classes onehot "
+        "answers",
+        "X": "input inputs x images features samples examples",
+    }.items()
+}
+"""What one word in a longer name says of it; the first that is there counts."""
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names.split()}
 _IN_CONSTRUCTORS = {
     "inputs": "size0", "input": "size0", "outputs": "sizeK", "output": "sizeK", "x": "X", "y": "Y",
@@ -82,7 +101,7 @@ _IN_CONSTRUCTORS = {
     "hidden1": "size1", "hidden2": "size2", "k": "sizeK",
 }  # fmt: skip
 _BLOCK = re.compile(
-    r"(?P<kind>weights?|w|thetas?|syn(?:apses?)?|kernels?|coefs?|bias(?:es)?|b|wt)"
+    r"(?P<kind>weights?|w|thetas?|syn(?:apses?)?|kernels?|coefs?|bias(?:es)?|intercepts?|b|wt)"
     r"_?(?P<where>\d|out(?:put)?|hid(?:den)?(?:_?\d)?|in(?:put)?|ih|ho|hh|xh|hy|h|o|ij|jk|"
     r"in(?:put)?_?hid(?:den)?|hid(?:den)?_?out(?:put)?|input_to_hidden|hidden_to_output|ho|i)?",
     re.IGNORECASE,
@@ -94,7 +113,7 @@ _BEFORE = re.compile(
 _AFTER = re.compile(r"_?(?:grads?|gradients?|deltas?|update|adjustments?)", re.IGNORECASE)
 _NOT_WEIGHTS = re.compile(
     r"(?:^d(?:elta)?_?[a-z]{0,2}_?\d*$|grad|nabla|delta|veloc|moment|cache|^m_|^v_|adam|update|adjust"
-    r"|^d[_A-Z]|^z\d*$|^zs$|^a\d*$|activation|input$|output$|error|mask|_x$|^x|^y|^X|^Y|loss|cost)"
+    r"|^d[_A-Z]|^z\d*$|^zs$|^a\d*$|activation|input$|output$|error|mask|weighted|_x$|^x|^y|^X|^Y|loss|cost)"
 )
 
 
@@ -122,7 +141,28 @@ def role_of(name: str) -> str:
             return of_part
     if re.fullmatch(r"d?_?(?:cache|memory)_?\d?", name, re.IGNORECASE):
         return "cache"
-    return role
+    return role or _role_of_words(name)
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words in a name, in small letters.
+
+    >>> words_of("training_set_inputs"), words_of("outputPred2")
+    (['training', 'set', 'inputs'], ['output', 'pred', '2'])
+    """
+    found = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    return [word.lower() for word in found]
+
+
+def _role_of_words(name: str) -> str:
+    """Return what a name of several words means, by the one that says it; "" if none does."""
+    words = words_of(name)
+    if len(words) < 2 or _OF_NETWORKS & set(words):
+        return ""
+    for role, known in _WORDS.items():
+        if known & set(words):
+            return role
+    return ""
 
 
 def role_in_constructor(name: str) -> str:
@@ -134,6 +174,22 @@ def role_in_constructor(name: str) -> str:
     return _IN_CONSTRUCTORS.get(small, _ROLE_OF.get(small, ""))
 
 
+def sounds_like_gradients(name: str) -> bool:
+    """Whether a function of this name seems to compute gradients, or to train.
+
+    >>> [sounds_like_gradients(name) for name in ("backPropSGD", "numerical_gradient", "forward")]
+    [True, False, False]
+    """
+    small = plain(name)
+    return any(part in small for part in _GRADIENTS) and not any(part in small for part in _OTHERS)
+
+
+_GRADIENTS = ("backprop", "backward", "backpass", "gradient", "grads", "updateweights", "trainone",
+              "trainstep", "trainbatch", "trainepoch", "trainmodel", "trainnetwork",
+              "trainnn")  # fmt: skip
+_OTHERS = ("numeric", "check", "approx", "clip", "zero", "norm", "plot", "eval", "estimate", "test")
+
+
 def block_of(name: str) -> tuple[str, str] | None:
     """Return ("W" or "b", where) if *name* is that of one layer's weights or biases.
 
@@ -143,7 +199,7 @@ def block_of(name: str) -> tuple[str, str] | None:
     found = _BLOCK.fullmatch(name)
     if found is None:
         return None
-    kind = "b" if found["kind"].lower().startswith("b") else "W"
+    kind = "b" if found["kind"].lower().startswith(("b", "intercept")) else "W"
     return kind, (found["where"] or "").lower()
 
 

@@ -19,12 +19,38 @@ import numpy as np
 
 from . import holding
 from .answers import Found, read
-from .handing import RATE, CannotCallError, Hand, Network, batches_of, sizes_of, targets_of
+from .drawing import drawn_alike
+from .handing import (
+    RATE,
+    CannotCallError,
+    Hand,
+    Network,
+    batches_of,
+    returned_names,
+    sizes_of,
+    targets_of,
+)
 from .layers import Chain
 from .manner import Manner
-from .names import BACKWARD, FORWARD, STEP, UPDATES, plain, role_in_constructor, role_of
-from .settings import Globals, globals_of, settings
-from .weights import Array, Block, blocks, flat
+from .names import (
+    BACKWARD,
+    FORWARD,
+    LOSSES,
+    STEP,
+    UPDATES,
+    gradient_of,
+    plain,
+    role_in_constructor,
+    role_of,
+    sounds_like_gradients,
+)
+from .settings import globals_of, holder_of, settings, settings_of
+from .weights import Array, Block, blocks, flat, shapes_of
+
+_STAYS = 1e-13
+"""A learning rate that leaves weights where they are; 0 may be taken for none."""
+NO_EXAMPLES = "nothing in its module is known to be the examples: call them X and Y"
+"""What is said of a function that is not given the examples, and reads them from somewhere."""
 
 
 class OtherSizesError(Exception):
@@ -75,6 +101,8 @@ class Program:
     @property
     def main(self) -> Callable[..., Any]:
         """What is called last."""
+        if not self.is_function and not self.method:
+            return _nothing
         found: Callable[..., Any] = (
             self.made if self.is_function else getattr(self.made, self.method)
         )
@@ -181,7 +209,7 @@ class Program:
     def holder(self, given: Network, manner: Manner) -> Any:
         """Return a fresh object, the module's globals for a function; None if it holds nothing."""
         if self.is_function:
-            return Globals(self.module, {name for code in self.code() for name in globals_of(code)})
+            return holder_of(self)
         if isinstance(self.made, type):
             X, Y = given.X, targets_of(given.Y, manner)
             if manner.examples == "columns":
@@ -212,8 +240,11 @@ class Program:
             if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         ]
         inside = [i for i, one in enumerate(parameters) if one.default is one.empty]
+        roles = [role_in_constructor(one.name) for one in parameters]
         for place, parameter in enumerate(parameters):
             value = self._for_constructor(parameter.name, sizes, X, Y)
+            if roles.count("size0") > 1 and role_of(parameter.name) == "X":
+                value = X  # of input and n_in, the first is no number
             if value is None and parameter.default is not parameter.empty:
                 continue
             if value is None:
@@ -223,7 +254,10 @@ class Program:
                 arguments.append(value)
             else:
                 named_ones[parameter.name] = value
-        made = self.made(*arguments, **named_ones)
+        try:
+            made = self.made(*arguments, **named_ones)
+        except SystemExit as error:
+            raise RuntimeError(f"it called exit({error.code!r:.200})") from error
         if hasattr(made, "double") and hasattr(made, "named_parameters"):
             made = made.double()
         return made
@@ -256,14 +290,68 @@ class Program:
             bad = next(one for one in answers if one.found.thetas is None)
             return Answer(bad.found, changed)
         means = [np.mean(layer, axis=0) for layer in zip(*all_thetas, strict=True)]
+        raw: Any = means if manner.container != "made" else [first.found.raw[0], means]
         costs = [one.found.cost for one in answers if one.found.cost is not None]
         cost = float(np.mean(costs)) if len(costs) == len(answers) else None
-        return Answer(replace(first.found, thetas=means, raw=means, cost=cost), changed)
+        return Answer(replace(first.found, thetas=means, raw=raw, cost=cost), changed)
 
     def _once(self, given: Network, X: Any, Y: Any, manner: Manner, parts: int) -> Answer:
+        if manner.container == "made":
+            return self._made_inside(given, X, Y, manner, parts)
         holder = self.holder(given, manner)
+        if not self._takes_examples(holder, manner):
+            raise CannotCallError(NO_EXAMPLES)
         with settings(self, holder, X, Y, given.lam / parts, manner):
             return self._called(holder, given, X, Y, manner, parts)
+
+    def _made_inside(self, given: Network, X: Any, Y: Any, manner: Manner, parts: int) -> Answer:
+        """Call a program that makes its weights itself, twice: it stays, and it makes one step.
+
+        What is answered are the weights with which it began, and the gradient there.
+        """
+        held = []
+        for rate in (_STAYS, RATE):
+            held.append(self._trained(given, X, Y, replace(manner, rate=rate), parts))
+        manner = replace(holding.manner_of(held[0], manner), container="made")
+        manner = replace(manner, answer="changed", rate=RATE)
+        like = flat(shapes_of(given.thetas, manner))
+        before, now = ([a.reshape(b.shape) for a, b in zip(one.now(), like, strict=True)]
+                       for one in held)  # fmt: skip
+        found = _difference(before, now, given.thetas, manner)
+        begun = read(before, given.thetas, manner).thetas
+        return Answer(replace(found, raw=[begun, found.thetas]))
+
+    def _trained(self, given: Network, X: Any, Y: Any, manner: Manner, parts: int) -> holding.Held:
+        """Return where the weights are after a training, which begins with what is drawn alike."""
+        with drawn_alike():
+            holder = self.holder(given, manner)
+            with settings(self, holder, X, Y, given.lam / parts, manner):
+                hand = Hand(given, [], X, Y, manner, parts)
+                returned: Any = None
+                for step in manner.steps:
+                    function = self.of(step.function, holder)
+                    arguments, by_name = hand.arguments(step)
+                    returned = function(*arguments, **by_name)
+                    if step is not manner.steps[-1]:
+                        hand.forward(returned, function)
+        names = returned_names(self.of(manner.steps[-1].function, holder))
+        if isinstance(returned, tuple) and len(names) == len(returned) and all(names):
+            returned = dict(zip(names, returned, strict=True))
+        for place in ([] if self.is_function else [holder]) + [returned]:
+            held = None if place is None else holding.find(place, sizes_of(given))
+            if held is not None:
+                return held
+            others = [] if place is None else holding.sizes_of(place)
+            if others:
+                raise OtherSizesError(others)
+        raise CannotCallError("no weights after a training")
+
+    def _takes_examples(self, holder: Any, manner: Manner) -> bool:
+        """Whether a function is given the examples, or reads them from its module."""
+        roles = {role for step in manner.steps for _, role in step.arguments}
+        if not self.is_function or roles & {"X", "pairs", "cache"}:
+            return True
+        return any(role == "X" for _, role, _ in settings_of(self, holder))
 
     def _called(
         self, holder: Any, given: Network, X: Any, Y: Any, manner: Manner, parts: int
@@ -297,6 +385,7 @@ class Program:
         kind = manner.answer
         if kind in ("", "stored", "changed") and held is not None:
             now = (_held(holder, given, manner) or held).now()
+            now = [a.reshape(b.shape) for a, b in zip(now, before, strict=True)]
             changed = any(not np.array_equal(a, b) for a, b in zip(now, before, strict=True))
             stored = holding.stored(holder, held, thetas, manner)
             at_rest = read(stored, thetas, manner) if stored is not None else None
@@ -360,6 +449,10 @@ def _moves(method: str) -> bool:
     return small in {plain(name) for name in STEP}
 
 
+def _nothing() -> None:
+    """Stand for the method of an object that has none to call."""
+
+
 def main_method(made: Any) -> str:
     """Return the name of the method to call, "" if there is none."""
     return next(iter(methods_of(made)), "")
@@ -368,11 +461,22 @@ def main_method(made: Any) -> str:
 def methods_of(made: Any) -> list[str]:
     """Return the names of methods that may compute gradients or change weights, likeliest first."""
     there = {plain(name): name for name in dir(made) if not name.startswith("__")}
-    wanted = [there.get(plain(name), "") for name in (*BACKWARD, *STEP)]
+    likely = [plain(name) for name in there.values() if sounds_like_gradients(name)]
+    # A method called loss may return gradients too, but hardly where another is called for them.
+    order = [*BACKWARD[: -len(LOSSES)], *likely, *LOSSES, *STEP]
+    wanted = [there.get(plain(name), "") for name in order]
+    wanted += [name for name in there.values() if _names_gradients(_get(made, name))]
     return list(dict.fromkeys(
         name for name in wanted
         if name and callable(_get(made, name)) and not _is_a_loss(made, name)
     ))  # fmt: skip
+
+
+def _names_gradients(function: Any) -> bool:
+    """Whether a function has variables that are called dW1, grad_b or delta_weights."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    names = getattr(code, "co_varnames", ())
+    return any(gradient_of(name) is not None for name in names)
 
 
 def _is_a_loss(made: Any, name: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .handing import RATE
 from .manner import Manner
-from .names import role_of
+from .names import block_of, role_of
 
 
 class HasCode(Protocol):
@@ -35,6 +35,8 @@ class Globals(MutableMapping[str, Any]):
             for name, value in module.items()
             if name in names and not isinstance(value, (ModuleType, type)) and not callable(value)
         ]
+        self.examples: dict[str, str] = {}
+        """The roles of arrays that are examples by their shapes alone; they are no weights."""
 
     def __getitem__(self, name: str) -> Any:
         return self._module[name]
@@ -46,10 +48,10 @@ class Globals(MutableMapping[str, Any]):
         raise TypeError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return (name for name in self._names if name not in self.examples)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(list(iter(self)))
 
 
 @contextlib.contextmanager
@@ -58,7 +60,7 @@ def settings(
 ) -> Iterator[None]:
     """Set what the program reads from its module or object rather than from an argument."""
     taken = {role for step in manner.steps for _, role in step.arguments}
-    values = {"lam": lam, "rate": manner.rate or RATE}
+    values = {"lam": lam, "rate": manner.rate or RATE, "epochs": 1}
     if "X" not in taken:
         values |= {"X": X, "Y": Y}
     elif "Y" not in taken:
@@ -73,10 +75,24 @@ def settings(
                 else:
                     setattr(target, name, values[role])
         if isinstance(holder, Globals):
-            for name in list(holder):
-                if isinstance(holder[name], (np.ndarray, list, dict)):
-                    stack.callback(holder.__setitem__, name, copy.deepcopy(holder[name]))
+            for name, value in _copied(holder).items():
+                stack.callback(holder.__setitem__, name, value)
         yield
+
+
+def _copied(holder: Globals) -> dict[str, Any]:
+    """Return copies of what a call may change; what they share, the copies share."""
+    there = {name: holder[name] for name in holder}
+    kept = {name: value for name, value in there.items() if isinstance(value, _CHANGES) or (
+        hasattr(value, "__dict__") and not isinstance(value, np.generic))}  # fmt: skip
+    try:
+        return copy.deepcopy(kept)
+    except Exception:  # an open file, a lock
+        plain = {name: value for name, value in kept.items() if isinstance(value, _CHANGES)}
+        return copy.deepcopy(plain)
+
+
+_CHANGES = (np.ndarray, list, dict)
 
 
 @functools.lru_cache(maxsize=1024)  # a program is tried in a thousand ways
@@ -90,17 +106,52 @@ def globals_of(code: CodeType) -> frozenset[str]:
 _READS_A_GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME", "STORE_NAME"})
 
 
+_NUMBERS = ("lam", "rate", "epochs")
+
+
 def settings_of(program: HasCode, holder: Any) -> Iterator[tuple[str, str, Any]]:
     """Yield name, role and owner of the numbers and examples that are not arguments."""
     names = {name for code in program.code() for name in globals_of(code)}
     there = program.module
     for name in names & set(there):
         value, role = there[name], role_of(name)
-        if (role in ("lam", "rate") and isinstance(value, (int, float))) or (
+        if (role in _NUMBERS and isinstance(value, (int, float))) or (
             role in ("X", "Y") and isinstance(value, (np.ndarray, list))
         ):
             yield name, role, there
+    if isinstance(holder, Globals):
+        yield from ((name, role, there) for name, role in holder.examples.items())
     if holder is not None and not isinstance(holder, (Globals, ModuleType)):
         for name, value in list(getattr(holder, "__dict__", {}).items()):
-            if role_of(name) in ("lam", "rate") and isinstance(value, (int, float)):
+            if role_of(name) in _NUMBERS and isinstance(value, (int, float)):
                 yield name, role_of(name), holder
+
+
+def holder_of(program: HasCode) -> Globals:
+    """Return the globals that the functions of a module use, with the examples among them known.
+
+    Two arrays that are read, never written, and as long as each other are the examples and the
+    targets, in the order in which they were made, whatever they are called.
+    """
+    names, written = set[str](), set[str]()
+    for code in program.code():
+        names |= globals_of(code)
+        written |= _written_by(code)
+    holder = Globals(program.module, names)
+    if not {role_of(name) for name in holder} & {"X", "Y"}:
+        arrays = [
+            (name, value) for name, value in holder.items()
+            if name not in written and isinstance(value, np.ndarray) and value.ndim
+            and block_of(name) is None
+        ]  # fmt: skip
+        if len(arrays) == 2 and len(arrays[0][1]) == len(arrays[1][1]) and arrays[0][1].ndim == 2:
+            holder.examples = {arrays[0][0]: "X", arrays[1][0]: "Y"}
+    return holder
+
+
+@functools.lru_cache(maxsize=1024)
+def _written_by(code: CodeType) -> frozenset[str]:
+    return frozenset(
+        str(one.argval) for one in dis.get_instructions(code)
+        if one.opname in ("STORE_GLOBAL", "STORE_NAME")
+    )  # fmt: skip

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import builtins
+import codecs
 import json
 import linecache
+import re
 import symtable
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,13 +21,16 @@ from types import ModuleType
 
 import numpy as np
 
-from . import loops
+from . import loops, missing
 from .manner import LOOP
-from .names import BACKWARD, STEP, plain, role_of
+from .names import BACKWARD, STEP, gradient_of, plain, role_of, sounds_like_gradients
+from .python2 import as_python3
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign)
+_ABOVE = 4
+"""How many folders up from a file its imports may begin."""
 _NETWORKS = ("net", "network", "neuralnetwork", "mlp", "model", "neuralnet", "nn", "twolayernet")
 
 
@@ -35,15 +40,33 @@ class CannotReadError(Exception):
 
 def text_of(path: Path) -> str:
     """Return the program in a file; of a notebook, its cells of code one after the other."""
-    content = path.read_text(encoding="utf-8-sig", errors="replace")
+    content = _decoded(path.read_bytes())
     if path.suffix != ".ipynb":
-        return content
+        return _readable(content)
     try:
-        cells = json.loads(content)["cells"]
-        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as error:
+        book = json.loads(content)
+        cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]
+        sources = ["".join(cell["source"] if "source" in cell else cell["input"])
+                   for cell in cells if cell["cell_type"] == "code"]  # fmt: skip
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CannotReadError(f"{path.name} is not a notebook: {error}") from error
     return "\n".join(_code_of(source) for source in sources)
+
+
+def _decoded(content: bytes) -> str:
+    """Return a file's text: in UTF-8, or in UTF-16 where it begins as editors of Windows do."""
+    sixteen = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if sixteen else "utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _readable(text: str) -> str:
+    """Return the text of a program, in today's Python if it was written for that of yesterday."""
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return as_python3(text)
+    return text
 
 
 def _code_of(cell: str) -> str:
@@ -57,7 +80,7 @@ def _code_of(cell: str) -> str:
         line[: len(line) - len(line.lstrip())] + "pass" if line.lstrip().startswith(("%", "!", "?"))
         else line for line in lines
     ]  # fmt: skip
-    text = "\n".join(kept)
+    text = _readable("\n".join(kept))
     try:
         ast.parse(text)
     except SyntaxError:
@@ -82,6 +105,7 @@ def load(path: Path, name: str, package: str = "") -> ModuleType:
         tree = loops.as_function(tree)
     package = package or _package_of(path, tree)
     sys.path += [root for root in _roots(path, tree, package) if root not in sys.path]
+    _make_package(path, package)
     module = _new_module(path, package)
     linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
     if path.suffix == ".ipynb" or any(_is_loose(statement) for statement in tree.body):
@@ -94,7 +118,7 @@ def load(path: Path, name: str, package: str = "") -> ModuleType:
             return module
         module = _new_module(path, package)
     try:
-        exec(compile(tree, str(path), "exec"), vars(module))
+        missing.run(tree.body, module)
     except ImportError:
         # A library may be there for the data alone, or for pictures.
         if not all(_defines(tree, one) for one in wanted):
@@ -114,6 +138,18 @@ def _package_of(path: Path, tree: ast.Module) -> str:
     return ".".join(folder.name for folder in reversed(folders[:count]))
 
 
+def _make_package(path: Path, package: str) -> None:
+    """Make a file's own folder the package that it means, if nothing else says that it is one.
+
+    A module of the folder's own name would be found in its place.
+    """
+    folder = path.resolve().parent
+    if package and "." not in package and not (folder / "__init__.py").is_file():
+        made = ModuleType(package)
+        made.__path__ = [str(folder)]
+        sys.modules.setdefault(package, made)
+
+
 def _roots(path: Path, tree: ast.Module, package: str) -> list[str]:
     """Return the folders that imports begin from: that of its package, and of those it names."""
     folders = list(path.resolve().parents)
@@ -126,6 +162,12 @@ def _roots(path: Path, tree: ast.Module, package: str) -> list[str]:
                      else [node.module or ""] if not node.level else [])
     }  # fmt: skip
     found += [folder.parent for folder in folders[:-1] if folder.name in firsts]
+    # Who runs a file from its folder's parent, or puts that on the path, imports from there.
+    for folder in folders[1:_ABOVE]:
+        if any((folder / one).is_dir() or (folder / f"{one}.py").is_file()
+               for one in firsts - {""} if not (folders[0] / one).exists()
+               and one not in sys.stdlib_module_names):  # fmt: skip
+            found.append(folder)
     return [str(folder) for folder in found]
 
 
@@ -217,8 +259,20 @@ def _needed(tree: ast.Module, makers: dict[str, list[int]], names: Iterable[str]
     return chosen
 
 
+_PLACE = {"X": np.zeros((8, 5)), "Y": np.eye(8, 3)}
+"""What stands for examples and targets that cannot be had: weights may be made in their sizes."""
+
+
 def _are_examples(names: Iterable[str]) -> bool:
-    return all(role_of(name) in ("X", "Y") for name in names)
+    """Whether these are names of examples and targets, those to test and to validate among them."""
+    return all(_examples_role(name) in ("X", "Y") for name in names)
+
+
+def _examples_role(name: str) -> str:
+    return role_of(_FOR_TESTS.sub("train", name))
+
+
+_FOR_TESTS = re.compile(r"test|val(?:id(?:ation)?)?|dev", re.IGNORECASE)
 
 
 def needed_of(tree: ast.Module, statements: Iterable[ast.stmt]) -> list[ast.stmt]:
@@ -229,8 +283,7 @@ def needed_of(tree: ast.Module, statements: Iterable[ast.stmt]) -> list[ast.stmt
 
 def run_alone(statement: ast.stmt, module: ModuleType) -> None:
     """Run one statement in *module*."""
-    alone = ast.Module([statement], type_ignores=[])
-    exec(compile(alone, str(module.__file__), "exec"), vars(module))
+    missing.run([statement], module)
 
 
 def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None:
@@ -258,7 +311,7 @@ def _run_needed(tree: ast.Module, wanted: list[str], module: ModuleType) -> None
                 continue
             if isinstance(statement, _ASSIGNMENTS) and _are_examples(names):
                 # Examples: others are put there before each call.
-                vars(module).update({name: np.zeros((1, 1)) for name in names})
+                vars(module).update({name: _PLACE[_examples_role(name)].copy() for name in names})
                 continue
             line = " ".join(ast.unparse(statement).split())[:100]
             file = Path(str(module.__file__)).name
@@ -353,7 +406,7 @@ def likeliest(path: Path) -> str:
     except (SyntaxError, CannotReadError):
         return "backprop"  # to be said when it is loaded
     names = _likely(tree)
-    if not names and loops.training_loop(tree) is not None:
+    if loops.has_loop(tree) and (not names or _only_pieces(tree, names)):
         return LOOP
     names = names or [name for name in [_object_used(tree)] if name]
     if not names:
@@ -366,6 +419,12 @@ def likeliest(path: Path) -> str:
     return names[0]
 
 
+def _only_pieces(tree: ast.Module, names: list[str]) -> bool:
+    """Whether these are functions without a parameter, which hold the loop itself."""
+    defined = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return all(name in defined and not ast.unparse(defined[name].args) for name in names)
+
+
 def _likely(tree: ast.Module) -> list[str]:
     return [name for _, name in sorted(_ranked(tree), key=lambda one: one[0])]
 
@@ -376,13 +435,17 @@ def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             rank = _rank(node.name, BACKWARD, 0)
             rank = rank if rank is not None else _rank(node.name, STEP, 200)
-            if rank is None and any(word in plain(node.name) for word in _WORDS):
+            if rank is None and sounds_like_gradients(node.name):
                 rank = 500.0
+            if rank is None and _computes_gradients(node):
+                rank = 600.0
             if rank is not None:
                 yield rank + behind / 1000, node.name
         elif isinstance(node, ast.ClassDef):
             methods = [one.name for one in node.body if isinstance(one, ast.FunctionDef)]
             ranks = [r for m in methods if (r := _rank(m, (*BACKWARD, *STEP), 20)) is not None]
+            ranks = ranks or [90.0 for m in methods if sounds_like_gradients(m)]
+            ranks = ranks or [95.0 for m in node.body if _computes_gradients(m)]
             if "__add__" in methods and "__mul__" in methods:
                 yield 400, node.name
             elif ranks:
@@ -405,8 +468,13 @@ def _object_used(tree: ast.Module) -> str:
     return ""
 
 
-_WORDS = ("backprop", "backward", "backpass", "gradient", "grads", "updateweights")
-"""What is in the name of a function that computes gradients, whatever else is."""
+def _computes_gradients(node: ast.AST) -> bool:
+    """Whether a function gives names such as dW1, grad_b or delta_weights to what it computes."""
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and any(
+        isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+        and (gradient_of(one.id) is not None or plain(one.id) in ("grad", "grads", "gradient"))
+        for one in ast.walk(node)
+    )  # fmt: skip
 
 
 def _rank(name: str, names: tuple[str, ...], start: float) -> float | None:

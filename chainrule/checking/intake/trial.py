@@ -20,7 +20,7 @@ from .manner import Manner, Stated, Step
 from .manners import Manners
 from .names import block_of
 from .possible import Calls, is_step
-from .program import Answer, OtherSizesError, Program
+from .program import NO_EXAMPLES, Answer, OtherSizesError, Program
 from .settings import settings_of
 
 MOST_CALLS = 2000
@@ -33,7 +33,7 @@ UNFINISHED = (NameError, ImportError, NotImplementedError)
 AT_LEAST = 3
 """How often a program is called in a manner that does."""
 ALIKE = 12
-"""So many equal failures on a network, and no other one, and no other network is tried."""
+"""So many equal failures on a network, and no other one, and none of so many layers is tried."""
 ANY_DEPTH = ("thetas", "pairs", "alternating", "apart", "dicts", "numbered")
 """The containers of programs for any number of layers."""
 MOST_FOUND = 16
@@ -109,18 +109,23 @@ class _Exploration:
 
     def _run(self) -> Found:
         possible = list(self.possible.calls())
-        if self._with(possible) or self._with(list(self.possible.other_calls())):
-            return self.found
+        self._with(possible)
+        if not self.found.answers and not self.found.loose:
+            self.failures, self.failed = set(), 0
+            self._with(list(self.possible.other_calls()))
         if not self.found.answers and not self.found.sizes:
             called = self.calls > 0 or self.found.failure is not None
-            self.found.asked = self.possible.question(possible, called)
+            self.found.asked = self.found.asked or self.possible.question(possible, called)
         return self.found
 
-    def _with(self, possible: list[tuple[Step, ...]]) -> bool:
-        """Try these calls; whether no others have to be tried."""
+    def _with(self, possible: list[tuple[Step, ...]]) -> None:
+        """Try these calls, until one gives a gradient."""
         for likely, library in product((True, False), self.possible.libraries()):
             self.manners.likely = likely
-            for index in range(len(self.offered)):
+            hopeless: set[int] = set()  # for so many layers
+            for index, network in enumerate(self.offered):
+                if len(network.thetas) in hopeless:
+                    continue
                 for steps in possible:
                     texts = self.program.texts([step.function for step in steps])
                     if index not in self.manners.networks(steps, texts):
@@ -128,9 +133,12 @@ class _Exploration:
                     call = Manner(
                         steps, network=index, library=library, text=self.possible.text(steps)
                     )
-                    if self._on(call, texts) or self._spent() or self._fails_always():
-                        return True
-        return bool(self.found.loose)
+                    if self._on(call, texts) or self._spent():
+                        return
+                    if self._fails_always():
+                        hopeless.add(len(network.thetas))
+                        self.failures, self.failed = set(), 0
+                        break
 
     def _spent(self) -> bool:
         slow = self.calls > 0 and self._clock() > self.seconds
@@ -168,7 +176,7 @@ class _Exploration:
         if not self.stated.allows(manner) or (self.plain_known and manner.plain):
             return False
         given = self.offered[manner.network]
-        batches = 1 if manner.examples in ("rows", "columns") else len(given.X)
+        batches = 1 if manner.whole else len(given.X)
         if self.calls and self._clock() + AT_LEAST * batches * self.slowest > self.seconds:
             return False
         self.calls += 1
@@ -177,7 +185,9 @@ class _Exploration:
             with np.errstate(all="ignore"):
                 answer = self.program.call(given, manner)
             self.slowest = max(self.slowest, (self._clock() - before) / batches)
-        except CannotCallError:
+        except CannotCallError as error:
+            if str(error) == NO_EXAMPLES:
+                self.found.asked = NO_EXAMPLES
             return False
         except OtherSizesError as error:
             if manner.examples == "rows":  # an object that takes its sizes from X takes others then
@@ -186,7 +196,8 @@ class _Exploration:
         except Exception as error:
             self._failed(error)
             place = self.manners.place = _place_of(error)
-            self.failures.add((place, type(error), _said(error)))
+            self.manners.said = _said(error)
+            self.failures.add((place, type(error), self.manners.said))
             self.failed += 1
             return False
         except SystemExit as error:
@@ -228,6 +239,8 @@ class _Exploration:
     def _settled(self, given: Network, answer: Answer) -> tuple[Manner, Answer]:
         """Find out whether what was returned are new weights, and by which rate."""
         manner = answer.found.manner
+        if manner.container == "made":
+            return manner, answer
         roles = {role for step in manner.steps for _, role in step.arguments}
         rates = "rate" in roles or self._sets_rate(given, manner)
         settled = manner
@@ -304,7 +317,11 @@ def _related(family: tuple[str, ...], key: tuple[str, ...], first: Manner) -> bo
         return examples == key[1] or key[1].startswith("one")
     return (container == key[0] or {container, key[0]} == {"vector", "split-vector"}) and (
         examples == key[1]
-        and (targets == key[2] or targets.startswith("labels") == key[2].startswith("labels"))
+        and (
+            targets == key[2]
+            or "column" in key[2]  # which passes for one target, by broadcasting
+            or targets.startswith("labels") == key[2].startswith("labels")
+        )
     )
 
 

@@ -55,6 +55,8 @@ def packed(made: Sequence[Block], manner: Manner) -> Any:
         return [(one.W, one.b) for one in made]
     if manner.container == "alternating":
         return flat(made)
+    if manner.container == "separate":  # a network of one layer, under one name
+        return made[0].W
     if manner.container == "dict":
         return named(made, manner)
     if manner.container == "dicts":

@@ -69,8 +69,20 @@ def test_the_function_is_found_without_running_anything(tmp_path):
     found, function = submissions_of(entries_of(tmp_path), None)
     assert function == "backprop"
     assert [one.relative_target for one in found] == [
-        "a.py:backprop", "b.py:backprop", "c.py:backprop", "d.ipynb:backprop"
+        "a.py:backprop", "b.py:backprop", "c.py:gradient", "d.ipynb:backprop"
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need no rights there")
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "solution").mkdir()
+    (tmp_path / "solution" / "right.py").write_text("def backprop(t, X, Y, lam): ...")
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "ada.py").symlink_to(tmp_path / "solution" / "right.py")
+    (tmp_path / "class" / "bob.py").write_text("def backprop(t, X, Y, lam): ...")
+    found, _ = submissions_of(entries_of(tmp_path / "class"), None)
+    assert [one.target != "" for one in found] == [False, True]
+    assert "link" in found[0].wrong
 
 
 def test_in_a_folder_the_file_that_defines_it_is_chosen(tmp_path):

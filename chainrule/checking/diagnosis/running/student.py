@@ -188,7 +188,7 @@ def _loaded(path: Path, name: str, package: str = "") -> Any:
         return _function(path, name, package)
     except SyntaxError as error:
         where = "" if error.lineno is None else f", line {error.lineno}"
-        line = " ".join((error.text or "").split())
+        line = " ".join((error.text or "").split())[:100]
         says = f"{path.name}{where}: {error.msg}{': ' if line else ''}{line}"
     except (_NoFunctionError, source.CannotReadError) as error:
         says = str(error)

@@ -1,34 +1,5 @@
 /* Sums of differences and of their squares, whose terms never have a place of their own. */
 
-/* Are the absolute values of an operand at most *most*?  A nan is not. */
-static int
-is_bounded(const Context *context, const Step *step, int k, double most)
-{
-    Place place = step->place[k];
-    const Py_ssize_t *stride = step->stride + k * step->n_axes;
-    Py_ssize_t lanes = place.space == IN_BLOCK ? context->lanes : 1, index[MOST_AXES] = {0};
-    const double *x = context->space[place.space] + place.offset * lanes;
-    for (int axis = 0; axis >= 0;) {
-        int beyond = 0;
-        for (Py_ssize_t l = 0; l < lanes; l++) {
-            beyond |= !(fabs(x[l]) <= most);
-        }
-        if (beyond) {
-            return 0;
-        }
-        for (axis = step->n_axes - 1; axis >= 0; axis--) {
-            if (stride[axis] != 0 && index[axis] + 1 < step->extent[axis]) {
-                index[axis]++;
-                x += stride[axis] * lanes;
-                break;
-            }
-            x -= stride[axis] * lanes * index[axis];
-            index[axis] = 0;
-        }
-    }
-    return 1;
-}
-
 /* Along what the vectors run: the lanes or, of one example, the last axis of a loop, if the strides of
    the operands from *first* on are 0 or 1 there, and that of the result 1 or, if it *adds_up*, 0. */
 typedef struct {

@@ -92,44 +92,16 @@ product(Context *context, const Step *step)
     }
 }
 
-/* Are all numbers of an operand finite? */
-static int
-all_finite(const Context *context, const Step *step, int k)
-{
-    Place place = step->place[k];
-    const Py_ssize_t *stride = step->stride + k * step->n_axes;
-    Py_ssize_t lanes = place.space == IN_BLOCK ? context->lanes : 1, index[MOST_AXES] = {0};
-    const double *x = context->space[place.space] + place.offset * lanes;
-    for (int axis = 0; axis >= 0;) {
-        double nothing = 0.0; /* or nan */
-        for (Py_ssize_t l = 0; l < lanes; l++) {
-            nothing += x[l] * 0.0;
-        }
-        if (nothing != 0.0) {
-            return 0;
-        }
-        for (axis = step->n_axes - 1; axis >= 0; axis--) {
-            if (stride[axis] != 0 && index[axis] + 1 < step->extent[axis]) {
-                index[axis]++;
-                x += stride[axis] * lanes;
-                break;
-            }
-            x -= stride[axis] * lanes * index[axis];
-            index[axis] = 0;
-        }
-    }
-    return 1;
-}
-
 /* A product without the terms where the mask is 0. Where it is, a is 0 as well, so that only a nan or
    an infinity makes a difference. */
 static void
 linked_product(Context *context, const Step *step)
 {
     int to_sums = step->place[0].space == IN_SUMS;
-    if (!to_sums || (all_finite(context, step, 1) && all_finite(context, step, 2))) {
+    if (!to_sums ||
+        (is_bounded(context, step, 1, DBL_MAX) && is_bounded(context, step, 2, DBL_MAX))) {
         product(context, step);
-        if (to_sums || all_finite(context, step, 0)) {
+        if (to_sums || is_bounded(context, step, 0, DBL_MAX)) {
             return;
         }
     }
