@@ -78,6 +78,14 @@ def test_what_other_steps_and_later_rounds_read(level, seed):
     check(*example(seed, each, tables, outputs=some_outputs(rng)))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_the_next_round_of_the_same_steps_reads(level, seed):
+    rng = np.random.default_rng(300 + seed)
+    steps = flat_steps(rng, 12, FIRST, PLACES, [1, 2, 3])
+    each = [Step("loop", (), (), (3, 1)), FLAT]
+    check(*example(seed, each, [steps], outputs=some_outputs(rng)[:1]))
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_steps_before_and_after_the_examples(level, seed):
     rng = np.random.default_rng(200 + seed)
