@@ -10,6 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import Value, backprop, checking, compiler, nn, viz
+from chainrule.engine import attributes
 from chainrule.nn import MLP, Module
 
 HOSTILE = "<script>alert(1)</script>\u202e\ud800\x00&'\""
@@ -117,6 +118,8 @@ def test_a_gradient_check_shows_what_is_wrong_first():
 
 def test_every_method_of_a_value_says_what_it_does_and_takes():
     for name in (name for name in dir(Value) if not name.startswith("_")):
+        if isinstance(inspect.getattr_static(Value, name), attributes.Given):
+            continue  # another test hung it on a Value
         member = getattr(Value, name)
         if callable(member):
             assert inspect.getdoc(member), name

@@ -17,7 +17,7 @@ _table: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictiona
 _SETTABLE = {"".join(sorted(name)): name for name in ("data", "grad", "label", "name")}
 
 
-class _Given:
+class Given:
     """The attribute *name* of those Values that were given one."""
 
     def __init__(self, name: str) -> None:
@@ -47,7 +47,7 @@ def give_attribute(node: Any, name: str, value: Any) -> None:
     meant = _SETTABLE.get("".join(sorted(name.lower())))
     if meant is not None:
         raise AttributeError(f"'Value' object has no attribute {name!r}: did you mean {meant!r}?")
-    setattr(type(node), name, _Given(name))
+    setattr(type(node), name, Given(name))
     setattr(node, name, value)
 
 

@@ -16,6 +16,7 @@ import io
 import math
 import os
 import stat
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,6 +35,21 @@ _LONGEST_FILE = 1 << 30  # the directory of an archive is read as a whole
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 _Shape = tuple[int, ...]
+
+
+_one_at_a_time = threading.Lock()
+"""NumPy reads a header with ``ast``, which up to CPython 3.12 counts its depth for all threads
+together, and fails when two of them are at it (python/cpython#106905)."""
+
+
+def _renew_lock() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # A thread of the parent may have held it at that moment.
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def save(module: Module, path: str | os.PathLike[str]) -> None:
@@ -138,7 +154,7 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
         return iter(self._infos)
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        with self._named(name), self._archive.open(self._infos[name]) as stream:
+        with self._named(name), self._archive.open(self._infos[name]) as stream, _one_at_a_time:
             array: np.ndarray[Any, Any] = npy.read_array(stream, allow_pickle=False)
             return array
 
@@ -152,7 +168,8 @@ class _Entries(Mapping[str, np.ndarray[Any, Any]]):
             version = npy.read_magic(stream)
             if version not in _HEADERS:
                 raise ValueError(f"npy format {version}: expected one of {[*_HEADERS]}")
-            claimed, _, given = _HEADERS[version](stream)
+            with _one_at_a_time:
+                claimed, _, given = _HEADERS[version](stream)
             length = info.file_size - stream.tell()
         if given.newbyteorder("=") != dtype and not (
             dtype == "str" and given.kind == "U" and given.itemsize <= _LONGEST_TEXT

@@ -216,7 +216,12 @@ def test_children_do_not_outlive_the_check(student):
     ("text", "evidence"),
     [
         ("def backprop(:", "student.py, line 1: invalid syntax: def backprop(:"),
-        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'; line 1"),
+        ("import no_such_module", "student.py has no function named 'backprop': it has none"),
+        (
+            "import no_such_module\nno_such_module.run()",
+            "No module named 'no_such_module': it is not installed where this is checked, and "
+            "no_such_module.run is used; line 2",
+        ),
         ("raise SystemExit(1)", "student.py calls exit(1) when it is imported"),
         ("x = 1", "student.py has no function named 'backprop': it has none"),
         ("def backprob(): pass", "did you mean 'backprob'?"),

@@ -19,6 +19,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.compiler import compiled as machine
+from chainrule.compiler import compiling
 from chainrule.compiler.backends.compiled import CompiledForLibrary
 from chainrule.compiler.backends.named import library
 from chainrule.compiler.differentiable import leaves_of
@@ -152,7 +153,7 @@ def compiled_for_tests(name: str):
     """Return what stands in for ``cr.compile``: it compiles for the library of that *name*."""
     module = importlib.import_module(name) if "_" in name else name
     chosen = library(module, "float64", None)
-    original = machine.compile
+    original = compiling.compile
 
     def compile(function, wrt=None, threads=1, **options):
         root = isinstance(function, (cr.Value, list, tuple, dict, np.ndarray))

@@ -33,6 +33,7 @@ machine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     machine->lanes = most_lanes(machine);
+    machine->scratch = machine->turned ? room_for_outputs(machine) : 0;
     for (int list = 0; list < N_LISTS; list++) {
         for (Py_ssize_t i = 0; i < machine->list[list].n; i++) {
             Py_ssize_t room = scratch_of(&machine->list[list].step[i]);

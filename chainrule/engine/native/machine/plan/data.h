@@ -35,7 +35,8 @@ typedef struct {
     Py_ssize_t *stride; /* for each operand n of them */
 } Loop;
 
-/* One step of a flat list: addresses, r for row r of BLOCK, ~s for place s of STILL. */
+/* One step of a flat list: addresses, r for row r of BLOCK, ~s for place s of STILL. Once chains.h has
+   read it, *row* may be one of its operations, and a list on STILL has r for place r. */
 typedef struct {
     int32_t row;
     int32_t result;
@@ -60,6 +61,7 @@ typedef struct {
     Py_ssize_t moves[2];    /* by how much the offsets go on at each round of a loop */
     Flat *flat;
     Py_ssize_t n_flat;
+    int on_still; /* of flat steps: whether they are before or after the examples */
     Product *product;
     Differences *differences;
     double work; /* about how many operations for each lane */
@@ -108,6 +110,7 @@ typedef struct {
     Py_ssize_t cost;        /* or -1 */
     Py_ssize_t gradient[2]; /* from which place of STILL to which */
     Steps list[N_LISTS];
+    int has_flat;       /* whether flat steps are among those for each block */
     Py_ssize_t lanes;   /* as many as a block may have */
     Py_ssize_t scratch; /* numbers of room that a step needs at most */
     const struct Vector *vector;

@@ -8,6 +8,8 @@
 #include "operands.h"
 #include "step.h"
 #include "sigmoids.h"
+#include "operations.h"
+#include "chains.h"
 
 enum { MOST_NESTED = 32 };
 
@@ -27,6 +29,7 @@ read_range_of_steps(Reading *reading, PyObject *steps, Steps *found, int list, P
             return -1;
         }
         found->n++;
+        note_reads(reading, step);
         if (step->code == STEP_loop) {
             Py_ssize_t around = reading->rounds;
             if (list != EACH || step->count < 1 || step->count > 1 << 30 || step->step < 1 ||
@@ -221,6 +224,14 @@ read_plan(Machine *machine, PyObject *plan)
     PyObject *tables = rows ? sequence_of(plan, "tables") : NULL;
     Reading reading = {.machine = machine, .rows = rows};
     int failed = rows == NULL || tables == NULL;
+    for (int space = IN_STILL; space <= IN_BLOCK; space++) {
+        size_t size = (size_t)machine->size[space];
+        reading.reader[space] = PyMem_RawCalloc(size + 1, sizeof(int32_t));
+        if (reading.reader[space] == NULL) {
+            PyErr_NoMemory();
+            failed = 1;
+        }
+    }
     if (!failed) {
         reading.n_rows = PyTuple_GET_SIZE(rows);
         reading.n_tables = PyTuple_GET_SIZE(tables);
@@ -240,6 +251,12 @@ read_plan(Machine *machine, PyObject *plan)
     failed = failed || read_steps(&reading, plan, "before", BEFORE) < 0 ||
              read_steps(&reading, plan, "each", EACH) < 0 ||
              read_steps(&reading, plan, "after", AFTER) < 0;
+    if (!failed) {
+        note_results(&reading);
+        failed = make_all_chains(&reading) < 0;
+    }
+    PyMem_RawFree(reading.reader[IN_STILL]);
+    PyMem_RawFree(reading.reader[IN_BLOCK]);
     for (Py_ssize_t i = 0; reading.table != NULL && i < reading.n_tables; i++) {
         PyBuffer_Release(&reading.table[i].view); /* of one that was not got, nothing */
     }

@@ -92,6 +92,8 @@ typedef struct {
     Numbers *table;
     PyObject *rows; /* a sequence, borrowed */
     Py_ssize_t rounds; /* of the innermost loop around the step that is read; 0 for none */
+    int32_t *reader[N_SPACES]; /* of each place of STILL and BLOCK: see chains.h */
+    int32_t n_flat;            /* lists of flat steps that are read */
 } Reading;
 
 /* Which kernel a row of the table has here; -1 for none. */

@@ -126,29 +126,30 @@ output_at(const Context *context, Py_ssize_t i, Py_ssize_t *lane)
     return context->space[place.space] + place.offset * (*lane ? context->lanes : 1);
 }
 
-/* Put the outputs of each lane side by side, four of them at a time. */
+/* How much room it takes to put outputs side by side: for each a place, a stride, and its number four
+   times if that is the same for all lanes. */
+static Py_ssize_t
+room_for_outputs(const Machine *machine)
+{
+    return 6 * machine->n_outputs;
+}
+
+/* Put the outputs of each lane side by side. */
 static void
 put_turned(const Context *context, double *into)
 {
-    Py_ssize_t n = context->lanes, count = context->machine->n_outputs;
-    for (Py_ssize_t i = 0; i < count; i += 4) {
-        int some = count - i < 4 ? (int)(count - i) : 4;
-        const double *x[4];
-        Py_ssize_t lane[4];
-        for (int k = 0; k < 4; k++) {
-            x[k] = output_at(context, i + (k < some ? k : 0), &lane[k]);
-        }
-        double *at = into + i;
-        if (some == 4 && lane[0] && lane[1] && lane[2] && lane[3]) {
-            context->vector->out_of_lanes(n, x, at, count);
-            continue;
-        }
-        for (Py_ssize_t l = 0; l < n; l++, at += count) {
-            for (int k = 0; k < some; k++) {
-                at[k] = x[k][l * lane[k]];
-            }
+    Py_ssize_t count = context->machine->n_outputs;
+    const double **x = (const double **)context->scratch;
+    Py_ssize_t *lane = (Py_ssize_t *)context->scratch + count;
+    double *same = context->scratch + 2 * count; /* see room_for_outputs */
+    for (Py_ssize_t i = 0; i < count; i++, same += 4) {
+        x[i] = output_at(context, i, &lane[i]);
+        if (!lane[i]) {
+            same[0] = same[1] = same[2] = same[3] = *x[i];
+            x[i] = same;
         }
     }
+    context->vector->out_of_lanes(context->lanes, count, x, lane, into);
 }
 
 static void

@@ -118,6 +118,7 @@ give_workspace(Machine *machine, Workspace *workspace)
 /* --- how a batch is divided ------------------------------------------------------------------ */
 
 enum { BLOCK_BYTES = 1 << 18, MOST_LANES = 248, WIDE_LANES = 120 }; /* see README.md */
+enum { FLAT_LANES = 64, FEW_FLAT_LANES = 32, FEWEST_LANES = 8, MOST_FLAT_BYTES = 1 << 22 };
 
 /* The lanes of a full block, of a machine. Every block goes through all of STILL and SUMS, so where
    these are large, so is BLOCK. */
@@ -128,8 +129,14 @@ most_lanes(const Machine *machine)
     Py_ssize_t balanced = (machine->size[IN_STILL] + machine->size[IN_SUMS]) / 2 / rows;
     balanced = balanced > WIDE_LANES ? WIDE_LANES : balanced;
     lanes = lanes < balanced ? balanced : lanes;
+    if (machine->has_flat) { /* they go through so many lanes at a time */
+        return lanes >= 3 * FLAT_LANES                       ? 3 * FLAT_LANES
+               : lanes >= FLAT_LANES                         ? FLAT_LANES
+               : 8 * FEW_FLAT_LANES * rows < MOST_FLAT_BYTES ? FEW_FLAT_LANES
+                                                             : FEWEST_LANES;
+    }
     lanes = lanes > MOST_LANES ? MOST_LANES : lanes & ~(Py_ssize_t)7;
-    return lanes < 8 ? 8 : lanes > 16 && lanes % 16 == 0 ? lanes - 8 : lanes;
+    return lanes < FEWEST_LANES ? FEWEST_LANES : lanes > 16 && lanes % 16 == 0 ? lanes - 8 : lanes;
 }
 
 typedef struct {
@@ -146,7 +153,10 @@ division_of(const Machine *machine, Py_ssize_t m)
     if (m > machine->lanes) {
         Py_ssize_t n = (m - 1) / machine->lanes + 1;
         all.lanes = ((m - 1) / n + 8) & ~(Py_ssize_t)7;
-        if (all.lanes % 16 == 0 && all.lanes + 8 <= machine->lanes) {
+        if (machine->has_flat) {
+            all.lanes = machine->lanes;
+        }
+        else if (all.lanes % 16 == 0 && all.lanes + 8 <= machine->lanes) {
             all.lanes += 8; /* rows that lie an odd number of cache lines apart */
         }
         all.n_blocks = (m - 1) / all.lanes + 1;

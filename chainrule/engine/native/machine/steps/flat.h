@@ -3,24 +3,32 @@
 /* Flat steps on one lane. Where the compiler can do it, each step jumps to the next one itself, which
    processors foresee better than one jump for all. */
 static void
-flat_narrow(Context *context, const Step *step)
+flat_narrow(Context *context, const Flat *flat, double *still, double *block)
 {
-    double *const base[2] = {context->space[IN_BLOCK], context->space[IN_STILL]};
-    const Flat *flat = step->flat;
+    double *const base[2] = {block, still};
+    double at_hand = 0.0;
 #define AT(address) base[(uint32_t)(address) >> 31][(address) ^ ((address) >> 31)]
 #define X AT(flat->argument[0])
 #define Y AT(flat->argument[1])
+#define A at_hand
+#define X_B block[flat->argument[0]]
+#define Y_B block[flat->argument[1]]
+#define X_S still[~flat->argument[0]]
+#define Y_S still[~flat->argument[1]]
 #if defined(__GNUC__)
 #define CASE(NAME) label_##NAME
 #define NEXT flat++; goto *label[flat->row]
 #define UNARY_LABEL(NAME, name, value, partial) [NAME] = &&label_##NAME,
 #define BINARY_LABEL(NAME, name, value, first, second) [NAME] = &&label_##NAME,
 #define VARIADIC_LABEL(NAME, name, value, partials, takes) [NAME] = &&label_OTHER,
+#define OPERATION_LABEL(NAME, value) \
+    [DO_##NAME] = &&label_DO_##NAME, [DO_##NAME##_KEPT] = &&label_DO_##NAME##_KEPT,
     __extension__ static const void *const label[] = {
         VARIADIC_ROWS(VARIADIC_LABEL) UNARY_ROWS(UNARY_LABEL) BINARY_ROWS(BINARY_LABEL)
         [ROW_HYPOT] = &&label_ROW_HYPOT, [ROW_ATAN2] = &&label_ROW_ATAN2,
         [ROW_TAKE] = &&label_OTHER, [ROW_ONE_MINUS] = &&label_ROW_ONE_MINUS,
         [ROW_ONE_MINUS_SQUARE] = &&label_OTHER, [ROW_END] = &&label_ROW_END,
+        CHAIN_OPERATIONS(OPERATION_LABEL)
     };
     goto *label[flat->row];
 #else
@@ -37,6 +45,14 @@ flat_narrow(Context *context, const Step *step)
     CASE(NAME):                                       \
         AT(flat->result) = value(X, Y);               \
         NEXT;
+#define OPERATION_CASE(NAME, value)                  \
+    CASE(DO_##NAME):                                 \
+        at_hand = value;                             \
+        NEXT;                                        \
+    CASE(DO_##NAME##_KEPT):                          \
+        block[flat->result] = at_hand = value;       \
+        NEXT;
+    CHAIN_OPERATIONS(OPERATION_CASE)
     UNARY_ROWS(UNARY_CASE)
     BINARY_ROWS(BINARY_CASE)
     CASE(ROW_HYPOT):
@@ -69,6 +85,11 @@ flat_narrow(Context *context, const Step *step)
 #undef AT
 #undef X
 #undef Y
+#undef A
+#undef X_B
+#undef Y_B
+#undef X_S
+#undef Y_S
 #undef CASE
 #undef NEXT
 #undef UNARY_LABEL
@@ -76,29 +97,33 @@ flat_narrow(Context *context, const Step *step)
 #undef VARIADIC_LABEL
 #undef UNARY_CASE
 #undef BINARY_CASE
+#undef OPERATION_LABEL
+#undef OPERATION_CASE
 }
 
 static void
 flat(Context *context, const Step *step)
 {
     Py_ssize_t n = context->lanes;
+    double *still = context->space[IN_STILL];
+    double *block = step->on_still ? still : context->space[IN_BLOCK];
     if (!is_wide(context)) {
-        flat_narrow(context, step);
+        flat_narrow(context, step->flat, still, block);
         return;
     }
-    double *block = context->space[IN_BLOCK], *still = context->space[IN_STILL];
-    Py_ssize_t k = 0;
-    while ((k = context->vector->flat(step->flat, k, step->n_flat, n, still, block)) <
-           step->n_flat) { /* a row of any number of arguments */
-        const double *x[2];
+    for (const Flat *code = step->flat;; code++) {
+        code = context->vector->flat(code, n, still, block);
+        if (code->row == ROW_END) {
+            return;
+        }
+        const double *x[2]; /* of a row of any number of arguments */
         Py_ssize_t s[2];
         double room[4];
         for (int i = 0; i < 2; i++) {
-            int32_t at = step->flat[k].argument[i];
+            int32_t at = code->argument[i];
             s[i] = at >= 0;
             x[i] = at >= 0 ? block + at * n : still + ~at;
         }
-        apply_row(context, step->flat[k].row, 2, n, block + step->flat[k].result * n, x, s, room);
-        k++;
+        apply_row(context, code->row, 2, n, block + code->result * n, x, s, room);
     }
 }

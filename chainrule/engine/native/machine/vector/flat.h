@@ -1,52 +1,26 @@
-/* Flat steps on several lanes. */
+/* Flat steps on several lanes: on as many vectors at a time as there are registers for. */
 
-#define FLAT_BINARY(name, operator)                         \
-    case name:                                              \
-        if (s[0] && s[1]) {                                 \
-            INDEPENDENT                                     \
-            for (Py_ssize_t i = 0; i < n; i++) {            \
-                r[i] = x[0][i] operator x[1][i];            \
-            }                                               \
-            continue;                                       \
-        }                                                   \
-        break;
+#define CHAIN LEVEL(chains_on_all)
+#define VECTORS 8
+#define SOME 0
+#include "chain.h"
+#define CHAIN LEVEL(chains_on_some)
+#define VECTORS 8
+#define SOME 1
+#include "chain.h"
 
-/* Steps of a list on *n* lanes; where one needs more than this file knows, its number, else the
-   number of all. */
-static Py_ssize_t
-LEVEL(flat)(const Flat *flat, Py_ssize_t first, Py_ssize_t count, Py_ssize_t n, double *still,
-            double *block)
+/* Do operations from *code* on, up to one that needs more than this file knows, or the end, on *n*
+   lanes; return that. */
+static const Flat *
+LEVEL(flat)(const Flat *code, Py_ssize_t n, const double *still, double *block)
 {
-    for (Py_ssize_t k = first; k < count; k++) {
-        const Flat step = flat[k];
-        double *r = block + step.result * n;
-        const double *x[3];
-        Py_ssize_t s[3];
-        for (int i = 0; i < 3; i++) {
-            int32_t at = step.argument[i];
-            s[i] = at >= 0;
-            x[i] = at >= 0 ? block + at * n : still + ~at;
-        }
-        switch (step.row) {
-            FLAT_BINARY(ADD, +)
-            FLAT_BINARY(SUBTRACT, -)
-            FLAT_BINARY(MULTIPLY, *)
-            FLAT_BINARY(DIVIDE, /)
-        case NEGATIVE:
-            if (s[0]) {
-                INDEPENDENT
-                for (Py_ssize_t i = 0; i < n; i++) {
-                    r[i] = -x[0][i];
-                }
-                continue;
-            }
-            break;
-        }
-        int arity = arity_of(step.row);
-        if (arity == 0) {
-            return k;
-        }
-        LEVEL(rows)(step.row, arity, n, r, x, s);
+    const Flat *end = code;
+    Py_ssize_t l = 0;
+    for (; l + 8 * WIDTH <= n; l += 8 * WIDTH) {
+        end = LEVEL(chains_on_all)(code, n, 8 * WIDTH, still, block + l);
     }
-    return count;
+    if (l < n) {
+        end = LEVEL(chains_on_some)(code, n, n - l, still, block + l);
+    }
+    return end;
 }

@@ -24,17 +24,23 @@ LEVEL(transpose)(const double *x, const double *y, const double *z, const double
 #endif
 }
 
-/* Put four rows of lanes side by side; the results of two lanes lie *apart*. */
+/* Put *count* rows of *n* lanes side by side, those of four lanes before the next ones. A row whose stride
+   *s* is 0 is there four times. */
 static void
-LEVEL(out_of_lanes)(Py_ssize_t n, const double *const *x, double *r, Py_ssize_t apart)
+LEVEL(out_of_lanes)(Py_ssize_t n, Py_ssize_t count, const double *const *x, const Py_ssize_t *s,
+                    double *r)
 {
     Py_ssize_t l = 0;
-    for (; l + 4 <= n; l += 4, r += 4 * apart) {
-        LEVEL(transpose)(x[0] + l, x[1] + l, x[2] + l, x[3] + l, r, apart);
+    for (; l + 4 <= n && count >= 4; l += 4, r += 4 * count) {
+        for (Py_ssize_t i = 0; i < count; i += 4) {
+            Py_ssize_t k = i + 4 <= count ? i : count - 4; /* the last four, some of them again */
+            LEVEL(transpose)(x[k] + l * s[k], x[k + 1] + l * s[k + 1], x[k + 2] + l * s[k + 2],
+                             x[k + 3] + l * s[k + 3], r + k, count);
+        }
     }
-    for (; l < n; l++, r += apart) {
-        for (int k = 0; k < 4; k++) {
-            r[k] = x[k][l];
+    for (; l < n; l++, r += count) {
+        for (Py_ssize_t k = 0; k < count; k++) {
+            r[k] = x[k][l * s[k]];
         }
     }
 }

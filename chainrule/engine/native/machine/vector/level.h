@@ -7,8 +7,8 @@
 #include "vectors.h"
 #include "functions.h"
 #include "rows.h"
-#include "flat.h"
 #include "products.h"
+#include "flat.h"
 #include "differences.h"
 #include "lanes.h"
 #include "careful.h"
@@ -35,7 +35,6 @@ static const struct Vector LEVEL(functions) = {
 #undef BINARY_SWITCH
 #undef UNARY_VECTORS
 #undef BINARY_VECTORS
-#undef FLAT_BINARY
 #undef RESULT_TILE
 #undef EACH_ROW
 #undef EACH_COLUMN

@@ -16,11 +16,11 @@ struct Vector {
     void (*sigmoids)(Py_ssize_t n, double *a, double *rest, const double *z);
     void (*add_to)(Py_ssize_t n, double *r, const double *x, Py_ssize_t s);
     double (*total)(Py_ssize_t n, const double *x);
-    Py_ssize_t (*flat)(const Flat *flat, Py_ssize_t first, Py_ssize_t count, Py_ssize_t n,
-                       double *still, double *block);
+    const Flat *(*flat)(const Flat *code, Py_ssize_t n, const double *still, double *block);
     void (*into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apart,
                        double *block);
-    void (*out_of_lanes)(Py_ssize_t n, const double *const *x, double *r, Py_ssize_t apart);
+    void (*out_of_lanes)(Py_ssize_t n, Py_ssize_t count, const double *const *x,
+                         const Py_ssize_t *s, double *r);
     void (*along_result)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*along_sum)(const Tiles *tiles, double *r, const double *a, const double *b);
     void (*careful)(int code, Py_ssize_t n, Py_ssize_t w, double *z, double *y);

@@ -2,19 +2,6 @@
 
 #if WIDTH > 1
 
-/* The first *n* of a vector's numbers, fewer than all; the others are 0. */
-#if FUSED == 2 && WIDTH == 8
-#define LOAD_PART(x, n) ((V)_mm512_maskz_loadu_pd((__mmask8)((1 << (n)) - 1), x))
-#define STORE_PART(r, x, n) _mm512_mask_storeu_pd(r, (__mmask8)((1 << (n)) - 1), (__m512d)(x))
-#elif FUSED == 2
-#define MASK(n) _mm256_loadu_si256((const __m256i *)(mask_of_part + 4 - (n)))
-#define LOAD_PART(x, n) ((V)_mm256_maskload_pd(x, MASK(n)))
-#define STORE_PART(r, x, n) _mm256_maskstore_pd(r, MASK(n), (__m256d)(x))
-#else
-#define LOAD_PART(x, n) ((V){(x)[0], 0.0})
-#define STORE_PART(r, x, n) ((void)((r)[0] = (x)[0]))
-#endif
-
 /* A tile of *rows* by *vectors* of the result; *part*, if not 0, is how much of the one vector. */
 ALWAYS_INLINE void
 LEVEL(result_tile)(int rows, int vectors, int a_vector, int adds, Py_ssize_t part, Py_ssize_t k,

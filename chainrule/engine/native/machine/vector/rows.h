@@ -243,7 +243,7 @@ LEVEL(total)(Py_ssize_t n, const double *x)
 }
 
 /* One row over a stretch of *n*; *x* and *s* hold the operands and their strides, 0 or 1. */
-static void
+NEVER_INLINE void
 LEVEL(rows)(int row, int n_arguments, Py_ssize_t n, double *r, const double *const *x,
             const Py_ssize_t *s)
 {

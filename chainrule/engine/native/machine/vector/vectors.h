@@ -30,6 +30,22 @@ typedef uint64_t I;
 #define SELECT(mask, x, y) ((mask) ? (x) : (y))
 #endif
 
+/* The first *n* of a vector's numbers, fewer than all; the others are 0. */
+#if FUSED == 2 && WIDTH == 8
+#define LOAD_PART(x, n) ((V)_mm512_maskz_loadu_pd((__mmask8)((1 << (n)) - 1), x))
+#define STORE_PART(r, x, n) _mm512_mask_storeu_pd(r, (__mmask8)((1 << (n)) - 1), (__m512d)(x))
+#elif FUSED == 2
+#define MASK(n) _mm256_loadu_si256((const __m256i *)(mask_of_part + 4 - (n)))
+#define LOAD_PART(x, n) ((V)_mm256_maskload_pd(x, MASK(n)))
+#define STORE_PART(r, x, n) _mm256_maskstore_pd(r, MASK(n), (__m256d)(x))
+#elif WIDTH == 2
+#define LOAD_PART(x, n) ((V){(x)[0], 0.0})
+#define STORE_PART(r, x, n) ((void)((r)[0] = (x)[0]))
+#else /* there is no part of one number */
+#define LOAD_PART(x, n) LOAD(x)
+#define STORE_PART(r, x, n) STORE(r, x)
+#endif
+
 #if FUSED == 2 && WIDTH == 8
 #define FMA(x, y, z) ((V)_mm512_fmadd_pd((__m512d)(x), (__m512d)(y), (__m512d)(z)))
 #elif FUSED == 2
