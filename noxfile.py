@@ -103,15 +103,18 @@ def python_only(session: nox.Session) -> None:
     """Tests and doctests without the C core, and with the plainest loops of NumPy.
 
     Those that judge what NumPy computes, or how submissions are run, say the same with the core,
-    and so do types, pages, commands and what the demos learn: they are left out.  All are run by
-    ``nox -s python_only -- tests chainrule demos docs README.md``.
+    and so do types, pages, commands, GradBench's evals and what the demos learn: they are left
+    out.  All are run by ``nox -s python_only -- tests chainrule demos docs README.md``.
     """
     session.install("-e", ".[test]", env=WITHOUT_CORE)
     env = WITHOUT_CORE | without_vectors(session)
     env["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "250")
     chosen = session.posargs or [
         *("-m", "not numpy_alone and not processes_alone"),
-        *(f"--ignore=tests/{name}" for name in ("typing", "docs", "cli", "demos", "viz/explore")),
+        *(
+            f"--ignore=tests/{name}"
+            for name in ("typing", "docs", "cli", "demos", "gradbench", "viz/explore")
+        ),
         "--ignore=README.md",
     ]
     session.run("python", "-m", "pytest", *BESIDE, *chosen, env=env)

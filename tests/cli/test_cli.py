@@ -356,7 +356,7 @@ def test_ctrl_c_ends_with_one_line_and_status_130(tmp_path):
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert re.match(r"chainrule: interrupted after \d+ of 999 epochs", err)
     assert err.count("\n") == 1
 

@@ -10,8 +10,8 @@ import pytest
 import chainrule as cr
 
 from .random_programs import fifty_digits, pieces, shrinking, verdict, worlds
-from .random_programs.__main__ import PRECISE
 from .random_programs.language import Call, Program
+from .random_programs.trial import PRECISE
 
 # Each program is called several times, with changes between, and each call asks in five ways.
 pytestmark = pytest.mark.asks_once

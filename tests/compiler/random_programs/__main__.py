@@ -15,34 +15,14 @@ import collections
 import concurrent.futures
 import faulthandler
 import multiprocessing
-import signal
 import sys
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from types import FrameType
 
 import chainrule as cr
 
 from . import pieces, shrinking, verdict
 from .language import Program
-
-PRECISE = 20  # one program in so many is compared with mpmath as well
-SECONDS = 30  # of the processor, within which a program must be done
-
-
-class TooLongError(BaseException):  # not to be taken for an exception of the program
-    """A program takes longer than it may."""
-
-
-@dataclass
-class Result:
-    seed: int
-    outcome: verdict.Outcome | None
-    """None if the engine does not run the program."""
-    seconds: float
-    script: str = ""
-    small: verdict.Failure | None = None
+from .trial import Result, run
 
 
 def main() -> int:
@@ -82,38 +62,6 @@ def _results(seeds: Iterable[int], options: argparse.Namespace) -> Iterator[Resu
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
         yield from pool.map(run, seeds, chunksize=50)
-
-
-def run(seed: int) -> Result:
-    """Make and check the program of *seed*."""
-    program, start = pieces.program(seed), time.process_time()
-    try:
-        with _Limit(SECONDS):
-            outcome = verdict.check(program, precise=seed % PRECISE == 0)
-    except verdict.InvalidProgramError:
-        outcome = None
-    except TooLongError:
-        outcome = verdict.Outcome(verdict.Failure("timeout", f"after {SECONDS} s"))
-    return Result(seed, outcome, time.process_time() - start)
-
-
-class _Limit:
-    """Raise TooLongError after so many seconds of the processor, where the platform can."""
-
-    def __init__(self, seconds: int):
-        self.seconds = seconds
-
-    def __enter__(self) -> None:
-        if hasattr(signal, "SIGPROF"):
-            signal.signal(signal.SIGPROF, self._over)
-            signal.setitimer(signal.ITIMER_PROF, self.seconds)
-
-    def __exit__(self, *exception: object) -> None:
-        if hasattr(signal, "SIGPROF"):
-            signal.setitimer(signal.ITIMER_PROF, 0.0)
-
-    def _over(self, number: int, frame: FrameType | None) -> None:
-        raise TooLongError
 
 
 class Report:
