@@ -817,3 +817,11 @@ def test_public_names():
     assert set(nn.__all__) == {
         "MLP", "Layer", "Module", "Neuron", "Trace", "load", "losses", "optim", "save",
     }  # fmt: skip
+
+
+def test_a_softmax_layer_has_linear_neurons():
+    layer = nn.Layer(2, 3, "softmax", seed=0)
+    for neuron in layer.neurons:
+        neuron.nonlin = True
+    with pytest.raises(ValueError, match=r"\['relu'\]: expected linear ones before the softmax"):
+        layer([1.0, 2.0])
