@@ -10,9 +10,7 @@ serves many programs for days does not fill up.
 from __future__ import annotations
 
 import functools
-import os
 import pickle
-import threading
 import traceback
 import uuid
 import weakref
@@ -22,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._version import __version__
+from ..engine.locks import Lock
 from .batches import aligned
 from .machine import machine_for
 from .program import AnyArray
@@ -62,18 +61,7 @@ class Program:
             return parameters
 
 
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    # A thread of the parent may have held it at that moment.
-    os.register_at_fork(after_in_child=_renew_lock)
-
+_lock = Lock()
 _known: weakref.WeakValueDictionary[str, Program] = weakref.WeakValueDictionary()
 """The programs of this process, its own among them, so that its threads need not be sent any."""
 _kept: OrderedDict[str, Program] = OrderedDict()
