@@ -32,7 +32,6 @@ from .printers import c as printed_c
 from .program import Program
 from .ready import Hands
 
-WHOLE = "something needs the whole graph"
 _SHOWN = 60  # lines of the program in a notebook
 KEPT = 1000
 """The number of shapes of example for which a compiled function keeps its recordings."""
@@ -544,11 +543,13 @@ class Compiled(Differentiable):
         written_out: str = "",
         printing: bool = False,
         faster: bool = False,
+        looking: bool = True,
     ) -> Recorded:
         """Record the function: its loops once, or, for the reason *written_out*, in full.
 
         Once, too, if they are long enough for that to be worth while, or only for *printing*;
-        *faster* says that this is why they are written out.
+        *faster* says that this is why they are written out.  Loops of Python are looked for unless
+        the whole graph is wanted, and not *looking*.
         """
         if self._function is None:
             names = self._arguments.names(len(batch))
@@ -585,7 +586,7 @@ class Compiled(Differentiable):
             raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
         names = [capital(name) for name in self._arguments.names(len(batch))]
         if loops:
-            whole = functools.partial(again, WHOLE)
+            whole = functools.partial(again, "something needs the whole graph", looking=False)
             try:
                 return looped(
                     loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
@@ -593,9 +594,7 @@ class Compiled(Differentiable):
                 )  # fmt: skip
             except modes.WriteOut as reason:
                 return again(str(reason), faster=reason.faster)
-        made = self._made(
-            outputs, arguments, names, shapes, structure, demands, since, written_out != WHOLE
-        )
+        made = self._made(outputs, arguments, names, shapes, structure, demands, since, looking)
         if isinstance(made, Lifted):
             made.written_out_because = written_out or made.written_out_because
             if faster:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from ..engine import bodies
-from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.bodies import Loop
 from ..engine.modes import Demands, WriteOut
@@ -277,9 +276,6 @@ def periodic(
     if tape.recorded < bodies.LEAST_WORK or not _may_be_long(recording):
         return None
     with uncollected():
-        if tape.are(tape.computed, primitives.maximum, primitives.minimum).any():
-            # On a tie it matters which of the operands are constants, and a body does not know.
-            raise WriteOut("there is a maximum or a minimum")
         sequence = periods.Sequence(tape)
         found = periods.find(sequence, MOST_LOOPS)
         if found.left > len(sequence) // 8:

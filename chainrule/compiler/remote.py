@@ -9,9 +9,8 @@ serves many programs for days does not fill up.
 
 from __future__ import annotations
 
-import os
+import functools
 import pickle
-import threading
 import traceback
 import uuid
 import weakref
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._version import __version__
+from ..engine.locks import Lock
 from .batches import aligned
 from .machine import machine_for
 from .program import AnyArray
@@ -32,14 +32,23 @@ VERSIONS = 4
 
 
 class Program:
-    """A machine with a name by which workers know it, and the parameters that came for it."""
+    """A machine, and the parameters that came for it."""
 
-    def __init__(self, machine: Any, key: str | None = None):
+    def __init__(self, machine: Any):
         self.machine = machine
-        self.key = uuid.uuid4().hex if key is None else key
         self.versions: OrderedDict[int, AnyArray] = OrderedDict()
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A name by which workers know it.
+
+        A program that stays here has none: what knows it by name runs Python when it goes, and a
+        Ctrl-C that comes then is lost.
+        """
+        key = uuid.uuid4().hex
         with _lock:
-            _known[self.key] = self
+            _known[key] = self
+        return key
 
     def take(self, version: int, parameters: AnyArray | None) -> AnyArray | None:
         """Return the parameters of a *version*, if they are here or come along; else None."""
@@ -52,18 +61,7 @@ class Program:
             return parameters
 
 
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    # A thread of the parent may have held it at that moment.
-    os.register_at_fork(after_in_child=_renew_lock)
-
+_lock = Lock()
 _known: weakref.WeakValueDictionary[str, Program] = weakref.WeakValueDictionary()
 """The programs of this process, its own among them, so that its threads need not be sent any."""
 _kept: OrderedDict[str, Program] = OrderedDict()
@@ -158,9 +156,9 @@ def _found(task: Task) -> Program | None:
             return program
     if task.program is None:
         return None
-    program = Program(machine_for(pickle.loads(task.program)), task.key)
+    program = Program(machine_for(pickle.loads(task.program)))
     with _lock:
-        _kept[task.key] = program
+        _known[task.key] = _kept[task.key] = program
         while len(_kept) > PROGRAMS:
             _kept.popitem(last=False)
     return program

@@ -16,7 +16,6 @@ import io
 import math
 import os
 import stat
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from ..engine.locks import Lock
 from . import arguments
 from .files import path_of, write_whole
 from .layers import MLP, theta_shapes
@@ -37,19 +37,9 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 _Shape = tuple[int, ...]
 
 
-_one_at_a_time = threading.Lock()
+_one_at_a_time = Lock()
 """NumPy reads a header with ``ast``, which up to CPython 3.12 counts its depth for all threads
 together, and fails when two of them are at it (python/cpython#106905)."""
-
-
-def _renew_lock() -> None:
-    global _one_at_a_time
-    _one_at_a_time = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    # A thread of the parent may have held it at that moment.
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def save(module: Module, path: str | os.PathLike[str]) -> None:

@@ -309,6 +309,14 @@ def test_threads_of_this_process_are_sent_no_program(threads):
     assert noting.sent()[0] == 0
 
 
+def test_a_program_that_stays_here_is_noted_nowhere():
+    """A note that goes with it would run Python then, where a Ctrl-C is lost."""
+    before = set(remote._known)
+    run, _ = network()
+    cr.compile(cost(run)).value_and_grad(*batch(MANY))
+    assert set(remote._known) == before
+
+
 def test_a_worker_that_forgot_everything_asks(threads, monkeypatch):
     run, _ = network()
     arrays = batch(MANY)

@@ -399,7 +399,9 @@ def test_on_a_tie_with_a_constant_of_some_steps_the_derivative_is_the_engines(ch
             total = total + y * w
         return total * x
 
-    value, slope = cr.compile(cost).value_and_grad([1.0])
+    compiled = cr.compile(cost)
+    value, slope = compiled.value_and_grad([1.0])
+    assert runs_of(compiled)
     y = cost(cr.Value(1.0))
     assert (value, *slope) == (y.data, *cr.gradients(y, [w]))
 
