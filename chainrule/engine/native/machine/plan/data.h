@@ -16,6 +16,7 @@ enum { IN_STILL, IN_BLOCK, IN_SUMS, N_SPACES };
 enum { BEFORE, EACH, AFTER, N_LISTS };
 enum { NARROW, WIDE }; /* for one lane, and for more than one */
 enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and call */
+enum { MOST_NESTED = 32 };                  /* loops */
 
 /* What runs beside the kernels of the engine: rows that have none there, and the two complements. */
 enum {
