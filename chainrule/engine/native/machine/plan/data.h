@@ -16,7 +16,6 @@ enum { IN_STILL, IN_BLOCK, IN_SUMS, N_SPACES };
 enum { BEFORE, EACH, AFTER, N_LISTS };
 enum { NARROW, WIDE }; /* for one lane, and for more than one */
 enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and call */
-enum { MOST_NESTED = 32 };                  /* loops */
 
 /* What runs beside the kernels of the engine: rows that have none there, and the two complements. */
 enum {
@@ -44,10 +43,9 @@ typedef struct {
    one of their operations, *same* has a bit for each argument that is one number for all, and a list on
    STILL has r for place r. */
 typedef struct {
-    int32_t row;
+    int16_t row, same;
     int32_t result;
     int32_t argument[3];
-    int32_t same;
 } Flat;
 
 typedef struct {

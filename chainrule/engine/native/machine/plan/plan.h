@@ -10,6 +10,9 @@
 #include "sigmoids.h"
 #include "operations.h"
 #include "chains.h"
+
+enum { MOST_NESTED = 32 };
+
 #include "tiles.h"
 
 /* Read the steps from *first* on up to *end*, those of loops included; how much work they are, or -1. */
@@ -52,6 +55,17 @@ read_range_of_steps(Reading *reading, PyObject *steps, Steps *found, int list, P
 }
 
 static int
+has_loop(const Steps *steps)
+{
+    for (Py_ssize_t i = 0; i < steps->n; i++) {
+        if (steps->step[i].code == STEP_loop) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int
 read_steps(Reading *reading, PyObject *plan, const char *name, int list)
 {
     Machine *machine = reading->machine;
@@ -67,7 +81,7 @@ read_steps(Reading *reading, PyObject *plan, const char *name, int list)
     found->work = found->step == NULL ? -1
                                       : read_range_of_steps(reading, steps, found, list, n, 0);
     Py_DECREF(steps);
-    return found->work < 0 ? -1 : pair_sigmoids(machine, found);
+    return found->work < 0 ? -1 : has_loop(found) ? 0 : pair_sigmoids(machine, found);
 }
 
 static PyObject *

@@ -69,20 +69,16 @@ pair_up(Machine *machine, Step *early, const Step *late)
 }
 
 /* Compute each complement of a sigmoid together with it, where nothing between the two steps is in
-   the way, as the beginning or the end of a loop is: both need the same exponential. */
+   the way: both need the same exponential. */
 static int
 pair_sigmoids(Machine *machine, Steps *steps)
 {
     enum { FAR = 64 };
-    Py_ssize_t kept = 0, first = 0, loop[MOST_NESTED], end[MOST_NESTED];
-    int depth = 0;
+    Py_ssize_t kept = 0;
     for (Py_ssize_t j = 0; j < steps->n; j++) {
         const Step *late = &steps->step[j];
         int paired = 0;
-        for (; depth > 0 && end[depth - 1] == j; depth--) {
-            first = kept;
-        }
-        for (Py_ssize_t i = kept - 1; late->code == STEP_one_minus && i >= first && i > kept - FAR;
+        for (Py_ssize_t i = kept - 1; late->code == STEP_one_minus && i >= 0 && i > kept - FAR;
              i--) {
             Step *early = &steps->step[i];
             paired = pair_up(machine, early, late);
@@ -101,16 +97,8 @@ pair_sigmoids(Machine *machine, Steps *steps)
         if (paired < 0) {
             return -1;
         }
-        for (int k = 0; paired && k < depth; k++) {
-            steps->step[loop[k]].step--; /* one step less is in it */
-        }
         if (!paired) {
             steps->step[kept++] = *late;
-        }
-        if (late->code == STEP_loop) {
-            loop[depth] = kept - 1;
-            end[depth++] = j + 1 + late->step;
-            first = kept;
         }
     }
     steps->n = kept;

@@ -164,8 +164,11 @@ static int
 append_irregular(Tiling *all, const Reached *x, Py_ssize_t n, int32_t together, int puts)
 {
     int32_t own = address_of(x->space, x->first);
-    Flat operation = {puts ? ROW_PUT : ROW_BRING, puts ? own : together,
-                      {puts ? together : own, (int32_t)x->stride, -1}, 0};
+    Flat operation = {
+        .row = puts ? ROW_PUT : ROW_BRING,
+        .result = puts ? own : together,
+        .argument = {puts ? together : own, (int32_t)x->stride, -1},
+    };
     if (x->how == AS_TABLED) {
         int32_t *table = machine_room(all->machine, sizeof(int32_t) * (size_t)n);
         if (table == NULL || !has_place((void **)&all->table, &all->table_room, all->n_tables,
@@ -200,8 +203,9 @@ append_arithmetic(Tiling *all, int row, Flat step, const Reached *x, int n_argum
         step.argument[1] = step.argument[0];
         row = MULTIPLY;
     }
-    step.row = row == NEGATIVE ? DO_NEGATIVE_B
-                               : fresh_operation(row, step.argument, step.same & 1, step.same >> 1);
+    int found = row == NEGATIVE ? DO_NEGATIVE_B
+                                : fresh_operation(row, step.argument, step.same & 1, step.same >> 1);
+    step.row = (int16_t)found;
     Flat operation = all->at_hand == NO_ADDRESS ? step : continued(step, all->at_hand);
     int elides = operation.row != step.row && all->keeper >= 0 && step.result == all->at_hand;
     for (int k = 0; k < n_arguments; k++) {
@@ -243,7 +247,7 @@ append_operation(Tiling *all, const Step *step, Flat operation, const Reached *r
         return failed;
     }
     forget_hand(all);
-    operation.row = row;
+    operation.row = (int16_t)row;
     if (step->code == STEP_product) {
         operation.row = ROW_PRODUCT;
         operation.argument[2] = step->place[0].space == IN_SUMS;
@@ -277,7 +281,7 @@ static int
 take_step(Tiling *all, const Step *step)
 {
     const Loop *loop = elements_of(step);
-    Reached reached[MOST_OPERANDS];
+    Reached reached[MOST_OPERANDS] = {{0}};
     Py_ssize_t n = 1, most = all->machine->tile;
     int n_operands = step->n_operands, n_written = step->code == STEP_sigmoids ? 2 : 1;
     if (loop == NULL || n_operands > MOST_OPERANDS) {
