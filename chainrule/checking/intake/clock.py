@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST_WAITED = 4.0
-"""How many times its time a program may wait: of many threads each waits for the others."""
+"""How many times its time a program may wait for a processor."""
+_FEW = 4
+"""How many threads a program may have that waits for others, and not for itself."""
 
 
 def own_time() -> float:
@@ -30,8 +32,17 @@ def waited(process: int | str) -> float:
 
 
 def waited_below(process: int) -> float:
-    """Return how long the child of a *process* has waited, that of which it has most."""
+    """Return how long the child of a *process* has waited for others, 0 if nobody can say.
+
+    A child that has threads or processes of its own, more than a few, waits for these.
+    """
     with suppress(OSError):
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        return max(map(waited, children), default=0.0)
+        for child in _children(process):
+            if _children(int(child)) or len(list(Path(f"/proc/{child}/task").iterdir())) > _FEW:
+                return 0.0
+            return waited(child)
     return 0.0
+
+
+def _children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
