@@ -21,10 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine import table as primitives
+from .addresses import AnyArray, Shape, addresses_of
+from .builder import Builder
 from .dependence import dependence
 from .masks import Mask, Masks
 from .partials import partial_values
-from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol, addresses_of
+from .program import Operation
+from .symbolic import Operand, Symbol
 
 _WHOLE = None
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...engine import table as primitives
-from ..program import Operation, Program, Shape, Strides, contiguous
+from ..addresses import Shape, Strides, contiguous
+from ..program import Operation, Program
 from .literals import WIDTH
 from .names import is_taken
 from .rows import (

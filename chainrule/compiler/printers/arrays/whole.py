@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ....engine import table as primitives
-from ...program import AnyArray, Operation, Program, Shape, addresses_of, affine
+from ...addresses import AnyArray, Shape, addresses_of, affine
+from ...program import Operation, Program
 from ..literals import WIDTH
 from ..numpy import Emitter
 from ..rows import ATOM, PRODUCT, SIGN, SUM
