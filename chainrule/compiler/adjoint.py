@@ -40,11 +40,16 @@ class Pullback(AlongLastAxis):
 
     They also go to *inputs*, numbers of operations with what of each array is a Value in the
     engine: the adjoint of an input is there for each example, that of a parameter is the sum over
-    the examples.
+    the examples.  Only the first *count* operations belong to the program, by default all.
     """
 
-    def __init__(self, builder: Builder, inputs: Mapping[int, AnyArray] | None = None):
-        super().__init__(builder, inputs)
+    def __init__(
+        self,
+        builder: Builder,
+        inputs: Mapping[int, AnyArray] | None = None,
+        count: int | None = None,
+    ):
+        super().__init__(builder, inputs, count)
         self.mask_of: dict[int, Mask] = {}
         """Where the inputs are reached, once the sweep is done."""
 
@@ -52,6 +57,11 @@ class Pullback(AlongLastAxis):
         """Return the adjoint of each leaf that the only *output* depends on."""
         if isinstance(output, Symbol):
             self.arrived[output.number] = [Flow(WHOLE, 1.0, 1.0)]
+        return self._sweep()
+
+    def run_from(self, outputs: Symbol, place: int) -> list[tuple[int, Operand]]:
+        """Return the adjoint of each leaf that the number at *place* of *outputs* depends on."""
+        self.arrived[outputs.number] = [Flow(np.array([place]), 1.0, 1.0)]
         return self._sweep()
 
     def pull(self, outputs: Iterable[tuple[Operand, Symbol, Mask]]) -> list[tuple[int, Operand]]:

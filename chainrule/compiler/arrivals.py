@@ -41,16 +41,21 @@ class Arrivals:
     the sum over the examples.
     """
 
-    def __init__(self, builder: Builder, inputs: Mapping[int, AnyArray] | None = None):
+    def __init__(
+        self,
+        builder: Builder,
+        inputs: Mapping[int, AnyArray] | None = None,
+        count: int | None = None,
+    ):
         self.builder = builder
         self.program = builder.program
+        self.forward = len(self.program.operations) if count is None else count
         self.inputs = inputs or {}
         self.leaves = {
             n
-            for n, operation in enumerate(self.program.operations)
+            for n, operation in enumerate(self.program.operations[: self.forward])
             if operation.kind == "parameter" or n in self.inputs
         }
-        self.forward = len(self.program.operations)
         self.active = self._active()
         self.arrived: dict[int, list[Flow]] = {}
         # The adjoints of arrays that are read while they are filled, and their masks: a symbol, and
@@ -64,7 +69,7 @@ class Arrivals:
 
     def _chooses(self) -> bool:
         """Return whether a number may depend on a parameter and have no part in the derivative."""
-        for operation in self.program.operations:
+        for operation in self.program.operations[: self.forward]:
             row = self.program.row(operation)
             if operation.kind in ("pick", "one_hot") or (
                 row is not None and (row.selects is not None or None in row.partials)
@@ -75,7 +80,7 @@ class Arrivals:
     def _active(self) -> list[bool]:
         """Return, for every operation, whether it depends on a leaf."""
         active: list[bool] = []
-        for number, operation in enumerate(self.program.operations):
+        for number, operation in enumerate(self.program.operations[: self.forward]):
             depends = number in self.leaves or any(
                 type(arg) is int and active[arg] for arg in operation.args
             )
