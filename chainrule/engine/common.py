@@ -190,6 +190,20 @@ def _take_backward(node: Any, function: Callable[[], object]) -> None:
         node.partials = partials
 
 
+def _read_only(name: str) -> property:
+    def refuse(self: Any, _: object) -> NoReturn:
+        raise AttributeError(
+            f"Value.{name} is fixed when a node is made: make it with its children, as in "
+            "out = Value(number, (a, b), 'name'), and give it its _backward; a title is its label"
+        )
+
+    return vars(Common)[name].setter(refuse)  # type: ignore[no-any-return]
+
+
+for _name in ("_prev", "_children", "_local_grads", "_op"):
+    setattr(Common, _name, _read_only(_name))
+
+
 def _method(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def method(self: Any) -> Any:
         return function(self)

@@ -184,6 +184,24 @@ def test_a_masked_number_is_missing_not_zero():
         Value(1.0) * np.ma.masked
 
 
+class Column:
+    """What columns and tensors of other libraries have."""
+
+    def __init__(self, *numbers):
+        self.ndim = len(numbers) != 1
+        self.item = lambda: numbers[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([self.item()])
+
+
+def test_a_tensor_or_a_column_of_another_library_is_refused_with_the_way_out():
+    with pytest.raises(TypeError, match=r"Column is not a real number; .* with \.item\(\)$"):
+        Value(Column(1.0))
+    with pytest.raises(TypeError, match=r"exp: Column is not a real number; .* np\.asarray\(x\)"):
+        cr.exp(Column(1.0, 2.0))
+
+
 class Stubborn(float):
     def __float__(self):
         raise RuntimeError("no")
