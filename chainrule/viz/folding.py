@@ -21,6 +21,9 @@ from ..engine import scopes
 from ..engine.backend import Value
 from ..engine.table import dot_product
 
+EARLIER = "earlier"
+"""The name of the fold that holds all but the end of a computation without a shape."""
+
 _REPEATS = 3  # from which on equal pieces are a loop
 _MANY = 25  # from which on the steps of a loop are folded together
 _FEWEST = 5  # boxes that parts may leave; fewer say too little
@@ -378,4 +381,4 @@ def _earlier(graph: Graph, kept: int) -> list[Fold]:
     computed = [unit for unit in range(len(graph.members)) if not graph.is_leaf(unit)]
     if len(computed) <= kept + 1:
         return []
-    return [graph.fold("earlier", graph.with_leaves(set(computed[:-kept])), alike=False)]
+    return [graph.fold(EARLIER, graph.with_leaves(set(computed[:-kept])), alike=False)]
