@@ -21,6 +21,7 @@ from ..engine.table import add, add_up, dot_product, logsumexp_of, mean_of, subt
 from .folding import Fold, Graph
 from .text import NOT_COMPUTED, check_limit, checked_title, short, visible, with_dust
 
+LIMIT = 2000  # nodes of a drawing, if nothing else is said: a second or two to fold
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _MOST_EDGES = 3  # from a box of several outputs to another box, drawn one by one
 _MOST_OPERANDS = 24  # listed in the box of a long sum
@@ -115,7 +116,7 @@ def circuit_of(
     *,
     depth: int | None = None,
     fold_weights: bool = True,
-    limit: int = 200,
+    limit: int = LIMIT,
     title: str | None = None,
     look: Look = _PLAIN,
 ) -> Circuit:
@@ -151,7 +152,7 @@ def circuit_of(
 
 
 def members_of(
-    root: Value, *, depth: int | None = None, fold_weights: bool = True, limit: int = 200
+    root: Value, *, depth: int | None = None, fold_weights: bool = True, limit: int = LIMIT
 ) -> tuple[list[Value], Set[Value]]:
     """Return the nodes that a drawing of *root* is about, and which of them are not boxes."""
     if not isinstance(root, Value):
@@ -235,10 +236,10 @@ def _too_large(count: int, limit: int, depth: int | None) -> str:
         part = "draw the last steps with viz.draw(root, depth=3), or one node inside with"
     else:
         part = f"choose a depth below {depth}, or draw one node inside with"
-    everything = f"; viz.draw(root, limit={count}) draws all of them" if count <= 1000 else ""
+    everything = f"; viz.draw(root, limit={count}) folds and draws all" if count <= 10_000 else ""
     return (
-        f"draw: {count:,} nodes, more than the limit of {limit:,}, would make an unreadable "
-        f"picture: {part} viz.draw(node){everything}"
+        f"draw: {count:,} nodes are more than the limit of {limit:,}: "
+        f"{part} viz.draw(node){everything}"
     )
 
 

@@ -320,10 +320,10 @@ def _terms(graph: Graph) -> list[Fold]:
     above = graph.dominators()
     regions = _regions(above)
     best: list[set[int]] = []
-    for unit in range(len(above)):
-        below = [
-            u for u in graph.into[unit] if above[u] == unit and len(graph.computed(regions[u])) > 1
-        ]
+    for unit, operands in enumerate(graph.into):
+        if len(operands) < _REPEATS:  # most units; their regions need not be looked at
+            continue
+        below = [u for u in operands if above[u] == unit and len(graph.computed(regions[u])) > 1]
         signs = [graph.sign(regions[b]) for b in below]
         for sign in set(signs):
             alike = [regions[b] for b, s in zip(below, signs, strict=True) if s == sign]

@@ -356,10 +356,24 @@ def test_the_loss_of_a_batch_is_refused_before_anything_is_drawn(monkeypatch):
 def test_a_refused_depth_and_a_small_excess_have_their_own_advice():
     wide = cr.sum([Value(1.0) for _ in range(300)])
     with pytest.raises(ValueError, match="a depth below 1"):
-        viz.draw(wide, depth=1)
-    with pytest.raises(ValueError, match=r"limit=301\) draws all"):
-        viz.draw(wide)
+        viz.draw(wide, depth=1, limit=200)
+    with pytest.raises(ValueError, match=r"limit=301\) folds and draws all"):
+        viz.draw(wide, limit=200)
     assert len(viz.draw(wide, limit=301, unfold=True).diagram.nodes) == 301
+
+
+def test_a_network_of_plain_neurons_is_folded_and_not_refused():
+    rng = random.Random(0)
+
+    def neuron(inputs):
+        weights = [Value(rng.uniform(-1.0, 1.0)) for _ in inputs]
+        return sum((w * x for w, x in zip(weights, inputs, strict=True)), Value(0.0)).tanh()
+
+    outputs = [Value(2.0), Value(3.0), Value(-1.0)]
+    for width in (16, 16, 1):
+        outputs = [neuron(outputs) for _ in range(width)]
+    diagram = viz.draw(outputs[0]).diagram
+    assert len(diagram.nodes) < 40 < 900 < sum(node.folded or 1 for node in diagram.nodes)
 
 
 def test_a_deep_graph_is_drawn_in_part_without_recursion():
