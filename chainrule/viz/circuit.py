@@ -25,6 +25,7 @@ LIMIT = 2000  # nodes of a drawing, if nothing else is said: a second or two to 
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _MOST_EDGES = 3  # from a box of several outputs to another box, drawn one by one
 _MOST_OPERANDS = 24  # listed in the box of a long sum
+_NOTICED = 1e-9  # relative to what flows: more than rounding leaves
 _TOOLTIP = 200  # characters of a label in a tooltip
 
 
@@ -148,7 +149,9 @@ def circuit_of(
             edges += _edges_into_fold(unit, inside, graph)
     if title is None:
         title = f"Computation graph of {root.label}" if root.label else "Computation graph"
-    return Circuit(checked_title(title), tuple(nodes), tuple(edges), look.note)
+    notes = [look.note, _more_than_flows(members) if depth is None else ""]
+    note = "  ".join(filter(None, notes))
+    return Circuit(checked_title(title), tuple(nodes), tuple(edges), note)
 
 
 def members_of(
@@ -301,6 +304,33 @@ def _grads(members: Sequence[Value]) -> dict[Value, str]:
         node: with_dust(node.grad, most) if node.has_grad else NOT_COMPUTED
         for node, most in largest.items()
     }
+
+
+def _more_than_flows(members: Sequence[Value]) -> str:
+    """Say which leaves hold more gradient than flows to them here; empty if none does."""
+    flows: dict[Value, float] = {}
+    sizes: dict[Value, float] = {}
+    unknown: set[Value] = set()
+    for node in members:
+        for parent, partial in zip(node.parents, node.partials, strict=True):
+            if not node.has_grad:
+                unknown.add(parent)
+                continue
+            flow = partial * node.grad
+            flows[parent] = flows.get(parent, 0.0) + flow
+            sizes[parent] = sizes.get(parent, 0.0) + abs(flow)
+    more = [
+        visible(leaf.label)
+        for leaf, flow in flows.items()
+        if leaf.primitive is None and leaf.has_grad and leaf not in unknown
+        if abs(leaf.grad - flow) > _NOTICED * (sizes[leaf] + abs(leaf.grad))
+    ]
+    if not more:
+        return ""
+    names = ", ".join(more[:3]) + (", …" if len(more) > 3 else "")
+    if not all(more):
+        names = f"{len(more)} leaves" if len(more) > 1 else "a leaf"
+    return f"More than flows here is in the gradient of {names}: leaves add up until .grad is 0."
 
 
 def _hint(node: Value) -> str:

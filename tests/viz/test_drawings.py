@@ -334,6 +334,34 @@ def test_a_long_dot_is_shortened_and_its_edges_go_to_the_gap():
     assert pins == [0, 1, 2, 3, 4, *[5] * 58, 6]
 
 
+# --- what is left of an earlier pass -----------------------------------------------------------
+
+
+def test_a_gradient_that_holds_more_than_flows_here_is_told():
+    w, x, b = Value(-3.0, "w"), Value(2.0, "x"), Value(6.88, "b")
+    y = cr.tanh(w * x + b)
+    assert viz.draw(y).diagram.note == ""  # no pass yet
+    y.backward()
+    assert viz.draw(y).diagram.note == ""
+    y.backward()
+    note = viz.draw(y).diagram.note
+    assert note.startswith("More than flows here is in the gradient of w, x, b")
+    assert note in ET.fromstring(viz.draw(y).svg).itertext()
+    for leaf in (w, x, b):
+        leaf.grad = 0.0
+    y.backward()
+    assert viz.draw(y).diagram.note == ""
+    assert viz.draw(cr.tanh(w * x + b)).diagram.note == ""  # computed again, no pass yet
+
+
+def test_leaves_without_names_that_hold_more_are_counted():
+    a, b = Value(2.0), Value(3.0)
+    y = a * b
+    y.backward()
+    y.backward()
+    assert "the gradient of 2 leaves" in viz.draw(y).diagram.note
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
