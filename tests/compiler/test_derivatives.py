@@ -126,6 +126,61 @@ def test_two_inputs_that_tie_share_the_derivative_in_both_modes(mode):
     close(np.array(by_each), [[[0.5, 1.0]], [[0.5, 1.0]]])
 
 
+W_TIED = cr.Value(-1.0)
+TIED = {  # at -1 and 2: the function, by what, and the derivatives of u or of the parameter
+    "a slope": (lambda u, x: cr.minimum(u, cr.grad(lambda v: x - v)(x)), {}, 0.5),
+    "a leaf that is made": (lambda u, x: cr.minimum(u, cr.Value(-1.0) + 0.0 * x), {}, 0.5),
+    "what is made of such leaves": (lambda u, x: cr.minimum(u, cr.Value(-2.0) / 2.0) + x, {}, 0.5),
+    "a number": (lambda u, x: cr.minimum(u, -1.0) + x, {}, 0.0),
+    "the other argument": (lambda u, x: cr.minimum(u, 1.0 - x), {}, 0.5),
+    "an argument that is a number": (lambda u, x: cr.minimum(u, 1.0 - x), {"argnums": 0}, 0.0),
+    "its square's slope": (
+        lambda u, x: cr.minimum(u, cr.grad(lambda v: v * v)(x) - 5.0), {"argnums": 0}, 0.0
+    ),
+    "a parameter": (lambda u, x: cr.minimum(u, W_TIED * 1.0) + x, {"argnums": 0}, 0.5),
+    "an argument": (lambda u, x: cr.minimum(W_TIED, u) + x, {"wrt": [W_TIED]}, 0.0),
+    "a leaf, by a parameter": (
+        lambda u, x: cr.minimum(W_TIED, cr.Value(-1.0)) + x, {"wrt": [W_TIED]}, 0.0
+    ),
+    "a slope, by a parameter": (
+        lambda u, x: cr.minimum(W_TIED, cr.grad(lambda v: v * v)(x) - 5.0), {"wrt": [W_TIED]}, 0.0
+    ),
+    "a slope at a parameter": (
+        lambda u, x: cr.minimum(W_TIED, cr.grad(lambda v: v * v)(W_TIED) + 1.0) + x,
+        {"wrt": [W_TIED]}, 1.5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_a_tie_is_one_of_values_or_with_a_number_whatever_the_mode(name):
+    """To its arguments, what a function makes is a Value; to its parameters, it is a constant.
+
+    An argument that is not differentiated by is a number, as it is where the engine is called.
+    """
+    function, by, slope = TIED[name]
+    f = cr.compile(function)
+    point = [-1.0], [2.0]
+    found = [f.jacobian(*point, mode=mode, **by) for mode in ("reverse", "forward")]
+    count = 2 - len(by)
+    tangents = [1.0] if count == 1 else ([1.0], [0.0])
+    if by == {"argnums": 0}:
+        tangents = 1.0
+    found.append(f.jvp(*point, tangents=tangents, **by)[1])
+    assert [np.ravel(x[0] if isinstance(x, tuple) else x).tolist() for x in found] == [[slope]] * 3
+    if "wrt" in by:
+        assert f.value_and_grad(*point)[1].tolist() == [slope]
+
+
+def test_a_sparse_jacobian_on_a_tie_is_the_dense_one_whatever_it_is_with():
+    pytest.importorskip("scipy", reason="sparse results are SciPy's")
+    for function, by, slope in TIED.values():
+        f = cr.compile(function)
+        for mode in ("reverse", "forward"):
+            (matrix,) = f.jacobian([-1.0], [2.0], sparse=True, mode=mode, **by)
+            assert matrix.toarray()[0, 0] == slope
+
+
 def test_where_there_are_few_inputs_the_mode_is_forward():
     f = cr.compile(lambda t: [cr.sin(t * k) for k in range(9)])
     f.jacobian(T)
