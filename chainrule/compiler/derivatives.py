@@ -241,5 +241,6 @@ def joined(what: str, given: Sequence[Any], like: Sequence[Array]) -> Array:
                 f"{what}: an array of shape {direction.shape}; expected {array.shape}, as the "
                 f"argument has, or {array.shape[1:]} for all examples"
             )
-        rows.append(np.broadcast_to(direction, array.shape).reshape(len(array), -1))
+        size = int(np.prod(array.shape[1:], dtype=int))
+        rows.append(np.broadcast_to(direction, array.shape).reshape(len(array), size))
     return np.concatenate(rows, axis=1)
