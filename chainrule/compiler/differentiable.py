@@ -287,7 +287,7 @@ class Differentiable(abc.ABC):
         """Return the numbers of the arguments that *argnums* names; None names all *count*."""
         if argnums is None:
             return list(range(count))
-        found = list(argnums) if isinstance(argnums, Sequence) else [argnums]
+        found: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
         for i in found:
             if not isinstance(i, Integral) or isinstance(i, bool) or not 0 <= i < count:
                 raise ValueError(

@@ -35,6 +35,9 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 ONE = 0
 """The number of the constant 1.0, the bias unit: a term without a second factor is one times it."""
 
+TIES = (primitives.maximum, primitives.minimum)
+"""The rows whose partials ask which of their operands are plain numbers: on a tie."""
+
 LEAF, CONSTANT = -1, -2
 """The codes of numbers that are not computed."""
 

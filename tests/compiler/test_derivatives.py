@@ -137,6 +137,13 @@ TIED = {  # at -1 and 2: the function, by what, and the derivatives of u or of t
     "its square's slope": (
         lambda u, x: cr.minimum(u, cr.grad(lambda v: v * v)(x) - 5.0), {"argnums": 0}, 0.0
     ),
+    "a leaf among arrays": (
+        lambda u, x: cr.sum([cr.minimum(u, cr.Value(-1.0), k + x) / 64 for k in range(64)]), {}, 0.5
+    ),
+    "an argument among arrays": (
+        lambda u, x: cr.sum([cr.minimum(u, 1.0 - x, k + x) / 64 for k in range(64)]),
+        {"argnums": 0}, 0.0,
+    ),
     "a parameter": (lambda u, x: cr.minimum(u, W_TIED * 1.0) + x, {"argnums": 0}, 0.5),
     "an argument": (lambda u, x: cr.minimum(W_TIED, u) + x, {"wrt": [W_TIED]}, 0.0),
     "a leaf, by a parameter": (
@@ -250,6 +257,48 @@ def test_a_pickled_program_has_the_derivatives_that_it_was_asked_for():
 def test_what_cannot_be_is_refused(ask, error, message):
     with pytest.raises(error, match=message):
         ask(cr.compile(residuals))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_an_empty_batch_has_empty_derivatives_of_every_kind(wide):
+    """The shapes are those of any batch, with 0 for the number of examples."""
+    f = cr.compile(
+        lambda x, u: cr.sum([W[0] * a * b for a in x for b in (x if wide else x[:2])]) * u
+    )
+    x, u = np.zeros((0, 6)), np.zeros(0)
+    assert [part.shape for part in f.jacobian(x, u)] == [(0, 6), (0,)]
+    assert f.jacobian(x, u, wrt=W, mode="forward").shape == (0, 3)
+    assert [part.shape for part in f.jvp(x, u, tangents=(x, u))] == [(0,), (0,)]
+    assert [part.shape for part in f.hvp(x, u, vector=(x, u))] == [(0, 6), (0,)]
+    shapes = [[part.shape for part in row] for row in f.hessian(x, u)]
+    assert shapes == [[(0, 6, 6), (0, 6)], [(0, 6), (0,)]]
+    with pytest.raises(ValueError, match="the mean over an empty batch is undefined"):
+        f.value_and_grad(x, u)
+
+
+def test_derivatives_by_nothing_are_empty():
+    f = cr.compile(lambda x: W[0] * 2.0 + 0.0 * cr.sum([1.0, *x]))
+    nothing = np.zeros((3, 0))
+    for mode in ("reverse", "forward", None):
+        assert f.jacobian(nothing, mode=mode).shape == (3, 0)
+        assert f.jacobian(np.ones((3, 2)), wrt=[], mode=mode).shape == (3, 0)
+        assert f.jacobian(np.ones((3, 2)), argnums=[], mode=mode) == ()
+    assert f.hessian(nothing).shape == (3, 0, 0)
+    assert f.hessian(np.ones((3, 2)), wrt=[]).shape == (3, 0, 0)
+    assert f.hvp(nothing, vector=nothing).shape == (3, 0)
+    assert f.hvp(np.ones((3, 2)), vector=[], wrt=[]).shape == (3, 0)
+    value, tangent = f.jvp(nothing, tangents=nothing)
+    close((value, tangent), ([2.0 * W[0].data] * 3, [0.0] * 3))
+    with pytest.raises(TypeError, match="need one number as its result, not 2"):
+        cr.compile(lambda x: [W[0], W[0]]).hessian(nothing)
+
+
+def test_numbers_of_arguments_may_be_numpys():
+    f = cr.compile(lambda x, y: x * y)
+    found = f.jacobian([2.0], [3.0], argnums=np.int64(1))
+    assert found.tolist() == f.jacobian([2.0], [3.0], argnums=1).tolist() == [2.0]
+    with pytest.raises(ValueError, match="argnums=True; expected numbers of arguments"):
+        f.jacobian([2.0], [3.0], argnums=True)
 
 
 # --- sparse --------------------------------------------------------------------------------------
