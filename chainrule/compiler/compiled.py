@@ -179,14 +179,15 @@ class Compiled(Differentiable):
         operations, and columns (or rows) that have none in common are found in one sweep.
         """
         recorded, batch = self._prepared(arrays)
-        lifted, result = recorded.written_out, self._result_shape(recorded)
+        result = self._result_shape(recorded)
         if sparse:
-            return self._sparse_jacobian(arrays, argnums, wrt, lifted, mode)
-        if self._forward(mode, lifted.size, self._input_count(arrays, argnums, wrt)):
+            return self._sparse_jacobian(arrays, argnums, wrt, recorded.written_out, mode)
+        if self._forward(mode, recorded.size, self._input_count(arrays, argnums, wrt)):
             return self._forward_jacobian(arrays, argnums, wrt, result)
         if wrt is not None or not batch:
             if argnums is not None:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
+            lifted = recorded.written_out
             leaves = self.parameters if wrt is None else leaves_of(wrt)
             found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._hands)
             count = (len(found),) if batch else ()
@@ -194,8 +195,8 @@ class Compiled(Differentiable):
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
         lengths = [math.prod(x.shape[1:]) for x in given]
-        found = lifted.jacobian_by(batch, tuple(which), self._hands)
-        table = found.reshape(len(found), lifted.size, sum(lengths))
+        found = recorded.jacobian_by(batch, tuple(which), self._hands)
+        table = found.reshape(len(found), recorded.size, sum(lengths))
         stops = itertools.accumulate(lengths)
         parts = [
             table[:, :, stop - length : stop].reshape(len(x), *result, *x.shape[1:])
