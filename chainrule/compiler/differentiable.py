@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -289,7 +288,8 @@ class Differentiable(abc.ABC):
             return list(range(count))
         found: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
         for i in found:
-            if not isinstance(i, Integral) or isinstance(i, bool) or not 0 <= i < count:
+            whole = isinstance(i, (int, np.integer)) and not isinstance(i, bool)
+            if not (whole and 0 <= i < count):
                 raise ValueError(
                     f"the Jacobian of {self._name}: argnums={argnums!r}; expected numbers of "
                     f"arguments, from 0 to {count - 1}"

@@ -144,6 +144,12 @@ TIED = {  # at -1 and 2: the function, by what, and the derivatives of u or of t
         lambda u, x: cr.sum([cr.minimum(u, 1.0 - x, k + x) / 64 for k in range(64)]),
         {"argnums": 0}, 0.0,
     ),
+    "an argument in a loop": (
+        lambda u, x: cr.scan(
+            lambda c, k: (cr.minimum(u, 1.0 - x, c + cr.square(k)), 0.0 * k), u + 5.0, [1.0] * 2000
+        )[0],
+        {"argnums": 0}, 0.0,
+    ),
     "a parameter": (lambda u, x: cr.minimum(u, W_TIED * 1.0) + x, {"argnums": 0}, 0.5),
     "an argument": (lambda u, x: cr.minimum(W_TIED, u) + x, {"wrt": [W_TIED]}, 0.0),
     "a leaf, by a parameter": (
