@@ -146,7 +146,7 @@ TIED = {  # at -1 and 2: the function, by what, and the derivatives of u or of t
     ),
     "an argument in a loop": (
         lambda u, x: cr.scan(
-            lambda c, k: (cr.minimum(u, 1.0 - x, c + cr.square(k)), 0.0 * k), u + 5.0, [1.0] * 2000
+            lambda c, k: (cr.minimum(c, 1.0 - x + k) + 0.0 * cr.sin(c), c), u, [0.0] + [1.0] * 4999
         )[0],
         {"argnums": 0}, 0.0,
     ),
