@@ -57,6 +57,10 @@ def _advice(x: Any) -> str:
         return "a Value holds one number, so make one Value per element"
     if x is None:
         return "expected a number (is a return statement missing?)"
+    if hasattr(x, "__array__") and hasattr(x, "ndim") and not isinstance(x, np.generic):
+        if x.ndim == 0 and hasattr(x, "item"):
+            return "take its number, without its graph there, with .item()"
+        return "a Value holds one number; np.asarray(x) is an array, for functions of arrays"
     return "expected an int, float, Fraction, NumPy scalar or Value"
 
 
