@@ -7,16 +7,15 @@ recorded code demanded.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..engine import modes
 from ..engine import table as primitives
 from ..engine.backend import Value
+from ..engine.collecting import uncollected
 from ..engine.structures import leaves
 from . import explanation, flat
 from .adjoint import differentiate
@@ -199,18 +198,6 @@ class Lifted:
         if self.narrow:
             parts.append(f"9. Scalars\n  {self.stats['way']}")
         return "\n\n".join(parts)
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Switch the cyclic collector off: it would scan millions of tuples again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def record(
