@@ -20,6 +20,7 @@ from chainrule.engine import functions, methods
 from chainrule.engine.native import core
 from chainrule.engine.table import Primitive
 
+TOOL = Path(__file__).parents[1] / "tools" / "stubs.py"
 ROW = r"""
 reciprocal = primitive(
     "reciprocal", lambda x: floats.divide(1.0, x), (lambda x, y: -square(y),),
@@ -105,6 +106,12 @@ def test_type_checkers_are_told_every_method():
     stub = Path(methods.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     told = re.findall(r"^    def (\w+)\(self\) -> Value: \.\.\.$", stub, re.M)
     assert told == sorted(methods.names())  # else run python tools/stubs.py
+
+
+@pytest.mark.skipif(not TOOL.exists(), reason="the tool is in the repository, not in the package")
+def test_the_stub_that_is_committed_is_what_the_table_gives():
+    done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_every_public_function_is_a_function_of_the_library_and_every_unary_one_a_method():

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .adjoint import Pullback
-from .program import Builder, Operand, Program, Symbol
+from .builder import Builder
+from .program import Program
+from .symbolic import Operand, Symbol
 
 
 def by_inputs(

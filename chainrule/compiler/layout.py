@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 
 from ..engine import table as primitives
+from .addresses import Shape
+from .builder import Builder
 from .groups import OVER_CLASSES, Group, Grouping, find_products
-from .program import Builder, Operand, Program, Shape, Symbol
+from .program import Program
 from .sums import Sums
+from .symbolic import Operand, Symbol
 from .tape import Tape, ranges
 
 _ACTIVATIONS = (

@@ -25,11 +25,12 @@ from .layout import lay_out
 from .plan import Plan
 from .printers import flat as printed_flat
 from .printers.names import free_names
-from .program import Program, Symbol
+from .program import Program
 from .ready import Hands
 from .rules import Rules, rules_for
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
+from .symbolic import Symbol
 from .tape import Tape, fix, flatten, normalise
 
 Shapes = tuple[tuple[int, ...], ...]

@@ -24,6 +24,7 @@ from ..engine.collecting import uncollected
 from ..engine.modes import Demands, WriteOut
 from ..engine.structures import leaves
 from . import explanation, periods
+from .addresses import Shape
 from .batches import Array
 from .lifting import Recording, lift, record
 from .linking import states_kept
@@ -31,7 +32,6 @@ from .needed import loops_for
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
-from .program import Shape
 from .ready import Hands, Ready
 from .rolling import rolled, unrolled
 from .rules import Rules, rules_for

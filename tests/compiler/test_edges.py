@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.compiler.builder import Builder
 from chainrule.compiler.dependence import dependence
-from chainrule.compiler.program import Builder, Program
+from chainrule.compiler.program import Program
 from chainrule.engine import table as primitives
 from chainrule.engine.table import BUILT_IN, TABLE
 

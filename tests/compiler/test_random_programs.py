@@ -37,16 +37,16 @@ def test_random_programs_agree_with_the_engine(start):
 
 def test_hardly_a_program_is_not_run_and_hardly_a_number_undecided():
     outcomes, refused = [], 0
-    for seed in range(200):
+    for seed in range(80):
         program = pieces.program(seed)
         try:
             outcomes.append(verdict.check(program, precise=seed % 4 == 0))
         except verdict.InvalidProgramError:
             refused += "scipy." not in program.text  # which need not be installed
-    assert refused <= 4
+    assert refused <= 2
     assert sum(o.compared for o in outcomes) > 50 * len(outcomes)
     assert sum(o.undecided for o in outcomes) <= 1e-3 * sum(o.compared for o in outcomes)
-    assert sum(o.precise for o in outcomes) > 200
+    assert sum(o.precise for o in outcomes) > 80
 
 
 def test_a_program_is_made_from_its_seed_alone():

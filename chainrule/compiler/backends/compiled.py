@@ -13,9 +13,10 @@ from ...engine.structures import mapped
 from ...engine.vectors import add_grads, read_data
 from .. import derivatives
 from ..batches import floats
-from ..compiled import Compiled, Recorded
+from ..compiled import Compiled
 from ..lifting import Shapes
 from ..nodes import holds_values, inlined
+from ..recorded_function import Recorded
 from .device import OnDevice
 from .library import Library
 from .programs import LibraryProgram
