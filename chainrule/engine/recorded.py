@@ -127,7 +127,7 @@ class _Sweep:
                 for i, condition in self._chosen(row, operands)
                 if i in places
             ]
-        linked = places = row.linked(operands, places)  # type: ignore[assignment]
+        linked = places = row.linked(operands, places)
         if row.variadic is not None:
             linked = [
                 i

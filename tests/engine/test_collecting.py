@@ -17,10 +17,16 @@ def collector():
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_collector_is_off_inside_and_as_it_was_after_an_error(collector, enabled):
     (gc.enable if enabled else gc.disable)()
-    with pytest.raises(ZeroDivisionError), uncollected():
-        assert not gc.isenabled()
+    seen = []
+
+    def fails():
         with uncollected():
-            pass
-        assert not gc.isenabled()
-        _ = 1 / 0
+            with uncollected():
+                pass
+            seen.append(gc.isenabled())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert seen == [False]
     assert gc.isenabled() is enabled
