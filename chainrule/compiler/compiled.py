@@ -235,6 +235,13 @@ class Compiled(RecordedFunction):
             )
         return shape
 
+    def _check_one_number(self, arrays: Sequence[Any]) -> None:
+        size = self._prepared(tuple(arrays))[0].size
+        if size != 1:
+            raise TypeError(
+                f"second derivatives of {self._name} need one number as its result, not {size}"
+            )
+
     def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Recorded, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
         lifted, batch = self._prepared(arrays)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ from .rolling import rolled, unrolled
 from .rules import Rules, rules_for
 from .scalars import narrow
 from .sections import LoopedArrays, sections
-from .tape import flatten
+from .tape import TIES, flatten, reachable
 from .way_back import WayBack
 
 MOST_LOOPS = 8
@@ -176,12 +177,22 @@ class Looped:
         """
         loops = self.program.loops
         much = sum(loop.count * len(loop.body.nodes) for loop in loops) > _MUCH_WORK
-        if self.size == 1 and self.rules is None and (much or len(batch[0]) <= _FEW_EXAMPLES):
+        few = len(batch[0]) <= _FEW_EXAMPLES and not self._may_tie
+        if self.size == 1 and self.rules is None and (much or few):
             program = self._program_by(which)
             if program is not None:
                 return self._one_by_one(program, batch)
         found: Array = self.written_out.jacobian_by(batch, which, hands)
         return found
+
+    @functools.cached_property
+    def _may_tie(self) -> bool:
+        """Whether it matters what else is a Value: that is known where loops are written out."""
+        loops = self.program.loops
+        steps = (node for loop in loops for node in loop.body.nodes)
+        given = [x for loop in loops for row in (loop.carry, *loop.xs) for x in row]
+        outside = reachable([x for x in (*self.program.outputs, *given) if isinstance(x, Value)])
+        return any(node.primitive in TIES for node in itertools.chain(steps, outside))
 
     def _program_by(self, which: tuple[int, ...]) -> LoopProgram | None:
         """Return the program whose parameters are the numbers of the arguments, after the leaves.

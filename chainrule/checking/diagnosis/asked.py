@@ -309,8 +309,8 @@ class Asked:
 
 
 _SIGNS = (
-    ("relu", "relu"), ("relu", "maximum"), ("tanh", "tanh"), ("sigmoid", "sigmoid"),
-    ("sigmoid", "exp"),
+    ("relu", "relu"), ("leaky_relu", "leaky_relu"), ("relu", "maximum"), ("tanh", "tanh"),
+    ("sigmoid", "sigmoid"), ("sigmoid", "exp"),
 )  # fmt: skip
 """Which activation a name in the code speaks for."""
 
