@@ -131,7 +131,8 @@ class Lifted:
 
         The columns are in the order of :meth:`jacobian`.  A graph with width stays arrays, unless
         it has so many outputs that most may depend on a small part of it: the way back goes through
-        whole arrays for each of them.
+        whole arrays for each of them.  On a tie with a Value that the function made itself there
+        are shares, which arrays, where such a Value is a constant, do not have.
         """
         tape = self.recording.tape
         # An array may hold constants that were Values and such that were numbers.
