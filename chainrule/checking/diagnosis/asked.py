@@ -219,11 +219,6 @@ class Asked:
         )
         return cls(manner=spoken, **told)
 
-    @property
-    def takes_anything(self) -> bool:
-        """Whether nothing is stated of the manner."""
-        return self.manner == Stated()
-
     # --- the networks ---
 
     def offered(self, sizes: Sequence[Sequence[int]] = ()) -> list[Problem]:

@@ -341,8 +341,7 @@ def primitive(
 def primitive(
     name: str,
     scalar: Scalar,
-    partials: list[Partial]
-    | tuple[Partial, Partial, Partial, Partial, Unpack[tuple[Partial, ...]]],
+    partials: list[Partial] | Four,
     *,
     defaults: Sequence[float] = ...,
     **options: Unpack[Options],
