@@ -14,7 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Terms
+from .groups import SMALL, Group, Grouping, Terms
+from .likeness import INPUT, PARAMETER
 from .program import AnyArray, Builder, Operand, Shape, Symbol, factors
 from .tape import CONSTANT, LEAF, ONE, Ids, Tape, distinct
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..engine import table as primitives
-from .groups import OVER_CLASSES, Group, Grouping, find_products
+from .groups import Group, Grouping, find_products
+from .likeness import OVER_CLASSES
 from .program import Builder, Operand, Program, Shape, Symbol
 from .sums import Sums
 from .tape import Tape, ranges
