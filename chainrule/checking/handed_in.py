@@ -10,7 +10,7 @@ from .diagnosis.reporting import PartsReport, Report
 from .diagnosis.running.process import EngineGivenError
 from .diagnosis.submissions import diagnose_file
 from .engines import check_engine_file
-from .intake.source import locate
+from .intake.locating import locate
 
 _LIMITS = ("time_limit", "memory_limit", "allow_chainrule")
 

@@ -47,21 +47,26 @@ class Pullback:
 
     They also go to *inputs*, numbers of operations with what of each array is a Value in the
     engine: the adjoint of an input is there for each example, that of a parameter is the sum over
-    the examples.
+    the examples.  Only the first *count* operations belong to the program, by default all.
     """
 
-    def __init__(self, builder: Builder, inputs: Mapping[int, AnyArray] | None = None):
+    def __init__(
+        self,
+        builder: Builder,
+        inputs: Mapping[int, AnyArray] | None = None,
+        count: int | None = None,
+    ):
         self.builder = builder
         self.program = builder.program
+        self.forward = len(self.program.operations) if count is None else count
         self.inputs = inputs or {}
         self.mask_of: dict[int, Mask] = {}
         """Where the inputs are reached, once the sweep is done."""
         self.leaves = {
             n
-            for n, operation in enumerate(self.program.operations)
+            for n, operation in enumerate(self.program.operations[: self.forward])
             if operation.kind == "parameter" or n in self.inputs
         }
-        self.forward = len(self.program.operations)
         self.active = self._active()
         self.arrived: dict[int, list[Flow]] = {}
         # The adjoints of arrays that are read while they are filled, and their masks: a symbol, and
@@ -75,7 +80,7 @@ class Pullback:
 
     def _chooses(self) -> bool:
         """Return whether a number may depend on a parameter and have no part in the derivative."""
-        for operation in self.program.operations:
+        for operation in self.program.operations[: self.forward]:
             row = self.program.row(operation)
             if operation.kind in ("pick", "one_hot") or (
                 row is not None and (row.selects is not None or None in row.partials)
@@ -86,7 +91,7 @@ class Pullback:
     def _active(self) -> list[bool]:
         """Return, for every operation, whether it depends on a leaf."""
         active: list[bool] = []
-        for number, operation in enumerate(self.program.operations):
+        for number, operation in enumerate(self.program.operations[: self.forward]):
             depends = number in self.leaves or any(
                 type(arg) is int and active[arg] for arg in operation.args
             )
@@ -99,6 +104,11 @@ class Pullback:
         """Return the adjoint of each leaf that the only *output* depends on."""
         if isinstance(output, Symbol):
             self.arrived[output.number] = [Flow(_WHOLE, 1.0, 1.0)]
+        return self._sweep()
+
+    def run_from(self, outputs: Symbol, place: int) -> list[tuple[int, Operand]]:
+        """Return the adjoint of each leaf that the number at *place* of *outputs* depends on."""
+        self.arrived[outputs.number] = [Flow(np.array([place]), 1.0, 1.0)]
         return self._sweep()
 
     def pull(self, outputs: Iterable[tuple[Operand, Symbol, Mask]]) -> list[tuple[int, Operand]]:

@@ -193,13 +193,13 @@ class Compiled(Differentiable):
             return found.reshape(*count, *result, len(leaves))
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
-        wanted = lifted.numbers_of_arguments(which)
-        found = lifted.jacobian(batch, list(itertools.chain.from_iterable(wanted)), self._hands)
-        table = found.reshape(len(found), lifted.size, sum(map(len, wanted)))
-        stops = itertools.accumulate(map(len, wanted))
+        lengths = [math.prod(x.shape[1:]) for x in given]
+        found = lifted.jacobian_by(batch, tuple(which), self._hands)
+        table = found.reshape(len(found), lifted.size, sum(lengths))
+        stops = itertools.accumulate(lengths)
         parts = [
-            table[:, :, stop - len(numbers) : stop].reshape(len(x), *result, *x.shape[1:])
-            for x, numbers, stop in zip(given, wanted, stops, strict=True)
+            table[:, :, stop - length : stop].reshape(len(x), *result, *x.shape[1:])
+            for x, length, stop in zip(given, lengths, stops, strict=True)
         ]
         return parts[0] if len(parts) == 1 and not isinstance(argnums, Sequence) else tuple(parts)
 
@@ -225,7 +225,10 @@ class Compiled(Differentiable):
         table = lifted.forward(prepared, self._hands)
         members = lifted.numbers_of_arguments(range(len(batch)))
         numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
-        found = lifted.jacobian(prepared, numbers, self._hands)
+        if lifted.captured:
+            found = lifted.jacobian(prepared, numbers, self._hands)
+        else:
+            found = lifted.jacobian_by(prepared, tuple(range(len(batch))), self._hands)
         slopes = found.reshape(len(found), lifted.size, len(numbers))
         return nodes.called(arrays, table, lifted.result, slopes, lifted.captured, self.row)
 

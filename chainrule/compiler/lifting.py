@@ -37,6 +37,9 @@ Shapes = tuple[tuple[int, ...], ...]
 Passes = list[tuple[str, str]]
 
 
+_MOST_WAYS_BACK = 16  # outputs for each of which a Jacobian goes back through whole arrays
+
+
 @dataclass
 class Recording:
     """A function that was run once: its graph after pass 2, and facts about its arguments."""
@@ -120,6 +123,27 @@ class Lifted:
         if not batch and not self.narrow:
             self.forward(batch)  # which checks the indices into tables
         return self.scalars.jacobian(self.captured, batch, wanted, hands)
+
+    def jacobian_by(
+        self, batch: Sequence[Array], which: tuple[int, ...], hands: Hands = 1
+    ) -> Array:
+        """Return the derivatives of all outputs by the numbers in the arguments *which*.
+
+        The columns are in the order of :meth:`jacobian`.  A graph with width stays arrays, unless
+        it has so many outputs that most may depend on a small part of it: the way back goes through
+        whole arrays for each of them.
+        """
+        few = not self.narrow and (
+            self.size == 1
+            or (
+                self.size <= _MOST_WAYS_BACK
+                and self.size * self.arrays.count <= self.recording.tape.recorded
+            )
+        )
+        if not few:
+            return self.scalars.jacobian_by(self.captured, batch, which, hands)
+        lengths = tuple([len(self.recording.members[i]) for i in which])
+        return self.arrays.jacobian(batch, which, lengths, hands)
 
     def numbers_of(self, leaves: Sequence[Value]) -> list[int]:
         """Return the numbers of captured *leaves*, -1 for those that are not read."""
@@ -296,13 +320,14 @@ def _arrays(
     program = layout.program
     program.inputs = free_names(recording.names)
     program.outputs = [_operand(layout.outputs)]
+    count = len(program.operations)
     if len(tape.outputs) == 1:
         _add_gradient(layout, bool(members))
     _note_arguments(program)
     parameters = tuple([tape.leaves[n] for n in layout.parameters])
     place = {leaf: i for i, leaf in enumerate(parameters)}
     arrays = ArrayProgram(
-        program, parameters, [place.get(leaf, -1) for leaf in wrt], len(tape.outputs)
+        program, parameters, [place.get(leaf, -1) for leaf in wrt], len(tape.outputs), count
     )
     return arrays, explanation.stats(tape, program), explanation.passes(tape, grouping, layout)
 

@@ -236,6 +236,8 @@ class Symbol:
 
 
 Operand = Symbol | float
+_OWN = frozenset({"new", "store", "accumulate"})
+"""The kinds of operation that are never one and the same, however equal they look."""
 
 
 class Builder:
@@ -247,6 +249,28 @@ class Builder:
         self._rows: dict[Primitive, int] = {}
         self._numbers: list[bool] = []  # see _is_number
         self._arrays: dict[Any, int] = {}
+
+    @classmethod
+    def after(cls, program: Program, count: int) -> Builder:
+        """Return a builder that goes on after the first *count* operations of a *program*.
+
+        The program itself stays as it is.
+        """
+        made = cls()
+        made.program = Program(
+            operations=program.operations[:count],
+            constants=list(program.constants),
+            rows=list(program.rows),
+            inputs=program.inputs,
+            outputs=program.outputs,
+            pools={n for n in program.pools if n < count},
+        )
+        made._rows = {row: n for n, row in enumerate(program.rows)}
+        made._arrays = {_key(x): n for n, x in enumerate(program.constants)}
+        for n, x in enumerate(made.program.operations):
+            if x.kind not in _OWN:
+                made._known.setdefault((x.kind, _told_apart(x.args), x.shape, x.detail), n)
+        return made
 
     def symbol(self, number: int) -> Symbol:
         """Return the result of operation *number*."""
@@ -264,8 +288,8 @@ class Builder:
         numbers = tuple([arg.number if isinstance(arg, Symbol) else arg for arg in args])
         operation = Operation(kind, numbers, shape, batched, detail)
         program = self.program
-        if kind not in ("new", "store", "accumulate"):
-            key = (kind, tuple(map(_told_apart, numbers)), shape, detail)
+        if kind not in _OWN:
+            key = (kind, _told_apart(numbers), shape, detail)
             found = self._known.setdefault(key, len(program.operations))
             if found < len(program.operations):
                 return Symbol(self, found)
@@ -289,8 +313,7 @@ class Builder:
     def array(self, values: AnyArray) -> int:
         """Return the number of a constant array."""
         values = np.ascontiguousarray(values)
-        key = (values.dtype.kind, values.shape, values.tobytes())
-        number = self._arrays.setdefault(key, len(self._arrays))
+        number = self._arrays.setdefault(_key(values), len(self._arrays))
         if number == len(self.program.constants):
             self.program.constants.append(values)
         return number
@@ -526,8 +549,14 @@ class Builder:
         return self.broadcast(value, shape, value.batched)
 
 
-def _told_apart(x: Any) -> Any:
-    return (x, math.copysign(1.0, x)) if type(x) is float else x
+def _key(values: AnyArray) -> Any:
+    """Return what two arrays have in common only if they are equal to the bit."""
+    return values.dtype.kind, values.shape, values.tobytes()
+
+
+def _told_apart(numbers: Sequence[int | float]) -> tuple[Any, ...]:
+    """Return *numbers* so that 0.0, -0.0 and the operation 0 are three things."""
+    return tuple([(x, math.copysign(1.0, x)) if type(x) is float else x for x in numbers])
 
 
 def _simpler(row: Primitive, args: Sequence[Any]) -> Any:

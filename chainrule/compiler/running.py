@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.backend import Value
 from .batches import Array
+from .by_inputs import by_inputs
 from .lowering import lower
 from .plan import Plan
 from .printers.numpy import write
@@ -27,6 +28,9 @@ class ArrayProgram:
     """For each entry of the gradient, the number of its parameter, or -1 if it is none."""
     size: int
     """The number of outputs."""
+    count: int
+    """The number of operations that compute the outputs; those of the gradient follow."""
+    _jacobians: dict[tuple[int, ...], Ready] = field(default_factory=dict, repr=False)
 
     def forward(self, batch: Sequence[Array], hands: Hands = 1) -> Array:
         """Return the outputs, a row each, with a column for each example, or one of a graph."""
@@ -35,6 +39,31 @@ class ArrayProgram:
     def gradient(self, batch: Sequence[Array], hands: Hands = 1) -> tuple[float, Array]:
         """Return the mean of the only output over the examples, and its gradient."""
         return self._gradient.run(self.parameters, batch, hands)  # type: ignore[no-any-return]
+
+    def jacobian(
+        self,
+        batch: Sequence[Array],
+        which: tuple[int, ...],
+        lengths: tuple[int, ...],
+        hands: Hands = 1,
+    ) -> Array:
+        """Return the derivatives of all outputs by the arguments *which*, a row for each example.
+
+        An example of each has as many numbers as *lengths* says.  Derivatives of the first output
+        come first.
+        """
+        if which not in self._jacobians:
+            program = by_inputs(self.program, self.count, self.size, which, lengths)
+            size = self.size * sum(lengths)
+
+            def plan() -> Plan:
+                made = lower(program, len(self.parameters), size=size)
+                made.turned = True
+                return made
+
+            self._jacobians[which] = Ready(plan(), plan)
+        ready = self._jacobians[which]
+        return ready.run(self.parameters, batch, hands)  # type: ignore[no-any-return]
 
     def machine(self, function: str) -> Any:
         """Return the machine of *function*, forward or gradient."""
@@ -68,4 +97,5 @@ class ArrayProgram:
 
     def __getstate__(self) -> dict[str, Any]:
         made_again = ("_forward", "_gradient")
-        return {key: x for key, x in self.__dict__.items() if key not in made_again}
+        kept = {key: x for key, x in self.__dict__.items() if key not in made_again}
+        return {**kept, "_jacobians": {}}

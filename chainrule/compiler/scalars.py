@@ -79,6 +79,23 @@ class ScalarProgram:
         ready = self._prepared(key, lambda: flat.jacobian(*self._places, wanted))
         return ready.run(tuple(leaves), batch, hands)  # type: ignore[no-any-return]
 
+    def jacobian_by(
+        self,
+        leaves: Sequence[Value],
+        batch: Sequence[Array],
+        which: tuple[int, ...],
+        hands: Hands = 1,
+    ) -> Array:
+        """Return the derivatives of the outputs by the numbers in the arguments *which*."""
+
+        def plan() -> Plan:
+            wanted = [n for i in which for n in self.arguments[i]]
+            return flat.jacobian(*self._places, wanted)
+
+        return self._prepared(("arguments", which), plan).run(  # type: ignore[no-any-return]
+            tuple(leaves), batch, hands
+        )
+
     def machine(self, function: str) -> Any:
         """Return the machine of *function*, forward or gradient, which ran before."""
         return self._ready[function].machine

@@ -11,7 +11,7 @@ import pytest
 from chainrule.checking import diagnose, probe
 from chainrule.checking.diagnosis.catalogue import catalogue_of
 from chainrule.checking.diagnosis.submissions import diagnose_file
-from chainrule.checking.intake import holding, source
+from chainrule.checking.intake import holding, locating, source
 from chainrule.checking.intake.names import role_of
 from chainrule.checking.intake.python2 import as_python3
 
@@ -203,7 +203,7 @@ def test_a_loop_is_found_in_the_main_program_and_its_examples_by_their_shapes(tm
 def test_a_file_in_utf_16_and_one_that_calls_exit_are_told_for_what_they_are(tmp_path):
     path = tmp_path / "sixteen.py"
     path.write_bytes(LOADS.format("", "").encode("utf-16"))
-    assert source.likeliest(path) == "backprop"
+    assert locating.likeliest(path) == "backprop"
     path.write_text(
         "import sys\nclass Net:\n    def __init__(self, mode):\n        sys.exit('state a mode')\n"
         "    def backprop(self, X, y):\n        return X\n"

@@ -17,13 +17,16 @@ import pytest
 from chainrule import cli
 from chainrule.checking import diagnose
 from chainrule.checking.diagnosis.asked import COURSES, PENALTIES, Asked
-from chainrule.checking.diagnosis.programs import Here, diagnose_and_know, diagnose_program
+from chainrule.checking.diagnosis.programs import diagnose_and_know, diagnose_program
+from chainrule.checking.diagnosis.subjects import Here
 from chainrule.checking.handed_in import report_on
 from chainrule.checking.intake import trial
+from chainrule.checking.intake.locating import locate
 from chainrule.checking.intake.manner import Manner, Stated
 from chainrule.checking.intake.names import gradient_of, role_of
+from chainrule.checking.intake.needed import CannotReadError
 from chainrule.checking.intake.program import Program
-from chainrule.checking.intake.source import CannotReadError, load, locate
+from chainrule.checking.intake.source import load
 from chainrule.checking.intake.trial import explore
 from chainrule.checking.problem import build
 

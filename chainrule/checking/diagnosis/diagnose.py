@@ -28,15 +28,16 @@ from typing import Any
 import numpy as np
 
 from ... import backprop
-from ..intake.program import is_program
+from ..intake.methods import is_program
 from ..problem import Problem, probe
 from .asked import MEAN, SIGMOID, Asked
 from .called import diagnose_calls as diagnose_calls
-from .programs import Here, diagnose_program
+from .programs import diagnose_program
 from .reporting import Report
 from .running.calls import Outcome
 from .running.results import tidy
 from .search import Search
+from .subjects import Here
 
 
 def diagnose(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..intake.source import locate
+from ..intake.locating import locate
 from ..problem import drawn
 from ..saved import check_is_file, read_arrays, read_problem
 from .asked import Asked

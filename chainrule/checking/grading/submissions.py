@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..intake.source import likeliest
+from ..intake.locating import likeliest
 
 CODE, ARRAYS = (".py", ".ipynb"), (".npz", ".npy")
 _MOST_BYTES = 4 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .manner import Manner
-from .program import Answer
+from .one_call import Answer
 
 
 @dataclass

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from .names import BACKWARD, FORWARD, STEP, plain
-from .source import needed_of, run_alone
+from .needed import needed_of, run_alone
 
 _USES = {plain(name) for name in (*BACKWARD, *FORWARD, *STEP)}
 

@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from .manner import Stated, Step
+from .methods import has_signature, parameters_of
 from .names import STEP, block_of, plain, role_of
-from .program import Program, has_signature, parameters_of
+from .program import Program
 
 _CANONICAL = ("thetas", "X", "Y", "lam")
 ADAPTER = """\

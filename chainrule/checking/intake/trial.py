@@ -19,8 +19,9 @@ from .handing import RATE, CannotCallError, Network
 from .manner import Manner, Stated, Step
 from .manners import Manners
 from .names import block_of
+from .one_call import NO_EXAMPLES, Answer, OtherSizesError, call
 from .possible import Calls, is_step
-from .program import NO_EXAMPLES, Answer, OtherSizesError, Program
+from .program import Program
 from .settings import settings_of
 
 MOST_CALLS = 2000
@@ -98,7 +99,7 @@ class _Exploration:
             if len(other.thetas) > 1 and other.Y.shape[1] == given.Y.shape[1]:
                 try:
                     with np.errstate(all="ignore"):
-                        self.program.call(other, replace(manner, network=index))
+                        call(self.program, other, replace(manner, network=index))
                     return None
                 except CannotCallError:
                     return None
@@ -183,7 +184,7 @@ class _Exploration:
         before = self._clock()
         try:
             with np.errstate(all="ignore"):
-                answer = self.program.call(given, manner)
+                answer = call(self.program, given, manner)
             self.slowest = max(self.slowest, (self._clock() - before) / batches)
         except CannotCallError as error:
             if str(error) == NO_EXAMPLES:
@@ -278,7 +279,7 @@ class _Exploration:
         self.calls += 1
         try:
             with np.errstate(all="ignore"):
-                return self.program.call(given, manner)
+                return call(self.program, given, manner)
         except Exception:
             return None
 

@@ -21,7 +21,9 @@ import numpy as np
 
 from ...intake import making, source
 from ...intake.manner import Manner, Stated
-from ...intake.program import Program, is_program
+from ...intake.methods import is_program
+from ...intake.needed import CannotReadError
+from ...intake.program import Program
 from . import exam, messages
 from .calls import Outcome, text_of, told, until_failure
 from .fences import Fences
@@ -190,7 +192,7 @@ def _loaded(path: Path, name: str, package: str = "") -> Any:
         where = "" if error.lineno is None else f", line {error.lineno}"
         line = " ".join((error.text or "").split())[:100]
         says = f"{path.name}{where}: {error.msg}{': ' if line else ''}{line}"
-    except (_NoFunctionError, source.CannotReadError) as error:
+    except (_NoFunctionError, CannotReadError) as error:
         says = str(error)
     except SystemExit as error:
         says = (

@@ -11,8 +11,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...intake.manner import Manner, Stated
+from ...intake.methods import has_signature, parameters_of
 from ...intake.names import role_of
-from ...intake.program import Answer, Program, has_signature, parameters_of
+from ...intake.one_call import Answer
+from ...intake.one_call import call as call_once
+from ...intake.program import Program
 from ...intake.trial import explore
 from .calls import Arguments, Outcome, call, copied, refused, told, until_failure
 from .results import Tree, tidy
@@ -143,7 +146,7 @@ def outcomes_of(
 
 def _called(program: Program, manner: Manner, problem: Arguments) -> Outcome:
     try:
-        return _outcome(program.call(problem, manner))
+        return _outcome(call_once(program, problem, manner))
     except Exception as error:
         return Outcome(None, "call.raises", told(error))
     except SystemExit as error:

@@ -1,0 +1,135 @@
+"""Jacobians by arguments of graphs with width: arrays, as the gradient by parameters is."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+RNG = np.random.default_rng(12)
+ROWS = RNG.normal(size=(9, 30))
+WEIGHTS = [[cr.Value(w) for w in row] for row in ROWS]
+X, Y = RNG.normal(size=(5, 30)), RNG.normal(size=(5, 9))
+
+
+def layer(x):
+    return [cr.tanh(cr.dot(row, x)) for row in WEIGHTS]
+
+
+def energy(x):
+    return cr.sum([cr.square(z) for z in layer(x)]) + cr.maximum(*x)
+
+
+def gated(x, y):
+    return [z * b for z, b in zip(layer(x), y, strict=True)]
+
+
+def by_hand(x, y):
+    """Return the Jacobians of ``gated``, from their formula."""
+    z = np.tanh(ROWS @ x)
+    return (y * (1 - z * z))[:, None] * ROWS, np.diag(z)
+
+
+def wide(f):
+    """Return whether a Jacobian by arguments was found by arrays."""
+    return bool(f._latest.arrays._jacobians)
+
+
+def test_one_number_is_what_the_engine_says():
+    f = cr.compile(energy)
+    x = X.copy()
+    x[2, 3] = x[2, 4] = 9.0  # a tie: half to each
+    found = f.jacobian(x)
+    assert wide(f)
+    for row, slopes in zip(x, found, strict=True):
+        np.testing.assert_allclose(slopes, cr.grad(energy)(row), rtol=1e-12, atol=1e-14)
+
+
+def test_one_number_is_what_its_formula_says():
+    cubes = cr.compile(lambda x: cr.sum([a * a * a for a in x]))
+    np.testing.assert_allclose(cubes.jacobian(X), 3 * X * X, rtol=1e-14)
+    assert wide(cubes)
+
+
+@pytest.mark.parametrize("argnums", [None, 0, 1, (1, 0), (0, 0)])
+def test_several_numbers_and_arguments(argnums):
+    f = cr.compile(gated)
+    found = f.jacobian(X, Y, argnums=argnums, mode="reverse")
+    assert wide(f)
+    parts = found if isinstance(found, tuple) else (found,)
+    which = {None: (0, 1), 0: (0,), 1: (1,)}.get(argnums, argnums)
+    assert len(parts) == len(which)
+    for part, i in zip(parts, which, strict=True):
+        expected = np.array([by_hand(x, y)[i] for x, y in zip(X, Y, strict=True)])
+        np.testing.assert_allclose(part, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_the_steps_do_not_grow_with_the_width():
+    def steps(n):
+        f = cr.compile(lambda x: cr.log(cr.sum([cr.exp(a) for a in x])))
+        f.jacobian(np.zeros((1, n)))
+        (ready,) = f._latest.arrays._jacobians.values()
+        return len(ready._again().each)
+
+    assert steps(300) == steps(30) < 12
+
+
+def test_many_numbers_that_depend_on_little_go_one_by_one():
+    f = cr.compile(lambda x: [a * a * b for a, b in itertools.pairwise(x)])
+    found = f.jacobian(X, mode="reverse")
+    assert not wide(f)
+    np.testing.assert_allclose(found[:, 3, 3], 2 * X[:, 3] * X[:, 4], rtol=1e-14)
+    np.testing.assert_allclose(found[:, 3, 4], X[:, 3] ** 2, rtol=1e-14)
+
+
+def test_what_has_no_part_is_0():
+    f = cr.compile(lambda x, y, z: [cr.sum([cr.exp(a) for a in y]), 2.0])
+    by_x, by_y, by_z = f.jacobian(X, X, Y, mode="reverse")
+    assert not by_x.any()
+    assert not by_z.any()
+    assert not by_y[:, 1].any()
+    np.testing.assert_allclose(by_y[:, 0], np.exp(X), rtol=1e-14)
+
+
+def test_slopes_that_are_the_same_for_every_example():
+    f = cr.compile(
+        lambda x: cr.sum([2.0 * cr.sin(w) * a for w, a in zip(WEIGHTS[0], x, strict=True)])
+    )
+    np.testing.assert_allclose(f.jacobian(X), np.tile(2 * np.sin(ROWS[0]), (5, 1)), rtol=1e-14)
+
+
+def test_ties_with_a_captured_leaf_and_with_a_number():
+    level = cr.Value(1.0)
+    given = np.array([[0.5, 1.0, 2.0] * 10])
+    to_leaf = cr.compile(lambda x: cr.sum([cr.maximum(a, level) for a in x]))
+    to_number = cr.compile(lambda x: cr.sum([cr.maximum(a, 1.0) for a in x]))
+    assert to_leaf.jacobian(given)[0, :3].tolist() == [0.0, 0.5, 1.0]
+    assert to_number.jacobian(given)[0, :3].tolist() == [0.0, 0.0, 1.0]
+
+
+def test_nan_does_not_leak_from_a_branch_that_is_not_chosen():
+    f = cr.compile(lambda x: cr.sum([cr.where(cr.less(0.0, a), cr.sqrt(a), a) for a in x]))
+    given = np.tile([-1.0, 0.0, 4.0], 10)[None]
+    assert f.jacobian(given)[0, :3].tolist() == [1.0, 1.0, 0.25]
+
+
+def test_threads_pickles_and_an_empty_batch():
+    f = cr.compile(energy)
+    found = f.jacobian(X)
+    many = np.tile(X, (2000, 1))
+    shared = cr.compile(energy, threads=2).jacobian(many)
+    assert np.array_equal(shared, np.tile(found, (2000, 1)))
+    assert np.array_equal(pickle.loads(pickle.dumps(f)).jacobian(X), found)
+    assert f.jacobian(X[:0]).shape == (0, 30)
+
+
+def test_the_gradient_and_the_printed_program_stay_what_they_were():
+    f = cr.compile(energy).record(X)
+    source, (value, gradient) = f.source, f.value_and_grad(X)
+    f.jacobian(X)
+    again = f.value_and_grad(X)
+    assert f.source == source
+    assert again[0] == value
+    assert np.array_equal(again[1], gradient)
