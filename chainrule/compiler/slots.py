@@ -85,10 +85,15 @@ class Slots:
         return np.split(computed[order], np.cumsum(np.bincount(depth)[1:])[:-1])
 
     def models(self, nodes: Ids) -> Ids:
-        """Return for each of *nodes* one of the row that it joined, or itself."""
+        """Return for each of *nodes*, which are in order, one of the row it joined, or itself."""
         if not self._model:
             return nodes
-        return np.array([self._model.get(n, n) for n in nodes.tolist()], dtype=np.int64)
+        joined = np.array(list(self._model), dtype=np.int64)
+        there = np.isin(joined, nodes, assume_unique=True)
+        found = nodes.copy()
+        at = np.searchsorted(nodes, joined[there])
+        found[at] = np.array(list(self._model.values()), dtype=np.int64)[there]
+        return found
 
     def settle(self, buckets: dict[Any, list[Ids]]) -> None:
         """Take from *buckets*, of alike nodes, those that wait; let those of a row join it."""
