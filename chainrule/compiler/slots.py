@@ -90,7 +90,7 @@ class Slots:
             return nodes
         joined = np.array(list(self._model), dtype=np.int64)
         there = np.isin(joined, nodes, assume_unique=True)
-        found = nodes.copy()
+        found: Ids = nodes.copy()
         at = np.searchsorted(nodes, joined[there])
         found[at] = np.array(list(self._model.values()), dtype=np.int64)[there]
         return found
