@@ -35,7 +35,8 @@ def group(name: str) -> list[str]:
 def install_with_core(session: nox.Session, extras: str, *others: str) -> None:
     """Install the package as it stands here, with its core in C where there is a compiler.
 
-    That is compiled once for the sessions of an interpreter; installing would do it for each.
+    That is compiled once for the sessions of an interpreter; installing would do it for each.  One
+    that is newer than its sources is taken as it is.
     """
     if not shutil.which("cc"):  # there may be another compiler
         session.install("-e", f".[{extras}]", *others)
@@ -102,15 +103,16 @@ def tests(session: nox.Session) -> None:
 def python_only(session: nox.Session) -> None:
     """Tests and doctests without the C core, and with the plainest loops of NumPy.
 
-    Those that judge what NumPy computes, or how submissions are run, say the same with the core,
-    and so do types, pages, commands, GradBench's evals and what the demos learn: they are left
-    out.  All are run by ``nox -s python_only -- tests chainrule demos docs README.md``.
+    Those that judge what NumPy computes, how processes are run, or the text of the code, say the
+    same with the core, and so do types, pages, commands, GradBench's evals and what the demos
+    learn: they are left out.  All are run by
+    ``nox -s python_only -- tests chainrule demos docs README.md``.
     """
     session.install("-e", ".[test]", env=WITHOUT_CORE)
     env = WITHOUT_CORE | without_vectors(session)
     env["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "250")
     chosen = session.posargs or [
-        *("-m", "not numpy_alone and not processes_alone"),
+        *("-m", "not numpy_alone and not processes_alone and not text_alone"),
         *(
             f"--ignore=tests/{name}"
             for name in ("typing", "docs", "cli", "demos", "gradbench", "viz/explore")
@@ -150,7 +152,7 @@ def versions(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The generated pages say what the code says now, and all pages render.
 
-    The examples on them are tests and run with these.
+    The examples on them are tests and run with these; so are these checks themselves.
     """
     session.install("-e", ".[test]", env=WITHOUT_CORE)
     session.run("python", "docs/build.py", "--check", env=WITHOUT_CORE)
@@ -224,7 +226,9 @@ def wheel(session: nox.Session) -> None:
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     beside = ["--installer", "uv"] if session.venv_backend == "uv" else []
-    session.run("python", "-m", "build", *beside, "--outdir", str(dist))
+    # What could be lacking is so however well the core is optimised, which takes the time.
+    quickly = {"CFLAGS": f"-O1 -g0 {os.environ.get('CFLAGS', '')}"}
+    session.run("python", "-m", "build", *beside, "--outdir", str(dist), env=quickly)
     (made,) = dist.glob("*.whl")
     session.install("--force-reinstall", f"{made}[test]")
     apart = dist.with_name("apart")
@@ -240,7 +244,8 @@ def wheel(session: nox.Session) -> None:
     plainer = without_vectors(session, "AVX512", "X86_V4")
     session.chdir(apart)
     tests = session.posargs or [f"tests/{name}" for name in chosen]
-    session.run("python", "-m", "pytest", *BESIDE, *tests, "--deselect", on_floats, env=plainer)
+    apart_from_text = ("-m", "not text_alone", "--deselect", on_floats)
+    session.run("python", "-m", "pytest", *BESIDE, *tests, *apart_from_text, env=plainer)
 
 
 if __name__ == "__main__":

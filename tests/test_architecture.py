@@ -103,6 +103,7 @@ def is_for_types(node):
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
+@pytest.mark.text_alone
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_downwards_only(module):
     here = room(module)
@@ -115,6 +116,7 @@ def test_imports_run_downwards_only(module):
             assert there == here or there in BELOW[here], f"{module} imports {name}"
 
 
+@pytest.mark.text_alone
 def test_no_module_imports_itself_by_any_detour():
     graph = {
         module: [name for name, early in imports(module) if early and name in MODULES]
@@ -142,16 +144,19 @@ def third_party(module):
     return names - set(sys.stdlib_module_names) - {"chainrule"}
 
 
+@pytest.mark.text_alone
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "backprop"])
 def test_the_closed_form_is_an_independent_oracle(module):
     assert third_party(module) <= {"numpy"}
 
 
+@pytest.mark.text_alone
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m) in ("engine", "nn")])
 def test_the_engine_needs_numpy_alone(module):
     assert third_party(module) <= {"numpy"}
 
 
+@pytest.mark.text_alone
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("chainrule.engine.table")])
 def test_the_table_of_primitives_imports_nothing_of_the_package(module):
     ours = [name for name, _ in imports(module) if name.startswith("chainrule")]
@@ -160,6 +165,7 @@ def test_the_table_of_primitives_imports_nothing_of_the_package(module):
     assert all(name == base for name, _ in imports(base) if name.startswith("chainrule"))
 
 
+@pytest.mark.text_alone
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_private_to_a_file_stays_in_it(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
@@ -188,6 +194,7 @@ def test_what_is_loaded_beside_a_submission_is_two_rooms(name):
     assert third_party(f"{RUNNING}.{name}") <= {"numpy"}
 
 
+@pytest.mark.text_alone
 @pytest.mark.parametrize("name", [module for module in MODULES if module.startswith(INTAKE)])
 def test_the_intake_imports_nothing_of_ours(name):
     """It runs beside a submission; torch only if the submission has loaded it."""

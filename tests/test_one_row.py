@@ -6,6 +6,7 @@ room runs on it, with each backend.
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import shutil
@@ -18,8 +19,9 @@ import pytest
 import chainrule
 from chainrule.engine import functions, methods
 from chainrule.engine.native import core
-from chainrule.engine.table import Primitive
+from chainrule.engine.table import TABLE, Primitive
 
+TOOL = Path(__file__).parents[1] / "tools" / "stubs.py"
 ROW = r"""
 reciprocal = primitive(
     "reciprocal", lambda x: floats.divide(1.0, x), (lambda x, y: -square(y),),
@@ -107,9 +109,32 @@ def test_type_checkers_are_told_every_method():
     assert told == sorted(methods.names())  # else run python tools/stubs.py
 
 
+@pytest.mark.skipif(not TOOL.exists(), reason="the tool is in the repository, not in the package")
+def test_the_stub_that_is_committed_is_what_the_table_gives():
+    done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_every_public_function_is_a_function_of_the_library_and_every_unary_one_a_method():
     for name, row in vars(functions).items():
         if isinstance(row, Primitive):
             assert getattr(chainrule, name) is row
             assert name in chainrule.__all__
             assert row.arity != 1 or hasattr(chainrule.Value, name)
+
+
+def test_help_on_a_public_function_says_which_it_is_and_its_example_runs():
+    runner = doctest.DocTestRunner(verbose=False)
+    for name, row in vars(functions).items():
+        if isinstance(row, Primitive):
+            assert row.__doc__.startswith(f"{name}("), name
+            found = doctest.DocTestParser().get_doctest(row.__doc__, {name: row}, name, None, 0)
+            assert len(found.examples) == (row.arity is not None), name
+            assert runner.run(found).failed == 0, name
+    assert Primitive.__doc__.startswith("One row of the table")
+
+
+def test_help_on_a_users_own_row_does_not_call_it():
+    row = chainrule.primitive("unwilling", lambda x: 1 / 0, (1.0,))
+    del TABLE["unwilling"]
+    assert row.__doc__ == Primitive.__doc__

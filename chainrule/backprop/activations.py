@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 
 from .arguments import Array, chosen, real_array
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear", "leaky_relu")
 """The elementwise activations: any layer may have one."""
+LEAK = 0.01
+"""The slope of ``"leaky_relu"`` below 0."""
 
 
 def sigmoid(z: Array) -> Array:
@@ -45,10 +47,10 @@ def softmax_parts(z: Array) -> tuple[Array, Array, Array]:
 def activate(name: str, z: ArrayLike) -> Array:
     r"""Return a = g(z), elementwise.
 
-    ``"sigmoid"`` is 1 / (1 + e^-z), ``"tanh"``, ``"relu"`` is max(z, 0) and ``"linear"`` is z
-    itself. ``"softmax"``, e^(z_k) / sum_j e^(z_j) over the last axis of a matrix, is an output
-    activation only: it is not elementwise. None of them overflows, and nan gives nan. An unknown
-    name raises ``ValueError``.
+    ``"sigmoid"`` is 1 / (1 + e^-z), ``"tanh"``, ``"relu"`` is max(z, 0), ``"leaky_relu"`` is z
+    above 0, else z/100, and ``"linear"`` is z itself. ``"softmax"``, e^(z_k) / sum_j e^(z_j) over
+    the last axis of a matrix, is an output activation only: it is not elementwise. None of them
+    overflows, and nan gives nan. An unknown name raises ``ValueError``.
 
     >>> activate("sigmoid", [-1000.0, 0.0, 1000.0]).tolist()
     [0.0, 0.5, 1.0]
@@ -61,6 +63,8 @@ def activate(name: str, z: ArrayLike) -> Array:
         return np.tanh(values)
     if name == "relu":
         return np.where(values <= 0, 0.0, values)
+    if name == "leaky_relu":
+        return np.where(values <= 0, LEAK * values, values)
     if name == "linear":
         return values
     if values.ndim != 2 or values.size == 0:
@@ -72,12 +76,13 @@ def activate(name: str, z: ArrayLike) -> Array:
 def derivative(name: str, z: ArrayLike) -> Array:
     r"""Return g'(z), elementwise, to full relative accuracy in both tails.
 
-    ======== =============================================================================
-    sigmoid  e^-z / (1 + e^-z)^2 = a (1 - a), notes B2, computed as g(z) g(-z)
-    tanh     1 - a^2, computed as 4 s(2z) s(-2z) with s the sigmoid
-    relu     1 above 0, else 0; the value 0 at the kink is the subgradient of least norm
-    linear   1
-    ======== =============================================================================
+    ========== ===========================================================================
+    sigmoid    e^-z / (1 + e^-z)^2 = a (1 - a), notes B2, computed as g(z) g(-z)
+    tanh       1 - a^2, computed as 4 s(2z) s(-2z) with s the sigmoid
+    relu       1 above 0, else 0; the value 0 at the kink is the subgradient of least norm
+    leaky_relu 1 above 0, else 0.01, at the kink as well
+    linear     1
+    ========== ===========================================================================
 
     >>> derivative("sigmoid", [-1.0, -0.5, 0.0, 0.5, 1.0]).round(6).tolist()
     [0.196612, 0.235004, 0.25, 0.235004, 0.196612]
@@ -96,4 +101,6 @@ def derivative(name: str, z: ArrayLike) -> Array:
         return 4.0 * sigmoid_product(2.0 * values)
     if name == "relu":
         return np.where(np.isnan(values), values, values > 0)
+    if name == "leaky_relu":
+        return np.where(np.isnan(values), values, np.where(values > 0, 1.0, LEAK))
     return np.ones_like(values)

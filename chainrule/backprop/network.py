@@ -187,8 +187,8 @@ def forward(
     - *thetas*: one matrix per layer, (s_next, 1 + s), column 0 the bias; *X* itself has no column
       of ones.
     - *activation*: of the hidden layers, one name for all or a list with one for each:
-      ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"linear"``. *output_activation*: one of these or
-      ``"softmax"``.
+      ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"linear"``, ``"leaky_relu"``.
+      *output_activation*: one of these or ``"softmax"``.
     - *examples*: ``"rows"`` as in notes B, or ``"columns"``, an example a column vector as in
       notes A; then X is (s_1, m) and all z and a are transposed as well.
     - *units*: ``"rows"``, the weights into one unit are a row of its Theta, z = Theta a; or

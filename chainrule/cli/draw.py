@@ -117,14 +117,17 @@ def _values(given: Sequence[str]) -> dict[str, float]:
     from .expressions import in_python, spelled
 
     values: dict[str, float] = {}
+    last = ""
     for item in ",".join(given).split(",") if given else ():
         name, equals, number = (part.strip() for part in item.partition("="))
         if not (in_python(name).isidentifier() and equals):
-            raise RequestError(f"--at {item!r}: expected NAME=NUMBER, such as x=2")
+            comma = f"; a number has a point, {last}.{name}" if last and name.isdecimal() else ""
+            raise RequestError(f"--at {item!r}: expected NAME=NUMBER, such as x=2{comma}")
         if spelled(name) in map(spelled, values):
             raise RequestError(f"--at gives {name!r} twice")
         try:
             values[name] = float(in_python(number))
+            last = f"{name}={number}"
         except ValueError:
             raise RequestError(f"--at {item!r}: {number!r} is not a number") from None
     return values

@@ -136,6 +136,8 @@ def _parse(text: str) -> ast.expr:
             warnings.simplefilter("ignore")  # they are about source code, which this is not
             return ast.parse(in_python(text).strip(), mode="eval").body
     except SyntaxError as error:
+        if not text.strip():
+            raise ExpressionError("the expression is empty: write one such as x**2") from None
         says = _instead(in_python(text)) or error.msg
         raise ExpressionError(f"cannot read {_short(text)}: {says}") from None
     except ValueError as error:  # null bytes, lone surrogates
@@ -173,6 +175,8 @@ def _match(names: Iterable[str], values: Mapping[str, Any], called: set[str]) ->
     missing = [name for name in names if name not in values]
     extra = sorted(set(values).difference(names))
     found = [f"no value for {', '.join(missing)}"] if missing else []
+    if missing and not values:
+        found[0] += f": give it as in --at {','.join(f'{name}=2' for name in missing[:3])}"
     found += [f"a value for {_short(', '.join(extra))}, not in the expression"] if extra else []
     found += [f"a product is written {n}*(...)" for n in extra if n in called]
     found += [hint for name in missing if (hint := _run_together(name, values))]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .addresses import AnyArray, addresses_of
 from .plan import BLOCK, STILL, Operand, Plan, Step
-from .program import AnyArray, addresses_of
 
 NARROW = frozenset({"segment_sum", "maximum", "minimum", "logsumexp"})
 """The codes whose result has one number for each stretch, if there are stretches."""

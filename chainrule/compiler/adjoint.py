@@ -13,28 +13,21 @@ chooses, a *mask* goes the way of every adjoint and says which numbers are reach
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..engine import table as primitives
-from .dependence import dependence
-from .masks import Mask, Masks
+from .addresses import AnyArray, Shape, addresses_of
+from .arrivals import WHOLE, Flow
+from .builder import Builder
+from .last_axis import AlongLastAxis
+from .masks import Mask
 from .partials import partial_values
-from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol, addresses_of
-
-_WHOLE = None
-
-
-class Flow(NamedTuple):
-    """What an array has received: an adjoint, and its mask, at addresses *where* of the array."""
-
-    where: AnyArray | None
-    adjoint: Operand
-    mask: Mask
+from .program import Operation
+from .symbolic import Operand, Symbol
 
 
 def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]]:
@@ -42,7 +35,7 @@ def differentiate(builder: Builder, output: Operand) -> list[tuple[int, Operand]
     return Pullback(builder).run(output)
 
 
-class Pullback:
+class Pullback(AlongLastAxis):
     """The adjoints of a program, on their way from its outputs to its parameters.
 
     They also go to *inputs*, numbers of operations with what of each array is a Value in the
@@ -56,54 +49,14 @@ class Pullback:
         inputs: Mapping[int, AnyArray] | None = None,
         count: int | None = None,
     ):
-        self.builder = builder
-        self.program = builder.program
-        self.forward = len(self.program.operations) if count is None else count
-        self.inputs = inputs or {}
+        super().__init__(builder, inputs, count)
         self.mask_of: dict[int, Mask] = {}
         """Where the inputs are reached, once the sweep is done."""
-        self.leaves = {
-            n
-            for n, operation in enumerate(self.program.operations[: self.forward])
-            if operation.kind == "parameter" or n in self.inputs
-        }
-        self.active = self._active()
-        self.arrived: dict[int, list[Flow]] = {}
-        # The adjoints of arrays that are read while they are filled, and their masks: a symbol, and
-        # the addresses that are reached for every example.
-        self.pools: dict[int, Symbol] = {}
-        self.pool_masks: dict[int, Symbol] = {}
-        self.pools_sure: dict[int, AnyArray] = {}
-        self.masks = Masks(builder)
-        self.chooses = self._chooses()
-        self.mask: Mask = 1.0  # of the operation whose rule is at work
-
-    def _chooses(self) -> bool:
-        """Return whether a number may depend on a parameter and have no part in the derivative."""
-        for operation in self.program.operations[: self.forward]:
-            row = self.program.row(operation)
-            if operation.kind in ("pick", "one_hot") or (
-                row is not None and (row.selects is not None or None in row.partials)
-            ):
-                return True
-        return False
-
-    def _active(self) -> list[bool]:
-        """Return, for every operation, whether it depends on a leaf."""
-        active: list[bool] = []
-        for number, operation in enumerate(self.program.operations[: self.forward]):
-            depends = number in self.leaves or any(
-                type(arg) is int and active[arg] for arg in operation.args
-            )
-            active.append(depends)
-            if operation.kind == "store" and depends:
-                active[operation.args[0]] = True  # type: ignore[index]
-        return active
 
     def run(self, output: Operand) -> list[tuple[int, Operand]]:
         """Return the adjoint of each leaf that the only *output* depends on."""
         if isinstance(output, Symbol):
-            self.arrived[output.number] = [Flow(_WHOLE, 1.0, 1.0)]
+            self.arrived[output.number] = [Flow(WHOLE, 1.0, 1.0)]
         return self._sweep()
 
     def run_from(self, outputs: Symbol, place: int) -> list[tuple[int, Operand]]:
@@ -119,7 +72,7 @@ class Pullback:
                 zeroed = (
                     primitives.where(mask, adjoint, 0.0) if isinstance(mask, Symbol) else adjoint
                 )
-                self._give(output.number, zeroed, True, mask=mask)
+                self.give(output.number, zeroed, True, mask=mask)
         return self._sweep()
 
     def _sweep(self) -> list[tuple[int, Operand]]:
@@ -133,7 +86,7 @@ class Pullback:
                 continue
             if number not in self.arrived or operation.kind == "new":
                 continue
-            adjoint, self.mask = self._total(number)
+            adjoint, self.mask = self.total(number)
             if number in self.leaves:
                 found.append((number, adjoint))
                 self.mask_of[number] = self.mask
@@ -142,166 +95,10 @@ class Pullback:
                 getattr(self, "_" + operation.kind)(number, operation, adjoint)
         return found[::-1]
 
-    # --- collecting --------------------------------------------------------------------------
-
-    def _give(
-        self,
-        number: int | float,
-        adjoint: Operand,
-        batched: bool,
-        where: AnyArray | None = _WHOLE,
-        mask: Mask | None = None,
-    ) -> None:
-        """Add *adjoint* to the adjoint of operation *number*, at addresses *where* of its array.
-
-        *batched* says whether there is one adjoint per example.  The *mask* is that of the
-        operation which gives, unless another is named.
-        """
-        if type(number) is int and self.active[number]:
-            mask = self.mask if mask is None else mask
-            if batched and not self.program.operations[number].batched:
-                adjoint = self.builder.total_batch(adjoint)
-                mask = self.masks.any_example(mask)
-            if number in self.program.pools:
-                self._pool(number, adjoint, where, mask)
-            else:
-                self.arrived.setdefault(number, []).append(Flow(where, adjoint, mask))
-
-    def _pool(self, number: int, adjoint: Operand, where: AnyArray | None, mask: Mask) -> None:
-        operation, builder = self.program.operations[number], self.builder
-        if number not in self.pools:
-            self.pools[number] = builder.new(operation.shape, operation.batched, 0.0)
-            self.pools_sure[number] = np.zeros(operation.shape[0], dtype=bool)
-        if where is _WHOLE:
-            where = np.arange(operation.shape[0])
-        builder.accumulate(self.pools[number], *self._unique(where, adjoint, operation.batched))
-        if not isinstance(mask, Symbol):
-            self.pools_sure[number][where] = True
-        else:
-            if number not in self.pool_masks:
-                self.pool_masks[number] = builder.new(operation.shape, operation.batched, 0.0)
-            unique = self._unique(where, mask, operation.batched)
-            builder.accumulate(self.pool_masks[number], *unique)
-
-    def _pool_mask(self, number: int, where: AnyArray) -> Mask:
-        """Return the mask of a pool at addresses *where*."""
-        if not self.chooses:
-            return 1.0
-        sure = self.pools_sure[number][where]
-        if (sure | ~self._depends[number][where]).all():
-            return 1.0
-        if number not in self.pool_masks:
-            return self.masks.fixed(sure)
-        found = self.builder.at(self.pool_masks[number], where)
-        return primitives.add(found, self.masks.fixed(sure)) if sure.any() else found
-
-    def _total(self, number: int) -> tuple[Operand, Mask]:
-        """Return the adjoint of operation *number*, the sum of what arrived, and its mask."""
-        operation = self.program.operations[number]
-        arrived = self.arrived.pop(number)
-        whole = [x for where, x, _ in arrived if where is _WHOLE]
-        parts = [(where, x) for where, x, _ in arrived if where is not _WHOLE]
-        total: Operand | None = None
-        for x in whole:
-            total = x if total is None else primitives.add(total, x)
-        if parts:
-            total = self._gathered(operation, total, parts)
-        assert total is not None
-        return total, self._reached(number, arrived)
-
-    def _reached(self, number: int, arrived: list[Flow]) -> Mask:
-        """Return the mask of operation *number*."""
-        operation = self.program.operations[number]
-        below = number not in self.leaves or number in self.inputs
-        if not (self.chooses and below):  # nothing is below a parameter
-            return 1.0
-        whole = [mask for where, _, mask in arrived if where is _WHOLE]
-        total = self.masks.either(whole) if whole else None
-        if total is not None and not isinstance(total, Symbol):
-            return 1.0
-        places: dict[Any, tuple[AnyArray, list[Mask]]] = {}
-        for where, _, mask in arrived:
-            if where is not _WHOLE:
-                key = where.shape, where.tobytes()
-                places.setdefault(key, (where, []))[1].append(mask)
-        if not places:
-            assert total is not None
-            return total
-        parts = [(where, self.masks.either(masks)) for where, masks in places.values()]
-        sure = np.zeros(math.prod(operation.shape), dtype=bool)
-        for where, mask in parts:
-            if not isinstance(mask, Symbol):
-                sure[where] = True
-        if (sure | ~self._depends[number].ravel()).all():
-            return 1.0
-        if total is None and not any(isinstance(mask, Symbol) for _, mask in parts):
-            return self.masks.fixed(sure.reshape(operation.shape))
-        return self._gathered(operation, total, parts)
-
-    def _gathered(
-        self, operation: Operation, total: Operand | None, parts: list[tuple[AnyArray, Operand]]
-    ) -> Operand:
-        """Return an array shaped like *operation*, with *parts* added up at their addresses."""
-        builder = self.builder
-        size = math.prod(operation.shape)
-        rest: list[tuple[AnyArray, Operand]] = []
-        for where, x in parts:
-            where, x = self._unique(where, x, operation.batched)
-            if where.size == size:  # the whole array, rearranged: gather it instead of scattering
-                back = np.argsort(where.ravel()).reshape(operation.shape)
-                if isinstance(x, Symbol):
-                    x = builder.at(self._filled(x, where.shape), back)
-                total = x if total is None else primitives.add(total, x)
-            else:
-                rest.append((where, x))
-        if not rest:
-            assert total is not None
-            return total
-        written = np.full(size, total is not None)
-        plan, blank = [], False
-        for where, x in rest:
-            fresh = not written[where].any()
-            blank = blank or not (fresh or written[where].all())
-            plan.append((where, x, fresh))
-            written[where] = True
-        fill = 0.0 if blank or not written.all() else None
-        target = builder.new(operation.shape, operation.batched, fill)
-        if total is not None:
-            builder.store(target, np.arange(size).reshape(operation.shape), total)
-        for where, x, fresh in plan:
-            (builder.store if fresh else builder.accumulate)(target, where, x)
-        return target
-
-    def _unique(self, where: AnyArray, x: Operand, batched: bool) -> tuple[AnyArray, Operand]:
-        """Return distinct addresses and what to add there, summed where *where* repeats itself."""
-        different, counts = np.unique(where, return_counts=True)
-        if len(different) == where.size:
-            return where, x
-        builder = self.builder
-        if not isinstance(x, Symbol):
-            return different, builder.constant(counts * x)
-        x = self._filled(x, where.shape)
-        order = np.argsort(where.ravel(), kind="stable")
-        if counts.min() == counts.max():
-            each = int(counts[0])
-            summed = builder.total(builder.at(x, order.reshape(-1, each)), (-1,), (1, each))
-            return different, builder.reshape(summed, different.shape)
-        starts = builder.array(np.cumsum(counts) - counts)
-        row = builder.at(x, order)
-        batched = isinstance(row, Symbol) and row.batched
-        return different, builder.emit("segment_sum", (row,), different.shape, batched, starts)
-
-    def _filled(self, x: Operand, shape: Shape) -> Symbol:
-        if isinstance(x, Symbol) and x.shape == shape:
-            return x
-        return self.builder.broadcast(x, shape, isinstance(x, Symbol) and x.batched)
-
     def _name(self, number: int, adjoint: Operand) -> None:
         name = self.program.names.get(number, "")
         if name.startswith("z") and isinstance(adjoint, Symbol):
             self.program.names.setdefault(adjoint.number, "delta" + name[1:])
-
-    # --- the rule of every kind of operation -----------------------------------------------------
 
     def _apply(self, number: int, operation: Operation, adjoint: Operand) -> None:
         builder = self.builder
@@ -326,14 +123,7 @@ class Pullback:
         for i, partial in zip(linked, partials, strict=True):
             if i not in wanted:
                 continue
-            self._return(args[i], self._times(partial, adjoint, self.mask), operation, self.mask)
-
-    def _times(self, partial: Operand, adjoint: Operand, mask: Mask) -> Operand:
-        """Return *adjoint* times *partial*, and 0 where nothing arrived."""
-        term = primitives.multiply(adjoint, partial)
-        if not isinstance(mask, Symbol) or (isinstance(partial, float) and math.isfinite(partial)):
-            return term
-        return primitives.where(mask, term, 0.0)
+            self._return(args[i], self.times(partial, adjoint, self.mask), operation, self.mask)
 
     def _chosen(
         self, row: primitives.Primitive, args: list[Any], wanted: list[int], adjoint: Operand
@@ -359,17 +149,13 @@ class Pullback:
                 found.append((i, where(here, adjoint, 0.0), mask))
         return found
 
-    @functools.cached_property
-    def _depends(self) -> list[AnyArray]:
-        return dependence(self.program, self.forward, self.inputs)
-
     def _tie_shares(
         self, row: primitives.Primitive, args: list[Any], y: Symbol, wanted: list[int]
     ) -> list[Operand]:
         """Return the row's partials; which arguments are constants may differ between elements."""
         depends = np.array(
             [
-                np.broadcast_to(isinstance(x, Symbol) and self._depends[x.number], y.shape)
+                np.broadcast_to(isinstance(x, Symbol) and self.depends[x.number], y.shape)
                 for x in args
             ]
         )
@@ -396,10 +182,10 @@ class Pullback:
             if arg.shape[-1 - i] == 1 and operation.shape[-1 - i] != 1
         ]
         term = self.builder.total(term, axes, operation.shape)
-        self._give(arg.number, term, operation.batched, mask=self.masks.any_along(mask, axes))
+        self.give(arg.number, term, operation.batched, mask=self.masks.any_along(mask, axes))
 
     def _moved(self, operation: Operation, adjoint: Operand, where: AnyArray, mask: Mask) -> None:
-        self._give(operation.args[0], adjoint, operation.batched, where, mask)
+        self.give(operation.args[0], adjoint, operation.batched, where, mask)
 
     def _view(self, number: int, operation: Operation, adjoint: Operand) -> None:
         where = addresses_of(operation.detail)
@@ -425,14 +211,14 @@ class Pullback:
         if table.operation.kind != "parameter":  # only rows that some example picks are reached
             picked = self.builder.array_of(self.mask, operation.shape, operation.batched)
             mask = self.builder.emit("spread", (index, picked), table.shape, False, detail)
-        self._give(table.number, spread, False, mask=mask)
+        self.give(table.number, spread, False, mask=mask)
 
     def _reshape(self, number: int, operation: Operation, adjoint: Operand) -> None:
         source = self.program.operations[operation.args[0]]  # type: ignore[index]
         if isinstance(adjoint, Symbol):
-            adjoint = self.builder.reshape(self._filled(adjoint, operation.shape), source.shape)
+            adjoint = self.builder.reshape(self.filled(adjoint, operation.shape), source.shape)
         mask = self._mask_shaped(self.mask, operation.shape, source)
-        self._give(operation.args[0], adjoint, operation.batched, mask=mask)
+        self.give(operation.args[0], adjoint, operation.batched, mask=mask)
 
     def _broadcast(self, number: int, operation: Operation, adjoint: Operand) -> None:
         if type(operation.args[0]) is int:
@@ -448,27 +234,27 @@ class Pullback:
         source = self.program.operations[value]
         if target in self.pools:
             x = self.builder.at(self.pools[target], where)
-            x, mask = self._shaped(x, where.shape, source), self._pool_mask(target, where)
+            x, mask = self._shaped(x, where.shape, source), self.pool_mask(target, where)
             mask = self._mask_shaped(mask, where.shape, source)
-            self._give(value, x, operation.batched, mask=mask)
+            self.give(value, x, operation.batched, mask=mask)
         if target not in self.arrived:
             return
         arrived = self.arrived[target]
         if all(
-            flow.where is not _WHOLE and np.array_equal(flow.where.ravel(), where.ravel())
+            flow.where is not WHOLE and np.array_equal(flow.where.ravel(), where.ravel())
             for flow in arrived
         ):
             for w, x, mask in self.arrived.pop(target):
                 x = self._shaped(x, w.shape, source)  # type: ignore[union-attr]
                 mask = self._mask_shaped(mask, w.shape, source)  # type: ignore[union-attr]
-                self._give(value, x, operation.batched, mask=mask)
+                self.give(value, x, operation.batched, mask=mask)
             return
-        whole, mask = self._total(target)
-        self.arrived[target] = [Flow(_WHOLE, whole, mask)]
+        whole, mask = self.total(target)
+        self.arrived[target] = [Flow(WHOLE, whole, mask)]
         if isinstance(whole, Symbol):
-            whole = self.builder.at(self._filled(whole, operation.shape), where)
+            whole = self.builder.at(self.filled(whole, operation.shape), where)
         mask = self._mask_shaped(self.masks.at(mask, operation, where), where.shape, source)
-        self._give(value, self._shaped(whole, where.shape, source), operation.batched, mask=mask)
+        self.give(value, self._shaped(whole, where.shape, source), operation.batched, mask=mask)
 
     def _mask_shaped(self, mask: Mask, shape: Shape, source: Operation) -> Mask:
         """Return *mask*, which is broadcast to *shape*, as one that is broadcast to *source*."""
@@ -482,13 +268,13 @@ class Pullback:
         """Return *x*, an adjoint that is broadcast to *shape*, in the shape of *source*."""
         if not isinstance(x, Symbol) or shape == source.shape:
             return x
-        return self.builder.reshape(self._filled(x, shape), source.shape)
+        return self.builder.reshape(self.filled(x, shape), source.shape)
 
     def _one_minus(self, number: int, operation: Operation, adjoint: Operand) -> None:
         """Give the adjoint of 1 - a, where a = sigmoid(z), to z: its slope is minus that of a."""
         a, z = (self.builder.symbol(int(n)) for n in operation.args)
         slope = primitives.multiply(a, self.builder.symbol(number))
-        self._return(z, -self._times(slope, adjoint, self.mask), operation, self.mask)
+        self._return(z, -self.times(slope, adjoint, self.mask), operation, self.mask)
 
     def _matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
         builder = self.builder
@@ -504,17 +290,17 @@ class Pullback:
                 mask = self.masks.any_example(self.masks.any_along(self.mask, axes))
                 if isinstance(mask, Symbol):
                     mask = builder.reshape(mask, (mask.shape[-1], 1))
-                self._give(b.number, product, False, mask=mask)
+                self.give(b.number, product, False, mask=mask)
             return
         if self.active[a.number]:
             product = builder.stack(delta, b, (False, False), self.mask)
-            self._give(a.number, product, operation.batched, mask=to_left)
+            self.give(a.number, product, operation.batched, mask=to_left)
         if self.active[b.number]:
             product = builder.stack(delta, a, (True, False), self.mask)
             mask = self.masks.any_along(self.mask, (-2,))
             if isinstance(mask, Symbol):
                 mask = builder.reshape(mask, (*mask.shape[:-2], mask.shape[-1], 1))
-            self._give(b.number, product, operation.batched, mask=mask)
+            self.give(b.number, product, operation.batched, mask=mask)
 
     def _linked_matmul(self, number: int, operation: Operation, adjoint: Operand) -> None:
         """Give the adjoint of matrices with holes, which a mask says, times vectors.
@@ -528,7 +314,7 @@ class Pullback:
         if self.active[a.number]:
             product = builder.stack(delta, b, (False, False), self.mask)
             mask = self.masks.any_along(self.mask, (-1,))
-            self._give(a.number, product, operation.batched, mask=mask)
+            self.give(a.number, product, operation.batched, mask=mask)
         if self.active[b.number]:
             mask = self.masks.any_along(self.mask, (-2,))
             if isinstance(self.mask, Symbol):
@@ -539,12 +325,12 @@ class Pullback:
             else:
                 product = builder.stack(a, delta, (True, False), holes)
                 product = builder.reshape(product, b.shape)
-            self._give(b.number, product, operation.batched, mask=mask)
+            self.give(b.number, product, operation.batched, mask=mask)
 
     def _matmul_left(self, a: Symbol, b: Symbol, delta: Symbol, mask: Mask) -> None:
         """Give the left factor its adjoint, except to a column of ones."""
         builder = self.builder
-        where = _WHOLE
+        where = WHOLE
         if a.operation.kind == "new" and a.operation.detail == 1.0:
             columns = a.shape[-1] - 1
             inner = np.arange(math.prod(b.shape)).reshape(b.shape)[:, 1:]
@@ -554,111 +340,4 @@ class Pullback:
             where = np.arange(math.prod(a.shape)).reshape(a.shape)[..., 1:]
             assert where.shape[-1] == columns
         adjoint = builder.matmul(delta, b, (False, False), self.mask)
-        self._give(a.number, adjoint, a.batched, where, mask)
-
-    def _sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        self._give(operation.args[0], adjoint, operation.batched)  # it is broadcast where used
-
-    def _segment_sum(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        mask = self._repeated_mask(operation)
-        self._give(
-            operation.args[0], self._repeated(operation, adjoint), operation.batched, mask=mask
-        )
-
-    def _repeated_mask(self, operation: Operation) -> Mask:
-        if isinstance(self.mask, Symbol) and self.mask.shape[-1] == 1:
-            return self.mask
-        return self._repeated(operation, self.mask)
-
-    def _repeated(self, operation: Operation, x: Operand) -> Operand:
-        """Return *x*, one number per stretch, repeated for every member of its stretch."""
-        if not isinstance(x, Symbol) or operation.detail is None:
-            return x
-        detail = operation.detail
-        starts = self.program.constants[detail[0] if isinstance(detail, tuple) else detail]
-        length = self.program.operations[operation.args[0]].shape[-1]  # type: ignore[index]
-        owner = np.repeat(np.arange(len(starts)), np.diff([*starts.tolist(), length]))
-        if x.shape != operation.shape:
-            x = self._filled(x, operation.shape)
-        return self.builder.at(x, owner)
-
-    def _maximum(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        """Divide the adjoint among tied arguments, as the row does."""
-        builder = self.builder
-        x = builder.symbol(int(operation.args[0]))
-        ties = primitives.equal(x, self._repeated(operation, builder.symbol(number)))
-        if operation.detail is None:
-            count = builder.total(ties, (-1,), x.shape)
-        else:
-            count = builder.emit(
-                "segment_sum", (ties,), operation.shape, x.batched, operation.detail
-            )
-        share: Operand = primitives.divide(adjoint, count)
-        if isinstance(self.mask, Symbol):  # nothing equals a nan maximum, and 0 / 0 ties is nan
-            share = primitives.where(self.mask, share, 0.0)
-        depends = self._depends[x.number]
-        if not depends.all():  # on a tie with a constant, no argument gets a share
-            constant = primitives.multiply(ties, builder.constant(~depends))
-            if operation.detail is None:
-                found = builder.total(constant, (-1,), x.shape)
-            else:
-                found = builder.emit(
-                    "segment_sum", (constant,), operation.shape, x.batched, operation.detail
-                )
-            share = primitives.multiply(share, primitives.equal(found, 0.0))
-        share = self._repeated(operation, share)
-        mask = self._repeated_mask(operation)
-        self._give(x.number, primitives.multiply(ties, share), operation.batched, mask=mask)
-
-    _minimum = _maximum
-
-    def _logsumexp(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        builder = self.builder
-        x = builder.symbol(int(operation.args[0]))
-        shares = builder.emit("logsumexp_slopes", (x,), x.shape, x.batched, operation.detail)
-        mask = self._repeated_mask(operation)
-        term = self._times(shares, self._repeated(operation, adjoint), mask)
-        self._give(x.number, term, operation.batched, mask=mask)
-
-    def _cross_entropy(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        builder = self.builder
-        z, y = (builder.symbol(int(n)) for n in operation.args)
-        slopes = builder.emit("softmax_minus", (z, y), z.shape, z.batched)
-        partials: list[tuple[Symbol, Any]] = [(z, slopes)]
-        if self.active[y.number]:
-            s = builder.emit("surprisals", (z,), z.shape, z.batched)
-            unlikely = primitives.multiply(primitives.equal(y, 0.0), primitives.equal(s, math.inf))
-            partials.append((y, primitives.where(unlikely, 0.0, s)))
-        for x, partial in partials:
-            self._give(x.number, self._times(partial, adjoint, self.mask), operation.batched)
-
-    def _one_hot(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        """Give nothing on: a class has no derivative."""
-
-    def _softmax_rest(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        p, y = (self.builder.symbol(int(n)) for n in operation.args)
-        self._give(p.number, self._times(-y, adjoint, self.mask), operation.batched)
-
-    def _softmax(self, number: int, operation: Operation, adjoint: Operand) -> None:
-        builder = self.builder
-        y = builder.symbol(number)
-        if not isinstance(adjoint, Symbol):
-            adjoint = builder.broadcast(adjoint, y.shape, False)
-        mask = self._any_of_stretch(operation)
-        if isinstance(mask, Symbol):
-            y = primitives.where(mask, y, 0.0)  # type: ignore[assignment]
-        pulled = builder.emit(
-            "softmax_pullback", (y, adjoint), y.shape, y.batched, operation.detail
-        )
-        self._give(operation.args[0], pulled, operation.batched, mask=mask)
-
-    def _any_of_stretch(self, operation: Operation) -> Mask:
-        """Return where anything of the last axis, or of the same stretch of it, is reached."""
-        mask, builder = self.mask, self.builder
-        if operation.detail is None or not isinstance(mask, Symbol) or mask.shape[-1] == 1:
-            return self.masks.any_along(mask, (-1,))
-        starts, owners = operation.detail
-        shape = (*mask.shape[:-1], len(self.program.constants[starts]))
-        found = builder.emit("segment_sum", (mask,), shape, mask.batched, starts)
-        rows = np.arange(math.prod(shape)).reshape(shape)
-        return builder.at(found, rows[..., self.program.constants[owners]])
+        self.give(a.number, adjoint, a.batched, where, mask)

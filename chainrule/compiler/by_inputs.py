@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .adjoint import Pullback
-from .program import Builder, Operand, Program, Symbol
+from .builder import Builder
+from .program import Program
+from .symbolic import Operand, Symbol
 
 
 def by_inputs(
@@ -27,11 +29,11 @@ def by_inputs(
     output, argument after argument, then those of the second, and so on.
     """
     builder = Builder.after(program, count)
-    # In the engine every number of an argument is a Value, whether it is asked for or not.
+    # In the engine these are Values; arguments that are not asked for are numbers.
     inputs = {
         n: np.ones(math.prod(x.shape), dtype=bool)
         for n, x in enumerate(builder.program.operations)
-        if x.kind == "input"
+        if x.kind == "input" and x.detail in which
     }
     row: Operand = program.outputs[0]
     if type(row) is int:

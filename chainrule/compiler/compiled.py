@@ -1,7 +1,7 @@
 """A compiled function: what may be asked of it, and what a call does.
 
-It records the function for each new shape of example, has the recording lifted, and calls the
-result.  :mod:`compiling` makes it, and :mod:`arguments` knows what it is called with.
+:mod:`compiling` makes it, :mod:`recorded_function` records the function and keeps what it recorded,
+and :mod:`arguments` knows what it is called with.
 """
 
 from __future__ import annotations
@@ -14,27 +14,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine import bodies, modes
+from ..engine import modes
 from ..engine.backend import Value
 from ..engine.display import plain
-from ..engine.structures import leaves, mapped
+from ..engine.structures import mapped
 from ..engine.table import Primitive
 from ..engine.vectors import add_grads
 from . import nodes
-from .arguments import Arguments, capital
-from .batches import Array, HoldsValuesError, example, numbered
+from .arguments import capital
+from .batches import Array, HoldsValuesError
 from .captured import Captured
-from .differentiable import Differentiable, leaves_of
-from .lifting import Lifted, Shapes, lift, record
-from .loops import Looped, looped, periodic
+from .differentiable import leaves_of
+from .lifting import Shapes
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
 from .ready import Hands
+from .recorded_function import Recorded, RecordedFunction
 
 _SHOWN = 60  # lines of the program in a notebook
-KEPT = 1000
-"""The number of shapes of example for which a compiled function keeps its recordings."""
 
 
 class _Repeat(NamedTuple):
@@ -48,10 +46,7 @@ class _Repeat(NamedTuple):
     """What is to be looked at from time to time."""
 
 
-Recorded = Lifted | Looped
-
-
-class Compiled(Differentiable):
+class Compiled(RecordedFunction):
     """A compiled function of batches; :func:`compile` makes it and describes it."""
 
     def __init__(
@@ -61,27 +56,10 @@ class Compiled(Differentiable):
         wrt: Sequence[Value] | None = None,
         hands: Hands = 1,
     ):
-        self._function = function
         self._hands = hands
-        self._name = getattr(function, "__name__", type(function).__name__)
-        self._wrt = wrt
-        self._root, self._of_graph = root, function is None
-        self._derivations: dict[Any, Any] = {}
         self._rows: dict[Any, Primitive] = {}
-        self._lifted: dict[Shapes, Recorded] = {}
-        self._captured: dict[Shapes, Captured] = {}
-        self._latest: Recorded | None = None
         self._repeats: dict[str, _Repeat] = {}
-        self._arguments = Arguments(self._name, function)
-        if function is None:
-            self._name = "a compiled graph"
-            outputs: list[Any] = []
-            structure = numbered(root, outputs, "compile")
-            if not outputs:
-                raise TypeError(
-                    f"compile: {root!r} holds no Value; expected a graph's root or a list of roots"
-                )
-            self._latest = self._lifted[()] = self._made(outputs, [], [], (), structure)
+        super().__init__(function, root, wrt)
 
     def __call__(self, *arrays: Any) -> Any:
         """Return the result for every example, in the structure that the function returned.
@@ -179,14 +157,15 @@ class Compiled(Differentiable):
         operations, and columns (or rows) that have none in common are found in one sweep.
         """
         recorded, batch = self._prepared(arrays)
-        lifted, result = recorded.written_out, self._result_shape(recorded)
+        result = self._result_shape(recorded)
         if sparse:
-            return self._sparse_jacobian(arrays, argnums, wrt, lifted, mode)
-        if self._forward(mode, lifted.size, self._input_count(arrays, argnums, wrt)):
+            return self._sparse_jacobian(arrays, argnums, wrt, recorded.written_out, mode)
+        if self._forward(mode, recorded.size, self._input_count(arrays, argnums, wrt)):
             return self._forward_jacobian(arrays, argnums, wrt, result)
         if wrt is not None or not batch:
             if argnums is not None:
                 raise TypeError(f"the Jacobian of {self._name}: give either argnums or wrt")
+            lifted = recorded.written_out
             leaves = self.parameters if wrt is None else leaves_of(wrt)
             found = lifted.jacobian(batch, lifted.numbers_of(leaves), self._hands)
             count = (len(found),) if batch else ()
@@ -194,8 +173,8 @@ class Compiled(Differentiable):
         which = self._argument_numbers(argnums, len(batch))
         given = [np.asarray(arrays[i]) for i in which]
         lengths = [math.prod(x.shape[1:]) for x in given]
-        found = lifted.jacobian_by(batch, tuple(which), self._hands)
-        table = found.reshape(len(found), lifted.size, sum(lengths))
+        found = recorded.jacobian_by(batch, tuple(which), self._hands)
+        table = found.reshape(len(found), recorded.size, sum(lengths))
         stops = itertools.accumulate(lengths)
         parts = [
             table[:, :, stop - length : stop].reshape(len(x), *result, *x.shape[1:])
@@ -255,6 +234,13 @@ class Compiled(Differentiable):
                 f"shape, as its result, not {lifted.result!r:.80} (numbered from 0)"
             )
         return shape
+
+    def _check_one_number(self, arrays: Sequence[Any]) -> None:
+        size = self._prepared(tuple(arrays))[0].size
+        if size != 1:
+            raise TypeError(
+                f"second derivatives of {self._name} need one number as its result, not {size}"
+            )
 
     def _differentiated(self, arrays: tuple[Any, ...]) -> tuple[Recorded, float, Array]:
         """Return the recording for *arrays*, the mean of its result and its gradient."""
@@ -334,18 +320,6 @@ class Compiled(Differentiable):
         """The function of one example, or None for a graph and for a loaded program."""
         return self._function
 
-    def prepared(self, arrays: Sequence[Any]) -> tuple[Recorded, Sequence[Any]]:
-        """Return the recording for *arrays*, and these with a row of numbers per example."""
-        return self._prepared(tuple(arrays))
-
-    def recording_of(self, shapes: Sequence[tuple[int, ...]]) -> Recorded:
-        """Return the recording for examples of *shapes*, without a batch of them."""
-        known = self._lifted.get(tuple(shapes))
-        if known is None:
-            self._prepared(tuple([np.zeros((0, *shape)) for shape in shapes]))
-            known = self._lifted[tuple(shapes)]
-        return known
-
     def result_shape(self, recorded: Recorded) -> tuple[int, ...]:
         """Return the shape of the result for one example; TypeError if it is not an array."""
         return self._result_shape(recorded)
@@ -355,6 +329,8 @@ class Compiled(Differentiable):
         self._arguments.check_count(arrays)
         self._arguments.check_examples(arrays)
 
+    # --- what was found ------------------------------------------------------------------------
+
     def record(self, *arrays: Any) -> Compiled:
         """Record the function for examples shaped like those in *arrays*, and return this object.
 
@@ -362,17 +338,6 @@ class Compiled(Differentiable):
         """
         self._prepared(arrays)
         return self
-
-    # --- what was found ------------------------------------------------------------------------
-
-    @property
-    def parameters(self) -> tuple[Value, ...]:
-        """The leaves to differentiate with respect to, in the order of the gradient.
-
-        These are the leaves given as *wrt*, in that order, or all leaves that the function
-        captured, in the order in which they were made.
-        """
-        return tuple(self._wrt) if self._wrt is not None else self._recorded().parameters
 
     @property
     def placed(self) -> tuple[Value, ...]:
@@ -479,159 +444,12 @@ class Compiled(Differentiable):
         fresh: dict[str, Any] = {"_captured": {}, "_repeats": {}, "_rows": {}, "_hands": hands}
         return {**self.__dict__, **gone, **fresh}
 
-    # --- recording -----------------------------------------------------------------------------
-
     def over(self, hands: Hands) -> Compiled:
         """Return the same function, with the recordings that it has, run by other *hands*."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         made._hands, made._repeats, made._derivations = hands, {}, {}
         return made
-
-    def _recorded(self) -> Recorded:
-        if self._latest is None:
-            raise RuntimeError(
-                f"{self._name} is not recorded yet: call it on a batch, or record(X, ...)"
-            )
-        return self._latest
-
-    def _prepared(self, arrays: tuple[Any, ...]) -> tuple[Recorded, Sequence[Array]]:
-        """Return the recording for *arrays*, and the arrays with a row of numbers per example."""
-        if () in self._lifted:
-            if arrays:
-                raise TypeError(
-                    "a compiled graph takes no arguments: write to the data of its leaves instead"
-                )
-            return self._lifted[()], ()
-        batch = self._batch(arrays)
-        shapes = tuple([tuple(x.shape[1:]) for x in batch])
-        lifted = self._lifted.get(shapes)
-        if lifted is None:
-            lifted = self._record(batch, shapes)
-            if self._function is not None:
-                self._captured[shapes] = Captured(self._function, lifted.captured)
-        elif captured := self._captured.get(shapes):
-            captured.check(self._name)
-        if lifted is not self._latest:
-            self._repeats = {}
-            if self._function is not None:
-                self._remember(shapes, lifted)
-        self._latest = lifted
-        if () in shapes:
-            batch = tuple([x if x.ndim > 1 else x[:, None] for x in batch])
-        self._test(lifted, batch)
-        return lifted, batch
-
-    def _test(self, lifted: Recorded, batch: Sequence[Any]) -> None:
-        """Raise the error of the first rule that an example of *batch* breaks."""
-        if lifted.rules is not None:
-            lifted.rules.test(batch)
-
-    def _remember(self, shapes: Shapes, lifted: Recorded) -> None:
-        """Keep a recording as the latest one, and drop those that were least recently used."""
-        self._lifted.pop(shapes, None)
-        self._lifted[shapes] = lifted
-        for oldest in list(self._lifted)[:-KEPT]:
-            self._lifted.pop(oldest, None)
-            self._captured.pop(oldest, None)
-
-    def _batch(self, arrays: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Return *arrays* as arrays of float, all with the same number of examples."""
-        return self._arguments.batch(arrays)
-
-    def _record(
-        self,
-        batch: Sequence[Array],
-        shapes: Shapes,
-        written_out: str = "",
-        printing: bool = False,
-        faster: bool = False,
-        looking: bool = True,
-    ) -> Recorded:
-        """Record the function: its loops once, or, for the reason *written_out*, in full.
-
-        Once, too, if they are long enough for that to be worth while, or only for *printing*;
-        *faster* says that this is why they are written out.  Loops of Python are looked for unless
-        the whole graph is wanted, and not *looking*.
-        """
-        if self._function is None:
-            names = self._arguments.names(len(batch))
-            known = " or ".join(map(str, self._lifted))
-            raise ValueError(
-                f"{self._name}: arguments {', '.join(names)} have examples of shapes {shapes}, but "
-                f"this program was recorded for {known or 'none'}; a copied or loaded program "
-                "cannot record new ones"
-            )
-        examples = [example(x) for x in batch]
-        arguments = [leaves(x) for x in examples]  # taken now: the function may change its lists
-        demands: modes.Demands = {}
-        loops: list[Any] | None = None if written_out else []
-        since = Value(0.0).serial
-        again = functools.partial(self._record, batch, shapes)
-        inputs, least = (
-            itertools.chain.from_iterable(arguments),
-            0 if printing else bodies.LEAST_WORK,
-        )
-        try:
-            with modes.tracing(demands, inputs, loops, least):
-                result = self._function(*examples)
-        except modes.WriteOut as reason:
-            return again(str(reason), faster=reason.faster)
-        except Exception as error:
-            if loops:  # which may be the reason
-                return again(f"{type(error).__name__} where a loop was recorded once: {error}")
-            if type(error) not in (TypeError, ValueError, IndexError, AttributeError):
-                raise  # other classes may need other arguments than a message
-            raise type(error)(f"{error}; {self._arguments.described(batch)}") from error
-        outputs: list[Any] = []
-        structure = numbered(result, outputs, self._name)
-        if not outputs:
-            raise TypeError(f"{self._name} returned {result!r}: expected one number or more")
-        names = [capital(name) for name in self._arguments.names(len(batch))]
-        if loops:
-            whole = functools.partial(again, "something needs the whole graph", looking=False)
-            try:
-                return looped(
-                    loops, outputs, arguments, shapes, names, structure, since, self._wrt, whole,
-                    demands,
-                )  # fmt: skip
-            except modes.WriteOut as reason:
-                return again(str(reason), faster=reason.faster)
-        made = self._made(outputs, arguments, names, shapes, structure, demands, since, looking)
-        if isinstance(made, Lifted):
-            made.written_out_because = written_out or made.written_out_because
-            if faster:
-                made.with_loops = functools.partial(again, printing=True)
-        return made
-
-    def _made(
-        self,
-        outputs: Sequence[Any],
-        arguments: Sequence[Sequence[Value]],
-        names: Sequence[str],
-        shapes: Shapes,
-        structure: Any,
-        demands: modes.Demands | None = None,
-        since: int | None = None,
-        looking: bool = True,
-    ) -> Recorded:
-        """Return what was recorded in the form that runs; loops are looked for if *looking*."""
-
-        def recorded(numbers: Sequence[Any], apart: bool = False) -> Any:
-            return record(numbers, arguments, names, shapes, since, apart)
-
-        recording, why = recorded(outputs), ""
-        if looking and not demands:
-            try:
-                again = functools.partial(recorded, outputs, apart=True)
-                found = periodic(recording, arguments, structure, self._wrt, again)
-                if found is not None:
-                    return found
-            except modes.WriteOut as reason:
-                why = str(reason)
-        lifted = lift(recording, structure, self._wrt, demands, recorded)
-        lifted.written_out_because = why
-        return lifted
 
 
 def _here(hands: Hands) -> bool:

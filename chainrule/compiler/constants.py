@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import table as primitives
 from ..engine.backend import Value
 from ..engine.modes import WriteOut
 from . import flat
 from .linking import MOST_ENDINGS, Linker, segments
 from .pieces import piece_of
-from .tape import flatten
-
-_TIES = (primitives.maximum, primitives.minimum)
+from .tape import TIES, flatten
 
 
 def note_constants(linker: Linker) -> None:
@@ -28,7 +25,7 @@ def note_constants(linker: Linker) -> None:
         *(x for which in range(len(linker.loops)) for some, _ in linker.entry(which) for x in some),
     ]  # fmt: skip
     tape = flatten([x for x in numbers if isinstance(x, Value)])
-    if not tape.are(np.flatnonzero(tape.codes >= 0), *_TIES).any():
+    if not tape.are(np.flatnonzero(tape.codes >= 0), *TIES).any():
         return
     known = linker.given | linker.place.keys()
     for which, loop in enumerate(linker.loops):

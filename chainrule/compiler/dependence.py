@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .program import AnyArray, Operation, Program, addresses_of
+from .addresses import AnyArray, addresses_of
+from .program import Operation, Program
 
 
 def dependence(

@@ -10,20 +10,44 @@ captured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine import structures
 from ..engine.backend import Value
-from ..engine.runs import pull, push, sweep_recorded
+from ..engine.runs import sweep_recorded
 from ..engine.table import dot_product
 from .batches import Array
 from .tape import Ids
 
 Function = Callable[..., Any]
+
+
+class Run(NamedTuple):
+    """A function that was recorded, and what it is differentiated by."""
+
+    result: Any
+    outputs: list[Any]
+    """The numbers of the result."""
+    inputs: list[Any]
+    since: float
+    """From this serial number on a leaf is a constant.
+
+    What a function makes is one to its parameters, as in ``value_and_grad``.  To its arguments it
+    is a Value, as in the engine, which gives a transform's result as one where it was given one.
+    """
+
+    def sweep(self, seeds: Sequence[Sequence[Any]], forward: bool) -> list[list[Any]]:
+        """Return a row of tangents, or of adjoints, for each of *seeds*."""
+        return sweep_recorded(self.outputs, self.inputs, seeds, forward, self.since)
+
+    def gradient(self) -> list[Any]:
+        """Return the derivatives of the only number of the result."""
+        return self.sweep([[1.0]], forward=False)[0]
 
 
 @dataclass(frozen=True)
@@ -37,31 +61,32 @@ class Source:
     leaves: tuple[Value, ...] | None = None
     """...or captured leaves."""
 
-    def run(self, examples: Sequence[Any]) -> tuple[Any, list[Any], list[Any]]:
-        """Return the result, its numbers, and the inputs."""
+    def run(self, examples: Sequence[Any]) -> Run:
+        """Run the function on the *examples*."""
         if self.leaves is None:
             inputs = structures.leaves([examples[i] for i in self.which])
         else:
             inputs = list(self.leaves)
+        since = math.inf if self.leaves is None else Value(0.0).serial
         result = self.function(*examples)  # only now: it may change its lists
-        return result, structures.leaves(result), inputs
+        return Run(result, structures.leaves(result), inputs, since)
 
-    def gradient(self, examples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the derivatives of the only number of the result, and the inputs."""
-        _, outputs, inputs = self.run(examples)
-        if len(outputs) != 1:
+    def run_to_one(self, examples: Sequence[Any]) -> Run:
+        """Run the function; TypeError if the result is not one number."""
+        run = self.run(examples)
+        if len(run.outputs) != 1:
             raise TypeError(
                 f"second derivatives of {self.name} need one number as its result, not "
-                f"{len(outputs)}"
+                f"{len(run.outputs)}"
             )
-        return pull(outputs, inputs, [1.0], linked=True), inputs
+        return run
 
 
 def gradient(source: Source) -> Function:
     """Return the gradient, a vector."""
 
     def gradient(*examples: Any) -> Any:
-        slopes, _ = source.gradient(examples)
+        slopes = source.run_to_one(examples).gradient()
         return structures.array_of(slopes, (len(slopes),))
 
     return gradient
@@ -76,9 +101,9 @@ def tangent(source: Source) -> Function:
     def tangent(*given: Any) -> Any:
         *examples, directions = given
         directions = list(directions)
-        result, outputs, inputs = source.run(examples)
-        moved = iter(push(outputs, inputs, directions, linked=True))
-        return result, structures.like(result, moved)
+        run = source.run(examples)
+        (moved,) = run.sweep([directions], forward=True)
+        return run.result, structures.like(run.result, iter(moved))
 
     return tangent
 
@@ -92,9 +117,10 @@ def product(source: Source) -> Function:
     def product(*given: Any) -> Any:
         *examples, vector = given
         vector = list(vector)
-        slopes, inputs = source.gradient(examples)
-        moved = push(slopes, inputs, vector, linked=True)
-        return structures.array_of([*slopes, *moved], (2, len(inputs)))
+        run = source.run_to_one(examples)
+        slopes = run.gradient()
+        (moved,) = run._replace(outputs=slopes).sweep([vector], forward=True)
+        return structures.array_of([*slopes, *moved], (2, len(run.inputs)))
 
     return product
 
@@ -103,9 +129,10 @@ def columns(source: Source) -> Function:
     """Return the Jacobian by forward mode: a row for each input, as a table of its columns."""
 
     def columns(*examples: Any) -> Any:
-        _, outputs, inputs = source.run(examples)
-        found = sweep_recorded(outputs, inputs, _units(len(inputs)), forward=True)
-        return structures.array_of([x for row in found for x in row], (len(inputs), len(outputs)))
+        run = source.run(examples)
+        m, n = len(run.outputs), len(run.inputs)
+        found = run.sweep(_units(n), forward=True)
+        return structures.array_of([x for row in found for x in row], (n, m))
 
     return columns
 
@@ -114,9 +141,10 @@ def rows(source: Source) -> Function:
     """Return the Jacobian by reverse mode: a row for each number of the result."""
 
     def rows(*examples: Any) -> Any:
-        _, outputs, inputs = source.run(examples)
-        found = sweep_recorded(outputs, inputs, _units(len(outputs)), forward=False)
-        return structures.array_of([x for row in found for x in row], (len(outputs), len(inputs)))
+        run = source.run(examples)
+        m, n = len(run.outputs), len(run.inputs)
+        found = run.sweep(_units(m), forward=False)
+        return structures.array_of([x for row in found for x in row], (m, n))
 
     return rows
 
@@ -130,8 +158,7 @@ def pulled(source: Source) -> Function:
     def pulled(*given: Any) -> Any:
         *examples, weights = given
         weights = list(weights)
-        _, outputs, inputs = source.run(examples)
-        slopes = pull(outputs, inputs, weights, linked=True)
+        (slopes,) = source.run(examples).sweep([weights], forward=False)
         return structures.array_of(slopes, (len(slopes),))
 
     return pulled
@@ -142,8 +169,7 @@ def weighted(source: Source) -> Function:
 
     def weighted(*given: Any) -> Any:
         *examples, weights = given
-        _, outputs, _ = source.run(examples)
-        return dot_product(*outputs, *weights, 0.0)
+        return dot_product(*source.run(examples).outputs, *weights, 0.0)
 
     return weighted
 
@@ -157,8 +183,7 @@ def entries(source: Source, rows: Ids, at: Ids, colours: Sequence[int], forward:
     places = list(zip(rows.tolist(), at.tolist(), strict=True))
 
     def entries(*examples: Any) -> Any:
-        _, outputs, inputs = source.run(examples)
-        found = sweep_recorded(outputs, inputs, sweeps, forward)
+        found = source.run(examples).sweep(sweeps, forward)
         chosen = [found[colours[j]][i] if forward else found[colours[i]][j] for i, j in places]
         return structures.array_of(chosen, (len(chosen),))
 
@@ -216,5 +241,6 @@ def joined(what: str, given: Sequence[Any], like: Sequence[Array]) -> Array:
                 f"{what}: an array of shape {direction.shape}; expected {array.shape}, as the "
                 f"argument has, or {array.shape[1:]} for all examples"
             )
-        rows.append(np.broadcast_to(direction, array.shape).reshape(len(array), -1))
+        size = int(np.prod(array.shape[1:], dtype=int))
+        rows.append(np.broadcast_to(direction, array.shape).reshape(len(array), size))
     return np.concatenate(rows, axis=1)

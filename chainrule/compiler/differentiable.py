@@ -87,8 +87,12 @@ class Differentiable(abc.ABC):
             gradient, product = made()
             return (gradient, product) if with_gradient else product
         directions = self._directions("hvp vector", source, given, vector, argnums, arrays)
-        made = self._derived(("hvp", source), lambda: derivatives.product(source))
-        table = made(*arrays, directions)
+        if directions.shape[1]:
+            made = self._derived(("hvp", source), lambda: derivatives.product(source))
+            table = made(*arrays, directions)
+        else:
+            self._check_one_number(arrays)
+            table = np.zeros((2, *directions.T.shape))
         gradient, product = (self._shaped(part, given, source, argnums) for part in table)
         return (gradient, product) if with_gradient else product
 
@@ -116,6 +120,8 @@ class Differentiable(abc.ABC):
         if source is None:
             leaves = self._leaves(wrt)
             return self._graph(derivatives.gradient, leaves).jacobian(wrt=leaves, sparse=sparse)
+        if source.leaves == () or (source.leaves is None and not sum(x[:1].size for x in given)):
+            return self._empty_hessian(arrays, source, given, argnums, sparse)
         made = self._derived(("gradient", source), lambda: derivatives.gradient(source))
         if source.leaves is not None:
             return made.jacobian(*arrays, wrt=source.leaves, sparse=sparse)
@@ -126,6 +132,30 @@ class Differentiable(abc.ABC):
             tuple(derivatives.split(np.moveaxis(part, 0, -1), given)) for part in parts
         )  # of each argument i: with each argument j, (m, i..., j...)
         return pairs[0][0] if self._single(source, argnums) else pairs
+
+    def _empty_hessian(
+        self,
+        arrays: Sequence[Any],
+        source: Source,
+        given: Sequence[Array],
+        argnums: Any,
+        sparse: bool,
+    ) -> Any:
+        """Return the Hessian by no number at all."""
+        self._check_one_number(arrays)
+        count, none = len(arrays[0]), np.zeros(0, dtype=np.int64)
+        if sparse:
+            return sparsity.matrices(np.zeros((0, count)), none, none, (0, 0))
+        if source.leaves is not None:
+            return np.zeros((count, 0, 0))
+        pairs = tuple(
+            tuple(np.zeros((count, *x.shape[1:], *y.shape[1:])) for y in given) for x in given
+        )
+        return pairs[0][0] if self._single(source, argnums) else pairs
+
+    @abc.abstractmethod
+    def _check_one_number(self, arrays: Sequence[Any]) -> None:
+        """Raise TypeError if the result is not one number."""
 
     # --- Jacobians otherwise than by reverse mode ------------------------------------------------
 
@@ -216,6 +246,8 @@ class Differentiable(abc.ABC):
         arrays: Sequence[Any],
     ) -> Array:
         """Return *directions* as one vector for each example."""
+        if source.leaves is None and not given:
+            return np.zeros((len(arrays[0]), 0))
         if source.leaves is None:
             single = self._single(source, argnums)
             return derivatives.joined(what, [directions] if single else list(directions), given)
@@ -248,20 +280,21 @@ class Differentiable(abc.ABC):
                 f"the Jacobian of {self._name}: mode={mode!r}; expected 'forward', 'reverse' or "
                 "None, which chooses by the shape"
             )
-        return mode == "forward" or (mode is None and 2 * inputs < outputs)
+        return inputs > 0 and (mode == "forward" or (mode is None and 2 * inputs < outputs))
 
     def _argument_numbers(self, argnums: Any, count: int) -> list[int]:
         """Return the numbers of the arguments that *argnums* names; None names all *count*."""
         if argnums is None:
             return list(range(count))
-        found = list(argnums) if isinstance(argnums, Sequence) else [argnums]
+        found: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
         for i in found:
-            if type(i) is not int or not 0 <= i < count:
+            whole = isinstance(i, (int, np.integer)) and not isinstance(i, bool)
+            if not (whole and 0 <= i < count):
                 raise ValueError(
                     f"the Jacobian of {self._name}: argnums={argnums!r}; expected numbers of "
                     f"arguments, from 0 to {count - 1}"
                 )
-        return found
+        return [int(i) for i in found]
 
     # --- compiled in their turn ------------------------------------------------------------------
 

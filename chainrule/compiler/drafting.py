@@ -13,9 +13,10 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.table import Primitive
+from .addresses import AnyArray, Shape, affine
 from .places import Buffer, Draft, Spot, settle
 from .plan import BLOCK, STILL, SUMS, Plan
-from .program import AnyArray, Operation, Program, Shape, affine
+from .program import Operation, Program
 from .strides import broadcast, merged, strides_of
 
 BEFORE, EACH, AFTER = range(3)

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.backend import Value
+from .addresses import contiguous
 from .drafting import AFTER, BEFORE, EACH
 from .lowering import Lowering
 from .pieces import Section
 from .places import Buffer, Spot
 from .plan import BLOCK, STILL, Plan
-from .program import Operation, contiguous
+from .program import Operation
 from .strides import strides_of
 from .whole import PIECES, Whole
 

@@ -93,9 +93,13 @@ def jacobian(
 
     Its results are, for each example, the derivatives of the first output, then those of the
     second, and so on.  The outputs share the values and the partials.
+
+    In the engine the parameters would be Values, and the arguments that are wanted; if there are
+    any, so would be what the function made of them.  All else would be numbers.
     """
     lowering = _Lowering(tape, arguments, parameters, singly=True)
-    leaves = [*parameters, *(n for argument in arguments for n in argument)]
+    given = {n for argument in arguments for n in argument}.intersection(wanted)
+    leaves = [*parameters, *given, *(tape.made if given else ())]
     lowering.link(leaves, [n for n in wanted if n >= 0])
     lowering.write_values()
     adjoints = [_Sweep(lowering, i).run() for i in range(len(tape.outputs))]

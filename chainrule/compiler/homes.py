@@ -14,9 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from .addresses import AnyArray, Shape, factors
+from .builder import Builder
 from .groups import SMALL, Group, Grouping, Terms
 from .likeness import INPUT, PARAMETER
-from .program import AnyArray, Builder, Operand, Shape, Symbol, factors
+from .symbolic import Operand, Symbol
 from .tape import CONSTANT, LEAF, ONE, Ids, Tape, distinct
 
 _UNPLACED, _CONSTANT = -1, -2

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..engine import table as primitives
+from .addresses import Shape
+from .builder import Builder
 from .groups import Group, Grouping, find_products
 from .likeness import OVER_CLASSES
-from .program import Builder, Operand, Program, Shape, Symbol
+from .program import Program
 from .sums import Sums
+from .symbolic import Operand, Symbol
 from .tape import Tape, ranges
 
 _ACTIVATIONS = (

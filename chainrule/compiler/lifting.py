@@ -26,12 +26,13 @@ from .layout import lay_out
 from .plan import Plan
 from .printers import flat as printed_flat
 from .printers.names import free_names
-from .program import Program, Symbol
+from .program import Program
 from .ready import Hands
 from .rules import Rules, rules_for
 from .running import ArrayProgram
 from .scalars import LUMP, ScalarProgram, least_groups, narrow
-from .tape import Tape, fix, flatten, normalise
+from .symbolic import Symbol
+from .tape import TIES, Tape, fix, flatten, normalise
 
 Shapes = tuple[tuple[int, ...], ...]
 Passes = list[tuple[str, str]]
@@ -133,12 +134,12 @@ class Lifted:
         it has so many outputs that most may depend on a small part of it: the way back goes through
         whole arrays for each of them.
         """
-        few = not self.narrow and (
+        tape = self.recording.tape
+        # An array may hold constants that were Values and such that were numbers.
+        tied = tape.made and tape.are(tape.computed, *TIES).any()
+        few = not (self.narrow or tied) and (
             self.size == 1
-            or (
-                self.size <= _MOST_WAYS_BACK
-                and self.size * self.arrays.count <= self.recording.tape.recorded
-            )
+            or (self.size <= _MOST_WAYS_BACK and self.size * self.arrays.count <= tape.recorded)
         )
         if not few:
             return self.scalars.jacobian_by(self.captured, batch, which, hands)

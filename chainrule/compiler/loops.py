@@ -2,13 +2,14 @@
 
 It is the body of a scan, which was recorded once, or a period that :mod:`.periods` found in a loop
 of Python.  What runs is a plan of which the loops are a part; :mod:`.linking` makes it.  All that
-needs the whole graph (the Jacobian) has the loops written out.
+needs the whole graph (a Jacobian of several numbers) has the loops written out.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from ..engine.bodies import Loop
 from ..engine.modes import Demands, WriteOut
 from ..engine.structures import leaves
 from . import explanation, periods
+from .addresses import Shape
 from .batches import Array
 from .lifting import Recording, lift, record, uncollected
 from .linking import states_kept
@@ -30,18 +32,21 @@ from .needed import loops_for
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
-from .program import Shape
 from .ready import Hands, Ready
 from .rolling import rolled, unrolled
 from .rules import Rules, rules_for
 from .scalars import narrow
 from .sections import LoopedArrays, sections
-from .tape import flatten
+from .tape import TIES, flatten, reachable
 from .way_back import WayBack
 
 MOST_LOOPS = 8
 MANY_GROUPS = 500
 """Groups from which on a wide graph may be the steps of a loop."""
+_FEW_EXAMPLES = 32
+"""Up to so many are differentiated one by one, by their numbers, with the loops as they are..."""
+_MUCH_WORK = 1_000_000
+"""...and any number, if the loops would be so many nodes when they are written out."""
 
 
 @dataclass
@@ -120,6 +125,7 @@ class Looped:
     rules: Rules | None = None
     """The rules that the data must keep, if there are any."""
     narrow: bool = True
+    _by: dict[tuple[int, ...], LoopProgram | None] = field(default_factory=dict, repr=False)
 
     @functools.cached_property
     def size(self) -> int:
@@ -159,6 +165,65 @@ class Looped:
             by = dict(zip(self.written_out.parameters, found, strict=True))
             found = np.array([by.get(leaf, 0.0) for leaf in self.parameters])
         return value, found
+
+    def jacobian_by(
+        self, batch: Sequence[Array], which: tuple[int, ...], hands: Hands = 1
+    ) -> Array:
+        """Return the derivatives of all outputs by the numbers in the arguments *which*.
+
+        There is a row for each example.  That of one number is a gradient by leaves, if an example
+        is put into leaves: so it goes back through the loops as they are.
+        """
+        loops = self.program.loops
+        much = sum(loop.count * len(loop.body.nodes) for loop in loops) > _MUCH_WORK
+        few = len(batch[0]) <= _FEW_EXAMPLES and not self._may_tie
+        if self.size == 1 and self.rules is None and (much or few):
+            program = self._program_by(which)
+            if program is not None:
+                return self._one_by_one(program, batch)
+        found: Array = self.written_out.jacobian_by(batch, which, hands)
+        return found
+
+    @functools.cached_property
+    def _may_tie(self) -> bool:
+        """Whether it matters what else is a Value: that is known where loops are written out."""
+        loops = self.program.loops
+        steps = (node for loop in loops for node in loop.body.nodes)
+        given = [x for loop in loops for row in (loop.carry, *loop.xs) for x in row]
+        outside = reachable([x for x in (*self.program.outputs, *given) if isinstance(x, Value)])
+        return any(node.primitive in TIES for node in itertools.chain(steps, outside))
+
+    def _program_by(self, which: tuple[int, ...]) -> LoopProgram | None:
+        """Return the program whose parameters are the numbers of the arguments, after the leaves.
+
+        None if its way back cannot be a loop.
+        """
+        if which not in self._by:
+            own = self.program
+            given = [x for argument in own.arguments for x in argument]
+            made = LoopProgram(
+                own.loops,
+                [[Value(0.0)]],  # no argument is read: it stands for the only example
+                own.outputs,
+                [*own.captured, *given],
+                [x for i in which for x in own.arguments[i]],
+            )
+            try:
+                made.prepare("gradient")
+                self._by[which] = made
+            except WriteOut:
+                self._by[which] = None
+        return self._by[which]
+
+    def _one_by_one(self, program: LoopProgram, batch: Sequence[Array]) -> Array:
+        """Return the gradient by the numbers of each example, a row for each."""
+        ready, one = program.ready("gradient"), (np.zeros((1, 1)),)
+        found = np.zeros((len(batch[0]), len(program.wanted)))
+        for i, row in enumerate(found):
+            numbers = np.concatenate([np.ravel(x[i]) for x in batch]).tolist()
+            leaves = (*self.program.captured, *map(Value, numbers))
+            _, row[:] = ready.run(leaves, one, 1)
+        return found
 
     def _is_like(self, written_out: Any) -> bool:
         """Return whether the loops written out have the same parameters."""
@@ -208,7 +273,7 @@ class Looped:
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {key: x for key, x in self.__dict__.items() if key != "written_out"}
-        return {**kept, "write_out": None}
+        return {**kept, "write_out": None, "_by": {}}
 
 
 def looped(

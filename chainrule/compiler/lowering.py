@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from .addresses import AnyArray, addresses_of, affine
 from .drafting import AFTER, BEFORE, EACH
 from .fusion import differences, fused
 from .operation_steps import OperationSteps
 from .places import Buffer, Spot
 from .plan import STILL, Operand, Plan
-from .program import AnyArray, Operation, Program, addresses_of, affine
+from .program import Operation, Program
 from .strides import bare, is_contiguous, strides_of
 
 _ALIASES = frozenset({"input", "parameter", "constant", "view", "reshape", "broadcast", "new"})

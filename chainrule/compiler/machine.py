@@ -22,8 +22,8 @@ from ..engine.table import Primitive, arrays
 from ..engine.vectors import read_data
 from . import forms, shards
 from .accesses import written
+from .addresses import AnyArray
 from .plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
-from .program import AnyArray
 
 _ROOM = 500_000  # numbers that lie in BLOCK at a time: 4 MB
 _FEWEST = 64  # lanes, however many rows

@@ -12,7 +12,10 @@ import math
 from collections.abc import Sequence
 
 from ..engine import table as primitives
-from .program import AnyArray, Builder, Operand, Operation, Shape, Symbol
+from .addresses import AnyArray, Shape
+from .builder import Builder
+from .program import Operation
+from .symbolic import Operand, Symbol
 
 Mask = Operand
 _COMPARISONS = (primitives.less, primitives.less_equal, primitives.equal)

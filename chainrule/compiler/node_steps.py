@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 from ..engine import table as primitives
 from ..engine.table import BUILT_IN, Primitive
+from .builder import Builder
 from .partials import partial_values
 from .plan import ONE_MINUS, ONE_MINUS_SQUARE
-from .program import Builder, Operand, Operation, Symbol
+from .program import Operation
+from .symbolic import Operand, Symbol
 
 OPERAND, RESULT, LATER, NUMBER = range(4)
 """Where an argument of a step comes from: the operands of the node, the results of the node or of

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..engine import table as primitives
+from .addresses import AnyArray, Shape, addresses_of, affine
 from .drafting import Drafting
 from .places import Spot
 from .plan import BLOCK, STILL, SUMS
-from .program import AnyArray, Operation, Shape, addresses_of, affine
+from .program import Operation
 from .strides import bare, broadcast, merged, stack_strides, strides_of
 
 

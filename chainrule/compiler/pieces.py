@@ -16,11 +16,13 @@ import numpy as np
 from ..engine import modes
 from ..engine import table as primitives
 from ..engine.backend import Value
+from .addresses import Shape
 from .adjoint import Pullback
 from .groups import Grouping, group
 from .layout import Layout, lay_out
-from .program import Operand, Program, Shape, Symbol
+from .program import Program
 from .scalars import LUMP, WIDTH, least_groups
+from .symbolic import Operand, Symbol
 from .tape import Tape, fix, flatten, normalise
 
 

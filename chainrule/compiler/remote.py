@@ -21,9 +21,9 @@ from typing import Any
 
 from .._version import __version__
 from ..engine.locks import Lock
+from .addresses import AnyArray
 from .batches import aligned
 from .machine import machine_for
-from .program import AnyArray
 
 PROGRAMS = 32
 """The number of programs that a worker keeps, those that were used last."""

@@ -19,9 +19,10 @@ import numpy as np
 
 from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
+from .addresses import AnyArray, Shape
 from .linking import Linker, Rounds
 from .pieces import Group, Piece, Row, Section, piece_of
-from .program import AnyArray, Program, Shape
+from .program import Program
 from .tape import CONSTANT
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .addresses import Shape, contiguous
 from .places import Spot
-from .program import Shape, contiguous
 
 
 def strides_of(shape: Shape) -> tuple[int, ...]:

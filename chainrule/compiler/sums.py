@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..engine import table as primitives
+from .addresses import Shape
 from .groups import Group, Terms, is_neuron
 from .homes import Homes, bias_of
 from .likeness import PARAMETER
-from .program import Operand, Shape, Symbol
+from .symbolic import Operand, Symbol
 from .tape import ONE, Ids, ranges
 from .triangles import holed
 

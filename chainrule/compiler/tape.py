@@ -35,6 +35,9 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 ONE = 0
 """The number of the constant 1.0, the bias unit: a term without a second factor is one times it."""
 
+TIES = (primitives.maximum, primitives.minimum)
+"""The rows whose partials ask which of their operands are plain numbers: on a tie."""
+
 LEAF, CONSTANT = -1, -2
 """The codes of numbers that are not computed."""
 
@@ -66,6 +69,8 @@ class Tape:
     """Rows of signs, of first and of second factors, written by :func:`normalise`."""
     computed: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """The numbers that remain to be computed after :func:`normalise`."""
+    made: list[int] = field(default_factory=list)
+    """The constants that were Values when the function ran, made by itself: see :func:`fix`."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -258,8 +263,9 @@ def fix(tape: Tape, leaves: Sequence[int]) -> None:
     """Make constants of the numbers *leaves*, and of everything computed from constants alone."""
     if not leaves:
         return
-    made, size = tape.codes, len(tape)
+    before, size = tape.codes, len(tape)
     tape.codes, tape.values = tape.codes.copy(), tape.values.copy()
+    tape.made += leaves
     for n in leaves:
         tape.values[n] = tape.leaves.pop(n).data
         tape.codes[n] = CONSTANT
@@ -278,7 +284,7 @@ def fix(tape: Tape, leaves: Sequence[int]) -> None:
             if row is primitives.softmax_entry:
                 which = 0  # the entries of one softmax are consecutive
                 while (
-                    made[user - which - 1] == made[user]
+                    before[user - which - 1] == before[user]
                     and tape.operands(user - which - 1) == operands
                 ):
                     which += 1
@@ -286,6 +292,7 @@ def fix(tape: Tape, leaves: Sequence[int]) -> None:
             tape.values[user] = row.scalar(*numbers)
             tape.codes[user] = CONSTANT
             waiting.append(user)
+            tape.made.append(user)
 
 
 # --- pass 2: sums of products --------------------------------------------------------------------

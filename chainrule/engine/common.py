@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
@@ -139,8 +140,32 @@ class Common:
         __float__ = __int__ = __index__ = __complex__ = _refuse_to_be_a_number
         __round__ = __trunc__ = __floor__ = __ceil__ = _refuse_to_be_a_number
 
+        def __mod__(self, other: object) -> Any:
+            return _refuse_steps("%", other)
+
+        def __floordiv__(self, other: object) -> Any:
+            return _refuse_steps("//", other)
+
+        def __divmod__(self, other: object) -> Any:
+            return _refuse_steps("divmod", other)
+
+        __rmod__, __rfloordiv__, __rdivmod__ = __mod__, __floordiv__, __divmod__
+
     __array_ufunc__ = array_ufunc
     __array_function__ = array_function
+
+
+def _refuse_steps(operation: str, other: object) -> Any:
+    if not isinstance(other, numbers.Real) and not hasattr(type(other), "__chainrule__"):
+        return NotImplemented
+    modes.refuse_while_tracing(
+        f"{operation} of a Value in a compiled function would fix its quotient for all examples: "
+        "add the operation with cr.primitive"
+    )
+    raise TypeError(
+        f"{operation} does not work on a Value: take the quotient n = math.floor(a.data / b.data), "
+        "whose derivative is 0 wherever there is one, and write the remainder as a - n * b"
+    )
 
 
 def _send_back(node: Any) -> None:
@@ -188,6 +213,20 @@ def _take_backward(node: Any, function: Callable[[], object]) -> None:
         core.write_partials(node, partials)
     else:
         node.partials = partials
+
+
+def _read_only(name: str) -> property:
+    def refuse(self: Any, _: object) -> NoReturn:
+        raise AttributeError(
+            f"Value.{name} is fixed when a node is made: make it with its children, as in "
+            "out = Value(number, (a, b), 'name'), and give it its _backward; a title is its label"
+        )
+
+    return vars(Common)[name].setter(refuse)  # type: ignore[no-any-return]
+
+
+for _name in ("_prev", "_children", "_local_grads", "_op"):
+    setattr(Common, _name, _read_only(_name))
 
 
 def _method(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -7,6 +7,12 @@ branch that is not chosen contributes nothing, even if it is infinite.
 
 A condition is None for "always", or a Value that is 0.0 where it does not hold.
 
+What would be a plain number if the function were called with numbers matters on a tie alone: there
+is no derivative on one with a number.  A transform inside the function has variables of its own,
+copies of what it is given, and those of the transforms around it; these are Values.  The sweep that
+differentiates the recorded function itself knows *since* when it runs: from that serial number on a
+leaf is a constant, and a copy is what it is a copy of, because all transforms have come to an end.
+
 A sweep takes any number of rows of cotangents, or of tangents, at once: what lies between outputs
 and inputs is found once for all, and every row gets the same partials.
 """
@@ -25,9 +31,11 @@ Node = Any
 Condition = Any
 
 
-def pullback(rows: Sequence[Mapping[Node, Any]], inputs: Collection[Node]) -> list[dict[Node, Any]]:
+def pullback(
+    rows: Sequence[Mapping[Node, Any]], inputs: Collection[Node], since: float | None = None
+) -> list[dict[Node, Any]]:
     """Return the adjoints of *inputs* that each of *rows* (output: cotangent) may reach."""
-    sweep = _Sweep({node for row in rows for node in row}, inputs, inputs)
+    sweep = _Sweep({node for row in rows for node in row}, inputs, inputs, since)
     arrived: dict[Node, dict[int, list[tuple[Condition, Any]]]] = {}
     for r, row in enumerate(rows):
         for node, cotangent in row.items():
@@ -50,7 +58,10 @@ def pullback(rows: Sequence[Mapping[Node, Any]], inputs: Collection[Node]) -> li
 
 
 def pushforward(
-    outputs: Collection[Node], rows: Sequence[Mapping[Node, Any]], inputs: Collection[Node]
+    outputs: Collection[Node],
+    rows: Sequence[Mapping[Node, Any]],
+    inputs: Collection[Node],
+    since: float | None = None,
 ) -> list[dict[Node, Any]]:
     """Return, for each of *rows* (input: tangent), the tangents of those *outputs* it may reach.
 
@@ -61,7 +72,7 @@ def pushforward(
     for r, row in enumerate(rows):
         for node, tangent in row.items():
             tangents.setdefault(node, {})[r] = None, tangent
-    sweep = _Sweep(outputs, inputs, tangents.keys())
+    sweep = _Sweep(outputs, inputs, tangents.keys(), since)
     for node in sweep.order:
         if node in tangents:
             continue
@@ -88,10 +99,14 @@ class _Sweep:
     """The part of a graph that lies between *outputs* and *inputs*, and its conditions."""
 
     def __init__(
-        self, outputs: Iterable[Node], inputs: Iterable[Node], moving: Iterable[Node]
+        self,
+        outputs: Iterable[Node],
+        inputs: Iterable[Node],
+        moving: Iterable[Node],
+        since: float | None,
     ) -> None:
         """Find the nodes that *moving* reach, some of *inputs* or all."""
-        self._inputs = frozenset(inputs)
+        self._inputs, self._since = frozenset(inputs), since
         moving = frozenset(moving)
         self._made: dict[Condition, tuple[Condition, Condition]] = {}
         self._opposite: dict[Condition, Condition] = {}
@@ -169,15 +184,16 @@ class _Sweep:
 
         On a tie with one, there is no derivative.
         """
-        inputs, known = modes.current().inputs, self._numbers
+        inputs, known, since = modes.current().inputs, self._numbers, self._since
         waiting = [node]
         while waiting:
             x = waiting[-1]
             if x in known:
                 waiting.pop()
             elif x.primitive is None:
-                known[x] = x in inputs and x not in self._inputs
-            elif x.primitive is identity:  # a variable, of this differentiation or another
+                made = since is not None and x.serial >= since
+                known[x] = (made or x in inputs) and x not in self._inputs
+            elif x.primitive is identity and since is None:  # a variable, of this one or another
                 known[x] = False
             else:
                 values = [v for v in x.operands if _is_value(v)]

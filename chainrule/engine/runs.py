@@ -426,11 +426,16 @@ def push(
 
 
 def sweep_recorded(
-    outputs: Sequence[Any], inputs: Sequence[Value], seeds: Sequence[Sequence[Any]], forward: bool
+    outputs: Sequence[Any],
+    inputs: Sequence[Value],
+    seeds: Sequence[Sequence[Any]],
+    forward: bool,
+    since: float | None = None,
 ) -> list[list[Any]]:
     """Return what ``push``, or else ``pull``, finds for each row of *seeds*, in a graph to be run.
 
-    The graph is swept over once.
+    The graph is swept over once.  *since* when the recorded function ran, if it is this that is
+    differentiated, is in :mod:`recorded`.
     """
     from_, to = (inputs, outputs) if forward else (outputs, inputs)
     rows: list[dict[Value, Any]] = []
@@ -442,9 +447,9 @@ def sweep_recorded(
         rows.append(row)
     if forward:
         nodes = [output for output in outputs if isinstance(output, Value)]
-        found = recorded.pushforward(nodes, rows, inputs)
+        found = recorded.pushforward(nodes, rows, inputs, since)
     else:
-        found = recorded.pullback(rows, inputs)
+        found = recorded.pullback(rows, inputs, since)
     return [[row.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in to] for row in found]
 
 

@@ -29,6 +29,7 @@ _INSTEAD = {
     "fmax": "use cr.maximum, which does not skip nan",
     "fmin": "use cr.minimum, which does not skip nan",
     "clip": "write cr.minimum(cr.maximum(v, low), high)",
+    "interp": "find the piece with np.searchsorted(xs, v.data), and write its line",
     "matmul": "use cr.dot of two lists, or @ on arrays of Values",
     "vecdot": "use cr.dot of two lists, or @ on arrays of Values",
     "copysign": "write cr.where(cr.less(sign, 0.0), -cr.abs(v), cr.abs(v))",
@@ -45,6 +46,7 @@ _INSTEAD = {
     "sinc": "write cr.where(cr.equal(x, 0.0), 1.0, cr.sin(x) / x) with x = math.pi * v",
     **dict.fromkeys(("var", "std"), "give it an array of Values; that of a single one is 0"),
 }
+_CLIPS = {"a", "a_min", "a_max", "min", "max"}
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
@@ -67,6 +69,8 @@ def array_ufunc(node: Any, ufunc: np.ufunc, method: str, *args: Any, **kwargs: A
             return DERIVED[ufunc](*args)
         if ufunc in _COMPARISONS:
             return ufunc(*(_boxed(a) for a in args)).astype(bool)[()]
+    if method == "reduce" and ufunc in UFUNCS and _reduces_to_itself(args, kwargs):
+        return node  # np.sum(v), np.max(v), as of any number
     raise TypeError(_without_row(ufunc, method, kwargs))
 
 
@@ -81,12 +85,33 @@ def array_function(
 
     NumPy calls this where one of the arguments is a Value; what fails says what to do.
     """
+    if function is np.clip and len(args) < 4 and kwargs.keys() <= _CLIPS:
+        return _clipped(*args, **kwargs)  # NumPy would return the bound itself
     try:
         return function._implementation(*args, **kwargs)  # type: ignore[attr-defined]
     except (AttributeError, TypeError) as error:
-        if str(error).startswith(("numpy.", "a Value", "the truth of a Value")):
+        if isinstance(error, modes.TraceError):
+            raise
+        said = str(error).startswith(("numpy.", "a Value", "the truth of a Value"))
+        if said and function.__name__ not in _INSTEAD:
             raise
         raise TypeError(_not_on_values(function.__name__)) from error
+
+
+def _reduces_to_itself(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether NumPy's reduction, so called, of one number is that number."""
+    axis = kwargs.get("axis")
+    asked = {name for name, given in kwargs.items() if given is not None and given is not False}
+    return len(args) == 1 and asked <= {"axis"} and (axis is None or axis in (0, -1, ()))
+
+
+def _clipped(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> Any:
+    """Return ``np.clip`` of *a*, a node also where *a* is beyond its bounds."""
+    for low in (a_min, bounds.get("min")):
+        a = a if low is None else primitives.maximum(a, low)
+    for high in (a_max, bounds.get("max")):
+        a = a if high is None else primitives.minimum(a, high)
+    return a
 
 
 def _without_row(ufunc: np.ufunc, method: str, kwargs: Mapping[str, Any]) -> str:

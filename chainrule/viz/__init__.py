@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.backend import Value
-from .circuit import Circuit
+from .circuit import LIMIT, Circuit
 from .drawing import Drawing
 from .explore import Page, explore, explore_network
 from .fitting import Unfold, fitted
@@ -54,7 +54,7 @@ def draw(
     *,
     depth: int | None = None,
     fold_weights: bool = True,
-    limit: int = 200,
+    limit: int = LIMIT,
     title: str | None = None,
     theme: Theme = "light",
     direction: Direction = "right",
@@ -93,7 +93,8 @@ def draw(
 
     *depth* limits the drawing to that many steps back from *root*.  Weights and biases of ``dot``
     nodes are drawn inside them, unless they are used elsewhere too or *fold_weights* is False.
-    ValueError for more than *limit* nodes.  *theme* is ``"light"``, ``"dark"``, or ``"auto"`` for
+    ValueError for more than *limit* nodes: to find what folds takes a second or two for 2,000, and
+    longer than in proportion for more.  *theme* is ``"light"``, ``"dark"``, or ``"auto"`` for
     pictures on web pages that follow the reader's system.  The drawing is a snapshot: draw again
     after ``backward``.
     """

@@ -13,6 +13,8 @@ from .text import advance
 _CAPTION = 26.0  # the height of the names above
 _SCALES = 58.0  # the height of the scales below
 _SWATCH = 11.0
+_BAR = (2 * LEVELS + 1) * _SWATCH
+_BEFORE, _AFTER, _APART = 8.0, 6.0, 34.0  # around the bar of a scale, and between two scales
 
 
 def matrices_svg(drawn: Matrices, colours: theme.Theme = "light") -> str:
@@ -22,7 +24,8 @@ def matrices_svg(drawn: Matrices, colours: theme.Theme = "light") -> str:
         legend += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
     legend += [(f",  {remark}", "muted") for remark in drawn.remarks]
     height = drawn.height + _CAPTION + _SCALES
-    document = Document(drawn.title, drawn.width, height, legend, colours)
+    width = max(drawn.width, sum(_scale_width(scale) for scale in drawn.scales) - _APART)
+    document = Document(drawn.title, width, height, legend, colours)
     for grid in drawn.grids:
         _draw_grid(document, grid)
     for note in drawn.notes:
@@ -31,7 +34,8 @@ def matrices_svg(drawn: Matrices, colours: theme.Theme = "light") -> str:
         document.text(document.body, note.x, y, note.text, classes, SMALL_SIZE, "start")
     x = 0.0
     for scale in drawn.scales:
-        x = _draw_scale(document, scale, x, height - _SCALES + 34.0)
+        _draw_scale(document, scale, x, height - _SCALES + 34.0)
+        x += _scale_width(scale)
     return str(document)
 
 
@@ -53,12 +57,14 @@ def _draw_grid(document: Document, grid: Grid) -> None:
             _draw_cells(document, group, level, "".join(cells[level]))
     document.draw(group, "rect", "line", stroke_width=0.8, **frame)
     name = [(grid.name, "ink italic"), (grid.superscript, "ink sup")]
-    if grid.height < 20.0 < grid.width:  # a strip above its matrix
-        document.spans(group, grid.x, y - 6.0, name, TEXT_SIZE, "start")
-    elif grid.width < 20.0:
-        document.spans(group, grid.x + grid.width / 2, y - 8.0, name, TEXT_SIZE)
-    else:
-        document.spans(group, grid.x + grid.width / 2, y + grid.height + 18.0, name, TEXT_SIZE)
+    match grid.kind:
+        case "above":
+            document.spans(group, grid.x, y - 6.0, name, TEXT_SIZE, "start")
+        case "beside":
+            document.spans(group, grid.x + grid.width / 2, y - 8.0, name, TEXT_SIZE)
+        case "matrix":
+            below = y + grid.height + 18.0
+            document.spans(group, grid.x + grid.width / 2, below, name, TEXT_SIZE)
 
 
 def _draw_cells(document: Document, parent: ET.Element, level: int, path: str) -> None:
@@ -67,23 +73,26 @@ def _draw_cells(document: Document, parent: ET.Element, level: int, path: str) -
     document.draw(parent, "path", role, d=path, fill_opacity=opacity, shape_rendering="crispEdges")
 
 
-def _draw_scale(document: Document, scale: Scale, x: float, y: float) -> float:
-    """Draw a scale; return where the next begins."""
+def _draw_scale(document: Document, scale: Scale, x: float, y: float) -> None:
     group = document.group(f"{scale.name}: the darkest cells stand for {scale.largest} and more")
-    document.text(
-        group, x, y + 9.5, f"{scale.name}  -{scale.largest}", "muted", SMALL_SIZE, "start"
-    )
-    left = x + 8.0 + _width(f"{scale.name}  -{scale.largest}")
+    smallest = f"{scale.name}  -{scale.largest}"
+    document.text(group, x, y + 9.5, smallest, "muted", SMALL_SIZE, "start")
+    left = x + _width(smallest) + _BEFORE
     for i, level in enumerate(range(-LEVELS, LEVELS + 1)):
         corner = f"M{number(left + i * _SWATCH)},{number(y)}"
         path = f"{corner}h{number(_SWATCH)}v{number(_SWATCH)}h{number(-_SWATCH)}z"
         if level:
             _draw_cells(document, group, level, path)
-    right = left + (2 * LEVELS + 1) * _SWATCH
-    frame = {"x": left, "y": y, "width": right - left, "height": _SWATCH}
+    frame = {"x": left, "y": y, "width": _BAR, "height": _SWATCH}
     document.draw(group, "rect", "hairline", **frame)
-    document.text(group, right + 6.0, y + 9.5, scale.largest, "muted", SMALL_SIZE, "start")
-    return right + _width(scale.largest) + 40.0
+    largest = left + _BAR + _AFTER
+    document.text(group, largest, y + 9.5, scale.largest, "muted", SMALL_SIZE, "start")
+
+
+def _scale_width(scale: Scale) -> float:
+    """Return how far the next scale begins behind *scale*."""
+    texts = _width(f"{scale.name}  -{scale.largest}") + _width(scale.largest)
+    return texts + _BEFORE + _BAR + _AFTER + _APART
 
 
 def _width(text: str) -> float:

@@ -21,9 +21,11 @@ from ..engine.table import add, add_up, dot_product, logsumexp_of, mean_of, subt
 from .folding import Fold, Graph
 from .text import NOT_COMPUTED, check_limit, checked_title, short, visible, with_dust
 
+LIMIT = 2000  # nodes of a drawing, if nothing else is said: a second or two to fold
 _MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _MOST_EDGES = 3  # from a box of several outputs to another box, drawn one by one
 _MOST_OPERANDS = 24  # listed in the box of a long sum
+_NOTICED = 1e-9  # relative to what flows: more than rounding leaves
 _TOOLTIP = 200  # characters of a label in a tooltip
 
 
@@ -115,7 +117,7 @@ def circuit_of(
     *,
     depth: int | None = None,
     fold_weights: bool = True,
-    limit: int = 200,
+    limit: int = LIMIT,
     title: str | None = None,
     look: Look = _PLAIN,
 ) -> Circuit:
@@ -147,11 +149,13 @@ def circuit_of(
             edges += _edges_into_fold(unit, inside, graph)
     if title is None:
         title = f"Computation graph of {root.label}" if root.label else "Computation graph"
-    return Circuit(checked_title(title), tuple(nodes), tuple(edges), look.note)
+    notes = [look.note, _more_than_flows(members) if depth is None else ""]
+    note = "  ".join(filter(None, notes))
+    return Circuit(checked_title(title), tuple(nodes), tuple(edges), note)
 
 
 def members_of(
-    root: Value, *, depth: int | None = None, fold_weights: bool = True, limit: int = 200
+    root: Value, *, depth: int | None = None, fold_weights: bool = True, limit: int = LIMIT
 ) -> tuple[list[Value], Set[Value]]:
     """Return the nodes that a drawing of *root* is about, and which of them are not boxes."""
     if not isinstance(root, Value):
@@ -235,10 +239,10 @@ def _too_large(count: int, limit: int, depth: int | None) -> str:
         part = "draw the last steps with viz.draw(root, depth=3), or one node inside with"
     else:
         part = f"choose a depth below {depth}, or draw one node inside with"
-    everything = f"; viz.draw(root, limit={count}) draws all of them" if count <= 1000 else ""
+    everything = f"; viz.draw(root, limit={count}) folds and draws all" if count <= 10_000 else ""
     return (
-        f"draw: {count:,} nodes, more than the limit of {limit:,}, would make an unreadable "
-        f"picture: {part} viz.draw(node){everything}"
+        f"draw: {count:,} nodes are more than the limit of {limit:,}: "
+        f"{part} viz.draw(node){everything}"
     )
 
 
@@ -300,6 +304,33 @@ def _grads(members: Sequence[Value]) -> dict[Value, str]:
         node: with_dust(node.grad, most) if node.has_grad else NOT_COMPUTED
         for node, most in largest.items()
     }
+
+
+def _more_than_flows(members: Sequence[Value]) -> str:
+    """Say which leaves hold more gradient than flows to them here; empty if none does."""
+    flows: dict[Value, float] = {}
+    sizes: dict[Value, float] = {}
+    unknown: set[Value] = set()
+    for node in members:
+        for parent, partial in zip(node.parents, node.partials, strict=True):
+            if not node.has_grad:
+                unknown.add(parent)
+                continue
+            flow = partial * node.grad
+            flows[parent] = flows.get(parent, 0.0) + flow
+            sizes[parent] = sizes.get(parent, 0.0) + abs(flow)
+    more = [
+        visible(leaf.label)
+        for leaf, flow in flows.items()
+        if leaf.primitive is None and leaf.has_grad and leaf not in unknown
+        if abs(leaf.grad - flow) > _NOTICED * (sizes[leaf] + abs(leaf.grad))
+    ]
+    if not more:
+        return ""
+    names = ", ".join(more[:3]) + (", …" if len(more) > 3 else "")
+    if not all(more):
+        names = f"{len(more)} leaves" if len(more) > 1 else "a leaf"
+    return f"More than flows here is in the gradient of {names}: leaves add up until .grad is 0."
 
 
 def _hint(node: Value) -> str:

@@ -21,6 +21,9 @@ from ..engine import scopes
 from ..engine.backend import Value
 from ..engine.table import dot_product
 
+EARLIER = "earlier"
+"""The name of the fold that holds all but the end of a computation without a shape."""
+
 _REPEATS = 3  # from which on equal pieces are a loop
 _MANY = 25  # from which on the steps of a loop are folded together
 _FEWEST = 5  # boxes that parts may leave; fewer say too little
@@ -317,10 +320,10 @@ def _terms(graph: Graph) -> list[Fold]:
     above = graph.dominators()
     regions = _regions(above)
     best: list[set[int]] = []
-    for unit in range(len(above)):
-        below = [
-            u for u in graph.into[unit] if above[u] == unit and len(graph.computed(regions[u])) > 1
-        ]
+    for unit, operands in enumerate(graph.into):
+        if len(operands) < _REPEATS:  # most units; their regions need not be looked at
+            continue
+        below = [u for u in operands if above[u] == unit and len(graph.computed(regions[u])) > 1]
         signs = [graph.sign(regions[b]) for b in below]
         for sign in set(signs):
             alike = [regions[b] for b, s in zip(below, signs, strict=True) if s == sign]
@@ -378,4 +381,4 @@ def _earlier(graph: Graph, kept: int) -> list[Fold]:
     computed = [unit for unit in range(len(graph.members)) if not graph.is_leaf(unit)]
     if len(computed) <= kept + 1:
         return []
-    return [graph.fold("earlier", graph.with_leaves(set(computed[:-kept])), alike=False)]
+    return [graph.fold(EARLIER, graph.with_leaves(set(computed[:-kept])), alike=False)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from .boxes import SMALL_SIZE
 from .network import Matrix, Outputs, checked_model, titled
-from .text import checked_title, short
+from .text import advance, checked_title, short
 
 LEVELS = 8
 """Shades of each of the two colours; 0 is the paper."""
@@ -23,14 +24,19 @@ _MOST_COLUMNS, _MOST_ROWS = 200, 90  # of a matrix; larger ones are gathered
 _LARGEST, _SMALLEST = 14.0, 3.0  # the side of a cell
 _STRIP = 16.0  # the breadth of activations and deltas
 _BETWEEN, _BLOCKS = 6.0, 46.0
-_NOTES, _LINE = 180.0, 15.0  # the width of what stands beside the outputs, and its lines' height
+_NOTES, _LINE = 180.0, 15.0  # the room of what stands beside the outputs, and its lines' height
+_GAP = 8.0  # between the last cells and what stands beside them
 _MOST_NOTES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A matrix of cells: their levels, from -LEVELS to LEVELS, and where they are."""
+    """A matrix of cells: their levels, from -LEVELS to LEVELS, and where they are.
 
+    *kind* says what it is beside its layer: the matrix itself, or a strip above or beside it.
+    """
+
+    kind: Literal["matrix", "above", "beside"]
     name: str
     superscript: str
     x: float
@@ -118,12 +124,11 @@ def matrices_of(
             above = np.concatenate([[1.0], a[layer - 1]])[None, :]
             hint = f"the activations of layer {layer}, after the bias unit (trace.a[{layer}])"
             cells = _levels(above, (1, gather[1]), largest[1])
-            grids.append(
-                Grid("a", f"({layer})", x, top - _STRIP - _BETWEEN, width, _STRIP, cells, hint)
-            )
+            y = top - _STRIP - _BETWEEN
+            grids.append(Grid("above", "a", f"({layer})", x, y, width, _STRIP, cells, hint))
         hint = f"Theta^({layer}), {theta.shape[0]} × {theta.shape[1]} (model.thetas[{layer - 1}])"
         cells = _levels(theta, gather, largest[0])
-        grids.append(Grid("Θ", f"({layer})", x, top, width, height, cells, hint))
+        grids.append(Grid("matrix", "Θ", f"({layer})", x, top, width, height, cells, hint))
         x += width
         if trace is not None:
             for name, numbers, most, where in (
@@ -135,7 +140,8 @@ def matrices_of(
                 hint = (
                     f"{'activations' if name == 'a' else 'deltas'} of layer {layer + 1} ({where})"
                 )
-                grids.append(Grid(name, f"({layer + 1})", x, top, _STRIP, height, cells, hint))
+                superscript = f"({layer + 1})"
+                grids.append(Grid("beside", name, superscript, x, top, _STRIP, height, cells, hint))
                 x += _STRIP
         x += _BLOCKS
     if noted:
@@ -143,9 +149,13 @@ def matrices_of(
         for j in range(sizes[-1]):
             name = f"class {j}" if outputs.are_classes else f"output {j + 1}"
             text = ",  ".join([name, *outputs.notes(j)])
-            notes.append(Note(x - _BLOCKS + 8.0, top + (j + 0.5) * pitch, text, "target" in text))
+            notes.append(Note(x - _BLOCKS + _GAP, top + (j + 0.5) * pitch, text, "target" in text))
+    widths = (advance(note.text, SMALL_SIZE) + _GAP for note in notes)
     kinds = [("weights", largest[0])]
-    kinds += [("activations", largest[1]), ("deltas", largest[2])] if trace is not None else []
+    if trace is not None:
+        kinds.append(("activations", largest[1]))
+        if not all(np.isnan(delta).all() for delta in deltas):
+            kinds.append(("deltas", largest[2]))
     remarks = list(outputs.remarks)
     if any(gather != (1, 1) for gather in gathers):
         remarks.append("a cell is the largest of several")
@@ -157,7 +167,7 @@ def matrices_of(
         tuple(grids),
         tuple(notes),
         tuple(Scale(name, short(most)) for name, most in kinds),
-        width=x - _BLOCKS + (_NOTES if notes else 0.0),
+        width=x - _BLOCKS + max(widths, default=0.0),
         height=top + tallest,
         remarks=tuple(remarks),
     )

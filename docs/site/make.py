@@ -47,6 +47,7 @@ MENU = {
         "docs/fair-play",
     ],
     "Use": [
+        "docs/questions",
         "docs/engineers",
         "docs/scipy",
         "docs/simulations",

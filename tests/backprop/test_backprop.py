@@ -41,6 +41,7 @@ G = {
     "tanh": np.tanh,
     "relu": lambda z: np.where(z.real > 0, z, 0),
     "linear": lambda z: z,
+    "leaky_relu": lambda z: np.where(z.real > 0, z, z / 100),
 }
 
 

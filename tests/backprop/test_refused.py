@@ -95,7 +95,7 @@ REFUSED = [
     (
         {"activation": "elu"},
         ValueError,
-        "activation is 'elu': expected one of 'sigmoid', 'tanh', 'relu', 'linear'",
+        "activation is 'elu': expected one of 'sigmoid', 'tanh', 'relu', 'linear', 'leaky_relu'",
     ),
     ({"activation": ["softmax"]}, ValueError, "activation is 'softmax'"),
     ({"activation": None}, ValueError, "activation is None"),
@@ -129,7 +129,11 @@ def test_the_arguments_those_are_varied_from_are_good():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: forward(THETAS, X53, output_activation="x"), ValueError, "'linear', 'softmax'"),
+        (
+            lambda: forward(THETAS, X53, output_activation="x"),
+            ValueError,
+            "relu', 'softmax'",
+        ),
         (lambda: activate("elu", [0.0]), ValueError, "activation is 'elu': .*'softmax'"),
         (lambda: activate("softmax", [0.0]), ValueError, r"z has shape \(1,\): softmax expects"),
         (lambda: derivative("softmax", [0.0]), ValueError, "activation is 'softmax'"),

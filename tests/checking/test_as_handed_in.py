@@ -11,7 +11,7 @@ import pytest
 from chainrule.checking import diagnose, probe
 from chainrule.checking.diagnosis.catalogue import catalogue_of
 from chainrule.checking.diagnosis.submissions import diagnose_file
-from chainrule.checking.intake import holding, locating, source
+from chainrule.checking.intake import clock, holding, locating, source, trial
 from chainrule.checking.intake.names import role_of
 from chainrule.checking.intake.python2 import as_python3
 
@@ -33,6 +33,9 @@ pytestmark = pytest.mark.numpy_alone
         (fitted.OddNames, ()),
         (fitted.softmax_loss_vectorized, ()),
         (fitted.column_of_labels, ()),
+        (fitted.InPairs, ()),
+        (fitted.InPairsWithoutSlope, ("hidden.slope-missing",)),
+        (fitted.Leaky, ()),
         (fitted.holds_its_ones, ()),
         (fitted.holds_its_ones_without_a, ("hidden.slope-is-1-minus-a",)),
     ],
@@ -40,6 +43,47 @@ pytestmark = pytest.mark.numpy_alone
 )
 def test_a_program_is_read_as_it_was_written(program, codes):
     assert diagnose(program).codes == codes
+
+
+def test_the_slope_of_a_leaky_unit_is_asked_of_it():
+    """No row of the table is about it: the layer is told, and the output's is right."""
+    report = diagnose(fitted.LeakyForwardsOnly)
+    assert (report.ok, report.first_wrong_layer) == (False, len(report.problem.thetas) - 1)
+
+
+def test_a_wrong_program_without_a_penalty_is_not_charged_for_one_that_nobody_asked_for():
+    def backprop(thetas, X, Y, lam):
+        a = [X]
+        for theta in thetas:
+            a.append(1.0 / (1.0 + np.exp(-np.c_[np.ones(len(X)), a[-1]] @ theta.T)))
+        delta, found = a[-1] - Y, []
+        for i in reversed(range(len(thetas))):
+            found.insert(0, delta.T @ np.c_[np.ones(len(X)), a[i]] / len(X))
+            delta = delta @ thetas[i][:, 1:] * (1.0 - a[i])
+        return found
+
+    slope = "hidden.slope-is-1-minus-a"
+    report = diagnose(backprop)
+    assert report.codes == (slope,)
+    assert "penalty-none" in [convention.name for convention in report.conventions]
+    assert set(diagnose(backprop, lam=1.3).codes) == {slope, "penalty.missing"}
+
+
+def test_where_time_was_short_nothing_is_certain(monkeypatch):
+    """The plain call is known before any other is tried."""
+    report = diagnose(fitted.InPairsWithoutSlope)
+    assert report.findings[0].confidence == "certain"
+    monkeypatch.setattr(trial, "MOST_CALLS", 1)
+    report = diagnose(fitted.InPairsWithoutSlope)
+    assert not report.ok
+    assert {finding.confidence for finding in report.findings} == {"partial"}
+    assert "trials-cut" in [convention.name for convention in report.conventions]
+
+
+def test_waiting_for_a_processor_is_not_a_programs_own_time(monkeypatch):
+    begun = clock.own_time()
+    monkeypatch.setattr(clock, "waited", lambda process: 1e6)
+    assert clock.own_time() < begun
 
 
 def test_a_sign_is_not_taken_for_a_learning_rate():
@@ -102,8 +146,8 @@ def backprop(thetas, X, Y, lam):
 """
 
 
-def loaded(tmp_path, text, name="backprop"):
-    path = tmp_path / f"handed_in_{abs(hash(text))}.py"
+def loaded(tmp_path, text, file=""):
+    name, path = "backprop", tmp_path / (file or f"handed_in_{abs(hash(text))}.py")
     path.write_text(text)
     try:
         return getattr(source.load(path, name), name)
@@ -149,6 +193,27 @@ def test_a_package_beside_the_folder_is_found(tmp_path):
     (tmp_path / "ch04").mkdir()
     head = "import sys, os\nsys.path.append(os.pardir)\nfrom common_9.functions import *"
     made = loaded(tmp_path / "ch04", LOADS.format(head, "assert sigmoid(2) == 2"))
+    assert made([], 0, 0, 0) == []
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_package_that_imports_the_file_itself_is_imported_first(tmp_path):
+    package = tmp_path / "units_9"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .slopes import backprop, slope")
+    (package / "base.py").write_text("def slope(a):\n    return a * (1 - a)")
+    made = loaded(package, LOADS.format("from .base import slope", "pass"), file="slopes.py")
+    assert made([], 0, 0, 0) == []
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_module_of_python_2_in_a_package_is_read_as_the_file_is(tmp_path):
+    package = tmp_path / "course_9"
+    (package / "nets").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "layers.py").write_text("print 'compile first'\ndef half(m):\n    return m / 2")
+    head = "from course_9.layers import half"
+    made = loaded(package / "nets", LOADS.format(head, "assert half(5) == 2.5"))
     assert made([], 0, 0, 0) == []
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from chainrule.checking.diagnosis.diagnose import diagnose_calls
 from chainrule.checking.diagnosis.running import messages
 from chainrule.checking.diagnosis.running.process import caller_of_file
 from chainrule.checking.diagnosis.submissions import diagnose_file
+from chainrule.checking.intake import clock
 from chainrule.checking.saved import read_problem, write_problem
 
 pytestmark = pytest.mark.processes_alone
@@ -495,3 +497,23 @@ def test_examples(assert_gradients_close, mazur_example, ng_example):
     assert "sign.everything" in done.stdout
     xml = (tmp_path / "report.xml").read_text(encoding="utf-8")
     assert "this is the direction of descent" in xml
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="nobody says how long")
+@pytest.mark.parametrize(("threads", "code"), [(0, ""), (6, "call.too-slow")])
+def test_waiting_for_a_processor_is_not_a_programs_time_but_for_its_own_threads(
+    tmp_path, monkeypatch, threads, code
+):
+    monkeypatch.setattr(clock, "waited", lambda process: 100.0)
+    path = tmp_path / "waits.py"
+    path.write_text(
+        "import threading, time\n"
+        "def backprop(thetas, X, Y, lam):\n"
+        f"    for _ in range({threads}):\n"
+        "        threading.Thread(target=time.sleep, args=(3,), daemon=True).start()\n"
+        "    time.sleep(2)\n"
+        "    return thetas\n"
+    )
+    p = probe()
+    outcome = caller_of_file(path, "backprop", time_limit=1.5)([p])[-1]
+    assert outcome.code == code

@@ -32,6 +32,8 @@ from chainrule.checking.problem import build
 
 from .programs import functions, objects, steps
 
+pytestmark = pytest.mark.numpy_alone
+
 PROGRAMS = Path(functions.__file__).parent
 
 # program, what is stated, the code of the mistake ("" for none), conventions that are told
@@ -100,7 +102,6 @@ def name_of(value):
     return getattr(value, "__name__", None)
 
 
-@pytest.mark.numpy_alone
 @pytest.mark.parametrize(("program", "stated", "code", "told"), SHAPES, ids=name_of)
 def test_a_program_is_taken_as_it_is(program, stated, code, told):
     report = diagnose(program, **stated)

@@ -1,4 +1,4 @@
-"""Jacobians by arguments of graphs with width: arrays, as the gradient by parameters is."""
+"""Jacobians by arguments keep what was found: of width arrays are made, and loops stay loops."""
 
 import itertools
 import pickle
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.compiler.loops import Looped
 
 RNG = np.random.default_rng(12)
 ROWS = RNG.normal(size=(9, 30))
@@ -133,3 +134,76 @@ def test_the_gradient_and_the_printed_program_stay_what_they_were():
     assert f.source == source
     assert again[0] == value
     assert np.array_equal(again[1], gradient)
+
+
+# --- loops ---------------------------------------------------------------------------------------
+
+RATE = cr.Value(0.3)
+
+
+def swung(start, pushes):
+    """Return what is left of a swing that is pushed, as a scan."""
+
+    def step(state, push):
+        angle, speed = state
+        speed = speed - RATE * cr.sin(angle) + 0.01 * push
+        return (angle + 0.1 * speed, speed), None
+
+    (angle, speed), _ = cr.scan(step, (start[1], 0.0), pushes)
+    return angle * speed * start[0]
+
+
+def swung_in_a_loop(start, pushes):
+    angle, speed = start[1], 0.0
+    for push in pushes:
+        speed = speed - RATE * cr.sin(angle) + 0.01 * push
+        angle = angle + 0.1 * speed
+    return angle * speed * start[0]
+
+
+def close_to(found, expected):
+    """Thousands of steps carry a rounding on, so what is small is not right to its last digits."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+START, PUSHES = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 5000))
+
+
+@pytest.mark.parametrize("argnums", [None, 0, 1, (1, 0)])
+@pytest.mark.parametrize("function", [swung, swung_in_a_loop])
+def test_loops_stay_loops(function, argnums):
+    f = cr.compile(function)
+    found = f.jacobian(START, PUSHES, argnums=argnums)
+    assert type(f._latest) is Looped
+    assert "written_out" not in vars(f._latest)
+    parts = found if isinstance(found, tuple) else (found,)
+    which = {None: (0, 1), 0: (0,), 1: (1,)}.get(argnums, argnums)
+    by_engine = cr.grad(function, argnums=(0, 1))
+    for k, (start, pushes) in enumerate(zip(START, PUSHES, strict=True)):
+        expected = by_engine(start.tolist(), pushes.tolist())
+        for part, i in zip(parts, which, strict=True):
+            close_to(part[k], np.array(expected[i]))
+
+
+def test_a_loop_for_many_examples_is_written_out():
+    f = cr.compile(swung)
+    few = f.jacobian(START, PUSHES[:, :4000])
+    assert "written_out" not in vars(f._latest)
+    many = f.jacobian(np.tile(START, (20, 1)), np.tile(PUSHES[:, :4000], (20, 1)))
+    assert "written_out" in vars(f._latest)
+    for a, b in zip(few, many, strict=True):
+        close_to(np.tile(a, (20, 1)), b)
+
+
+def test_leaves_are_read_anew_and_stay_as_they_are():
+    f = cr.compile(swung)
+    before = f.jacobian(START, PUSHES, argnums=0)
+    RATE.data = 0.4
+    try:
+        after = f.jacobian(START, PUSHES, argnums=0)
+        again = cr.compile(swung).jacobian(START, PUSHES, argnums=0)
+    finally:
+        RATE.data = 0.3
+    assert np.array_equal(after, again)
+    assert not np.array_equal(after, before)
+    assert RATE.grad == 0.0

@@ -126,6 +126,74 @@ def test_two_inputs_that_tie_share_the_derivative_in_both_modes(mode):
     close(np.array(by_each), [[[0.5, 1.0]], [[0.5, 1.0]]])
 
 
+W_TIED = cr.Value(-1.0)
+TIED = {  # at -1 and 2: the function, by what, and the derivatives of u or of the parameter
+    "a slope": (lambda u, x: cr.minimum(u, cr.grad(lambda v: x - v)(x)), {}, 0.5),
+    "a leaf that is made": (lambda u, x: cr.minimum(u, cr.Value(-1.0) + 0.0 * x), {}, 0.5),
+    "what is made of such leaves": (lambda u, x: cr.minimum(u, cr.Value(-2.0) / 2.0) + x, {}, 0.5),
+    "a number": (lambda u, x: cr.minimum(u, -1.0) + x, {}, 0.0),
+    "the other argument": (lambda u, x: cr.minimum(u, 1.0 - x), {}, 0.5),
+    "an argument that is a number": (lambda u, x: cr.minimum(u, 1.0 - x), {"argnums": 0}, 0.0),
+    "its square's slope": (
+        lambda u, x: cr.minimum(u, cr.grad(lambda v: v * v)(x) - 5.0), {"argnums": 0}, 0.0
+    ),
+    "a leaf among arrays": (
+        lambda u, x: cr.sum([cr.minimum(u, cr.Value(-1.0), k + x) / 64 for k in range(64)]), {}, 0.5
+    ),
+    "an argument among arrays": (
+        lambda u, x: cr.sum([cr.minimum(u, 1.0 - x, k + x) / 64 for k in range(64)]),
+        {"argnums": 0}, 0.0,
+    ),
+    "an argument in a loop": (
+        lambda u, x: cr.scan(
+            lambda c, k: (cr.minimum(c, 1.0 - x + k) + 0.0 * cr.sin(c), c), u, [0.0] + [1.0] * 4999
+        )[0],
+        {"argnums": 0}, 0.0,
+    ),
+    "a parameter": (lambda u, x: cr.minimum(u, W_TIED * 1.0) + x, {"argnums": 0}, 0.5),
+    "an argument": (lambda u, x: cr.minimum(W_TIED, u) + x, {"wrt": [W_TIED]}, 0.0),
+    "a leaf, by a parameter": (
+        lambda u, x: cr.minimum(W_TIED, cr.Value(-1.0)) + x, {"wrt": [W_TIED]}, 0.0
+    ),
+    "a slope, by a parameter": (
+        lambda u, x: cr.minimum(W_TIED, cr.grad(lambda v: v * v)(x) - 5.0), {"wrt": [W_TIED]}, 0.0
+    ),
+    "a slope at a parameter": (
+        lambda u, x: cr.minimum(W_TIED, cr.grad(lambda v: v * v)(W_TIED) + 1.0) + x,
+        {"wrt": [W_TIED]}, 1.5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_a_tie_is_one_of_values_or_with_a_number_whatever_the_mode(name):
+    """To its arguments, what a function makes is a Value; to its parameters, it is a constant.
+
+    An argument that is not differentiated by is a number, as it is where the engine is called.
+    """
+    function, by, slope = TIED[name]
+    f = cr.compile(function)
+    point = [-1.0], [2.0]
+    found = [f.jacobian(*point, mode=mode, **by) for mode in ("reverse", "forward")]
+    count = 2 - len(by)
+    tangents = [1.0] if count == 1 else ([1.0], [0.0])
+    if by == {"argnums": 0}:
+        tangents = 1.0
+    found.append(f.jvp(*point, tangents=tangents, **by)[1])
+    assert [np.ravel(x[0] if isinstance(x, tuple) else x).tolist() for x in found] == [[slope]] * 3
+    if "wrt" in by:
+        assert f.value_and_grad(*point)[1].tolist() == [slope]
+
+
+def test_a_sparse_jacobian_on_a_tie_is_the_dense_one_whatever_it_is_with():
+    pytest.importorskip("scipy", reason="sparse results are SciPy's")
+    for function, by, slope in TIED.values():
+        f = cr.compile(function)
+        for mode in ("reverse", "forward"):
+            (matrix,) = f.jacobian([-1.0], [2.0], sparse=True, mode=mode, **by)
+            assert matrix.toarray()[0, 0] == slope
+
+
 def test_where_there_are_few_inputs_the_mode_is_forward():
     f = cr.compile(lambda t: [cr.sin(t * k) for k in range(9)])
     f.jacobian(T)
@@ -195,6 +263,48 @@ def test_a_pickled_program_has_the_derivatives_that_it_was_asked_for():
 def test_what_cannot_be_is_refused(ask, error, message):
     with pytest.raises(error, match=message):
         ask(cr.compile(residuals))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_an_empty_batch_has_empty_derivatives_of_every_kind(wide):
+    """The shapes are those of any batch, with 0 for the number of examples."""
+    f = cr.compile(
+        lambda x, u: cr.sum([W[0] * a * b for a in x for b in (x if wide else x[:2])]) * u
+    )
+    x, u = np.zeros((0, 6)), np.zeros(0)
+    assert [part.shape for part in f.jacobian(x, u)] == [(0, 6), (0,)]
+    assert f.jacobian(x, u, wrt=W, mode="forward").shape == (0, 3)
+    assert [part.shape for part in f.jvp(x, u, tangents=(x, u))] == [(0,), (0,)]
+    assert [part.shape for part in f.hvp(x, u, vector=(x, u))] == [(0, 6), (0,)]
+    shapes = [[part.shape for part in row] for row in f.hessian(x, u)]
+    assert shapes == [[(0, 6, 6), (0, 6)], [(0, 6), (0,)]]
+    with pytest.raises(ValueError, match="the mean over an empty batch is undefined"):
+        f.value_and_grad(x, u)
+
+
+def test_derivatives_by_nothing_are_empty():
+    f = cr.compile(lambda x: W[0] * 2.0 + 0.0 * cr.sum([1.0, *x]))
+    nothing = np.zeros((3, 0))
+    for mode in ("reverse", "forward", None):
+        assert f.jacobian(nothing, mode=mode).shape == (3, 0)
+        assert f.jacobian(np.ones((3, 2)), wrt=[], mode=mode).shape == (3, 0)
+        assert f.jacobian(np.ones((3, 2)), argnums=[], mode=mode) == ()
+    assert f.hessian(nothing).shape == (3, 0, 0)
+    assert f.hessian(np.ones((3, 2)), wrt=[]).shape == (3, 0, 0)
+    assert f.hvp(nothing, vector=nothing).shape == (3, 0)
+    assert f.hvp(np.ones((3, 2)), vector=[], wrt=[]).shape == (3, 0)
+    value, tangent = f.jvp(nothing, tangents=nothing)
+    close((value, tangent), ([2.0 * W[0].data] * 3, [0.0] * 3))
+    with pytest.raises(TypeError, match="need one number as its result, not 2"):
+        cr.compile(lambda x: [W[0], W[0]]).hessian(nothing)
+
+
+def test_numbers_of_arguments_may_be_numpys():
+    f = cr.compile(lambda x, y: x * y)
+    found = f.jacobian([2.0], [3.0], argnums=np.int64(1))
+    assert found.tolist() == f.jacobian([2.0], [3.0], argnums=1).tolist() == [2.0]
+    with pytest.raises(ValueError, match="argnums=True; expected numbers of arguments"):
+        f.jacobian([2.0], [3.0], argnums=True)
 
 
 # --- sparse --------------------------------------------------------------------------------------

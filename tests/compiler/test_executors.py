@@ -532,6 +532,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.processes_alone
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
 @pytest.mark.parametrize("whom", ["the parent", "all, as a terminal does"])
 def test_ctrl_c_leaves_no_process_behind(whom, tmp_path):

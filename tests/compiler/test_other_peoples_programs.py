@@ -481,7 +481,7 @@ def test_powers_of_the_odd_bases(base, exponent):
 
 
 def test_recordings_that_were_not_used_for_long_are_given_up(monkeypatch):
-    from chainrule.compiler import compiled as module
+    from chainrule.compiler import recorded_function as module
 
     monkeypatch.setattr(module, "KEPT", 5)
     w, calls = cr.Value(2.0), []

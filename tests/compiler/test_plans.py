@@ -7,12 +7,12 @@ import pytest
 
 import chainrule as cr
 from chainrule.compiler.accesses import read, written
+from chainrule.compiler.builder import Builder
 from chainrule.compiler.lowering import lower
 from chainrule.compiler.machine import Machine
 from chainrule.compiler.places import Buffer, Draft, Gaps, Spot, settle
 from chainrule.compiler.printers import numpy as printer
 from chainrule.compiler.printers import rows as printed_rows
-from chainrule.compiler.program import Builder
 from chainrule.compiler.strides import merged
 from chainrule.engine import table as primitives
 from chainrule.engine.native import core

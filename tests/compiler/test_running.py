@@ -125,6 +125,20 @@ def test_numbers_may_lie_between_addresses():
     equal(compiled.value_and_grad(between)[1], compiled.value_and_grad(x)[1])
 
 
+def test_an_array_that_is_not_of_numbers_is_refused_after_any_number_of_calls():
+    """A call like the one before goes to the machine at once, which cannot look at such arrays."""
+    f = cr.compile(lambda x: x[0] * x[1])
+    numbers = np.ones((2, 2))
+    dates = np.array([["2020-01-01", "2020-01-02"]], dtype="datetime64[D]")
+    for _ in range(40):
+        assert f(numbers).tolist() == [1.0, 1.0]
+        with pytest.raises(TypeError, match=r"argument x is an array of datetime64\[D\]"):
+            f(dates)
+        f.value_and_grad(numbers)
+        with pytest.raises(TypeError, match=r"argument x is an array of datetime64\[D\]"):
+            f.value_and_grad(dates)
+
+
 def test_results_are_the_callers_to_keep():
     run, _ = families.mlp(random.Random(0), (3, 4, 2))
     compiled = cr.compile(lambda x: cr.sum(run(x)))

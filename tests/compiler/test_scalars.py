@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.compiler import flat, lifetimes, lifting, machine, ready
+from chainrule.compiler.builder import Builder
 from chainrule.compiler.printers import numpy as numpy_printer
-from chainrule.compiler.program import Builder
 from chainrule.compiler.tape import flatten
 from chainrule.engine import table as primitives
 from chainrule.engine.table import TABLE

@@ -221,6 +221,13 @@ def test_copies_work_by_themselves(ab, copied):
     assert "sine" not in cr.engine.table.TABLE
 
 
+@pytest.mark.parametrize("name", ["_prev", "_children", "_local_grads", "_op"])
+@pytest.mark.parametrize("made", [lambda a: Value(0.5), lambda a: -a, lambda a: product(a, a)])
+def test_what_made_a_node_is_not_written_afterwards_and_the_message_says_how(ab, name, made):
+    with pytest.raises(AttributeError, match=rf"Value\.{name} is fixed .* Value\(number, \(a, b\)"):
+        setattr(made(ab[0]), name, (ab[1],))
+
+
 def test_an_operation_that_bears_the_name_of_a_row_is_not_that_row():
     x = Value(0.5)
     y = pickle.loads(pickle.dumps(Value(7.0, (x,), "tanh")))

@@ -159,7 +159,15 @@ def test_a_function_of_numpys_that_is_not_in_the_table_is_refused_by_name(ufunc)
 def test_ways_to_call_a_ufunc_that_would_drop_the_graph_are_refused():
     v = Value(1.0)
     for call in (
-        lambda: np.add.reduce(v),
+        lambda: np.add.accumulate(v),
+        lambda: np.sum(v, axis=1),
+        lambda: np.sum(v, keepdims=True),
+        lambda: np.prod(v, initial=2.0),
+        lambda: np.max(v, where=np.array([True])),
+        lambda: np.sum(v, dtype=float),
+        lambda: np.sum(v, out=np.zeros(())),
+        lambda: np.less.reduce(v),
+        lambda: np.clip(v, 0.0, 1.0, out=np.zeros(())),
         lambda: np.add.outer(v, [1.0, 2.0]),
         lambda: np.tanh(v, where=[True]),
         lambda: np.exp(v, dtype=float),
@@ -356,7 +364,7 @@ def test_a_power_in_floats_is_a_power():
         (lambda v: np.fmax(v, 0.0), r"use cr\.maximum, which does not skip nan"),
         (lambda v: np.logical_and(v, v), r"neither true nor false: compare it"),
         (lambda v: np.heaviside(v, 0.5), r"write cr\.where\(cr\.equal\(v, 0\.0\), at_zero, "),
-        (np.add.reduce, r"numpy\.add\.reduce .*cr\.sum"),
+        (np.add.accumulate, r"numpy\.add\.accumulate .*cr\.sum"),
         (lambda v: np.sin(v, where=True), r"numpy\.sin with where .*call np\.sin on Values"),
     ],
 )
@@ -395,6 +403,52 @@ def test_scipys_function_of_a_name_that_is_here_is_named():
 def test_functions_that_are_not_ufuncs_say_what_to_do(name, way_out):
     with pytest.raises(TypeError, match=rf"numpy\.{name} does not work on a Value: .*{way_out}"):
         getattr(np, name)(cr.Value(0.5))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "axis"),
+    [
+        *[(f, {}) for f in (np.sum, np.prod, np.max, np.min, np.mean, np.median)],
+        *[(np.sum, {"axis": axis}) for axis in (None, 0, -1, ())],
+        (np.max, {"axis": 0}),
+    ],
+)
+def test_numpys_reduction_of_one_value_is_its_number_as_for_floats(reduction, axis):
+    def penalty(x):  # as written for a vector or a number
+        return 0.5 * reduction(x**2, **axis)
+
+    assert penalty(3.0) == 4.5
+    assert cr.value_and_grad(penalty)(3.0) == (4.5, 3.0)
+
+
+def test_numpys_clip_of_a_value_is_a_node_beyond_the_bounds_too():
+    clipped = {x: cr.value_and_grad(lambda x: np.clip(x, -1.0, 2.0))(x) for x in (-3.0, 0.5, 7.0)}
+    assert clipped == {-3.0: (-1.0, 0.0), 0.5: (0.5, 1.0), 7.0: (2.0, 0.0)}
+    v = Value(7.0)
+    y = np.clip(v, -1.0, 2.0)
+    y.backward()  # NumPy's own rule would give the float 2.0 here
+    assert (y.data, v.grad) == (2.0, 0.0)
+    assert cr.grad(lambda high: np.clip(5.0, 0.0, high))(2.0) == 1.0
+    assert (
+        cr.gradients(np.clip(v, None, 9.0), [v]) == cr.gradients(np.clip(v, max=9.0), [v]) == [1.0]
+    )
+    assert np.clip(np.array([1.0, 3.0]), 0.0, Value(2.0))[1].data == 2.0
+    assert cr.compile(lambda x: np.clip(x, -1.0, 2.0))([-3.0, 0.5, 7.0]).tolist() == [
+        -1.0,
+        0.5,
+        2.0,
+    ]
+
+
+def test_numpys_interp_says_what_to_write():
+    with pytest.raises(TypeError, match=r"numpy\.interp does not work .* np\.searchsorted"):
+        np.interp(Value(0.5), [0.0, 1.0], [2.0, 3.0])
+
+
+@pytest.mark.parametrize("function", [np.i0, lambda x: np.interp(x, [0.0, 1.0], [2.0, 3.0])])
+def test_numpys_function_that_takes_a_number_in_a_compiled_function_is_told_as_a_choice(function):
+    with pytest.raises(cr.TraceError, match="would fix that number for all examples"):
+        cr.compile(lambda x: function(x))([0.5, 0.7])
 
 
 def test_functions_that_run_on_any_objects_run_on_values():

@@ -184,6 +184,53 @@ def test_a_masked_number_is_missing_not_zero():
         Value(1.0) * np.ma.masked
 
 
+@pytest.mark.parametrize("operator_", [operator.mod, operator.floordiv, divmod])
+@pytest.mark.parametrize("other", [2, 2.5, Fraction(1, 2), "value"])
+def test_remainders_and_whole_quotients_are_refused_with_the_way_out(operator_, other):
+    v = Value(7.5)
+    other = Value(2.0) if other == "value" else other
+    for call in (lambda: operator_(v, other), lambda: operator_(other, v)):
+        with pytest.raises(TypeError, match=r"does not work on a Value: .* write .* a - n \* b"):
+            call()
+
+
+def test_the_way_out_for_a_remainder_has_its_derivatives():
+    def wrapped(angle, turn):
+        return angle - math.floor(angle.data / turn.data) * turn
+
+    assert cr.value_and_grad(wrapped, (0, 1))(7.5, 2.0) == (1.5, (1.0, -3.0))
+    with pytest.raises(cr.TraceError, match="% of a Value in a compiled function"):
+        cr.compile(lambda angle: angle % 2.0)([7.5, 1.0])
+
+
+def test_a_type_that_knows_the_remainder_by_a_value_is_asked():
+    class Clock:
+        def __rmod__(self, value):
+            return value.data % 12
+
+    assert Value(14.0) % Clock() == 2.0
+    with pytest.raises(TypeError, match="unsupported operand"):
+        Value(14.0) % object()
+
+
+class Column:
+    """What columns and tensors of other libraries have."""
+
+    def __init__(self, *numbers):
+        self.ndim = len(numbers) != 1
+        self.item = lambda: numbers[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([self.item()])
+
+
+def test_a_tensor_or_a_column_of_another_library_is_refused_with_the_way_out():
+    with pytest.raises(TypeError, match=r"Column is not a real number; .* with \.item\(\)$"):
+        Value(Column(1.0))
+    with pytest.raises(TypeError, match=r"exp: Column is not a real number; .* np\.asarray\(x\)"):
+        cr.exp(Column(1.0, 2.0))
+
+
 class Stubborn(float):
     def __float__(self):
         raise RuntimeError("no")

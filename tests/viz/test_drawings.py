@@ -334,6 +334,34 @@ def test_a_long_dot_is_shortened_and_its_edges_go_to_the_gap():
     assert pins == [0, 1, 2, 3, 4, *[5] * 58, 6]
 
 
+# --- what is left of an earlier pass -----------------------------------------------------------
+
+
+def test_a_gradient_that_holds_more_than_flows_here_is_told():
+    w, x, b = Value(-3.0, "w"), Value(2.0, "x"), Value(6.88, "b")
+    y = cr.tanh(w * x + b)
+    assert viz.draw(y).diagram.note == ""  # no pass yet
+    y.backward()
+    assert viz.draw(y).diagram.note == ""
+    y.backward()
+    note = viz.draw(y).diagram.note
+    assert note.startswith("More than flows here is in the gradient of w, x, b")
+    assert note in ET.fromstring(viz.draw(y).svg).itertext()
+    for leaf in (w, x, b):
+        leaf.grad = 0.0
+    y.backward()
+    assert viz.draw(y).diagram.note == ""
+    assert viz.draw(cr.tanh(w * x + b)).diagram.note == ""  # computed again, no pass yet
+
+
+def test_leaves_without_names_that_hold_more_are_counted():
+    a, b = Value(2.0), Value(3.0)
+    y = a * b
+    y.backward()
+    y.backward()
+    assert "the gradient of 2 leaves" in viz.draw(y).diagram.note
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
@@ -356,10 +384,24 @@ def test_the_loss_of_a_batch_is_refused_before_anything_is_drawn(monkeypatch):
 def test_a_refused_depth_and_a_small_excess_have_their_own_advice():
     wide = cr.sum([Value(1.0) for _ in range(300)])
     with pytest.raises(ValueError, match="a depth below 1"):
-        viz.draw(wide, depth=1)
-    with pytest.raises(ValueError, match=r"limit=301\) draws all"):
-        viz.draw(wide)
+        viz.draw(wide, depth=1, limit=200)
+    with pytest.raises(ValueError, match=r"limit=301\) folds and draws all"):
+        viz.draw(wide, limit=200)
     assert len(viz.draw(wide, limit=301, unfold=True).diagram.nodes) == 301
+
+
+def test_a_network_of_plain_neurons_is_folded_and_not_refused():
+    rng = random.Random(0)
+
+    def neuron(inputs):
+        weights = [Value(rng.uniform(-1.0, 1.0)) for _ in inputs]
+        return sum((w * x for w, x in zip(weights, inputs, strict=True)), Value(0.0)).tanh()
+
+    outputs = [Value(2.0), Value(3.0), Value(-1.0)]
+    for width in (16, 16, 1):
+        outputs = [neuron(outputs) for _ in range(width)]
+    diagram = viz.draw(outputs[0]).diagram
+    assert len(diagram.nodes) < 40 < 900 < sum(node.folded or 1 for node in diagram.nodes)
 
 
 def test_a_deep_graph_is_drawn_in_part_without_recursion():

@@ -188,10 +188,55 @@ def test_the_classes_are_listed_with_probability_prediction_and_target():
     assert [note.is_marked for note in matrices_of(model, trace).notes].index(True) == 3
 
 
+def rectangles_and_texts(svg):
+    """Return the boxes of the cells' frames and of the texts, in the picture's coordinates."""
+    root = ET.fromstring(svg)
+    body = root.find(f"{SVG}g")
+    shift = [float(x) for x in re.findall(r"[-.\d]+", body.get("transform"))]
+    frames = [
+        [float(rect.get(name)) for name in ("x", "y", "width", "height")]
+        for rect in body.iter(f"{SVG}rect")
+    ]
+    texts = []
+    for text in body.iter(f"{SVG}text"):
+        size = float(text.get("font-size"))
+        content = "".join(text.itertext())
+        width = 0.5 * size * len(content)  # the narrow side: what certainly overlaps is seen
+        left = float(text.get("x")) - (0 if text.get("text-anchor") == "start" else width / 2)
+        texts.append((content, left, float(text.get("y")) - 0.5 * size, width, 0.5 * size))
+    return (
+        float(root.get("width")),
+        [(x + shift[0], y + shift[1], w, h) for x, y, w, h in frames],
+        [(content, x + shift[0], y + shift[1], w, h) for content, x, y, w, h in texts],
+    )
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    ("inputs", "widths"),
+    [(12, [1]), (4, [16, 16, 1]), (1, [40, 1]), (3, [1, 12, 1]), (30, [12, 2])],
+)
+def test_names_stand_beside_their_cells_and_everything_is_on_the_paper(inputs, widths, traced):
+    model = MLP(inputs, widths, activation="tanh", seed=0)
+    trace = model.trace([-0.123456] * inputs) if traced else None
+    if traced and widths[-1] == 1:
+        losses.logistic(trace.output, 1.0).backward()
+    width, frames, texts = rectangles_and_texts(viz.draw_network(model, trace).svg)
+    assert frames
+    for content, x, y, w, h in texts:
+        assert x >= 0.0, content
+        assert x + w <= width, content
+        for left, top, across, down in frames:
+            beside = x + w <= left or left + across <= x or y + h <= top or top + down <= y
+            assert beside, (content, (x, y, w, h), (left, top, across, down))
+    assert all(left + across <= width for left, _, across, _ in frames)
+
+
 def test_before_a_backward_pass_it_is_said():
     model = MLP(64, [32, 10], seed=0)
     svg = viz.draw_network(model, model.trace([0.5] * 64)).svg
     assert "deltas not yet computed" in svg
+    assert "deltas  -0" not in svg  # a scale of nothing
     assert "deltas not yet computed" not in viz.draw_network(*digits_like()).svg
 
 

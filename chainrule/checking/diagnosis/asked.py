@@ -219,11 +219,6 @@ class Asked:
         )
         return cls(manner=spoken, **told)
 
-    @property
-    def takes_anything(self) -> bool:
-        """Whether nothing is stated of the manner."""
-        return self.manner == Stated()
-
     # --- the networks ---
 
     def offered(self, sizes: Sequence[Sequence[int]] = ()) -> list[Problem]:
@@ -309,8 +304,8 @@ class Asked:
 
 
 _SIGNS = (
-    ("relu", "relu"), ("relu", "maximum"), ("tanh", "tanh"), ("sigmoid", "sigmoid"),
-    ("sigmoid", "exp"),
+    ("relu", "relu"), ("leaky_relu", "leaky_relu"), ("relu", "maximum"), ("tanh", "tanh"),
+    ("sigmoid", "sigmoid"), ("sigmoid", "exp"),
 )  # fmt: skip
 """Which activation a name in the code speaks for."""
 

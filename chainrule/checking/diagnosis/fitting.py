@@ -81,7 +81,7 @@ class Costs:
                 yield rate, [Convention("rate", says)]
             return
         yield 1.0, []
-        if self.asked.loss is None and problem.K > 1 and "squared" in problem.loss:
+        if self.asked.loss is None and problem.K > 1:
             says = "the cost is a mean over the outputs as well as over the examples"
             yield 1.0 / problem.K, [Convention("mean-over-outputs", says)]
 

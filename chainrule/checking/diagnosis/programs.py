@@ -28,7 +28,7 @@ from .readings import Reading
 from .reporting import Convention, Report
 from .running.calls import Caller, Outcome
 from .running.habits import habits
-from .running.trying import EXPLORED, OTHER_SIZES
+from .running.trying import CUT, EXPLORED, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
@@ -69,7 +69,19 @@ class _Diagnosis:
             return self._without_a_gradient(outcomes, offered[0])
         report, chosen = self._best(found)
         self.known = Known(self.subject, chosen.manner, self.words)
-        return self._obliged(report)
+        return self._obliged(self._unsure(report))
+
+    def _unsure(self, report: Report) -> Report:
+        """Take certainty from a report if there was no time for all manners: one may be right."""
+        if report.ok or CUT not in self.words:
+            return report
+        says = "there was no time for all the ways to call it: state how it is called, or --time"
+        unsure = tuple(
+            replace(one, confidence="partial") if one.confidence == "certain" else one
+            for one in report.findings
+        )
+        told = (*report.conventions, Convention("trials-cut", says))
+        return replace(report, findings=unsure, conventions=told)
 
     def _without_a_gradient(self, outcomes: Sequence[Outcome], network: Problem) -> Report:
         """Say what the likeliest call met."""
@@ -152,10 +164,10 @@ class _Diagnosis:
         """Return the same where the penalty is another one, as the output layer shows."""
         if not (self.asked.finds_penalty and one.manner.takes_lam) or one.finds_rate:
             return None
-        if one.manner.plain:  # whoever writes function(thetas, X, Y, lam) follows the notes
-            return None
+        # Whoever writes function(thetas, X, Y, lam) follows the notes, or leaves the penalty out.
+        others = [PENALTIES["none"]] if one.manner.plain else list(PENALTIES.values())[1:]
         for problem, gradients, reading in self.costs.scaled(one):
-            for penalty in list(PENALTIES.values())[1:]:
+            for penalty in others:
                 changed = with_penalty(problem, gradients, penalty)
                 if not any_right(problem, changed, one.tolerance):
                     continue

@@ -23,6 +23,7 @@ _OF_ACTIVATION = {
     "sigmoid": "a = 1/(1 + e⁻ᶻ), g'(z) = a(1 - a)",
     "tanh": "a = tanh(z), g'(z) = 1 - a²",
     "relu": "a = max(0, z), g'(z) = 1 where z > 0, 0 elsewhere",
+    "leaky_relu": "a = z where z > 0, else z/100; g'(z) = 1 where z > 0, 0.01 elsewhere",
     "linear": "a = z, g'(z) = 1",
 }
 """What C8 says of one activation; B2 is the sigmoid's."""

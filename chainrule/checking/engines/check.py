@@ -50,7 +50,7 @@ def check_engine(engine: Callable[..., Any], name: str = "") -> PartsReport:
     *engine* is a class whose instances hold a number, are added and multiplied, and have a backward
     pass that fills in gradients. What it offers is found out by trying: how a node is made, what
     the number and the gradient are called, which operators and methods there are, and which of them
-    are made of others. What it does not have is listed, and is no fault.
+    are made of others. What it does not have is listed, and is not a fault.
 
     >>> class Value:
     ...     def __init__(self, data, parents=(), local_grads=()):

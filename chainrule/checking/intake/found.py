@@ -24,5 +24,7 @@ class Found:
     """Sizes of a network that the program has of its own."""
     deeper: Exception | None = None
     """What it raised on every network with hidden layers, if it gave a gradient without any."""
+    cut: bool = False
+    """Whether there was no time for all manners."""
     asked: str = ""
     """What has to be stated, as a question; "" if nothing is missing."""

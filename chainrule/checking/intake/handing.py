@@ -126,12 +126,15 @@ class Hand:
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """Return (x, y) of each example, as columns, or as vectors."""
-        Y = targets_of(self.given.Y, self.manner)
+        X: Any = self.given.X
+        Y: Any = targets_of(self.given.Y, self.manner)
+        if self.manner.examples == "one-pair":
+            X, Y = [self.X], [self.Y]
         column = self.manner.bias == "column" or self.manner.examples == "one-column"
         if column:
             return [(x[:, None], y[:, None] if np.ndim(y) else y) for x, y in
-                    zip(self.given.X, Y, strict=True)]  # fmt: skip
-        return list(zip(self.given.X, Y, strict=True))
+                    zip(X, Y, strict=True)]  # fmt: skip
+        return list(zip(X, Y, strict=True))
 
     def forward(self, returned: Any, function: Any) -> None:
         """Take note of what a forward pass returned."""
@@ -271,7 +274,7 @@ def batches_of(given: Network, manner: Manner) -> Iterator[tuple[Any, Any]]:
         yield (X.T if turn else X).copy(order="C"), (Y.T if turn else Y).copy(order="C")
         return
     for x, y in zip(X, Y, strict=True):
-        if manner.examples == "one-flat":
+        if manner.examples in ("one-flat", "one-pair"):
             yield x.copy(), y.copy() if np.ndim(y) else y
         elif manner.examples == "one-labelled":
             yield np.append(x, np.argmax(y) if np.ndim(y) else y), y.copy() if np.ndim(y) else y

@@ -17,7 +17,7 @@ CONTAINERS = ("thetas", "pairs", "alternating", "dict", "dicts", "numbered", "ne
 """How weights are handed over."""
 BIASES = ("first", "last", "flat", "column", "row", "none")
 """Where biases are: in each Theta's first or last column, apart in some shape, or nowhere."""
-EXAMPLES = ("rows", "columns", "one-flat", "one-column", "one-row", "one-labelled",
+EXAMPLES = ("rows", "columns", "one-flat", "one-column", "one-row", "one-labelled", "one-pair",
             "one-stacked-row", "one-stacked-column", "rows-ones", "columns-ones")  # fmt: skip
 """How examples are handed over: all at once, or one at a time; with ones for the bias in them."""
 TARGETS = ("one-hot", "labels-0", "labels-1", "flat")
@@ -196,6 +196,8 @@ _EXAMPLES = {
     "columns": "examples are columns",
     "one-flat": "one example at a time, as a vector; the gradients are averaged",
     "one-column": "one example at a time, as a column; the gradients are averaged",
+    "one-pair": "one (x, y) pair at a time, as where weights are updated after each; the gradients "
+    "are averaged",
     "one-row": "one example at a time, as a row; the gradients are averaged",
     "one-labelled": "one example at a time, its class behind it; the gradients are averaged",
     "one-stacked-row": "one example at a time, as a list of one row; the gradients are averaged",

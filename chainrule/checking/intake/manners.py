@@ -229,7 +229,7 @@ def _splits(base: Manner, container: str) -> Iterator[Manner]:
 
 def _examples(layout: Manner, roles: list[str]) -> tuple[str, ...]:
     if "pairs" in roles:
-        return ("rows",)
+        return "rows", "one-pair"
     if layout.container == "neurons":
         return "one-labelled", "one-flat"
     if layout.bias == "column":

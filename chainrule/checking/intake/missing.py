@@ -20,6 +20,8 @@ from .python2 import as_python3
 
 _MOST = 40
 """How many libraries may be missing."""
+_DEEP = 6
+"""How many folders a package may lie in."""
 _LAZY = __future__.annotations.compiler_flag
 """Annotations are not run: they may name what comes later, and a statement is run on its own."""
 
@@ -161,17 +163,34 @@ def _stands_in(name: str, folder: Path) -> bool:
 
 def _written_for_python2(path: Path) -> bool:
     """Load the file *path*, which another one imports, as what it says in Python 3; if it can."""
-    if path.suffix != ".py" or not path.is_file() or path.stem in sys.modules:
+    if path.suffix != ".py" or not path.is_file() or not _names_of(path):
         return False
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     made = as_python3(text)
     if made == text:
         return False
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    sys.modules[path.stem] = module
+    names = _names_of(path)
+    module = ModuleType(names[0])
+    module.__file__, module.__package__ = str(path), names[0].rpartition(".")[0]
+    for name in names:
+        sys.modules[name] = module
+        above = sys.modules.get(name.rpartition(".")[0])
+        if above is not None:
+            setattr(above, path.stem, module)
     run(ast.parse(made, str(path)).body, module)
     return True
+
+
+def _names_of(path: Path) -> list[str]:
+    """Return the names by which a file may be imported, and is not yet; the longest first."""
+    folders = path.resolve().parents
+    starts = {Path(place).resolve() for place in sys.path if place}
+    found = []
+    for depth, folder in enumerate(folders[:_DEEP]):
+        if folder in starts or depth == 0:
+            parts = [*(one.name for one in reversed(folders[:depth])), path.stem]
+            found.append(".".join(parts))
+    return [name for name in reversed(found) if name not in sys.modules]
 
 
 def _in_other_case(name: str, folder: Path) -> Path | None:

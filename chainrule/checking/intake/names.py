@@ -171,6 +171,8 @@ def role_in_constructor(name: str) -> str:
     numbered = re.fullmatch(r"(?:n|num)?(?:hidden|h)(?:size|dim|nodes|units|layersize)?(\d)", small)
     if numbered:
         return f"size{numbered[1]}"
+    if "perlayer" in small:  # how many units, of all layers
+        return "sizes"
     return _IN_CONSTRUCTORS.get(small, _ROLE_OF.get(small, ""))
 
 

@@ -215,7 +215,7 @@ class Program:
         for place, parameter in enumerate(parameters):
             value = self._for_constructor(parameter.name, sizes, X, Y)
             if roles.count("size0") > 1 and role_of(parameter.name) == "X":
-                value = X  # of input and n_in, the first is no number
+                value = X  # of input and n_in, the first is not a number
             if value is None and parameter.default is not parameter.empty:
                 continue
             if value is None:

@@ -36,7 +36,7 @@ class Globals(MutableMapping[str, Any]):
             if name in names and not isinstance(value, (ModuleType, type)) and not callable(value)
         ]
         self.examples: dict[str, str] = {}
-        """The roles of arrays that are examples by their shapes alone; they are no weights."""
+        """The roles of arrays that are examples by their shapes alone, and so not weights."""
 
     def __getitem__(self, name: str) -> Any:
         return self._module[name]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import builtins
 import codecs
+import contextlib
+import importlib
 import json
 import linecache
 import sys
@@ -93,6 +95,7 @@ def load(path: Path, name: str, package: str = "") -> ModuleType:
     package = package or _package_of(path, tree)
     sys.path += [root for root in _roots(path, tree, package) if root not in sys.path]
     _make_package(path, package)
+    _import_package(path, package)
     module = _new_module(path, package)
     linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
     if path.suffix == ".ipynb" or any(is_loose(statement) for statement in tree.body):
@@ -135,6 +138,16 @@ def _make_package(path: Path, package: str) -> None:
         made = ModuleType(package)
         made.__path__ = [str(folder)]
         sys.modules.setdefault(package, made)
+
+
+def _import_package(path: Path, package: str) -> None:
+    """Import the package of a file before the file: its ``__init__`` may import the file itself.
+
+    Whatever is wrong with it is met again by the file's own imports, and said there.
+    """
+    if package and (path.parent / "__init__.py").is_file() and path.stem != "__init__":
+        with contextlib.suppress(Exception, SystemExit):
+            importlib.import_module(package)
 
 
 def _roots(path: Path, tree: ast.Module, package: str) -> list[str]:

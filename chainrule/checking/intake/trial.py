@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .clock import own_time
 from .found import Found
 from .handing import RATE, CannotCallError, Network
 from .manner import Manner, Stated, Step
@@ -54,7 +55,7 @@ def explore(
 
     If it is known what the plain call gives, that call is not made again. *seconds* is how long the
     trials may take on the clock, so that a program whose every call is slow is still told what the
-    first ones met.
+    first ones met. What the process waits for a processor does not count.
     """
     return _Exploration(program, offered, stated, plain_known, seconds).run()
 
@@ -68,7 +69,7 @@ class _Exploration:
         self.plain_known = plain_known
         self.found = Found()
         self.calls, self.end = 0, time.process_time() + MOST_SECONDS
-        self.started, self.seconds = time.monotonic(), seconds
+        self.started, self.seconds = own_time(), seconds
         self.slowest = 0.0
         """How long a call took on the clock, for one batch."""
         self.failures: set[tuple[Any, ...]] = set()
@@ -145,10 +146,12 @@ class _Exploration:
         slow = self.calls > 0 and self._clock() > self.seconds
         if slow and not self.found.answers and self._clock() > SLOW * self.calls:
             self.found.asked = self._too_slow()
-        return slow or self.calls > MOST_CALLS or time.process_time() > self.end
+        long = self.calls > MOST_CALLS or 0.0 < self.end < time.process_time()
+        self.found.cut = self.found.cut or slow or long
+        return slow or long or not self.end
 
     def _clock(self) -> float:
-        return time.monotonic() - self.started
+        return own_time() - self.started
 
     def _too_slow(self) -> str:
         return (
@@ -179,6 +182,7 @@ class _Exploration:
         given = self.offered[manner.network]
         batches = 1 if manner.whole else len(given.X)
         if self.calls and self._clock() + AT_LEAST * batches * self.slowest > self.seconds:
+            self.found.cut = True
             return False
         self.calls += 1
         before = self._clock()

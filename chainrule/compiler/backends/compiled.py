@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,9 +14,10 @@ from ...engine.structures import mapped
 from ...engine.vectors import add_grads, read_data
 from .. import derivatives
 from ..batches import floats
-from ..compiled import Compiled, Recorded
+from ..compiled import Compiled
 from ..lifting import Shapes
 from ..nodes import holds_values, inlined
+from ..recorded_function import Recorded
 from .device import OnDevice
 from .library import Library
 from .programs import LibraryProgram
@@ -115,10 +117,14 @@ class CompiledForLibrary(Compiled):
             leaves = self._leaves(wrt)
             table = np.array(self._graph(derivatives.rows, leaves)(), dtype=float)
             return table.reshape(*shape, len(leaves))
-        made = self._derived(("rows", source), lambda: derivatives.rows(source))
-        table = np.asarray(made(*arrays)).swapaxes(0, 1)  # (inputs, outputs, examples)
+        count = len(arrays[0])
+        if self._input_count(arrays, argnums, wrt):
+            made = self._derived(("rows", source), lambda: derivatives.rows(source))
+            table = np.asarray(made(*arrays)).swapaxes(0, 1)  # (inputs, outputs, examples)
+        else:
+            table = np.zeros((0, math.prod(shape), count))
         if source.leaves is not None:
-            return np.moveaxis(table, 0, -1).swapaxes(0, 1).reshape(-1, *shape, len(table))
+            return np.moveaxis(table, 0, -1).swapaxes(0, 1).reshape(count, *shape, len(table))
         parts = [
             part.reshape(len(x), *shape, *x.shape[1:])
             for part, x in zip(derivatives.split(table, given), given, strict=True)

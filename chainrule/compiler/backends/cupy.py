@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..addresses import AnyArray
 from ..printers.arrays.spelling import CUPY
-from ..program import AnyArray
 from .library import Library, imported
 
 

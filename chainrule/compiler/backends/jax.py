@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...engine.table import Primitive
+from ..addresses import AnyArray
 from ..printers.arrays.spelling import JAX
-from ..program import AnyArray
 from .library import Library, imported, on_host
 
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...engine.table import Primitive
+from ..addresses import AnyArray
 from ..printers.arrays.file import head, printed_words
 from ..printers.arrays.spelling import NUMPY, STANDARD, Spelling
-from ..program import AnyArray
 
 PRECISIONS = ("float64", "float32")
 

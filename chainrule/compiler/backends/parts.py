@@ -17,8 +17,9 @@ from ...engine.backend import Value
 from ...engine.vectors import read_data, write_data
 from .. import derivatives
 from ..batches import Array
-from ..compiled import Compiled, Recorded
+from ..compiled import Compiled
 from ..derivatives import Source
+from ..recorded_function import Recorded
 from .compiled import CompiledForLibrary
 
 Shape = tuple[int, ...]

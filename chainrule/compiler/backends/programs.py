@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...engine.backend import Value
+from ..addresses import AnyArray
 from ..lifting import Lifted
 from ..loops import Looped
 from ..printers.arrays.file import names_in, write, write_steps
 from ..printers.names import free_names
-from ..program import AnyArray, Program
+from ..program import Program
 from .library import Library
 
 

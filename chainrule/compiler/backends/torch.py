@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..addresses import AnyArray
 from ..printers.arrays.spelling import TORCH
-from ..program import AnyArray
 from .library import Library, imported
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from ...engine import table as primitives
 from ...engine.table import Primitive
+from ..addresses import Shape
 from ..plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
-from ..program import Shape, distinct_names
+from ..program import distinct_names
 from .literals import WIDTH
 from .names import free_names, is_taken
 from .rows import ATOM, CONDITIONS, PRODUCT, Spelling, module, need, number_text, spelled

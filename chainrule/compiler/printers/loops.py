@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...engine.backend import Value
+from ..addresses import AnyArray, Shape
 from ..pieces import Section
-from ..program import AnyArray, Shape
 from ..sections import RESULT, LoopedArrays, LoopSections, free_name
 from .numpy import Emitter
 from .rows import module

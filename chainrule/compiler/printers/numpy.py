@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...engine import table as primitives
-from ..program import Operation, Program, Shape, Strides, contiguous
+from ..addresses import Shape, Strides
+from ..program import Operation, Program
+from .in_place import begun, counted, rests, stored
 from .literals import WIDTH
 from .names import is_taken
+from .products import product
 from .rows import (
     ATOM,
     CONDITIONS,
@@ -20,7 +23,6 @@ from .rows import (
     PRODUCT,
     SPELLED,
     SUM,
-    is_printed,
     module,
     need,
     number_text,
@@ -52,10 +54,10 @@ class Emitter:
         """Return the source of function *name*; *returned* writes its last line."""
         program = self.program
         wanted = program.needed(results)
-        uses = self._uses(wanted, results)
-        stored = self._stored(wanted)
-        begun = self._begun(wanted, uses)
-        self.rests = self._rests(wanted)
+        uses = counted(program, wanted, results)
+        direct = stored(program, wanted, self.names)
+        first = begun(program, wanted, uses, self.names)
+        self.rests = rests(program, wanted)
         parameters = program.arguments[name]
         for n in parameters:
             self.text[n] = (self._name(n, "theta"), ATOM)
@@ -63,16 +65,16 @@ class Emitter:
             operation = program.operations[n]
             if operation.kind == "parameter":
                 continue
-            if n in begun:
+            if n in first:
                 variable = self._name(int(operation.args[0]), "v")
                 self.lines.append(f"{variable} = {self.operand(operation.args[1])[0]}")
                 self.text[int(operation.args[0])] = (variable, ATOM)
                 continue
-            if operation.kind == "new" and n in begun.values():
+            if operation.kind == "new" and n in first.values():
                 continue
             if operation.kind in ("store", "accumulate"):
                 place = self._write(operation)
-                if stored.get(operation.args[1]) == n:
+                if direct.get(operation.args[1]) == n:
                     self.text[int(operation.args[1])] = (place, ATOM)
                 continue
             if operation.kind == "one_minus" and operation.args[0] in self.rests:
@@ -81,7 +83,7 @@ class Emitter:
             named = n in self.names and operation.kind not in ("input",)
             inline = (
                 operation.kind in ("input", "count")
-                or n in stored
+                or n in direct
                 or (
                     not named
                     and uses[n] == 1
@@ -107,79 +109,6 @@ class Emitter:
             + ["    " + line for line in body]
         )
 
-    def _stored(self, wanted: set[int]) -> dict[int | float, int]:
-        """Return the operations that are computed directly into a view of a larger array."""
-        first: dict[int | float, int] = {}
-        for n in sorted(wanted):
-            for x in self.program.operations[n].args:
-                first.setdefault(x, n)
-        operations = self.program.operations
-        found: dict[int | float, int] = {}
-        changing = {operations[n].args[0] for n in wanted if operations[n].kind == "accumulate"}
-        for x, n in first.items():
-            user = operations[n]
-            if (
-                type(x) is int
-                and user.kind == "store"
-                and user.detail[0] == "view"
-                and x == user.args[1]
-                and user.args[0] not in changing
-                and x not in self.names
-                and operations[x].kind in ("apply", "matmul")
-                and operations[x].batched == user.batched
-                and _same_axes(operations[x].shape, user.detail[1])
-            ):
-                found[x] = n
-        return found
-
-    def _begun(self, wanted: set[int], uses: list[int]) -> dict[int, int]:
-        """Return the writes that fill a whole array with a result used for nothing else.
-
-        The result itself can serve as that array.
-        """
-        operations = self.program.operations
-        found: dict[int, int] = {}
-        for n in sorted(wanted):
-            target = operations[n].args[0] if operations[n].args else None
-            if operations[n].kind != "store" or target in found.values():
-                continue
-            new, value = operations[int(target)], operations[n].args[1]  # type: ignore[arg-type]
-            if (
-                new.detail is None
-                and type(value) is int
-                and uses[value] == 1
-                and value not in self.names
-                and self._is_fresh(operations[value])
-                and operations[value].batched == new.batched
-                and operations[value].shape == new.shape
-                and operations[n].detail == ("view", (0, contiguous(new.shape)))
-            ):
-                found[n] = int(target)  # type: ignore[arg-type]
-        return found
-
-    def _is_fresh(self, operation: Operation) -> bool:
-        """Return whether the result is an array that nothing else uses, so it may be added to.
-
-        A user's own primitive may return its argument.
-        """
-        if operation.kind == "matmul":
-            return True
-        row = self.program.row(operation)
-        if row is None or (row in FOLDED and len(operation.args) == 1):
-            return False
-        return is_printed(row)
-
-    def _rests(self, wanted: set[int]) -> dict[int | float, int]:
-        """Return the sigmoids for which 1 - a is needed too, and where that is computed."""
-        operations = self.program.operations
-        ones = {operations[n].args: n for n in wanted if operations[n].kind == "one_minus"}
-        return {
-            n: ones[n, operations[n].args[0]]
-            for n in sorted(wanted)
-            if self.program.row(operations[n]) is primitives.sigmoid
-            and (n, operations[n].args[0]) in ones
-        }
-
     def _rest(self, n: int | float, name: str) -> str:
         """Return what follows the name of *n* on the left side of its line."""
         if n not in self.rests or self.rests[n] in self.text:
@@ -189,17 +118,6 @@ class Emitter:
         variable = self._name(rest, "v")
         self.text[rest] = (variable, ATOM)
         return f", {variable}"
-
-    def _uses(self, wanted: set[int], results: Sequence[Any]) -> list[int]:
-        uses = [0] * len(self.program.operations)
-        for n in wanted:
-            for x in self.program.operations[n].args:
-                if type(x) is int:
-                    uses[x] += 1
-        for x in results:
-            if type(x) is int:
-                uses[x] += 1
-        return uses
 
     def _name(self, n: int, stem: str) -> str:
         name = self.names.get(n)
@@ -359,45 +277,32 @@ class Emitter:
         )
 
     def _matmul(self, operation: Operation) -> tuple[str, int]:
-        a = self.program.operations[int(operation.args[0])]
-        ta, tb, stacked = operation.detail
-        masked = operation.kind == "linked_matmul"
-        loose = 0 if masked else PRODUCT  # arguments of a function need no parentheses
-        right = self.operand(operation.args[1], loose and loose + 1)[0]
-        lefts = [self.operand(x, loose)[0] for x in operation.args[0:3:2]]
-        flat = not stacked and not ta and len(a.shape) + a.batched > 2
-        if ta and stacked:
-            lefts = [f"{self.operand(x, ATOM)[0]}.swapaxes(-1, -2)" for x in operation.args[0:3:2]]
-        elif ta:
-            lefts = [f"{self._rows(x)}.T" for x in operation.args[0:3:2]]
-            right = self._rows(operation.args[1])
-        elif flat:
-            lefts = [self._rows(x) for x in operation.args[0:3:2]]
-        if tb:
-            end = ".swapaxes(-1, -2)" if stacked else ".T"
-            right = self.operand(operation.args[1], ATOM)[0] + end
-        if masked:
+        text = product(self, operation, self.program.operations[int(operation.args[0])])
+        if operation.kind == "linked_matmul":
             self.helper("linked_product")
-            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", ATOM
-        else:
-            text = f"{lefts[0]} @ {right}", PRODUCT
-        if flat:
-            shape = self._shape(operation.shape, operation.batched)
-            return f"{text[0] if masked else f'({text[0]})'}.reshape({shape})", ATOM
         return text
 
-    _linked_matmul = _matmul
+    def exchanged(self, x: int | float) -> str:
+        """Return operand *x* with its last two axes exchanged."""
+        return f"{self.operand(x, ATOM)[0]}.swapaxes(-1, -2)"
 
-    def _rows(self, n: int | float) -> str:
-        """Return operand *n* with all axes but the last merged into one."""
-        source = self.program.operations[int(n)]
-        x = self.operand(n, ATOM)[0]
+    def merged(self, x: int | float) -> str:
+        """Return operand *x* with all axes but the last merged into one."""
+        source = self.program.operations[int(x)]
+        text = self.operand(x, ATOM)[0]
         rank = len(source.shape) + source.batched
         if rank == 2:
-            return x
+            return text
         if rank == 1:
-            return f"{x}[None, :]"
-        return f"{x}.reshape(-1, {source.shape[-1]})"
+            return f"{text}[None, :]"
+        return f"{text}.reshape(-1, {source.shape[-1]})"
+
+    def reshaped(self, text: str, binds: int, operation: Operation) -> str:
+        """Return the array that *text* gives, in the shape of *operation*."""
+        shape = self._shape(operation.shape, operation.batched)
+        return f"{text if binds == ATOM else f'({text})'}.reshape({shape})"
+
+    _linked_matmul = _matmul
 
     def _sum(self, operation: Operation) -> tuple[str, int]:
         x, _ = self.operand(operation.args[0], ATOM)
@@ -496,10 +401,6 @@ def _transposed(order: Sequence[int]) -> str:
     if not order:
         return ""
     return ".T" if len(order) == 2 else f".transpose({', '.join(map(str, order))})"
-
-
-def _same_axes(shape: Shape, strides: Strides) -> bool:
-    return shape == tuple(n for n, _ in strides[1])
 
 
 def write(program: Program) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from ...engine import table as primitives
 from ...engine.table import Primitive, arrays
 from .. import forms
-from ..program import AnyArray
+from ..addresses import AnyArray
 from .literals import literal, number
 
 SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from ..program import Shape, Strides, contiguous
+from ..addresses import Shape, Strides, contiguous
 
 
 def candidates(shape: Shape, strides: Strides) -> list[Shape]:

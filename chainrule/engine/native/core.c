@@ -17,7 +17,11 @@
 #include "routes.h"
 #include "linked.h"
 #include "runs.h"
-#include "transforms.h"
+#include "gradients.h"
+#include "tangents.h"
+#include "jacobians.h"
+#include "pullbacks.h"
+#include "sweep_calls.h"
 #include "machine/machine.h"
 
 /* memory(): bytes of the arenas, and the numbers of nodes and empty slabs in them. */

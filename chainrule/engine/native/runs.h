@@ -331,3 +331,18 @@ answered(State *state, PyObject *x, int linked)
     }
     return linked ? (PyObject *)new_leaf(state, PyFloat_AS_DOUBLE(x)) : Py_NewRef(x);
 }
+
+static PyObject *
+list_of_floats(const double *number, Py_ssize_t n)
+{
+    PyObject *list = PyList_New(n);
+    for (Py_ssize_t i = 0; list != NULL && i < n; i++) {
+        PyObject *x = PyFloat_FromDouble(number[i]);
+        if (x == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, i, x);
+    }
+    return list;
+}

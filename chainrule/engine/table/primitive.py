@@ -19,6 +19,7 @@ import numpy as np
 
 from ..native import Row
 from .alike import same_definition
+from .description import Description
 from .parameters import takes as takes_so_many
 
 Partial = Callable[..., Any] | float | None
@@ -57,6 +58,10 @@ def _advice(x: Any) -> str:
         return "a Value holds one number, so make one Value per element"
     if x is None:
         return "expected a number (is a return statement missing?)"
+    if hasattr(x, "__array__") and hasattr(x, "ndim") and not isinstance(x, np.generic):
+        if x.ndim == 0 and hasattr(x, "item"):
+            return "take its number, without its graph there, with .item()"
+        return "a Value holds one number; np.asarray(x) is an array, for functions of arrays"
     return "expected an int, float, Fraction, NumPy scalar or Value"
 
 
@@ -246,6 +251,7 @@ TABLE: dict[str, Primitive] = {}
 """Every operation by its name: the library's, then the user's."""
 BUILT_IN: set[str] = set()
 """The names of the library's own rows, which cannot be taken."""
+Primitive.__doc__ = Description(Primitive.__doc__, BUILT_IN)  # type: ignore[assignment]
 _definitions: dict[str, dict[int, Primitive]] = {}  # a name that was used again has several
 MOST_DEFINITIONS = 100
 """How many definitions of one name are kept: a loop may define its operation anew in each pass."""
@@ -335,8 +341,7 @@ def primitive(
 def primitive(
     name: str,
     scalar: Scalar,
-    partials: list[Partial]
-    | tuple[Partial, Partial, Partial, Partial, Unpack[tuple[Partial, ...]]],
+    partials: list[Partial] | Four,
     *,
     defaults: Sequence[float] = ...,
     **options: Unpack[Options],

@@ -1,5 +1,7 @@
 /** Elements of the page: found by their id, made, and filled with text that is never read as HTML. */
 
+import {typed} from "./words.js";
+
 /** @param {string} id @returns {any} the element of that id */
 export function get(id) {
   const found = document.getElementById(id);
@@ -24,10 +26,16 @@ export function fillSelect(select, options) {
   select.replaceChildren(...options.map(([value, text]) => make("option", {value}, text)));
 }
 
-/** A number as a person types it; nan where it is not one. @param {string} text */
-export function typed(text) {
-  const plain = text.trim().replace("−", "-").replace(/^([-+]?)inf(inity)?$/i, "$1Infinity");
-  return plain === "" ? NaN : Number(plain);
+/**
+ * The number that a person typed into a field, or null; a field that holds none is marked.
+ *
+ * @param {HTMLInputElement} field @param {boolean} nan  whether nan is welcome
+ */
+export function numberIn(field, nan = false) {
+  const x = typed(field.value);
+  const found = x !== null && (nan || x === x) ? x : null;
+  field.setAttribute("aria-invalid", String(found === null));
+  return found;
 }
 
 /** Light or dark, by choice or as the system has it. */

@@ -4,6 +4,7 @@
  */
 
 import {backwardSteps, evaluate, forwardSteps, gradients, valueSteps} from "./graph.js";
+import {exact, typed} from "./words.js";
 
 /**
  * @typedef {import('./graph.js').Graph} Graph
@@ -188,7 +189,7 @@ export class Explorer {
     if (this.mode === "forward") parts.push(`forward=${this.seed}`);
     if (this.position < this.steps.length) parts.push(`step=${this.position}`);
     const changed = this.leaves.flatMap((x, i) =>
-      Object.is(x, this.start[i]) ? [] : [`${this.graph.leaves[i]}:${x}`]);
+      Object.is(x, this.start[i]) ? [] : [`${this.graph.leaves[i]}:${exact(x)}`]);
     if (changed.length) parts.push(`at=${changed.join(",")}`);
     if (this.selected !== null) parts.push(`node=${this.selected}`);
     return parts.join("&");
@@ -199,10 +200,9 @@ export class Explorer {
     const found = new URLSearchParams(fragment);
     const leaves = [...this.start];
     for (const part of (found.get("at") ?? "").split(",")) {
-      const [k, x] = part.split(":");
-      if (x && this.canChange(Number(k)) && (x === "NaN" || !Number.isNaN(Number(x)))) {
-        leaves[this.place(Number(k))] = Number(x);
-      }
+      const [k, text] = part.split(":");
+      const x = typed(text ?? "");
+      if (x !== null && this.canChange(Number(k))) leaves[this.place(Number(k))] = x;
     }
     this.#run(leaves);
     this.losses = [this.pass.values[this.graph.root]];

@@ -1,11 +1,11 @@
 /** The page of a graph: controls and panels around an Explorer. */
 
-import {address, fillSelect, get, keys, make, theme, typed} from "./elements.js";
+import {address, fillSelect, get, keys, make, numberIn, theme} from "./elements.js";
 import {Explorer} from "./explorer.js";
 import {pathsToRoot, readGraph} from "./graph.js";
 import {Picture, lossCurve, write} from "./picture.js";
 import {judge, makeQuestion} from "./quiz.js";
-import {formula, reason, ruleOf, sentence, short} from "./words.js";
+import {exact, formula, reason, refusal, ruleOf, sentence, short, typed} from "./words.js";
 
 /** @typedef {import('./graph.js').Pass} Pass */
 
@@ -245,11 +245,12 @@ class GraphPage {
       this.update();
     });
     input.addEventListener("change", () => {
-      const x = typed(input.value);
-      const wrong = Number.isNaN(x) && input.value.trim() !== "nan";
-      input.setAttribute("aria-invalid", String(wrong));
-      if (!wrong) this.change(() => explorer.setLeaf(k, x));
-      else input.title = "Expected a number, such as -0.5 or 1e-3.";
+      const x = numberIn(input, true);
+      write(get("refused"), x === null
+        ? `${refusal(input.value)} ${name} stays ${exact(explorer.leaves[explorer.place(k)])}.` : "");
+      if (x === null) return;
+      input.value = exact(x);
+      this.change(() => explorer.setLeaf(k, x));
     });
     const row = make("tr", {}, make("th", {scope: "row"}, name), make("td", {}, input),
       make("td", {}, slider), was, slope);
@@ -267,7 +268,10 @@ class GraphPage {
       const {row, input, slider, was, slope} = this.leafRows[i];
       const x = explorer.leaves[i];
       const old = before?.values[k];
-      if (document.activeElement !== input && input.value !== String(x)) input.value = String(x);
+      if (document.activeElement !== input && input.value !== exact(x)) {
+        input.value = exact(x);
+        input.setAttribute("aria-invalid", "false");
+      }
       if (Number(slider.value) !== x) slider.value = String(x);
       const changed = old !== undefined && !Object.is(old, x);
       row.classList.toggle("changed", changed);
@@ -277,7 +281,7 @@ class GraphPage {
     });
     const root = graph.root;
     write(get("root-name"), this.name(root) === "result" ? "result" : `result ${this.name(root)}`);
-    write(get("root-value"), String(explorer.pass.values[root]));
+    write(get("root-value"), exact(explorer.pass.values[root]));
     const old = before?.values[root];
     write(get("root-before"), old === undefined ? "" : `was ${short(old)}`);
   }
@@ -341,10 +345,10 @@ class GraphPage {
   #nudge() {
     const {explorer, graph} = this;
     const k = Number(get("nudged").value);
-    const h = typed(get("h").value);
-    get("h").setAttribute("aria-invalid", String(Number.isNaN(h)));
-    if (get("nudged").value === "" || Number.isNaN(h)) {
-      return get("nudge").replaceChildren(make("p", {}, "Choose a leaf, and a number h."));
+    const h = numberIn(get("h"));
+    if (get("nudged").value === "" || h === null) {
+      const says = h === null ? refusal(get("h").value) : "There is no leaf that could be changed.";
+      return get("nudge").replaceChildren(make("p", {class: "wrong"}, says));
     }
     const {there, change, predicted, slope} = explorer.nudge(k, h);
     const root = this.name(graph.root);
@@ -362,9 +366,9 @@ class GraphPage {
   #descent() {
     const {explorer} = this;
     const steps = (/** @type {number} */ n) => () => {
-      const rate = typed(get("rate").value);
-      get("rate").setAttribute("aria-invalid", String(Number.isNaN(rate)));
-      if (Number.isNaN(rate)) return;
+      const rate = numberIn(get("rate"));
+      write(get("refused-rate"), rate === null ? refusal(get("rate").value) : "");
+      if (rate === null) return;
       this.change(() => {
         for (let i = 0; i < n; i++) explorer.descend(rate);
       });

@@ -1,10 +1,10 @@
 /** The page of a network: an example goes through it, and it learns. */
 
-import {address, fillSelect, get, keys, make, theme, typed} from "./elements.js";
+import {address, fillSelect, get, keys, make, numberIn, theme} from "./elements.js";
 import {Network, derivative} from "./network.js";
 import {Matrices, Units, digits, indexed, isSmall, weightName} from "./network-picture.js";
 import {lossCurve, write} from "./picture.js";
-import {short} from "./words.js";
+import {refusal, short} from "./words.js";
 
 /** @param {any} data */
 export function start(data) {
@@ -95,9 +95,10 @@ class NetworkPage {
 
   /** @param {(rate: number) => void} action */
   #train(action) {
-    const rate = typed(get("rate").value);
-    get("rate").setAttribute("aria-invalid", String(Number.isNaN(rate)));
-    if (!Number.isNaN(rate)) this.change(() => action(rate));
+    const rate = numberIn(get("rate"));
+    write(get("refused-rate"), rate === null ? refusal(get("rate").value) : "");
+    if (rate !== null) this.change(() => action(rate));
+    else if (this.timer !== undefined) this.run();
   }
 
   run() {

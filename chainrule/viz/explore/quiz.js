@@ -118,7 +118,7 @@ export function near(a, b) {
 
 /** @param {Question} question @param {number} given @returns {{right: boolean, says: string}} */
 export function judge(question, given) {
-  if (Number.isNaN(given)) return {right: false, says: "That is not a number."};
+  if (given === null) return {right: false, says: "That is not a number."};
   if (near(given, question.answer)) return {right: true, says: `Right. ${question.solution}`};
   const mistake = question.mistakes.find(({number}) => near(given, number));
   return {right: false, says: `Not yet. ${mistake ? mistake.says : "Try again, or take a hint."}`};

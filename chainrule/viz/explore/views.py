@@ -13,12 +13,13 @@ from typing import Any
 from ...engine.backend import Value
 from ..boxes import box
 from ..circuit import Circuit, Edge, Node, circuit_of
-from ..folding import Fold, Graph, ways_to_fold
+from ..folding import EARLIER, Fold, Graph, ways_to_fold
 from ..layered import lay_out
 from ..text import visible
 from .data import whole_graph
 
 _FEW = 60  # boxes of a picture in which there are folds: those are looked at, not counted
+_PIECES = 16  # of what is earlier, side by side in one picture
 ROOM = "-0.00000"
 """Numbers change, so every box has room for this one."""
 
@@ -91,7 +92,26 @@ def _folds(nodes: Sequence[Value], most: int) -> list[Fold]:
                 found = folds
                 if len(graph.members) <= min(most, _FEW):
                     break
+        found = _cut(found, nodes, most)
     return [fold for fold in found if 1 < len(fold.members) < len(nodes)]
+
+
+def _cut(folds: list[Fold], nodes: Sequence[Value], most: int) -> list[Fold]:
+    """Return *folds*, in which all that is earlier lies in pieces if one picture cannot hold it.
+
+    The pieces are cut by the order of creation.  As one fold, it would hold another such fold, and
+    that the next: a click for every few nodes, and each of the many pictures looked for anew.
+    """
+    cut: list[Fold] = []
+    for fold in folds:
+        count = min(-(-len(fold.members) // max(most, 1)), _PIECES)
+        size = -(-len(fold.members) // max(count, 1))
+        if fold.name != EARLIER or count < 2:
+            cut.append(fold)
+            continue
+        for i, start in enumerate(range(0, len(fold.members), size), start=1):
+            cut.append(Fold(f"{EARLIER}, part {i}", fold.members[start : start + size]))
+    return cut if Graph(nodes, cut).acyclic else folds
 
 
 def _wires(

@@ -25,6 +25,35 @@ export function short(x) {
   return far ? `${tidy}e${exponent}` : tidy;
 }
 
+/** A number with all its digits, in words that Python and `typed` read. @param {number} x */
+export function exact(x) {
+  return Number.isFinite(x) && x !== 0 ? String(x) : short(x);
+}
+
+/**
+ * A number as a person types it; null where it is not one. What Python's float() reads is one, and
+ * so is a minus sign of the typographers.
+ *
+ * @param {string} text @returns {number | null}
+ */
+export function typed(text) {
+  const plain = text.trim().replaceAll("−", "-").toLowerCase();
+  if (/^[-+]?nan$/.test(plain)) return NaN;
+  if (/^[-+]?inf(inity)?$/.test(plain)) return plain.startsWith("-") ? -Infinity : Infinity;
+  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/.test(plain) ? Number(plain) : null;
+}
+
+/** What to say of a text that is not the number it should be. @param {string} text */
+export function refusal(text) {
+  const given = text.trim();
+  const shown = given.length > 30 ? `${given.slice(0, 29)}…` : given;
+  if (/^[-+]?\d*,\d+$/.test(given)) {
+    return `“${shown}” has a comma: write ${shown.replace(",", ".")}, with a point.`;
+  }
+  const what = given === "" ? "Nothing was given" : `“${shown}” is not a number here`;
+  return `${what}; expected one such as -0.5 or 1e-3.`;
+}
+
 /**
  * Four digits and the exponent; the even one where two are equally near, as Python rounds.
  *

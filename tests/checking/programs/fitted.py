@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -189,3 +191,72 @@ def _two_layers(Theta1, Theta2, a1, Y, lam, slope=lambda a: a * (1 - a)):
     D1[:, 1:] += lam / m * Theta1[:, 1:]
     D2[:, 1:] += lam / m * Theta2[:, 1:]
     return D1, D2
+
+
+class InPairs:
+    """Plain lists; the weights are updated after each pair of the training data."""
+
+    def __init__(self, n_input, n_hidden, n_output, rate):
+        draw = np.random.default_rng(0)
+        self.rate = rate
+        self.w_hidden = draw.normal(size=(n_input, n_hidden)).tolist()
+        self.w_output = draw.normal(size=(n_hidden, n_output)).tolist()
+        self.b_hidden, self.b_output = [0.0] * n_hidden, [0.0] * n_output
+
+    def layer(self, a, w, b):
+        return [sigmoid(sum(x * row[j] for x, row in zip(a, w, strict=True)) + b[j])
+                for j in range(len(b))]  # fmt: skip
+
+    def slope(self, a):
+        return a * (1.0 - a)
+
+    def train(self, training_data, epochs):
+        for _ in range(epochs):
+            for x, wanted in training_data:
+                hidden = self.layer(x, self.w_hidden, self.b_hidden)
+                out = self.layer(hidden, self.w_output, self.b_output)
+                delta = [(o - t) * o * (1.0 - o) for o, t in zip(out, wanted, strict=True)]
+                back = [sum(w * d for w, d in zip(row, delta, strict=True)) * self.slope(a)
+                        for row, a in zip(self.w_output, hidden, strict=True)]  # fmt: skip
+                for a, deltas, w, b in ((hidden, delta, self.w_output, self.b_output),
+                                        (x, back, self.w_hidden, self.b_hidden)):  # fmt: skip
+                    for j, d in enumerate(deltas):
+                        b[j] -= self.rate * d
+                        for i, value in enumerate(a):
+                            w[i][j] -= self.rate * d * value
+
+
+class InPairsWithoutSlope(InPairs):
+    def slope(self, a):
+        return 1.0
+
+
+class Leaky:
+    """The units are told per layer; where z is below 0 the hidden layer lets a little through."""
+
+    leak = 0.01
+
+    def __init__(self, nb_of_neurons_per_layer):
+        draw = np.random.default_rng(0)
+        pairs = pairwise(nb_of_neurons_per_layer)
+        self.weights = [draw.normal(size=shape) for shape in pairs]
+        self.biases = [np.zeros(n) for n in nb_of_neurons_per_layer[1:]]
+
+    def backward(self, X, Y):
+        a, z = [X], []
+        for w, b in zip(self.weights, self.biases, strict=True):
+            z.append(a[-1] @ w + b)
+            a.append(np.where(z[-1] > 0, z[-1], 0.01 * z[-1]))
+        scores = np.exp(z[-1])
+        delta = (scores / scores.sum(axis=1, keepdims=True) - Y) / len(X)
+        self.dW, self.db = [], []
+        for i in reversed(range(len(z))):
+            self.dW.insert(0, a[i].T @ delta)
+            self.db.insert(0, delta.sum(axis=0))
+            if i:
+                delta = delta @ self.weights[i].T * np.where(z[i - 1] > 0, 1.0, self.leak)
+        return self.dW, self.db
+
+
+class LeakyForwardsOnly(Leaky):
+    leak = 0.0

@@ -14,6 +14,7 @@ import argparse
 import collections
 import concurrent.futures
 import faulthandler
+import functools
 import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=1000, help="how many programs")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="how many processes")
+    parser.add_argument(
+        "--further", action="store_true", help="ask for Jacobians, Hessians and products, too"
+    )
     parser.add_argument("--show", action="store_true", help="print the program and stop")
     parser.add_argument("--shrink", type=float, default=20.0, help="seconds per failure; 0: none")
     parser.add_argument("--each", type=int, default=2, help="how many failures of a kind to print")
@@ -56,12 +60,13 @@ def _options() -> argparse.Namespace:
 
 
 def _results(seeds: Iterable[int], options: argparse.Namespace) -> Iterator[Result]:
+    one = functools.partial(run, further=options.further)
     if options.jobs == 1:
-        yield from map(run, seeds)
+        yield from map(one, seeds)
         return
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        yield from pool.map(run, seeds, chunksize=50)
+        yield from pool.map(one, seeds, chunksize=50)
 
 
 class Report:
@@ -99,7 +104,8 @@ class Report:
         if self.options.shrink and failure.kind != "timeout":
             precise = failure.kind == "precise"
             program = shrinking.shrunk(program, failure, self.options.shrink, precise)
-            failure = verdict.check(program, precise).failure or failure
+            found = verdict.check(program, precise, failure.derivatives).failure
+            failure = found or failure
         print(
             f"\n--- seed {seed}: {failure}\n{program.script(failure.of_gradient)}---\n", flush=True
         )

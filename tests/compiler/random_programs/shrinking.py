@@ -50,7 +50,7 @@ def _tidy(program: Program) -> Program:
 
 def _fails(program: Program, failure: verdict.Failure, precise: bool) -> bool:
     try:
-        found = verdict.check(program, precise).failure
+        found = verdict.check(program, precise, failure.derivatives).failure
     except Exception:  # the engine does not run it, or it is not Python
         return False
     return found is not None and kind(found) == kind(failure)

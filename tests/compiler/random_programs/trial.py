@@ -25,12 +25,12 @@ class Result:
     seconds: float
 
 
-def run(seed: int) -> Result:
-    """Make and check the program of *seed*."""
+def run(seed: int, further: bool = False) -> Result:
+    """Make and check the program of *seed*, with or without *further* derivatives."""
     program, start = pieces.program(seed), time.process_time()
     try:
         with _Limit(SECONDS):
-            outcome = verdict.check(program, precise=seed % PRECISE == 0)
+            outcome = verdict.check(program, precise=seed % PRECISE == 0, further=further)
     except verdict.InvalidProgramError:
         outcome = None
     except TooLongError:

@@ -23,8 +23,9 @@ from chainrule.compiler import loops
 from chainrule.compiler import pieces as compiled_pieces
 from chainrule.engine import bodies
 
+from . import derivatives, pieces, worlds
 from . import fifty_digits as exact
-from . import pieces, worlds
+from .derivatives import held
 from .language import Call, Program, leaves
 
 CLOSE = 1e-12
@@ -44,6 +45,8 @@ class Failure:
     where: str
     expected: Any = None
     found: Any = None
+    derivatives: bool = False
+    """Whether it was asked for further derivatives: Jacobians, Hessians, products."""
 
     @property
     def of_gradient(self) -> bool:
@@ -75,18 +78,21 @@ class DisagreementError(Exception):
         self.failure = failure
 
 
-def check(program: Program, precise: bool = False) -> Outcome:
-    """Run *program* in every world; InvalidProgramError if the engine does not run it."""
-    outcome = _checked(program, precise, False)
+def check(program: Program, precise: bool = False, further: bool = False) -> Outcome:
+    """Run *program* in every world; InvalidProgramError if the engine does not run it.
+
+    All derivatives *further* than the gradient are asked for, or none.
+    """
+    outcome = _checked(program, precise, further, False)
     if outcome.failure is None and ("cr.scan(" in program.text or "for " in program.text):
-        again = _checked(program, precise, True)
+        again = _checked(program, precise, further, True)
         outcome = again if again.failure is not None else outcome
     return outcome
 
 
-def _checked(program: Program, precise: bool, arrays: bool) -> Outcome:
+def _checked(program: Program, precise: bool, further: bool, arrays: bool) -> Outcome:
     with _short_loops(arrays):
-        run = _Run(program, precise)
+        run = _Run(program, precise, further)
         try:
             for index, call in enumerate(program.calls):
                 run.call(index, call)
@@ -123,6 +129,7 @@ class _Answer:
 class _Run:
     program: Program
     precise: bool
+    further: bool
     outcome: Outcome = field(default_factory=Outcome)
 
     def __post_init__(self) -> None:
@@ -154,15 +161,27 @@ class _Run:
         batch = [np.array(x, dtype=float) for x in call.batch]
         compiled = self.compiled.get(call.function)
         if compiled is None:
-            compiled = self._tried(where, cr.compile, self.library.function(call.function))
+            compiled = self.tried(where, cr.compile, self.library.function(call.function))
             self.compiled[call.function] = compiled
             self._recorded(where, call, compiled, batch)
         if call.source:
-            self._tried(where, lambda *b: compiled.record(*b).source, *batch)
+            self.tried(where, lambda *b: compiled.record(*b).source, *batch)
         questions = [self._results, self._gradient, self._backward, self._singly]
         turn = index % len(questions)
         for ask in questions[turn:] + questions[:turn]:
             ask(where, call, compiled, batch, answer)
+        if self.further:
+            self._derivatives(where, call, compiled, answer)
+
+    def _derivatives(self, where: str, call: Call, compiled: Any, answer: _Answer) -> None:
+        questions = derivatives.Questions(self, where, call, compiled)
+        try:
+            questions.ask(answer.numbers)
+        except derivatives.UnansweredError:
+            return
+        except DisagreementError as failed:
+            failed.failure.derivatives = True
+            raise
 
     def _recorded(self, where: str, call: Call, compiled: Any, batch: Any) -> None:
         """Record the function; InvalidProgramError if it does not run on Values either.
@@ -170,10 +189,10 @@ class _Run:
         Python's own arithmetic on plain numbers in it may overflow.
         """
         try:
-            self._tried(where, compiled.record, *batch)
+            self.tried(where, compiled.record, *batch)
         except DisagreementError as failed:
             try:
-                self.library.function(call.function)(*_held(call.example(0), []))
+                self.library.function(call.function)(*held(call.example(0), []))
             except type(failed.__cause__) as error:
                 raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
             raise
@@ -200,11 +219,11 @@ class _Run:
         except Exception as error:
             failed = error
         try:  # it may differentiate by an input, which has to be a Value for that
-            return worlds.answered(self.engine, call.function, _held(example, []), wrt)
+            return worlds.answered(self.engine, call.function, held(example, []), wrt)
         except Exception:
             raise InvalidProgramError(f"{type(failed).__name__}: {failed}") from failed
 
-    def _tried(self, where: str, function: Any, *args: Any) -> Any:
+    def tried(self, where: str, function: Any, *args: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
@@ -219,7 +238,7 @@ class _Run:
     # --- the questions ---------------------------------------------------------------------------
 
     def _results(self, where: str, call: Call, compiled: Any, batch: Any, answer: _Answer) -> None:
-        found = self._tried(f"{where}, results", compiled, *batch)
+        found = self.tried(f"{where}, results", compiled, *batch)
         columns: list[Any] = []
         _collect(answer.result, found, columns, where)
         for column in columns:
@@ -228,7 +247,7 @@ class _Run:
         for k, column in enumerate(columns):
             for n in range(call.size):
                 expected = answer.numbers[n, k]
-                self._same(
+                self.same(
                     f"{where}, example {n}, result {k}",
                     expected,
                     column[n],
@@ -239,7 +258,7 @@ class _Run:
     def _gradient(self, where: str, call: Call, compiled: Any, batch: Any, answer: _Answer) -> None:
         if answer.gradients is None:
             return
-        cost, gradient = self._tried(f"{where}, value_and_grad", compiled.value_and_grad, *batch)
+        cost, gradient = self.tried(f"{where}, value_and_grad", compiled.value_and_grad, *batch)
         self._same_gradient(f"{where}, value_and_grad", call, compiled, answer, cost, gradient)
 
     def _same_gradient(
@@ -252,11 +271,11 @@ class _Run:
         gradient: Any,
     ) -> None:
         with np.errstate(all="ignore"):
-            self._same(f"{where}, mean", answer.numbers[:, 0].mean(), cost, ("result", None, 0))
+            self.same(f"{where}, mean", answer.numbers[:, 0].mean(), cost, ("result", None, 0))
             expected = answer.gradients.mean(axis=0)
         named = self._named(where, compiled, gradient)
         for i, path in enumerate(self.paths):
-            self._same(
+            self.same(
                 f"{where}, by {path}", expected[i], named.get(path, 0.0), ("gradient", None, i)
             )
 
@@ -281,12 +300,12 @@ class _Run:
         leaves_ = self.library.parameters
         for leaf in leaves_.values():
             leaf.grad = 0.0
-        cost = self._tried(where, compiled.backward, *batch)
+        cost = self.tried(where, compiled.backward, *batch)
         first = {path: leaf.grad for path, leaf in leaves_.items()}
         gradient = [p.grad for p in compiled.parameters]
         self._same_gradient(where, call, compiled, answer, cost, gradient)
         inside = {id(p) for p in compiled.parameters}
-        self._tried(where, compiled.backward, *batch)
+        self.tried(where, compiled.backward, *batch)
         for path, leaf in leaves_.items():
             if id(leaf) not in inside and leaf.grad != 0.0:
                 raise DisagreementError(
@@ -304,11 +323,11 @@ class _Run:
         for n in sorted({0, call.size - 1})[:FEW]:
             one = [x[n : n + 1] for x in batch]
             told = f"{where}, example {n} alone"
-            cost, gradient = self._tried(told, compiled.value_and_grad, *one)
-            self._same(f"{told}, mean", answer.numbers[n, 0], cost, ("result", n, 0))
+            cost, gradient = self.tried(told, compiled.value_and_grad, *one)
+            self.same(f"{told}, mean", answer.numbers[n, 0], cost, ("result", n, 0))
             named = self._named(told, compiled, gradient)
             for i, path in enumerate(self.paths):
-                self._same(
+                self.same(
                     f"{told}, by {path}",
                     answer.gradients[n, i],
                     named.get(path, 0.0),
@@ -322,31 +341,31 @@ class _Run:
         wrt = list(self.engine.parameters.values())
         inputs: list[Any] = []
         try:
-            held = _held(example, inputs)
+            given = held(example, inputs)
             _, numbers, gradient = worlds.answered(
-                self.engine, call.function, held, [*wrt, *inputs], parameters=False
+                self.engine, call.function, given, [*wrt, *inputs], parameters=False
             )
         except Exception as error:
             raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
         if call.function not in self.graphs:
             own: list[Any] = []
             try:
-                root = self.library.function(call.function)(*_held(example, own))
+                root = self.library.function(call.function)(*held(example, own))
             except ArithmeticError as error:  # of Python's own numbers
                 raise InvalidProgramError(f"{type(error).__name__}: {error}") from error
             if not any(isinstance(x, cr.Value) for _, x in leaves(root)):
                 raise InvalidProgramError("no graph")
-            self.graphs[call.function] = (self._tried(where, cr.compile, root), own)
+            self.graphs[call.function] = (self.tried(where, cr.compile, root), own)
         compiled, own = self.graphs[call.function]
         for leaf, x in zip(own, (x for _, x in leaves(example)), strict=True):
             leaf.data = x
-        found = [float(x) for _, x in leaves(self._tried(where, compiled))]
+        found = [float(x) for _, x in leaves(self.tried(where, compiled))]
         for k, (a, b) in enumerate(zip(numbers, found, strict=True)):
-            self._same(f"{where}, graph, result {k}", a, b, ("result", 0, k))
+            self.same(f"{where}, graph, result {k}", a, b, ("result", 0, k))
         if gradient is None:
             return
-        cost, entries = self._tried(f"{where}, graph", compiled.value_and_grad)
-        self._same(f"{where}, graph, value", numbers[0], cost, ("result", 0, 0))
+        cost, entries = self.tried(f"{where}, graph", compiled.value_and_grad)
+        self.same(f"{where}, graph, value", numbers[0], cost, ("result", 0, 0))
         position = {id(leaf): i for i, leaf in enumerate(self.library.parameters.values())}
         position.update({id(leaf): len(wrt) + i for i, leaf in enumerate(own)})
         by_position = {
@@ -356,15 +375,22 @@ class _Run:
         }
         for i, expected in enumerate(gradient):
             name = self.paths[i] if i < len(wrt) else f"input {i - len(wrt)}"
-            self._same(
+            self.same(
                 f"{where}, graph, by {name}", expected, by_position.get(i, 0.0), ("gradient", 0, i)
             )
 
     # --- numbers ---------------------------------------------------------------------------------
 
-    def _same(
-        self, where: str, expected: float, found: float, key: Any, ask_exact: bool = False
+    def same(
+        self,
+        where: str,
+        expected: float,
+        found: float,
+        key: Any,
+        others: Any = None,
+        ask_exact: bool = False,
     ) -> None:
+        """Compare a number with the engine's, or with *others* where it is not finite."""
         expected, found = float(expected), float(found)
         self.outcome.compared += 1
         if _close(expected, found):
@@ -375,6 +401,8 @@ class _Run:
             kind = key[0]
             if not (math.isfinite(expected) and math.isfinite(found)):
                 if kind == "gradient" and _close(self.judge.merged(key), found):
+                    return
+                if others is not None and any(_close(x, found) for x in others()):
                     return
                 raise DisagreementError(Failure(f"{kind}, not finite", where, expected, found))
             self.outcome.doubtful += 1
@@ -447,13 +475,6 @@ def _collect(pattern: Any, found: Any, columns: list[Any], where: str) -> None:
         columns.append(found)
 
 
-def _held(structure: Any, inputs: list[Any]) -> Any:
-    if isinstance(structure, list):
-        return [_held(x, inputs) for x in structure]
-    inputs.append(cr.Value(structure))
-    return inputs[-1]
-
-
 # --- fifty digits --------------------------------------------------------------------------------
 
 
@@ -480,7 +501,7 @@ class _Judge:
         examples = range(call.size) if n is None else [n]
         graphs, inputs, outputs = worlds.Merged(), [], []
         for i in examples:
-            result = run.engine.function(call.function)(*_held(call.example(i), inputs))
+            result = run.engine.function(call.function)(*held(call.example(i), inputs))
             outputs += [graphs.of(x) for _, x in leaves(result) if isinstance(x, cr.Value)]
         leaf = [*run.engine.parameters.values(), *inputs][k]
         return cr.gradients(cr.sum(outputs), [leaf])[0] / len(examples) if outputs else 0.0
@@ -547,8 +568,49 @@ class _Judge:
             run.exact = worlds.Exact(run.program.text)
         with exact.rounding(seed):
             run.exact.set(self.data)
+            if kind in _FURTHER:
+                return _FURTHER[kind](run, call.function, example, *k)
             if kind == "result":
                 return run.exact.results(call.function, example)[k]
             if k < len(run.paths):
-                return run.exact.derivative(call.function, example, run.paths[k])
-            return run.exact.by_input(call.function, example, k - len(run.paths))
+                (found,) = run.exact.derivatives(call.function, example, run.paths[k])
+            else:
+                (found,) = run.exact.by_input(call.function, example, k - len(run.paths))
+            return found
+
+
+def _entry(run: _Run, function: str, example: Any, i: int, j: int) -> Any:
+    return run.exact.by_input(function, example, j)[i]
+
+
+def _by_parameter(run: _Run, function: str, example: Any, i: int, j: int) -> Any:
+    return run.exact.derivatives(function, example, run.paths[j])[i]
+
+
+def _pushed(run: _Run, function: str, example: Any, i: int, direction: Any) -> Any:
+    return run.exact.pushed(function, example, direction)[i]
+
+
+def _pulled(run: _Run, function: str, example: Any, i: int, weights: Any) -> Any:
+    slopes = run.exact.by_input(function, example, i)
+    return sum(x * w for x, w in zip(slopes, weights, strict=True))
+
+
+def _second(run: _Run, function: str, example: Any, i: int, j: int) -> Any:
+    n = len(leaves(example))
+    return run.exact.pushed(function, example, worlds.unit(j, n), worlds.unit(i, n))[0]
+
+
+def _product(run: _Run, function: str, example: Any, i: int, direction: Any) -> Any:
+    unit = worlds.unit(i, len(direction))
+    return run.exact.pushed(function, example, direction, unit)[0]
+
+
+_FURTHER = {
+    "jacobian": _entry,
+    "by parameters": _by_parameter,
+    "jvp": _pushed,
+    "vjp": _pulled,
+    "hessian": _second,
+    "hvp": _product,
+}

@@ -7,6 +7,7 @@ import collections
 import functools
 import math
 import warnings
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,7 +176,7 @@ def answered(
     if len(outputs) == 1:
         (output,) = outputs
         if parameters and isinstance(output, cr.Value):
-            output = _of_parameters(output, wrt)
+            output = of_parameters(output, wrt)
         linked = isinstance(output, cr.Value)
         gradient = cr.gradients(output, wrt) if linked else [0.0] * len(wrt)
     return result, numbers, gradient
@@ -193,7 +194,7 @@ def _below(output: Any) -> list[Any]:
     return sorted(nodes, key=lambda v: v.serial)
 
 
-def _of_parameters(output: Any, parameters: list[Any]) -> Any:
+def of_parameters(output: Any, parameters: list[Any]) -> Any:
     """Return the graph of *output* with numbers in the place of all leaves but *parameters*."""
     nodes, kept = _below(output), set(parameters)
     if not any(node.primitive is None and node not in kept for node in nodes):
@@ -267,28 +268,45 @@ class Exact:
     def results(self, function: str, example: list[Any]) -> list[Any]:
         return [exact.real(x).value for x in self._run(function, example)]
 
-    def derivative(self, function: str, example: list[Any], path: str) -> Any:
-        """Return the derivative of the one result by a parameter."""
+    def derivatives(self, function: str, example: list[Any], path: str) -> list[Any]:
+        """Return the derivative of every number of the result by a parameter."""
         leaf = self.world.parameters.get(path)
         if leaf is None:
-            return exact.mpf(0)
+            return [exact.mpf(0) for _ in self._run(function, example)]
         level, before = exact.new_level(), leaf.number
         leaf.number = exact.Dual(before, exact.number(1.0), level)
         try:
-            (y,) = map(exact.number, self._run(function, example))
+            found = [exact.number(y) for y in self._run(function, example)]
         finally:
             leaf.number = before
-        return exact.real(exact.tangent(y, level)).value
+        return [exact.real(exact.tangent(y, level)).value for y in found]
 
-    def by_input(self, function: str, example: list[Any], k: int) -> Any:
-        """Return the derivative of the one result by number *k* of the example."""
-        tangents = [1.0 if i == k else None for i in range(len(leaves(example)))]
-        _, found = exact.pushed(self.world.function(function), _wrapped(example), tangents)
-        return exact.real(leaves(found)[0][1]).value
+    def pushed(self, function: str, example: list[Any], *directions: Sequence[float]) -> list[Any]:
+        """Return the derivative of every number of the result in one direction after another."""
+
+        def flat(*args: Any) -> list[Any]:
+            return [x for _, x in leaves(self.world.function(function)(*args))]
+
+        for direction in directions:
+            flat = _pushed(flat, direction)
+        return [exact.real(x).value for x in flat(*_wrapped(example))]
+
+    def by_input(self, function: str, example: list[Any], k: int) -> list[Any]:
+        """Return the derivative of every number of the result by number *k* of the example."""
+        return self.pushed(function, example, unit(k, len(leaves(example))))
 
     def _run(self, function: str, example: list[Any]) -> list[Any]:
         result = self.world.function(function)(*_wrapped(example))
         return [x for _, x in leaves(result)]
+
+
+def unit(k: int, n: int) -> list[float]:
+    return [1.0 if i == k else 0.0 for i in range(n)]
+
+
+def _pushed(function: Any, direction: Sequence[float]) -> Any:
+    tangents = [x if x else None for x in direction]
+    return lambda *args: exact.pushed(function, args, tangents)[1]
 
 
 def _wrapped(structure: Any) -> Any:

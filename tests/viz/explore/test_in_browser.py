@@ -97,6 +97,101 @@ def test_labels_are_data_and_nothing_in_them_runs(browser):
     assert "%data%" in tab.text_content("#leaves")
 
 
+def same(text, number):
+    """Whether *text* is, as Python reads it, this *number*, to the sign of a zero."""
+    return repr(float(text)) == repr(number)
+
+
+def test_what_is_typed_is_the_number_that_python_reads(browser):
+    x = cr.Value(2.0, "x")
+    tab = browser.open(viz.explore(1.0 / x))
+    field = tab.locator("#leaves input[type=text]")
+    for text in (
+        "1e309", "-0", "nan", "NaN", "inf", "-Infinity", "1e-320", " 2 ", "−3", "1e−3", "+5.",
+        ".5", "3.14159265358979323846264338327950288", "1" * 400,
+    ):  # fmt: skip
+        field.fill(text)
+        field.press("Enter")
+        x = cr.Value(float(text.replace("−", "-")))
+        assert same(field.input_value(), x.data), text
+        assert same(tab.text_content("#root-value"), (1.0 / x).data), text
+        assert tab.evaluate(SHOWN)[0][0] == short(x.data), text
+        assert tab.text_content("#refused") == "", text
+
+
+def test_the_address_keeps_what_is_not_an_ordinary_number(browser):
+    graph = cr.Value(2.0, "a") + cr.Value(2.0, "b") + cr.Value(2.0, "c") + cr.Value(0.0, "d")
+    page = viz.explore(graph)
+    tab = browser.open(page)
+    fields = tab.locator("#leaves input[type=text]")
+    typed = ["inf", "nan", "1e-320", "-0"]
+    for i, text in enumerate(typed):
+        fields.nth(i).fill(text)
+        fields.nth(i).press("Enter")
+    tab.wait_for_timeout(400)
+    again = browser.open(page, tab.evaluate("location.hash"))
+    shown = [field.input_value() for field in again.locator("#leaves input[type=text]").all()]
+    assert shown == typed
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("abc", "“abc” is not a number here"),
+        ("", "Nothing was given"),
+        ("0,5", "“0,5” has a comma: write 0.5, with a point."),
+        ("0x10", "not a number"),
+        ("1_000", "not a number"),
+        ("1/3", "not a number"),
+        ("x" * 5000, "“" + "x" * 29 + "…” is not"),
+    ],
+)
+def test_what_is_not_a_number_is_refused_aloud_and_changes_nothing(browser, text, said):
+    tab = browser.open(viz.explore(neuron()))
+    before = tab.text_content("#root-value")
+    fields = tab.locator("#leaves input[type=text]")
+    fields.nth(0).fill(text)
+    fields.nth(0).press("Enter")
+    refused = tab.locator("#refused")
+    assert said in refused.text_content()
+    assert refused.text_content().endswith("w stays -3.")
+    assert refused.get_attribute("role") == "status"
+    assert fields.nth(0).get_attribute("aria-invalid") == "true"
+    assert tab.text_content("#root-value") == before
+    fields.nth(1).fill("1")
+    fields.nth(1).press("Enter")
+    assert refused.text_content() == ""
+    assert fields.nth(0).input_value() == "-3"
+    assert fields.nth(0).get_attribute("aria-invalid") == "false"
+    for field, action, where in (
+        ("#rate", lambda: tab.click("#descend"), "#refused-rate"),
+        ("#h", lambda: None, "#nudge"),
+    ):
+        tab.fill(field, text)
+        action()
+        assert said in tab.text_content(where)
+        assert tab.get_attribute(field, "aria-invalid") == "true"
+
+
+def test_on_paper_a_page_is_light_and_whole(browser):
+    y = cr.Value(0.5, "x")
+    for _ in range(12):
+        y = cr.sin(y)
+    tab = browser.open(viz.explore(y), width=600, color_scheme="dark")
+    ink = "getComputedStyle(document.body).color"
+    assert tab.evaluate(ink) == "rgb(230, 237, 243)"
+    tab.emulate_media(media="print")
+    assert tab.evaluate(ink) == "rgb(31, 35, 40)"
+    picture = tab.locator("#picture")
+    assert picture.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    assert not tab.is_visible("#play")
+
+
+def test_without_scripts_it_says_what_it_needs(browser):
+    tab = browser.open(viz.explore(neuron()), java_script_enabled=False)
+    assert "allow it to run scripts" in tab.locator("body").inner_text()
+
+
 def test_no_request_can_be_made(browser):
     tab = browser.open(viz.explore(neuron()))
     tried = tab.evaluate("""async () => {

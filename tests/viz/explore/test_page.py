@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import re
 
 import pytest
 
 import chainrule as cr
 from chainrule import nn, viz
+from chainrule.viz.explore.data import whole_graph
 from chainrule.viz.explore.page import as_json, digest
+from chainrule.viz.explore.views import views_of
 
 
 def part(html, start, end):
@@ -152,3 +155,25 @@ def test_a_notebook_gets_a_frame_and_an_export_gets_a_picture():
     assert bundle["text/html"].startswith('<iframe title="&quot;Six&quot;" sandbox="allow-scripts"')
     assert bundle["image/svg+xml"].startswith("<svg")
     assert bundle["text/plain"] == '<Page: "Six">'
+
+
+def test_what_has_no_shape_is_cut_into_pieces_side_by_side():
+    rng = random.Random(1)
+    nodes = [cr.Value(rng.random(), f"v{i}") for i in range(20)]
+    for _ in range(400):
+        a, b = rng.sample(nodes[-40:], 2)
+        nodes.append(rng.choice([lambda: a * b, lambda: a + b, lambda: cr.tanh(a)])())  # noqa: B023
+    root = cr.sum(nodes[-40:])
+    views = views_of(root, "graph", most=60)
+    pieces = [v for v in views if v["title"].startswith("earlier, part")]
+    assert [v["title"] for v in pieces if v["parent"] == 0] == [
+        f"earlier, part {i}" for i in range(1, len([v for v in pieces if v["parent"] == 0]) + 1)
+    ]
+    assert 4 <= len(pieces) <= 16
+
+    def depth(view):
+        return 0 if view["parent"] is None else 1 + depth(views[view["parent"]])
+
+    assert max(map(depth, views)) <= 2  # one inside the other, it was one for every 24 nodes
+    shown = {box["node"] for view in views for box in view["boxes"] if "view" not in box}
+    assert shown == set(range(len(whole_graph(root))))

@@ -26,6 +26,8 @@ OTHER_SIZES = "call.other-sizes"
 """That of a program with a network of its own; its evidence is JSON, lists of sizes."""
 WORDS = ("tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "logistic", "expit")
 """Names in a program's code that say which activations it may have."""
+CUT = "trials cut"
+"""What stands among these words if there was no time for all manners."""
 _ROLES = ("thetas", "X", "Y", "lam")
 
 
@@ -60,7 +62,7 @@ def tried(
     for manner, answers in there:
         yield from (_outcome(answer).in_manner(manner) for answer in answers)
     if there or came:
-        yield _ended(program, there[0][0] if there else Manner())
+        yield _ended(program, there[0][0] if there else Manner(), cut=found.cut)
     elif found.sizes and not stated.sizes:
         yield Outcome(None, OTHER_SIZES, json.dumps(found.sizes[:4]))
     elif first:
@@ -70,13 +72,14 @@ def tried(
         outcome = _outcome(answers[0])
         yield outcome if outcome.tree is None else outcome.in_manner(manner)
         if outcome.tree is not None:
-            yield _ended(program, manner)
+            yield _ended(program, manner, cut=found.cut)
     else:
         yield _failed(program, found.failure, found.asked)
 
 
-def _ended(program: Program, manner: Manner) -> Outcome:
+def _ended(program: Program, manner: Manner, *, cut: bool) -> Outcome:
     names = program.texts([step.function for step in manner.steps]) & set(WORDS)
+    names |= {CUT} if cut else set()
     return Outcome(None, EXPLORED, json.dumps(sorted(names)))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ....engine import table as primitives
 from ....engine.table import Primitive, arrays
-from ...program import AnyArray
+from ...addresses import AnyArray
 from ..literals import number
 from ..rows import ATOM, PRODUCT, SIGN, SUM, is_numpys, printed
 from . import forms

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....engine.table import Primitive
+from ...addresses import AnyArray
 from ...plan import Plan
-from ...program import AnyArray, Program, distinct_names
+from ...program import Program, distinct_names
 from ..literals import nested
 from .elementwise import Rows
 from .spelling import DEFAULTS, Spelling

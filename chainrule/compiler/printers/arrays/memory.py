@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...program import AnyArray
+from ...addresses import AnyArray
 from ..rows import ATOM
 from .elementwise import Rows, Term
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...program import AnyArray, Shape
+from ...addresses import AnyArray, Shape
 from .elementwise import Rows, number_term
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...accesses import read, written
+from ...addresses import AnyArray
 from ...plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
-from ...program import AnyArray
 from ..rows import ATOM, SIGN
 from .elementwise import Rows, Term, bound, number_term
 from .memory import Held, Memory

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from ....engine import table as primitives
-from ...program import AnyArray, Operation, Program, Shape, addresses_of, affine
+from ...addresses import AnyArray, Shape, addresses_of, affine
+from ...program import Operation, Program
+from ..in_place import counted
 from ..literals import WIDTH
 from ..numpy import Emitter
 from ..rows import ATOM, PRODUCT, SIGN, SUM
@@ -41,7 +43,7 @@ class PureEmitter(Emitter):
         self.parts = {}
         self.rows.forget()
         wanted = program.needed(results)
-        uses = self._uses(wanted, results)
+        uses = counted(program, wanted, results)
         parameters = program.arguments[name]
         for n in parameters:
             self.text[n] = (self._name(n, "theta"), ATOM)
@@ -291,41 +293,18 @@ class PureEmitter(Emitter):
             text = f"xp.reshape({text}, {self._lead((*ones, *source.shape), True)})"
         return f"xp.broadcast_to({text}, {self._shape_of(operation)})", ATOM
 
-    def _matmul(self, operation: Operation) -> tuple[str, int]:
-        a = self._source(operation.args[0])
-        ta, tb, stacked = operation.detail
-        masked = operation.kind == "linked_matmul"
-        loose = 0 if masked else PRODUCT
-        right = self.operand(operation.args[1], loose and loose + 1)[0]
-        lefts = [self.operand(x, loose)[0] for x in operation.args[0:3:2]]
-        flat = not stacked and not ta and len(a.shape) + a.batched > 2
-        swap = "transposed"
-        if ta and stacked:
-            lefts = [
-                f"{self.rows.helper(swap)}({self.operand(x)[0]})" for x in operation.args[0:3:2]
-            ]
-        elif ta:
-            lefts = [f"{self._rows(x)}.T" for x in operation.args[0:3:2]]
-            right = self._rows(operation.args[1])
-        elif flat:
-            lefts = [self._rows(x) for x in operation.args[0:3:2]]
-        if tb and stacked:
-            right = f"{self.rows.helper(swap)}({self.operand(operation.args[1])[0]})"
-        elif tb:
-            right = self.operand(operation.args[1], ATOM)[0] + ".T"
-        if masked:
-            self.rows.helper("linked_product")
-            text = f"linked_product({lefts[0]}, {right}, {lefts[1]})", ATOM
-        else:
-            text = f"{lefts[0]} @ {right}", PRODUCT
-        if flat:
-            shape = self._lead(operation.shape, operation.batched)
-            return f"xp.reshape({text[0]}, {shape})", ATOM
-        return text
+    def helper(self, name: str) -> None:
+        self.rows.helper(name)
 
-    _linked_matmul = _matmul
+    def exchanged(self, x: int | float) -> str:
+        """Return operand *x* with its last two axes exchanged."""
+        return f"{self.rows.helper('transposed')}({self.operand(x)[0]})"
 
-    def _rows(self, n: int | float) -> str:
+    def reshaped(self, text: str, binds: int, operation: Operation) -> str:
+        """Return the array that *text* gives, in the shape of *operation*."""
+        return f"xp.reshape({text}, {self._lead(operation.shape, operation.batched)})"
+
+    def merged(self, n: int | float) -> str:
         """Return operand *n* with all axes but the last merged into one."""
         source = self._source(n)
         x = self.operand(n, ATOM)[0]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...accesses import read, written
+from ...addresses import AnyArray
 from ...plan import BLOCK, STILL, SUMS, Operand, Plan, Step
-from ...program import AnyArray
 from .shared import Shared
 from .text import offset_of
 

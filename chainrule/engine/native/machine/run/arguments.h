@@ -166,7 +166,12 @@ take_arguments(const Machine *machine, PyObject *tuple, PyObject *shapes, Argume
             return UNFIT;
         }
         if (PyObject_GetBuffer(array, &given->view, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
-            return -1;
+            if (shapes == NULL || !(PyErr_ExceptionMatches(PyExc_ValueError) ||
+                                    PyErr_ExceptionMatches(PyExc_BufferError))) {
+                return -1;
+            }
+            PyErr_Clear(); /* an array of dates, say: Python tells what was expected */
+            return UNFIT;
         }
         arguments->n++;
         if (shapes != NULL && !is_of_shape(&given->view, PyTuple_GET_ITEM(shapes, i))) {
