@@ -7,16 +7,15 @@ recorded code demanded.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..engine import modes
 from ..engine import table as primitives
 from ..engine.backend import Value
+from ..engine.collecting import uncollected
 from ..engine.structures import leaves
 from . import explanation, flat
 from .adjoint import differentiate
@@ -132,7 +131,8 @@ class Lifted:
 
         The columns are in the order of :meth:`jacobian`.  A graph with width stays arrays, unless
         it has so many outputs that most may depend on a small part of it: the way back goes through
-        whole arrays for each of them.
+        whole arrays for each of them.  On a tie with a Value that the function made itself there
+        are shares, which arrays, where such a Value is a constant, do not have.
         """
         tape = self.recording.tape
         # An array may hold constants that were Values and such that were numbers.
@@ -200,18 +200,6 @@ class Lifted:
         if self.narrow:
             parts.append(f"9. Scalars\n  {self.stats['way']}")
         return "\n\n".join(parts)
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Switch the cyclic collector off: it would scan millions of tuples again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def record(

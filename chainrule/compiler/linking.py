@@ -26,8 +26,12 @@ from .whole import Whole
 
 MOST_ENDINGS = 6
 """Rounds on the way back that may be loops of their own."""
-MOST_KEPT = 50_000
-"""Numbers of states in a loop, beyond which a program keeps those of some steps, unless told."""
+MOST_KEPT = 250_000
+"""Numbers of states in a loop, beyond which a program keeps those of some steps, unless told.
+
+It is a limit of memory alone, 2 MB for each example of a block: to compute a step again takes
+longer than to write its state and read it, wherever that lies.
+"""
 
 
 def apart(loop: Loop, known: set[Value]) -> tuple[list[Any], list[Value], list[Value]]:

@@ -21,12 +21,13 @@ import numpy as np
 from ..engine import bodies
 from ..engine.backend import Value
 from ..engine.bodies import Loop
+from ..engine.collecting import uncollected
 from ..engine.modes import Demands, WriteOut
 from ..engine.structures import leaves
 from . import explanation, periods
 from .addresses import Shape
 from .batches import Array
-from .lifting import Recording, lift, record, uncollected
+from .lifting import Recording, lift, record
 from .linking import states_kept
 from .needed import loops_for
 from .plan import Plan

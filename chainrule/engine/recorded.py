@@ -45,7 +45,10 @@ def pullback(
     for node in reversed(sweep.order):
         if node not in arrived:
             continue
-        adjoints = {r: sweep.total(terms) for r, terms in arrived.pop(node).items()}
+        adjoints = {
+            r: terms[0] if len(terms) == 1 else sweep.total(terms)
+            for r, terms in arrived.pop(node).items()
+        }
         if node in wanted:
             for r, (reached, adjoint) in adjoints.items():
                 found[r][node] = sweep.masked(reached, adjoint)
@@ -82,7 +85,9 @@ def pushforward(
                 term = sweep.both(reached, condition), _times(partial, tangent)
                 terms.setdefault(r, []).append(term)
         if terms:
-            tangents[node] = {r: sweep.total(found) for r, found in terms.items()}
+            tangents[node] = {
+                r: found[0] if len(found) == 1 else sweep.total(found) for r, found in terms.items()
+            }
     return [
         {v: sweep.masked(*tangents[v][r]) for v in outputs if r in tangents.get(v, {})}
         for r in range(len(rows))
@@ -112,56 +117,46 @@ class _Sweep:
         self._opposite: dict[Condition, Condition] = {}
         self._numbers: dict[Node, bool] = {}
         first = min((v.serial for v in moving), default=0)
-        below = self._below(outputs, first)
+        below = _below(outputs, first)
         if loops := modes.current().loops:  # the graph ends at the leaves that stand for results
             results = {x for loop in loops for row in (loop.last, *loop.ys) for x in row}
             if not results.isdisjoint(below):
                 raise modes.WriteOut("a derivative is taken across it")
         varying: set[Node] = set()
-        for node in below:
-            if node in moving or not varying.isdisjoint(_differentiable(node)):
+        self.order: list[Node] = []
+        for node in sorted(below, key=attrgetter("serial")):
+            if node in moving or not varying.isdisjoint(below[node]):
                 varying.add(node)
-        self.order = [node for node in below if node in varying]
+                self.order.append(node)
         self._varying = varying
-
-    @staticmethod
-    def _below(outputs: Iterable[Node], first: int) -> list[Node]:
-        """Return the nodes from number *first* on that *outputs* depend on, operands first."""
-        nodes = list(dict.fromkeys(outputs))
-        seen = set(nodes)
-        for node in nodes:  # grows while it is read
-            for operand in _differentiable(node):
-                if operand not in seen and operand.serial >= first:
-                    seen.add(operand)
-                    nodes.append(operand)
-        return sorted(nodes, key=attrgetter("serial"))
 
     def edges(self, node: Node) -> list[tuple[Node, Condition, Any]]:
         """Return the operands of *node* that vary, each with its condition and its partial."""
-        row, operands = node.primitive, node.operands
+        row, operands, varying = node.primitive, node.operands, self._varying
         if row is None:
             return []
-        places = [i for i, x in enumerate(operands) if _is_value(x) and x in self._varying]
+        places = [i for i, x in enumerate(operands) if type(x) is not float and x in varying]
         if row.selects is not None:
             return [
                 (operands[i], condition, 1.0)
                 for i, condition in self._chosen(row, operands)
                 if i in places
             ]
-        places = list(row.linked(operands, places))
-        linked = places
+        linked = places = row.linked(operands, places)
         if row.variadic is not None:
             linked = [
                 i
                 for i, x in enumerate(operands)
-                if _is_value(x) and (x in self._varying or not self._is_number(x))
+                if _is_value(x) and (x in varying or not self._is_number(x))
             ]
         try:
             values = row.partial_values(operands, node, linked)
         except modes.TraceError as error:
             raise modes.TraceError(f"in a partial of {row.name!r}: {error}") from error
-        partials = dict(zip(linked, values, strict=True))
-        return [(operands[i], None, partials[i]) for i in places]
+        if linked is not places:
+            partials = dict(zip(linked, values, strict=True))
+            values = tuple([partials[i] for i in places])
+        return [(operands[i], None, x) for i, x in zip(places, values, strict=True)]
 
     def _chosen(self, row: Primitive, operands: tuple[Any, ...]) -> list[tuple[int, Condition]]:
         """Return the operands that *row* may copy, each with its condition."""
@@ -252,12 +247,31 @@ def _is_value(x: Any) -> bool:
     return type(x) is not float  # an operand is one or the other
 
 
+def _below(outputs: Iterable[Node], first: int) -> dict[Node, list[Node]]:
+    """Return the nodes from number *first* on that *outputs* depend on, with their operands.
+
+    Of those, only the ones with respect to which a node has a derivative.
+    """
+    found: dict[Node, list[Node]] = {}
+    waiting = list(dict.fromkeys(outputs))
+    seen = set(waiting)
+    for node in waiting:  # grows while it is read
+        found[node] = operands = _differentiable(node)
+        for operand in operands:
+            if operand not in seen and operand.serial >= first:
+                seen.add(operand)
+                waiting.append(operand)
+    return found
+
+
 def _differentiable(node: Node) -> list[Node]:
     """Return the operands with respect to which *node* has a derivative for some data."""
     row = node.primitive
     if row is None:
         return []
-    if row.selects is None and None in row.partials:
+    if row.selects is None and None not in row.partials:
+        return [x for x in node.operands if type(x) is not float]
+    if row.selects is None:
         slots = zip(node.operands, row.partials, strict=True)
         return [x for x, partial in slots if partial is not None and _is_value(x)]
     first = 1 if row is where or row is take_entry else 0

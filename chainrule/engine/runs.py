@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from . import modes, recorded
 from .anomalies import watch_adjoints, watch_tangents
 from .backend import Value
+from .collecting import uncollected
 from .native import core
 from .structures import leaves, like
 from .sweeps import Partials, linked_partials, pullback, pushforward, stored_partials
@@ -445,11 +446,12 @@ def sweep_recorded(
             if isinstance(node, Value) and not is_zero(x):
                 row[node] = row[node] + x if node in row else x
         rows.append(row)
-    if forward:
-        nodes = [output for output in outputs if isinstance(output, Value)]
-        found = recorded.pushforward(nodes, rows, inputs, since)
-    else:
-        found = recorded.pullback(rows, inputs, since)
+    with uncollected():
+        if forward:
+            nodes = [output for output in outputs if isinstance(output, Value)]
+            found = recorded.pushforward(nodes, rows, inputs, since)
+        else:
+            found = recorded.pullback(rows, inputs, since)
     return [[row.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in to] for row in found]
 
 

@@ -110,6 +110,17 @@ def test_ties_with_a_captured_leaf_and_with_a_number():
     assert to_number.jacobian(given)[0, :3].tolist() == [0.0, 0.0, 1.0]
 
 
+def test_ties_are_those_of_forward_mode():
+    given, other = np.array([[1.0, 2.0, 3.0] * 10]), np.array([[1.0, 0.0, 4.0] * 10])
+    pairs = cr.compile(lambda a, b: cr.sum([cr.maximum(x, y) for x, y in zip(a, b, strict=True)]))
+    made = cr.compile(lambda a, _: cr.sum([cr.maximum(x, cr.Value(2.0)) for x in a]))
+    for f in (pairs, made):
+        for argnums in (0, 1, (0, 1)):
+            found = f.jacobian(given, other, argnums=argnums, mode="reverse")
+            forward = f.jacobian(given, other, argnums=argnums, mode="forward")
+            assert np.array_equal(found, forward)
+
+
 def test_nan_does_not_leak_from_a_branch_that_is_not_chosen():
     f = cr.compile(lambda x: cr.sum([cr.where(cr.less(0.0, a), cr.sqrt(a), a) for a in x]))
     given = np.tile([-1.0, 0.0, 4.0], 10)[None]

@@ -495,9 +495,9 @@ def test_a_gradient_takes_the_memory_that_the_report_says():
     # 32 segments of 31 steps, and the 8 at the end
     assert f"{32 + 31 + 8} states are kept for the way back, 568 bytes" in report
     assert all_kept - few == pytest.approx(1000 - 32 - 31 - 8, abs=5)
-    long, report = rows(52_900, None)  # 230 segments are enough
-    assert long < 1000
-    assert f"{229 + 230 + 230} states" in report
+    long, report = rows(265_225, None)  # 515 segments are enough
+    assert long < 2000
+    assert f"{514 + 515 + 515} states" in report
 
 
 # --- the printed program --------------------------------------------------------------------------

@@ -24,6 +24,7 @@ machine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     machine->state = state;
     machine->vector = level_here();
+    machine->tile = 8 * machine->vector->width;
     PyObject *numpy = PyImport_ImportModule("numpy");
     machine->empty = numpy ? PyObject_GetAttrString(numpy, "empty") : NULL;
     machine->array = machine->empty ? PyObject_GetAttrString(numpy, "ndarray") : NULL;
@@ -36,7 +37,9 @@ machine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     machine->scratch = machine->turned ? room_for_outputs(machine) : 0;
     for (int list = 0; list < N_LISTS; list++) {
         for (Py_ssize_t i = 0; i < machine->list[list].n; i++) {
-            Py_ssize_t room = scratch_of(&machine->list[list].step[i]);
+            const Step *step = &machine->list[list].step[i];
+            Py_ssize_t room = scratch_of(step), tiles = step->tiled != NULL ? N_ROOMS * ROOM : 0;
+            room = room > tiles ? room : tiles;
             machine->scratch = room > machine->scratch ? room : machine->scratch;
         }
     }

@@ -136,19 +136,19 @@ n_loaded(int operation)
     }
 }
 
-/* The operation of a row of two arguments from memory, which are brought into the order that it has
-   them in; 0 if there is none. */
+/* The operation of a row of two arguments from memory, of which the *left* or the *right* is the same for
+   all; they are brought into the order that it has them in. 0 if there is none. */
 static int
-fresh_operation(int row, int32_t *argument)
+fresh_operation(int row, int32_t *argument, int left, int right)
 {
-    if ((row == ADD || row == MULTIPLY) && argument[0] < 0) {
+    if (left && right) {
+        return 0;
+    }
+    if ((row == ADD || row == MULTIPLY) && left) {
         int32_t first = argument[0];
         argument[0] = argument[1];
         argument[1] = first;
-    }
-    int left = argument[0] < 0, right = argument[1] < 0;
-    if (left && right) {
-        return 0;
+        right = 1;
     }
     switch (row) {
     case ADD:
@@ -304,7 +304,8 @@ chain_of(Chains *all, int32_t k)
             row = MULTIPLY;
         }
         step->row = row == NEGATIVE ? (argument[0] < 0 ? 0 : DO_NEGATIVE_B)
-                                    : fresh_operation(row, argument);
+                                    : fresh_operation(row, argument, argument[0] < 0,
+                                                      argument[1] < 0);
         if (!step->row) {
             step->row = row;
             return NONE;
@@ -388,7 +389,11 @@ make_chain_of_all(Chains *all, Py_ssize_t n)
         int c = is_arithmetic(step->row) ? chain_of(all, (int32_t)k) : NONE;
         if (c == NONE) {
             write_chains(all, all->reads[place]);
-            *all->into++ = *step;
+            Flat other = *step;
+            for (int i = 0; i < 3; i++) {
+                other.same |= (other.argument[i] < 0) << i;
+            }
+            *all->into++ = other;
             all->at_hand = NONE;
             continue;
         }
@@ -401,7 +406,7 @@ make_chain_of_all(Chains *all, Py_ssize_t n)
             write_chain(all, c);
         }
     }
-    *all->into = (Flat){ROW_END, 0, {0, 0, 0}};
+    *all->into = (Flat){.row = ROW_END};
 }
 
 /* Make chains of a list of flat steps, the one with number *who*. */

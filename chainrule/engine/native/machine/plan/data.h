@@ -20,6 +20,9 @@ enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and cal
 /* What runs beside the kernels of the engine: rows that have none there, and the two complements. */
 enum {
     ROW_HYPOT = N_KERNELS, ROW_ATAN2, ROW_TAKE, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE,
+    /* Of tiles alone: an operand brought into one piece, or put out of it, along a stride or a table; a
+       sigmoid and its complement; a product that is not summed; how many numbers come next. */
+    ROW_BRING, ROW_PUT, ROW_SIGMOIDS, ROW_PRODUCT, ROW_WIDTH,
     ROW_END, /* after the last of flat steps */
 };
 
@@ -35,13 +38,29 @@ typedef struct {
     Py_ssize_t *stride; /* for each operand n of them */
 } Loop;
 
-/* One step of a flat list: addresses, r for row r of BLOCK, ~s for place s of STILL. Once chains.h has
-   read it, *row* may be one of its operations, and a list on STILL has r for place r. */
+/* One step of a flat list: addresses, r for row r of BLOCK, ~s for place s of STILL; in tiles also of the
+   rooms and of SUMS, which the bit below the sign says. Once chains.h or tiles.h has read it, *row* may be
+   one of their operations, *same* has a bit for each argument that is one number for all, and a list on
+   STILL has r for place r. */
 typedef struct {
-    int32_t row;
+    int16_t row, same;
     int32_t result;
     int32_t argument[3];
 } Flat;
+
+typedef struct {
+    Py_ssize_t n; /* so many numbers go through the operations, or, if they are few, the first of them */
+    const Flat *code;
+} Stretch;
+
+/* A run of element-wise steps, as it is done on one lane. */
+typedef struct {
+    Py_ssize_t n_steps;
+    double work;
+    int n_stretches;
+    Stretch *stretch;
+    const int32_t **table;
+} Tiled;
 
 typedef struct Product Product;
 typedef struct Differences Differences;
@@ -64,6 +83,7 @@ typedef struct {
     int on_still; /* of flat steps: whether they are before or after the examples */
     Product *product;
     Differences *differences;
+    Tiled *tiled; /* of the first of a run of steps, how all of them are done on one lane; or NULL */
     double work; /* about how many operations for each lane */
 } Step;
 
@@ -112,6 +132,7 @@ typedef struct {
     Steps list[N_LISTS];
     int has_flat;       /* whether flat steps are among those for each block */
     Py_ssize_t lanes;   /* as many as a block may have */
+    Py_ssize_t tile;    /* numbers that a tile has */
     Py_ssize_t scratch; /* numbers of room that a step needs at most */
     const struct Vector *vector;
     struct Workspace *spare;

@@ -33,9 +33,9 @@ static int
 read_flat(const Reading *reading, const Numbers *table, Step *step, int list)
 {
     const Machine *machine = reading->machine;
-    if (table->columns != 5 || machine->size[IN_BLOCK] > INT32_MAX ||
-        machine->size[IN_STILL] > INT32_MAX) {
-        return unsound("flat steps have five columns, and addresses of 32 bits");
+    if (table->columns != 5 || machine->size[IN_BLOCK] > 1 << 30 ||
+        machine->size[IN_STILL] > 1 << 30) {
+        return unsound("flat steps have five columns, and addresses of 30 bits");
     }
     step->n_flat = table->n / 5;
     step->flat = machine_room(reading->machine, sizeof(Flat) * ((size_t)step->n_flat + 1));
@@ -43,7 +43,7 @@ read_flat(const Reading *reading, const Numbers *table, Step *step, int list)
         return -1;
     }
     step->work = (double)step->n_flat;
-    step->flat[step->n_flat] = (Flat){ROW_END, 0, {0, 0, 0}};
+    step->flat[step->n_flat] = (Flat){.row = ROW_END};
     for (Py_ssize_t i = 0; i < step->n_flat; i++) {
         int64_t item[5];
         for (int k = 0; k < 5; k++) {
@@ -65,7 +65,7 @@ read_flat(const Reading *reading, const Numbers *table, Step *step, int list)
         if (!fits_address(machine, list, item[1]) || (item[1] < 0) == (list == EACH)) {
             return unsound("the result of a flat step has no such place");
         }
-        *flat = (Flat){row, (int32_t)item[1], {0, 0, 0}};
+        *flat = (Flat){.row = row, .result = (int32_t)item[1]};
         for (int k = 0; k < arity; k++) {
             if (!fits_address(machine, list, item[2 + k]) || item[2 + k] == item[1]) {
                 return unsound("an argument of a flat step has no such place");

@@ -13,6 +13,8 @@
 
 enum { MOST_NESTED = 32 };
 
+#include "tiles.h"
+
 /* Read the steps from *first* on up to *end*, those of loops included; how much work they are, or -1. */
 static double
 read_range_of_steps(Reading *reading, PyObject *steps, Steps *found, int list, Py_ssize_t end,
@@ -253,7 +255,7 @@ read_plan(Machine *machine, PyObject *plan)
              read_steps(&reading, plan, "after", AFTER) < 0;
     if (!failed) {
         note_results(&reading);
-        failed = make_all_chains(&reading) < 0;
+        failed = make_all_chains(&reading) < 0 || make_tiles(machine) < 0;
     }
     PyMem_RawFree(reading.reader[IN_STILL]);
     PyMem_RawFree(reading.reader[IN_BLOCK]);

@@ -92,8 +92,15 @@ do_range(Run *run, Context *context, const Steps *steps, Py_ssize_t first, Py_ss
             i += step->step;
             continue;
         }
-        do_step(context, step);
-        context->work += lanes * step->work;
+        if (step->tiled != NULL && context->lanes == 1) {
+            tiled(context, step->tiled);
+            context->work += step->tiled->work;
+            i += step->tiled->n_steps - 1;
+        }
+        else {
+            do_step(context, step);
+            context->work += lanes * step->work;
+        }
         if (context->bad_count) {
             stop(run);
             return 0;

@@ -70,6 +70,16 @@ cursor_at(const Context *context, const Step *step)
     return cursor;
 }
 
+/* Begin at the first of all indices of a nest of *n* loops. (To clear all that there may be would take
+   longer than a small step.) */
+ALWAYS_INLINE void
+begin(Py_ssize_t *index, int n)
+{
+    for (int axis = 0; axis < n; axis++) {
+        index[axis] = 0;
+    }
+}
+
 /* Move on by one in the first *n* axes of a loop; 0 at its end, when all is as it was before. */
 ALWAYS_INLINE int
 advance(const Loop *loop, int n, Py_ssize_t *index, int n_operands, double **at,

@@ -61,11 +61,13 @@ squared_distance(Context *context, const Step *step)
     const Loop *loop = &step->differences->result, *sum = &step->differences->sum;
     Along along = along_lanes(context, &cursor, loop, 3, 1, 0);
     int last = sum->n > 0 ? sum->n - 1 : 0;
-    Py_ssize_t index[MOST_AXES] = {0}, count = sum->n ? sum->extent[last] : 1;
+    Py_ssize_t index[MOST_AXES], count = sum->n ? sum->extent[last] : 1;
+    begin(index, loop->n);
     Py_ssize_t sa = sum->n ? sum->stride[sum->n + last] * cursor.scale[1] : 0;
     Py_ssize_t sb = sum->n ? sum->stride[2 * sum->n + last] * cursor.scale[2] : 0;
     do {
-        Py_ssize_t inner[MOST_AXES] = {0};
+        Py_ssize_t inner[MOST_AXES];
+        begin(inner, sum->n);
         double *at[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
         int adds = 0;
         do {
@@ -108,7 +110,8 @@ weighted_difference(Context *context, const Step *step)
             add_few(rest, &cursor, hits, hit, to_sums);
             continue;
         }
-        Py_ssize_t inner[MOST_AXES] = {0};
+        Py_ssize_t inner[MOST_AXES];
+        begin(inner, rest->n);
         double *at[4] = {cursor.at[0], cursor.at[1], cursor.at[2], cursor.at[3]};
         do {
             double *r = at[0], *a = at[2], *b = at[3];

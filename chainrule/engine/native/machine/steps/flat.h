@@ -111,8 +111,9 @@ flat(Context *context, const Step *step)
         flat_narrow(context, step->flat, still, block);
         return;
     }
+    const Bases bases = {.at = {block}, .same = {[3] = still}};
     for (const Flat *code = step->flat;; code++) {
-        code = context->vector->flat(code, n, still, block);
+        code = context->vector->flat(code, n, &bases);
         if (code->row == ROW_END) {
             return;
         }
@@ -125,5 +126,20 @@ flat(Context *context, const Step *step)
             x[i] = at >= 0 ? block + at * n : still + ~at;
         }
         apply_row(context, code->row, 2, n, block + code->result * n, x, s, room);
+    }
+}
+
+/* A run of element-wise steps, on one lane. */
+static void
+tiled(Context *context, const Tiled *run)
+{
+    double *const *space = context->space;
+    const Bases bases = {
+        .at = {space[IN_BLOCK], context->scratch, space[IN_SUMS], space[IN_STILL]},
+        .same = {space[IN_BLOCK], context->scratch, space[IN_SUMS], space[IN_STILL]},
+        .table = run->table,
+    };
+    for (int i = 0; i < run->n_stretches; i++) {
+        context->vector->tiles(run->stretch[i].code, run->stretch[i].n, &bases);
     }
 }

@@ -118,7 +118,8 @@ lines(Context *context, const Step *step)
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->loop[is_wide(context)];
     int last = step->n_axes - 1, outer = loop->n, n_operands = step->n_operands;
-    Py_ssize_t index[MOST_AXES] = {0}, stride[3] = {0}, apart[3] = {0}, count = 1;
+    Py_ssize_t index[MOST_AXES], stride[3] = {0}, apart[3] = {0}, count = 1;
+    begin(index, loop->n);
     int wide = cursor.lane[0] && context->lanes > 1;
     for (int k = 0; k < n_operands; k++) {
         stride[k] = step->stride[k * step->n_axes + last] * cursor.scale[k];

@@ -39,7 +39,8 @@ one_hot(Context *context, const Step *step)
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->loop[is_wide(context)];
     int last = step->n_axes - 1;
-    Py_ssize_t index[MOST_AXES] = {0}, n = cursor.lane[0] ? context->lanes : 1;
+    Py_ssize_t index[MOST_AXES], n = cursor.lane[0] ? context->lanes : 1;
+    begin(index, loop->n);
     Py_ssize_t sr = step->stride[last] * cursor.scale[0];
     Py_ssize_t sx = step->stride[step->n_axes + last] * cursor.scale[1];
     do {

@@ -6,7 +6,8 @@ plain_product(Context *context, const Step *step)
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->product->loop, *sum = &step->product->sum;
     int to_sums = step->place[0].space == IN_SUMS;
-    Py_ssize_t index[MOST_AXES] = {0};
+    Py_ssize_t index[MOST_AXES];
+    begin(index, loop->n);
     Py_ssize_t n = cursor.lane[0] || to_sums ? context->lanes : 1;
     Py_ssize_t count = sum->n ? sum->extent[0] : 1;
     Py_ssize_t sa = sum->n ? sum->stride[1] * cursor.scale[1] : 0;
@@ -56,7 +57,8 @@ product(Context *context, const Step *step)
         .a_vector = form->a_vector,
         .adds = step->place[0].space == IN_SUMS,
     };
-    Py_ssize_t index[MOST_AXES] = {0};
+    Py_ssize_t index[MOST_AXES];
+    begin(index, form->n_outer);
     double *at[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
     int transposes = form->kind == ALONG_SUM && form->lanes && tiles.v <= FEW_LANES &&
                      tiles.k == 1 && tiles.rn == 1;

@@ -122,7 +122,8 @@ elements(Context *context, const Step *step)
             inner[k] = 1;
         }
     }
-    Py_ssize_t index[MOST_AXES] = {0};
+    Py_ssize_t index[MOST_AXES];
+    begin(index, outer);
     if (n < SHORT && outer > 0 && n_operands <= MOST_OPERANDS && loop->extent[outer - 1] > 1 &&
         step->code != STEP_sigmoids && step->code != STEP_copy && step->code != STEP_move &&
         step->code != STEP_add) {

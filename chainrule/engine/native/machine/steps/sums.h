@@ -15,7 +15,8 @@ sum_of_one(const Loop *loop, const double *x)
         }
         return total;
     }
-    Py_ssize_t index[MOST_AXES] = {0}, one = 1;
+    Py_ssize_t index[MOST_AXES], one = 1;
+    begin(index, loop->n);
     Loop outer = {loop->n, loop->extent, (Py_ssize_t *)stride};
     double *at = (double *)x;
     int begun = 0;
@@ -33,7 +34,8 @@ sum(Context *context, const Step *step)
 {
     Cursor cursor = cursor_at(context, step);
     const Loop *loop = &step->loop[is_wide(context)], *reduced = &step->reduced[0];
-    Py_ssize_t index[MOST_AXES] = {0}, n = context->lanes;
+    Py_ssize_t index[MOST_AXES], n = context->lanes;
+    begin(index, loop->n);
     Loop inner = {reduced->n, reduced->extent, reduced->stride + reduced->n};
     int to_sums = step->place[0].space == IN_SUMS;
     if (!is_wide(context) && loop->n == 1 && reduced->n == 1 && !to_sums) {
@@ -55,7 +57,8 @@ sum(Context *context, const Step *step)
         return;
     }
     do {
-        Py_ssize_t inner_index[MOST_AXES] = {0};
+        Py_ssize_t inner_index[MOST_AXES];
+        begin(inner_index, inner.n);
         double *x = cursor.at[1], *r = cursor.at[0];
         if (to_sums) {
             do {

@@ -3,7 +3,9 @@
    by, from one operation to the next. Where the compiler can do it, each operation jumps to the next one
    itself, which processors foresee better than one jump for all. */
 
-#define ROW_AT(k) (block + (Py_ssize_t)code->argument[k] * apart)
+#define PLACE(address) (bases->at[base_of(address)] + number_at(address) * apart)
+#define ROW_AT(k) PLACE(code->argument[k])
+#define SAME_AT(k) (bases->same[base_of(code->argument[k])] + number_at(code->argument[k]))
 #if SOME
 #define GET(p, u) (u < whole ? LOAD((p) + (u) * WIDTH) : LOAD_PART((p) + (u) * WIDTH, rest))
 #define PUT(p, u, x)                              \
@@ -22,17 +24,17 @@
 #define A at_hand[u]
 #define X_B GET(ROW_AT(0), u)
 #define Y_B GET(ROW_AT(1), u)
-#define X_S SET(still[~code->argument[0]])
-#define Y_S SET(still[~code->argument[1]])
+#define X_S SET(*SAME_AT(0))
+#define Y_S SET(*SAME_AT(1))
 
 /* Do operations from *code* on, up to one that is not for vectors, or the end; return that. The rows of
-   BLOCK lie *apart*; of each, *lanes* are worked on. */
+   BLOCK lie *apart*; of each, *lanes* are worked on. In tiles rows are numbers, so that is 1. */
 static const Flat *
-CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const double *still, double *block)
+CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
 {
     V at_hand[VECTORS];
 #if SOME
-    const int whole = (int)(lanes / WIDTH), rest = (int)(lanes % WIDTH), count = whole + (rest > 0);
+    int whole = (int)(lanes / WIDTH), rest = (int)(lanes % WIDTH), count = whole + (rest > 0);
 #endif
     for (int u = 0; u < VECTORS; u++) {
         at_hand[u] = SET(0.0);
@@ -42,7 +44,8 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const double *still,
 #define NEXT code++; goto *label[code->row]
 #define LABEL(NAME, value) [DO_##NAME] = &&label_DO_##NAME, [DO_##NAME##_KEPT] = &&label_DO_##NAME##_KEPT,
     __extension__ static const void *const label[] = {
-        [0 ... ROW_END - 1] = &&label_OTHER, [ROW_END] = &&label_ROW_END, CHAIN_OPERATIONS(LABEL)
+        [0 ... ROW_BRING - 1] = &&label_OTHER, [ROW_BRING ... ROW_PRODUCT] = &&label_TILE,
+        [ROW_WIDTH] = &&label_ROW_WIDTH, [ROW_END] = &&label_ROW_END, CHAIN_OPERATIONS(LABEL)
     };
 #undef LABEL
     goto *label[code->row];
@@ -59,7 +62,7 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const double *still,
         }                                          \
         NEXT;                                      \
     CASE(DO_##NAME##_KEPT): {                      \
-        double *into = block + (Py_ssize_t)code->result * apart; \
+        double *into = PLACE(code->result);        \
         for (int u = 0; u < COUNT; u++) {          \
             at_hand[u] = value;                    \
         }                                          \
@@ -69,8 +72,26 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const double *still,
         NEXT;                                      \
     }
     CHAIN_OPERATIONS(OPERATION)
+    CASE(ROW_WIDTH):
+#if SOME
+        lanes = code->argument[0];
+        whole = (int)(lanes / WIDTH);
+        rest = (int)(lanes % WIDTH);
+        count = whole + (rest > 0);
+#endif
+        NEXT;
     CASE(ROW_END):
         return code;
+#if defined(__GNUC__)
+    label_TILE:
+#else
+    case ROW_BRING:
+    case ROW_PUT:
+    case ROW_SIGMOIDS:
+    case ROW_PRODUCT:
+#endif
+        LEVEL(tile_row)(code, lanes, bases);
+        NEXT;
 #if defined(__GNUC__)
     label_OTHER:
 #else
@@ -84,10 +105,10 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const double *still,
         const double *x[3];
         Py_ssize_t s[3];
         for (int i = 0; i < 3; i++) {
-            s[i] = code->argument[i] >= 0;
-            x[i] = s[i] ? ROW_AT(i) : still + ~code->argument[i];
+            s[i] = !(code->same >> i & 1);
+            x[i] = s[i] ? ROW_AT(i) : SAME_AT(i);
         }
-        LEVEL(rows)(code->row, arity, lanes, block + (Py_ssize_t)code->result * apart, x, s);
+        LEVEL(rows)(code->row, arity, lanes, PLACE(code->result), x, s);
         NEXT;
     }
 #if !defined(__GNUC__)
@@ -98,7 +119,9 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const double *still,
 #undef OPERATION
 #undef CASE
 #undef NEXT
+#undef PLACE
 #undef ROW_AT
+#undef SAME_AT
 #undef GET
 #undef PUT
 #undef A

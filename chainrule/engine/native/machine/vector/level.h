@@ -15,8 +15,8 @@
 #include "long_lines.h"
 
 static const struct Vector LEVEL(functions) = {
-    LEVEL_NAME, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat),
-    LEVEL(into_lanes), LEVEL(out_of_lanes), LEVEL(along_result), LEVEL(along_sum), LEVEL(careful),
+    LEVEL_NAME, WIDTH, LEVEL(rows), LEVEL(sigmoids), LEVEL(add_to), LEVEL(total), LEVEL(flat),
+    LEVEL(tiles), LEVEL(into_lanes), LEVEL(out_of_lanes), LEVEL(along_result), LEVEL(along_sum), LEVEL(careful),
     LEVEL(long_line), LEVEL(squared_distance), LEVEL(weighted_difference), LEVEL(weighted_total),
     LEVEL(nonzero),
 };
@@ -35,6 +35,8 @@ static const struct Vector LEVEL(functions) = {
 #undef BINARY_SWITCH
 #undef UNARY_VECTORS
 #undef BINARY_VECTORS
+#undef LOAD_LEFT
+#undef STORE_LEFT
 #undef RESULT_TILE
 #undef EACH_ROW
 #undef EACH_COLUMN

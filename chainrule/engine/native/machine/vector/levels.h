@@ -9,14 +9,49 @@ typedef struct {
     int a_vector, adds;    /* adds: to what is in the result */
 } Tiles;
 
+/* Where addresses lead, by their two highest bits: BLOCK, rooms, SUMS and STILL, as the complements of
+   addresses begin with the complements of their bits. */
+typedef struct {
+    double *at[4];              /* from here, the numbers of a tile, or the lanes */
+    double *same[4];            /* from here, what is the same for all of them */
+    Py_ssize_t first;           /* which of a step's numbers the first of the tile is */
+    const int32_t *const *table;
+} Bases;
+
+static inline Py_ssize_t
+number_at(int32_t address)
+{
+    return (address ^ address >> 31) & ((1 << 30) - 1);
+}
+
+static inline int
+base_of(int32_t address)
+{
+    return (int)((uint32_t)address >> 30);
+}
+
+/* The same addresses, of what comes *l* numbers or lanes later; the rooms every tile uses again. */
+static inline Bases
+bases_from(const Bases *bases, Py_ssize_t l, int is_tile)
+{
+    Bases found = *bases;
+    found.first = l;
+    found.at[0] += l;
+    found.at[2] += is_tile ? l : 0;
+    found.at[3] += is_tile ? l : 0;
+    return found;
+}
+
 struct Vector {
     const char *name;
+    int width; /* numbers in a vector */
     void (*rows)(int row, int n_arguments, Py_ssize_t n, double *r, const double *const *x,
                  const Py_ssize_t *s);
     void (*sigmoids)(Py_ssize_t n, double *a, double *rest, const double *z);
     void (*add_to)(Py_ssize_t n, double *r, const double *x, Py_ssize_t s);
     double (*total)(Py_ssize_t n, const double *x);
-    const Flat *(*flat)(const Flat *code, Py_ssize_t n, const double *still, double *block);
+    const Flat *(*flat)(const Flat *code, Py_ssize_t n, const Bases *bases);
+    void (*tiles)(const Flat *code, Py_ssize_t n, const Bases *bases);
     void (*into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apart,
                        double *block);
     void (*out_of_lanes)(Py_ssize_t n, Py_ssize_t count, const double *const *x,

@@ -84,20 +84,33 @@ LEVEL(binary_arithmetic_right)(int row, Py_ssize_t n, double *r, double a, const
 #undef A
 #undef B
 
-#define UNARY_VECTORS(function)                     \
-    for (; i + WIDTH <= n; i += WIDTH) {            \
-        STORE(r + i, LEVEL(function)(LOAD(x + i))); \
-    }                                               \
-    break;
+/* A vector from *x* on, or the part of one that is left at the end of a stretch; the rest is 0. */
+#define LOAD_LEFT(x, left) ((left) >= WIDTH ? LOAD(x) : LOAD_PART(x, left))
+#define STORE_LEFT(r, x, left)     \
+    if ((left) >= WIDTH) {         \
+        STORE(r, x);               \
+    }                              \
+    else {                         \
+        STORE_PART(r, x, left);    \
+    }
+
+#define UNARY_VECTORS(function)                                \
+    for (; i < n; i += WIDTH) {                                \
+        V found = LEVEL(function)(LOAD_LEFT(x + i, n - i));    \
+        STORE_LEFT(r + i, found, n - i)                        \
+    }                                                          \
+    return 1;
 
 #define BINARY_VECTORS(function)                                              \
-    for (; i + WIDTH <= n; i += WIDTH) {                                      \
-        STORE(r + i, LEVEL(function)(LOAD(x + sx * i), LOAD(y + sy * i)));    \
+    for (; i < n; i += WIDTH) {                                               \
+        V left = sx ? LOAD_LEFT(x + i, n - i) : SET(*x);                      \
+        V right = sy ? LOAD_LEFT(y + i, n - i) : SET(*y);                     \
+        V found = LEVEL(function)(left, right);                               \
+        STORE_LEFT(r + i, found, n - i)                                       \
     }                                                                         \
-    break;
+    return 1;
 
-/* Whether the row has a form for vectors; if so it is done. What is left at the end of a stretch is a
-   vector that is filled up. */
+/* Whether the row has a form for vectors; if so it is done. */
 static int
 LEVEL(unary_vectors)(int row, Py_ssize_t n, double *r, const double *x)
 {
@@ -142,15 +155,6 @@ LEVEL(binary_vectors)(int row, Py_ssize_t n, double *r, const double *x, Py_ssiz
                       const double *y, Py_ssize_t sy)
 {
     Py_ssize_t i = 0;
-    double left[WIDTH], right[WIDTH]; /* an operand that is the same for all, or the end of one */
-    if (sx == 0) {
-        STORE(left, SET(*x));
-        x = left;
-    }
-    if (sy == 0) {
-        STORE(right, SET(*y));
-        y = right;
-    }
     switch (row) {
     case SIGMOID_MINUS:
         BINARY_VECTORS(sigmoid_minus)
@@ -162,23 +166,8 @@ LEVEL(binary_vectors)(int row, Py_ssize_t n, double *r, const double *x, Py_ssiz
         BINARY_VECTORS(one_minus)
     case ROW_ONE_MINUS_SQUARE:
         BINARY_VECTORS(one_minus_square)
-    default:
-        return 0;
     }
-    if (i < n) {
-        size_t size = sizeof(double) * (size_t)(n - i);
-        if (sx) {
-            STORE(left, SET(0.0));
-            memcpy(left, x + i, size);
-        }
-        if (sy) {
-            STORE(right, SET(0.0));
-            memcpy(right, y + i, size);
-        }
-        LEVEL(binary_vectors)(row, WIDTH, left, left, 1, right, 1);
-        memcpy(r + i, left, size);
-    }
-    return 1;
+    return 0;
 }
 
 /* A stretch of sigmoids, and of 1 - them. */
@@ -186,19 +175,13 @@ static void
 LEVEL(sigmoids)(Py_ssize_t n, double *a, double *rest, const double *z)
 {
     Py_ssize_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) {
-        V x = LOAD(z + i), e = LEVEL(exp)(-LEVEL(absolute)(x));
+    for (; i < n; i += WIDTH) {
+        V x = LOAD_LEFT(z + i, n - i), e = LEVEL(exp)(-LEVEL(absolute)(x));
         V large = SET(1.0) / (SET(1.0) + e), small = large * e;
         I negative = (I)(x < SET(0.0));
-        STORE(a + i, SELECT(negative, small, large));
-        STORE(rest + i, SELECT(negative, large, small));
-    }
-    if (i < n) {
-        double x[WIDTH] = {0}, y[WIDTH];
-        memcpy(x, z + i, sizeof(double) * (size_t)(n - i));
-        LEVEL(sigmoids)(WIDTH, x, y, x);
-        memcpy(a + i, x, sizeof(double) * (size_t)(n - i));
-        memcpy(rest + i, y, sizeof(double) * (size_t)(n - i));
+        V here = SELECT(negative, small, large), there = SELECT(negative, large, small);
+        STORE_LEFT(a + i, here, n - i)
+        STORE_LEFT(rest + i, there, n - i)
     }
 }
 
