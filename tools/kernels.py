@@ -32,10 +32,8 @@ PRINTED = FOLDER.parents[1] / "compiler" / "printers" / "kernels.py"
 
 IDENTIFIERS = {row: name for name, row in vars(rows).items() if isinstance(row, Primitive)}
 OPERATORS = {rows.add: "+", rows.subtract: "-", rows.multiply: "*", rows.divide: "/"}
-LIBM = {"log1p": "signed_log1p"}
+LIBM = {"log1p": "signed_log1p", "hypot": "math_hypot"}
 """Functions of Python's math module that C's of that name are not always."""
-OWN = {"hypot", "atan2"}
-"""Functions of Python's math module that have an algorithm of their own."""
 PRINTED_SLOPES = ("k_tanh_0",)
 """Partials that a plan has as a step of its own."""
 PRINTED_BY_HAND = [
@@ -94,7 +92,7 @@ class Symbol:
             return Symbol.of(
                 f"k_softmax((const double[]){{{{{places}}}}}, {len(args)}, NULL)", *args
             )
-        if row.arity not in (1, 2) or row in (rows.hypot, rows.atan2):
+        if row.arity not in (1, 2):
             raise UnwritableError(f"{row.name} has no kernel of one or two arguments")
         return call(f"k_{IDENTIFIERS[row]}", *args)
 
@@ -218,8 +216,6 @@ def on_symbols(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def called(*args: Any) -> Any:
         if not any(isinstance(arg, Symbol) for arg in args):
             return function(*args)
-        if name in OWN:
-            raise UnwritableError(f"math.{name} has an algorithm of its own")
         made = call(LIBM.get(name, name), *args)
         return Condition(made) if name.startswith("is") else made
 
@@ -469,6 +465,7 @@ IN_MATH_H = [
     "asin",
     "acos",
     "atan",
+    "atan2",
     "sinh",
     "cosh",
     "tanh",
@@ -485,6 +482,7 @@ SPELLINGS = [
     (r"\bPy_HUGE_VAL\b", "INFINITY"),
     (r"(?<![\w.])(\d+\.\d*(?:e[+-]?\d+)?)", r"\1@"),
     (rf"\b({'|'.join(IN_MATH_H)})\(", r"\1@("),
+    (r"\bmath_hypot\(", "hypot@("),  # there is no interpreter to ask
 ]
 
 

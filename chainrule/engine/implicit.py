@@ -318,9 +318,16 @@ def _sought(search: _Search, residual: Callable[..., Vector], start: Any) -> Any
     """Return the solution, shaped as *start*, as nodes that search for it whatever the data are."""
     given = [_number_or_value(x, f"{search.name}: start") for x in leaves(start)]
     unknowns = [Value(_number(x)) for x in given]
-    equation, parameters = _listed(search.name, unknowns, residual(*unknowns), len(given))
+    demands: modes.Demands = {}
+    with modes.within(demands):
+        residuals = residual(*unknowns)
+    equation, parameters = _listed(search.name, unknowns, residuals, len(given))
     rows = [_sought_row(search, equation, i) for i in range(len(given))]
-    return like(start, (row(*given, *parameters) for row in rows))
+    solution = [row(*given, *parameters) for row in rows]
+    if demands:  # of the unknowns, whose data are those of a start: they are made at the solution
+        with modes.without_loops():
+            residual(*solution)
+    return like(start, iter(solution))
 
 
 # --- solving ---------------------------------------------------------------------------------

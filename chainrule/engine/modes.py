@@ -177,6 +177,14 @@ def without_loops() -> _Switched:
     return _Switched(loops=None)
 
 
+def within(demands: Demands) -> _Switched:
+    """Record what is a part of one operation: with its loops written out, and its own *demands*.
+
+    Such a part ends in that operation, so the graph around it cannot run what it leaves behind.
+    """
+    return _Switched(demands=demands, loops=None)
+
+
 def demand(rule: Rule, values: Sequence[Any]) -> None:
     """Have *rule* tested on the data of *values* whenever the graph under construction is run.
 

@@ -16,6 +16,7 @@ from mpmath import mp
 
 import chainrule as cr
 from chainrule import nn
+from chainrule.engine import bodies
 
 Point = namedtuple("Point", "x y")
 
@@ -398,6 +399,51 @@ def test_transforms_of_several_unknowns_inside_a_compiled_function(by):
     assert pickle.loads(pickle.dumps(compiled))(A) == pytest.approx(compiled(A), rel=1e-12)
     chosen = cr.compile(lambda a: cr.grad(along_a_branch)(a, 0.8))
     assert chosen(A) == pytest.approx([2 * 0.64 * 1.0, 4 * 4.0**3, 4 * 9.0**3], rel=1e-12)
+
+
+STEPS, SHARE = 20, 0.9
+
+
+def filled(a, inflow):
+    """Return what is left of *a* after STEPS steps: SHARE of what there was, and the *inflow*."""
+    return cr.scan(lambda level, _: (SHARE * level + inflow, None), a, length=STEPS)[0]
+
+
+def filled_while(a, inflow):
+    def step(state):
+        return state[0] + 1.0, SHARE * state[1] + inflow
+
+    going = lambda state: cr.less(state[0], float(STEPS))  # noqa: E731
+    return cr.while_loop(going, step, (0.0, a), limit=STEPS)[1]
+
+
+@pytest.mark.parametrize("loop", [filled, filled_while])
+def test_a_compiled_search_among_the_results_of_a_long_loop(loop, monkeypatch):
+    """The loop is a part of the equation, and cannot be one of the program around it."""
+    monkeypatch.setattr(bodies, "LEAST_WORK", 1)
+    left = SHARE**STEPS
+    full = (1.0 - left) / (1.0 - SHARE)
+    emptied = cr.compile(lambda a: cr.root(lambda v: loop(a, v), 0.5))
+    balanced = cr.compile(lambda a: cr.fixed_point(lambda v: 0.05 * loop(a, v), 0.5))
+    for compiled, slope in (emptied, -left / full), (balanced, 0.05 * left / (1 - 0.05 * full)):
+        assert compiled(A) == pytest.approx([slope * a for a in A], rel=1e-10)
+        assert compiled.jacobian(A) == pytest.approx([slope for _ in A], rel=1e-10)
+        assert compiled.jacobian(A, mode="forward") == pytest.approx([slope for _ in A], rel=1e-10)
+
+
+def test_what_an_equation_demands_of_the_data_is_tested_at_the_solution():
+    """The loop in it takes five steps at most: enough where the search starts, or ends, or not."""
+
+    def counted(x):
+        going = lambda k: cr.less(k, x)  # noqa: E731
+        return cr.while_loop(going, lambda k: k + 1.0, 0.0, limit=5)
+
+    compiled = cr.compile(lambda a: cr.root(lambda x: x - a + 0.0 * counted(x), 0.5))
+    assert compiled([1.5, 4.5]) == pytest.approx([1.5, 4.5])
+    with pytest.raises(RuntimeError, match=r"example 1: while_loop: .* after 5 passes"):
+        compiled([1.5, 5.5])
+    started = cr.compile(lambda a: cr.root(lambda x: x - 1.5 + 0.0 * counted(x), a))
+    assert started([9.0, 0.5]) == pytest.approx([1.5, 1.5])
 
 
 def test_a_compiled_search_that_fails_says_where():

@@ -102,6 +102,8 @@ class _Diagnosis:
     def _best(self, found: list[Candidate]) -> tuple[Report, Candidate]:
         usable = [one for one in whole_batches(found) if one.read and is_finite(one)]
         usable.sort(key=lambda one: one.wavers)  # other numbers each time say little of the manner
+        # Where the cost is right, the program has the weights and examples that it is meant for.
+        usable = [one for one in usable if self._meant(one)] or usable
         for tolerance in (None, TOLERANCES[np.dtype(np.float32).type]):
             for one in usable:
                 for wide in (False, True):
@@ -115,14 +117,18 @@ class _Diagnosis:
                         return report, one
         if usable:  # the first of those with the most right layers
             one = max(usable, key=self.costs.rightness)
-            return self._searched(one, self.costs.likeliest(one), one.outcomes[0]), one
+            likeliest = self._meant(one) or self.costs.likeliest(one)
+            return self._searched(one, likeliest, one.outcomes[0]), one
         one = found[0]
         return self._searched(one, self.costs.usual(one), one.outcomes[0]), one
 
     def _right(self, one: Candidate, tolerance: float | None, *, wide: bool) -> Report | None:
         """Return the report if the gradient is right by some cost."""
         tolerance = tolerance or one.tolerance
-        problems = self.costs.wide(one) if wide else self.costs.usual(one)
+        meant = self._meant(one)
+        if wide and meant:
+            return None
+        problems = self.costs.wide(one) if wide else meant or self.costs.usual(one)
         found: list[tuple[float, Problem, list[Array], list[Convention], Reading]] = []
         for problem in problems:
             for reading in one.read:
@@ -151,12 +157,27 @@ class _Diagnosis:
             said.append(Convention(reading.convention, reading.says))
         return self._searched(one, [at], outcome, said)
 
+    def _meant(self, one: Candidate) -> list[Problem]:
+        """Return the usual problems of which the cost that comes with the gradient is right.
+
+        If there are any, no other loss, penalty or mean is meant, whatever the gradient is.
+        """
+        returned = [reading.cost for reading in one.read if reading.cost is not None]
+        return [
+            problem
+            for problem in self.costs.usual(one)
+            if any(same_cost(catalogue_of(problem).base.cost(), x, TOLERANCE) for x in returned)
+        ]
+
     # --- which mistake ---
 
     def _one_mistake(self, one: Candidate) -> Report | None:
         """Return the report if one mistake alone explains the numbers of this manner."""
+        meant = self._meant(one)
         for problem, gradients, reading in self.costs.scaled(one):
-            if catalogue_of(problem).single(gradients, one.tolerance):
+            if (not meant or problem in meant) and catalogue_of(problem).single(
+                gradients, one.tolerance
+            ):
                 return self._named(one, problem, gradients, reading)
         return self._one_mistake_and_a_penalty(one)
 
@@ -181,7 +202,7 @@ class _Diagnosis:
         besides: Sequence[Convention] = (),
     ) -> Report:  # fmt: skip
         tree = one.outcomes[0].tree if gradients is reading.gradients else gradients
-        usual = self.costs.usual(one)
+        usual = self._meant(one) or self.costs.usual(one)
         if problem in usual and tree is one.outcomes[0].tree:
             return self._searched(one, usual, one.outcomes[0])
         said = [*besides, *self.costs.found_out(problem)]

@@ -139,8 +139,10 @@ class Manners:
             yield from self._lists(base, keys)
 
     def _lists(self, base: Manner, keys: list[str]) -> Iterator[Manner]:
-        one = len(self.offered[base.network].thetas) == 1
-        if one:
+        thetas = self.offered[base.network].thetas
+        if len(thetas) == 1:
+            if len(thetas[0]) == 1:  # the weights of one neuron are a vector
+                yield from self._vectors(base)
             yield from _joints(base, "separate")
         yield from _joints(base, "thetas")
         yield from _splits(base, "pairs")

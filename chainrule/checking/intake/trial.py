@@ -135,12 +135,28 @@ class _Exploration:
                     call = Manner(
                         steps, network=index, library=library, text=self.possible.text(steps)
                     )
-                    if self._on(call, texts) or self._spent():
+                    if (self._on(call, texts) and self._settles()) or self._spent():
                         return
                     if self._fails_always():
                         hopeless.add(len(network.thetas))
                         self.failures, self.failed = set(), 0
                         break
+
+    def _settles(self) -> bool:
+        """Whether an answer is beyond doubt; those that are not are then forgotten."""
+        certain = [one for one in self.found.answers if not self._is_doubtful(one[0])]
+        if certain:
+            self.found.answers = certain
+        return bool(certain)
+
+    def _is_doubtful(self, manner: Manner) -> bool:
+        """Whether the program may be meant for another network.
+
+        That of a single neuron, with the ones of its bias in X, passes for one of several neurons
+        without biases that are given one example at a time.
+        """
+        one_layer = len(self.offered[manner.network].thetas) == 1
+        return one_layer and manner.without_biases and not manner.whole
 
     def _spent(self) -> bool:
         slow = self.calls > 0 and self._clock() > self.seconds

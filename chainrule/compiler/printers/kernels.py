@@ -377,6 +377,12 @@ static @real k_acos(@real x) { return x >= -1.0@ ? (x <= 1.0@ ? acos@(x) : NAN) 
     "k_atan": """\
 static @real k_atan(@real x) { return atan@(x); }
 """,
+    "k_hypot": """\
+static @real k_hypot(@real a, @real b) { return hypot@(a, b); }
+""",
+    "k_atan2": """\
+static @real k_atan2(@real a, @real b) { return atan2@(a, b); }
+""",
     "k_sinh": """\
 static @real k_sinh(@real x) { return sinh@(x); }
 """,

@@ -47,6 +47,23 @@ static PyMethodDef hook_def = {
     "__chainrule__", (PyCFunction)(void (*)(void))chainrule_hook, METH_FASTCALL,
     "Apply a primitive to a tuple of arguments, at least one of them a Value."};
 
+/* Keep for math_hypot what it calls, in the interpreter's dict. A function that somebody put in the place
+   of CPython's is not kept, since kernels run no other code. */
+static int
+keep_math_hypot(void)
+{
+    PyObject *kept = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    PyObject *math = PyImport_ImportModule("math");
+    PyObject *function = math ? PyObject_GetAttrString(math, "hypot") : NULL;
+    int done = function == NULL ? -1 : 0;
+    if (function != NULL && kept != NULL && PyCFunction_CheckExact(function)) {
+        done = PyDict_SetItem(kept, (PyObject *)&module_def, function);
+    }
+    Py_XDECREF(math);
+    Py_XDECREF(function);
+    return done;
+}
+
 /* connect(primitives, value): take the table's rows and the functions to ask, and make Value. */
 static PyObject *
 connect(PyObject *module, PyObject *args)
@@ -85,15 +102,9 @@ connect(PyObject *module, PyObject *args)
             goto done;
         }
     }
-    static const char *const others[] = {"hypot", "atan2", "take"};
-    for (int i = 0; i < 3; i++) {
-        PyObject *row = PyMapping_GetItemString(table, others[i]);
-        if (row == NULL) {
-            goto done;
-        }
-        Py_XSETREF(state->machine_row[i], row);
-    }
-    if (PyObject_SetAttrString(module, "Value", type) < 0) {
+    Py_XSETREF(state->take, PyMapping_GetItemString(table, "take"));
+    if (state->take == NULL || keep_math_hypot() < 0 ||
+        PyObject_SetAttrString(module, "Value", type) < 0) {
         goto done;
     }
     state->value_type = (PyTypeObject *)Py_NewRef(type);
@@ -205,9 +216,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_VISIT(state->row[kernel]);
     }
-    for (int i = 0; i < 3; i++) {
-        Py_VISIT(state->machine_row[i]);
-    }
+    Py_VISIT(state->take);
     ASKED(VISIT)
     ASKED_BY_TRANSFORMS(VISIT_ABOVE)
     for (int i = 0; i < N_PUBLISHED; i++) {
@@ -227,9 +236,7 @@ module_clear(PyObject *module)
     for (int kernel = 0; kernel < N_KERNELS; kernel++) {
         Py_CLEAR(state->row[kernel]);
     }
-    for (int i = 0; i < 3; i++) {
-        Py_CLEAR(state->machine_row[i]);
-    }
+    Py_CLEAR(state->take);
     ASKED(CLEAR)
     ASKED_BY_TRANSFORMS(CLEAR_ABOVE)
     for (int i = 0; i < N_PUBLISHED; i++) {

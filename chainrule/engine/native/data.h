@@ -120,11 +120,15 @@ _Static_assert(N_KERNELS < NO_KERNEL, "the number of a kernel has seven bits");
 enum { PUBLISHED(CONSTANT) N_PUBLISHED };
 #undef CONSTANT
 
+/* Also the key under which an interpreter's dict has its math.hypot: kernels are given numbers alone,
+   no state. */
+static PyModuleDef module_def;
+
 struct State {
     PyTypeObject *value_type;
     PyTypeObject *row_type; /* the base of the rows' class */
     PyObject *row[N_KERNELS];
-    PyObject *machine_row[3]; /* hypot, atan2 and take, which have kernels in the machine alone */
+    PyObject *take; /* the row, which has a kernel in the machine alone */
     Asked asked;
     struct { ASKED_BY_TRANSFORMS(MEMBER) } above; /* or NULL, until the transforms are imported */
     PyObject *modes; /* a list: as many entries as modes are entered, anywhere */

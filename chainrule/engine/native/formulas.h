@@ -34,6 +34,8 @@ static double k_tan(double);
 static double k_asin(double);
 static double k_acos(double);
 static double k_atan(double);
+static double k_hypot(double, double);
+static double k_atan2(double, double);
 static double k_sinh(double);
 static double k_cosh(double);
 static double k_asinh(double);
@@ -219,6 +221,40 @@ static double k_acos(double x) { return x >= -1.0 ? (x <= 1.0 ? acos(x) : Py_NAN
 static double k_acos_0(double x, double y) { (void)y; return -1.0 / k_sqrt(k_one_less_square(x)); }
 static double k_atan(double x) { return atan(x); }
 static double k_atan_0(double x, double y) { (void)y; return k_lorentzian(x); }
+static double k_hypot(double a, double b) { return math_hypot(a, b); }
+
+static double
+k_hypot_0(double a, double b, double y)
+{
+    (void)b;
+    return a / (k_equal(y, 0.0) != 0.0 ? 1.0 : y);
+}
+
+static double
+k_hypot_1(double a, double b, double y)
+{
+    (void)a;
+    return b / (k_equal(y, 0.0) != 0.0 ? 1.0 : y);
+}
+
+static double k_atan2(double a, double b) { return atan2(a, b); }
+
+static double
+k_atan2_0(double a, double b, double y)
+{
+    (void)y;
+    double t0 = k_hypot(b, a);
+    return (b / t0) / t0;
+}
+
+static double
+k_atan2_1(double a, double b, double y)
+{
+    (void)y;
+    double t0 = k_hypot(b, a);
+    return -((a / t0) / t0);
+}
+
 static double k_sinh(double x) { return sinh(x); }
 static double k_sinh_0(double x, double y) { (void)y; return k_cosh(x); }
 static double k_cosh(double x) { return cosh(x); }

@@ -6,6 +6,26 @@
 /* CPython's log1p keeps the sign of a zero, whatever the platform's does. */
 static double signed_log1p(double x) { return x == 0.0 ? x : log1p(x); }
 
+/* What math.hypot of the running interpreter gives: an algorithm of CPython's own, which changed from
+   version to version and is not libm's. It runs no other code. Should memory run out for its floats,
+   libm's. */
+static double
+math_hypot(double a, double b)
+{
+    PyObject *kept = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    PyObject *function = kept ? PyDict_GetItemWithError(kept, (PyObject *)&module_def) : NULL;
+    PyObject *args[2] = {PyFloat_FromDouble(a), PyFloat_FromDouble(b)}, *y = NULL;
+    if (function != NULL && args[0] != NULL && args[1] != NULL) {
+        y = PyObject_Vectorcall(function, args, 2, NULL);
+    }
+    double found = y != NULL && PyFloat_CheckExact(y) ? PyFloat_AS_DOUBLE(y) : hypot(a, b);
+    PyErr_Clear();
+    Py_XDECREF(args[0]);
+    Py_XDECREF(args[1]);
+    Py_XDECREF(y);
+    return found;
+}
+
 static double k_softmax(const double *x, Py_ssize_t n, double *unused);
 
 #include "formulas.h"

@@ -53,6 +53,8 @@
     ROW(DIVIDE, "/", k_divide, k_divide_0, k_divide_1) \
     ROW(POWER, "**", k_power, k_power_0, k_power_1) \
     ROW(DAMPED, "damped", k_damped, k_damped_0, k_damped_1) \
+    ROW(HYPOT, "hypot", k_hypot, k_hypot_0, k_hypot_1) \
+    ROW(ATAN2, "atan2", k_atan2, k_atan2_0, k_atan2_1) \
     ROW(LEAKY_RELU, "leaky_relu", k_leaky_relu, k_leaky_relu_0, k_leaky_relu_1) \
     ROW(LOGADDEXP, "logaddexp", k_logaddexp, k_logaddexp_0, k_logaddexp_1) \
     ROW(SIGMOID_MINUS, "sigmoid_minus", k_sigmoid_minus, k_sigmoid_minus_0, k_sigmoid_minus_1) \
@@ -102,7 +104,3 @@
     METHOD(step, STEP) \
     METHOD(tan, TAN) \
     METHOD(tanh, TANH)
-
-/* Not here: hypot, for math.hypot has an algorithm of its own. */
-
-/* Not here: atan2, for math.atan2 has an algorithm of its own. */

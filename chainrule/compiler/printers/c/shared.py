@@ -126,8 +126,6 @@ class Shared:
             return [], args[0]
         if row is primitives.where and len(args) == 3:
             return [], f"{args[0]} != 0.0@ ? {args[1]} : {args[2]}"
-        if row in (primitives.hypot, primitives.atan2):
-            return [], f"{known}@({', '.join(args)})"
         if row is primitives.dot_product:
             n = len(args) // 2
             pairs = zip(args[:n], args[n:-1], strict=True)

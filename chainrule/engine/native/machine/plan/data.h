@@ -17,9 +17,12 @@ enum { BEFORE, EACH, AFTER, N_LISTS };
 enum { NARROW, WIDE }; /* for one lane, and for more than one */
 enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and call */
 
-/* What runs beside the kernels of the engine: rows that have none there, and the two complements. */
+/* The one kernel that asks the interpreter, whose lock a run of a machine does not hold. */
+#define k_hypot hypot
+
+/* What runs beside the kernels of the engine: a row that has none there, and the two complements. */
 enum {
-    ROW_HYPOT = N_KERNELS, ROW_ATAN2, ROW_TAKE, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE,
+    ROW_TAKE = N_KERNELS, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE,
     /* Of tiles alone: an operand brought into one piece, or put out of it, along a stride or a table; a
        sigmoid and its complement; a product that is not summed; how many numbers come next. */
     ROW_BRING, ROW_PUT, ROW_SIGMOIDS, ROW_PRODUCT, ROW_WIDTH,

@@ -101,12 +101,7 @@ static int
 machine_row(const State *state, PyObject *row)
 {
     int kernel = kernel_of(state, row);
-    for (int i = 0; kernel == NO_KERNEL && i < 3; i++) {
-        if (row == state->machine_row[i]) {
-            return ROW_HYPOT + i;
-        }
-    }
-    return kernel == NO_KERNEL ? -1 : kernel;
+    return kernel != NO_KERNEL ? kernel : row == state->take ? ROW_TAKE : -1;
 }
 
 static int
@@ -115,8 +110,6 @@ arity_of(int row) /* 0: any number */
     switch (row) {
     case WHERE:
         return 3;
-    case ROW_HYPOT:
-    case ROW_ATAN2:
     case ROW_ONE_MINUS:
     case ROW_ONE_MINUS_SQUARE:
         return 2;

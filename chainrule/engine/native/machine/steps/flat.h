@@ -25,7 +25,6 @@ flat_narrow(Context *context, const Flat *flat, double *still, double *block)
     [DO_##NAME] = &&label_DO_##NAME, [DO_##NAME##_KEPT] = &&label_DO_##NAME##_KEPT,
     __extension__ static const void *const label[] = {
         VARIADIC_ROWS(VARIADIC_LABEL) UNARY_ROWS(UNARY_LABEL) BINARY_ROWS(BINARY_LABEL)
-        [ROW_HYPOT] = &&label_ROW_HYPOT, [ROW_ATAN2] = &&label_ROW_ATAN2,
         [ROW_TAKE] = &&label_OTHER, [ROW_ONE_MINUS] = &&label_ROW_ONE_MINUS,
         [ROW_ONE_MINUS_SQUARE] = &&label_OTHER, [ROW_END] = &&label_ROW_END,
         CHAIN_OPERATIONS(OPERATION_LABEL)
@@ -55,12 +54,6 @@ flat_narrow(Context *context, const Flat *flat, double *still, double *block)
     CHAIN_OPERATIONS(OPERATION_CASE)
     UNARY_ROWS(UNARY_CASE)
     BINARY_ROWS(BINARY_CASE)
-    CASE(ROW_HYPOT):
-        AT(flat->result) = hypot(X, Y);
-        NEXT;
-    CASE(ROW_ATAN2):
-        AT(flat->result) = atan2(X, Y);
-        NEXT;
     CASE(ROW_ONE_MINUS):
         AT(flat->result) = k_sigmoid(-Y);
         NEXT;

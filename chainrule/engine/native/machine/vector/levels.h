@@ -150,8 +150,6 @@ binary_row(int row, Py_ssize_t n, double *r, const double *x, Py_ssize_t sx, con
 {
     switch (row) {
         BINARY_ROWS(BINARY_OVER)
-        OVER(ROW_HYPOT, hypot(x[sx * i], y[sy * i]))
-        OVER(ROW_ATAN2, atan2(x[sx * i], y[sy * i]))
     }
 }
 
