@@ -16,7 +16,8 @@ import numpy as np
 
 from .addresses import AnyArray, Shape, factors
 from .builder import Builder
-from .groups import INPUT, PARAMETER, SMALL, Group, Grouping, Terms
+from .groups import SMALL, Group, Grouping, Terms
+from .likeness import INPUT, PARAMETER
 from .symbolic import Operand, Symbol
 from .tape import CONSTANT, LEAF, ONE, Ids, Tape, distinct
 

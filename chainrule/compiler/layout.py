@@ -18,7 +18,8 @@ import numpy as np
 from ..engine import table as primitives
 from .addresses import Shape
 from .builder import Builder
-from .groups import OVER_CLASSES, Group, Grouping, find_products
+from .groups import Group, Grouping, find_products
+from .likeness import OVER_CLASSES
 from .program import Program
 from .sums import Sums
 from .symbolic import Operand, Symbol

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..engine import table as primitives
 from .addresses import Shape
-from .groups import PARAMETER, Group, Terms, is_neuron
+from .groups import Group, Terms, is_neuron
 from .homes import Homes, bias_of
+from .likeness import PARAMETER
 from .symbolic import Operand, Symbol
 from .tape import ONE, Ids, ranges
 from .triangles import holed

@@ -405,13 +405,13 @@ def _spread(mark: Mask, below: Ids, above: Ids) -> None:
         below = below[on]
 
 
-def depths(tape: Tape) -> Ids:
-    """Return the depth of every number: the longest chain of computed nodes that ends with it.
+def wiring(tape: Tape) -> tuple[Ids, Ids]:
+    """Return where the operands of every computed number start, and all operands in one row.
 
-    A node that :func:`normalise` merged into another counts as a leaf.
+    Those of a sum are the two factors of each term.  A node that :func:`normalise` merged into
+    another has none.
     """
-    size = len(tape)
-    counts = np.zeros(size, dtype=np.int64)
+    counts = np.zeros(len(tape), dtype=np.int64)
     counts[tape.computed] = np.diff(tape.starts)[tape.computed]
     terms = np.diff(tape.term_starts)
     sums = terms > 0
@@ -420,7 +420,16 @@ def depths(tape: Tape) -> Ids:
     in_sum = np.repeat(sums, counts)
     inputs[in_sum] = tape.terms[1:].T.ravel()
     inputs[~in_sum] = tape.inputs[np.repeat(~sums & (counts > 0), np.diff(tape.starts))]
-    starts, depth = starts_of(counts), np.zeros(size, dtype=np.int64)
+    return starts_of(counts), inputs
+
+
+def depths(tape: Tape) -> Ids:
+    """Return the depth of every number: the longest chain of computed nodes that ends with it.
+
+    A node that :func:`normalise` merged into another counts as a leaf.
+    """
+    starts, inputs = wiring(tape)
+    depth = np.zeros(len(tape), dtype=np.int64)
     if native is not None:
         native.longest_paths(starts, inputs, depth)
         return depth

@@ -71,10 +71,13 @@ def while_loop(
     check_numbers(carry, "while_loop: the carry")
     most = math.inf if limit is None else count("while_loop: limit", limit, least=0)
     may_be_steps = modes.current().tracing and most < _LIMIT
-    if may_be_steps and isinstance(_asked(condition, carry), Value):
-        return _in_steps(condition, body, carry, int(most))
     k = 0
-    while _holds(condition, carry):
+    while True:
+        found = _asked(condition, carry)
+        if may_be_steps and isinstance(found, Value):  # at first, or once it hangs on the inputs
+            return _in_steps(condition, body, carry, k, int(most))
+        if not _holds(found):
+            return carry
         if k >= most:
             raise RuntimeError(_endless(carry, k))
         after = body(carry)
@@ -82,12 +85,10 @@ def while_loop(
             raise ValueError(_changed(k, words))
         carry = after
         k += 1
-    return carry
 
 
-def _holds(condition: Callable[[Any], Any], carry: Any) -> bool:
-    """Return whether *condition* holds; a Value that it gives holds unless it is 0.0."""
-    found = _asked(condition, carry)
+def _holds(found: Any) -> bool:
+    """Return whether a condition that gave *found* holds; a Value does unless it is 0.0."""
     if isinstance(found, Value):
         if modes.current().tracing:
             raise modes.TraceError(_FIXED)
@@ -115,19 +116,22 @@ def _asked(condition: Callable[[Any], Any], carry: Any) -> Any:
 
 
 def _in_steps(
-    condition: Callable[[Any], Any], body: Callable[[Any], Any], carry: Any, limit: int
+    condition: Callable[[Any], Any], body: Callable[[Any], Any], carry: Any, done: int, limit: int
 ) -> Any:
-    """Return the carry after *limit* steps, of which those that are not to be done keep it."""
+    """Return the carry after *limit* steps, of which those that are not to be done keep it.
+
+    It is that after the steps that are *done*.
+    """
 
     def step(now: Any, _: Any) -> tuple[Any, None]:
         going, after = condition(now), body(now)
         if (words := difference(after, now, "carry")) is not None:
-            raise ValueError(_changed(0, words))
+            raise ValueError(_changed(done, words))
         both = zip(leaves(after), leaves(now), strict=True)
         kept = [new if new is None else primitives.where(going, new, old) for new, old in both]
         return like(now, iter(kept)), None
 
-    last = scan(step, carry, length=limit)[0] if limit > 0 else carry
+    last = scan(step, carry, length=limit - done)[0] if limit > done else carry
     modes.demand(_Ends(limit), [condition(last), *(x for x in leaves(last) if x is not None)])
     return last
 

@@ -368,6 +368,27 @@ def test_a_compiled_while_loop_ends_for_each_example_on_its_own(least, monkeypat
         roots([1.0, -1.0])
 
 
+@pytest.mark.parametrize("least", [1, 20_000], ids=["loop", "written out"])
+def test_a_condition_may_become_a_value_after_some_passes(least, monkeypatch):
+    """What is counted are plain numbers at first, and hangs on the input from the first pass on."""
+    monkeypatch.setattr(bodies, "LEAST_WORK", least)
+
+    def grown(x):
+        return cr.while_loop(
+            lambda s: cr.less(s[0], 2.0), lambda s: (s[0] + x, 1.5 * s[1] * x), (0.0, 1.0), limit=10
+        )[1]
+
+    compiled = cr.compile(grown)
+    given, passes = [0.25, 0.7, 1.5], [8, 3, 2]
+    exact = [(1.5 * x) ** n for x, n in zip(given, passes, strict=True)]
+    assert compiled(given) == pytest.approx(exact, rel=1e-14)
+    slopes = [n * y / x for x, y, n in zip(given, exact, passes, strict=True)]
+    assert compiled.jacobian(given) == pytest.approx(slopes, rel=1e-13)
+    assert compiled([0.21]) == pytest.approx([0.315**10], rel=1e-13)  # ten passes
+    with pytest.raises(RuntimeError, match=r"example 1: .* still holds after 10 passes"):
+        compiled([0.25, 0.19])
+
+
 def test_a_compiled_while_loop_of_no_step():
     compiled = cr.compile(lambda x: cr.while_loop(lambda v: cr.less(v, 1.0), cr.exp, x, limit=0))
     assert compiled([1.0, 2.0]).tolist() == [1.0, 2.0]
