@@ -71,7 +71,14 @@ def _checked(arguments: argparse.Namespace) -> int:
     options = options_of(arguments)
     if arguments.save_network is not None:
         loss, lam = options["loss"] or "logistic", arguments.lam
-        write_problem(arguments.save_network, probe(loss, lam=1.3 if lam is None else lam))
+        network = probe(loss, lam=1.3 if lam is None else lam)
+        write_problem(arguments.save_network, network)
+        thetas = ", ".join(f"theta{i}" for i in range(1, len(network.thetas) + 1))
+        print(
+            f"wrote {arguments.save_network}: {thetas}, X, Y, lam of {network.name}; "
+            f"then: chainrule check GRADIENT.npz --network {arguments.save_network} --loss {loss}",
+            file=sys.stderr,
+        )
         return 0
     if arguments.target is None:
         raise RequestError("expected FILE.py:FUNCTION, or a file of arrays")

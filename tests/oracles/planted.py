@@ -40,6 +40,12 @@ SLOPE_FROM_A = {
     "relu": lambda a: (a > 0) * 1.0,
     "linear": np.ones_like,
 }
+NOT_CANCELLED = {
+    "not-cancelled": lambda a, z: a,
+    "not-cancelled:1-minus-a": lambda a, z: 1 - a,
+    "not-cancelled:at-a": lambda a, z: SLOPE["sigmoid"](a),
+    "not-cancelled:formula-of-z": lambda a, z: z * (1 - z),
+}
 OTHER = {"sigmoid": "tanh", "tanh": "sigmoid", "relu": "tanh", "linear": "tanh"}
 OUTPUT = {"logistic": "sigmoid", "cross_entropy": "softmax"}
 OTHER_OUTPUT = {"sigmoid": "softmax", "softmax": "sigmoid"}
@@ -90,6 +96,9 @@ EVERY = (
     "hidden.relu-mask-of-delta:descent", "hidden.errors-without-slopes", "hidden.from-raw-error",
     "hidden.blame-lost", "bias.without-slope", "bias.without-slope:output",
     "sum.product-of-means", "examples.classes-reversed", "examples.targets-plus-minus",
+    "output.slope-not-cancelled", "output.slope-not-cancelled:1-minus-a",
+    "output.slope-not-cancelled:at-a", "output.slope-not-cancelled:formula-of-z",
+    "output.targets-missing",
     "forward.inputs-scaled", "forward.inputs-scaled:bytes", "number.rounded", "number.clipped",
     "number.clipped:norm",
 )  # fmt: skip
@@ -108,9 +117,11 @@ def possible(bug, loss, activation):
     if code in ("slope.at-a", "slope.formula-of-z", "slope.squared", "slope.of-error"):
         return squares and activation != "relu"
     if code.startswith(("slope.", "output.slope-")) and code not in (
-        "output.slope-missing", "output.slope-doubled",
+        "output.slope-missing", "output.slope-doubled", "output.slope-not-cancelled",
     ):  # fmt: skip
         return squares
+    if code == "output.slope-not-cancelled":
+        return loss == "logistic"
     if code == "hidden.from-raw-error" or bug == "bias.without-slope:output":
         return squares
     if bug == "output.slope-doubled:at-a":
@@ -226,9 +237,13 @@ def gradients(bugs, loss, activation, rate, thetas, X, Y, lam):
     raw = 2.0 * error if loss == "squared_error" else error
     for bug in bugs:
         place, _, kind = bug.partition("output.slope-" if "output" in bug else "slope.")
-        own = ("missing", "doubled", "doubled:at-a") if "output" in bug else ()
+        own = ("missing", "doubled", "doubled:at-a", *NOT_CANCELLED) if "output" in bug else ()
         if not place and kind not in own:
             slope = slope_of(kind, output, z, h, raw)
+        if not place and kind in NOT_CANCELLED:
+            error = error / slope * NOT_CANCELLED[kind](h, z)
+    if "output.targets-missing" in bugs:
+        error = h
     delta = error
     if squares:
         if "output.slope-missing" not in bugs:

@@ -228,9 +228,10 @@ class Asked:
         chosen: list[Sequence[int]] = [self.manner.sizes] if self.manner.sizes else list(sizes)
         if not chosen:
             chosen = [(5, 6, 4, 3), (5, 6, 3), (5, 6, 1), (5, 3), (5, 1), (5, 6, 4, 1)]
-        return [self._network(tuple(one)) for one in chosen]
+        return [self.of_sizes(tuple(one)) for one in chosen]
 
-    def _network(self, sizes: tuple[int, ...]) -> Problem:
+    def of_sizes(self, sizes: tuple[int, ...]) -> Problem:
+        """Return the network of these sizes on which a program is tried."""
         lam = 1.3 if self.lam is None else self.lam
         # Targets that suit every loss, if the loss is to be found out.
         loss = self.loss or ("cross_entropy" if sizes[-1] > 1 else "logistic")
@@ -252,6 +253,11 @@ class Asked:
         return found
 
     # --- what may be found out ---
+
+    @property
+    def finds_sizes(self) -> bool:
+        """Whether the program may be tried on networks of other sizes."""
+        return not self.manner.sizes and self.given is None and self.network is None
 
     @property
     def finds_penalty(self) -> bool:

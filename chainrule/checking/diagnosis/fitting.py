@@ -161,6 +161,15 @@ def own_penalty(problem: Problem, gradients: Sequence[Array]) -> float | None:
     return strength if 1e-9 < strength < 1e6 else None
 
 
+def shows_penalty(problem: Problem, gradients: Sequence[Array], tolerance: float) -> bool:
+    """Whether the output layer's weights are some multiple of the data's, and the penalty."""
+    data, theta = problem.truth.Delta[-1][:, 1:], problem.thetas[-1][:, 1:]
+    rest = gradients[-1][:, 1:] - problem.lam / problem.divisor * theta
+    factor = float(np.vdot(data, rest) / (np.vdot(data, data) or 1.0))
+    scale = max(problem.scales[-1], float(np.abs(rest).max()))
+    return bool((np.abs(rest - factor * data) <= tolerance * scale).all())
+
+
 def is_stated(value: Any) -> bool:
     """Whether *value* was stated: it is not missing, and not a default that may be another."""
     return value is not None and not isinstance(value, Usual)

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from ..intake.manner import Manner
+from ..intake.names import is_upstream
 from ..problem import Array, Problem
 from . import findings
 from .asked import PENALTIES, Asked, with_penalty
 from .called import diagnose_calls
 from .candidates import Candidate, any_right, candidates, error_of, is_finite, whole_batches
 from .catalogue import catalogue_of
-from .fitting import Costs, without
+from .fitting import Costs, shows_penalty, without
 from .matches import same_cost
 from .readings import Reading
 from .reporting import Convention, Report
@@ -32,6 +33,8 @@ from .running.trying import CUT, EXPLORED, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
+_SQUARE = 4
+"""The units of both hidden layers, where a deeper network is tried."""
 _REFUSED = re.compile(r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object ")
 """What Python says of other arguments than a function takes, or of another container."""
 
@@ -69,7 +72,40 @@ class _Diagnosis:
             return self._without_a_gradient(outcomes, offered[0])
         report, chosen = self._best(found)
         self.known = Known(self.subject, chosen.manner, self.words)
+        handed = _handed_to_a_layer(chosen)
+        if handed and not report.ok:
+            says = f"It has one layer of weights, and its backward pass takes {handed}, no targets."
+            layer = Outcome(None, "call.one-layer", says)
+            return Search([chosen.problem], self.name).report(layer)
+        if report.ok and self.asked.finds_sizes:
+            report = self._on_other_sizes(report)
         return self._obliged(self._unsure(report))
+
+    def _on_other_sizes(self, report: Report) -> Report:
+        """Call a right program on a network that shows what that one could not."""
+        assert self.known is not None
+        sizes = report.problem.sizes
+        if len(sizes) == 3:
+            # A program for any depth may need hidden layers of one size, and then is wrong there.
+            deeper = self._judged((sizes[0], _SQUARE, _SQUARE, sizes[2]))
+            if deeper.first_wrong_layer == 1:
+                says = f"It is right on {report.problem.name}; not on this one."
+                told = [replace(one, evidence=f"{says}\n{one.evidence}") for one in deeper.findings]
+                return replace(deeper, findings=tuple(told))
+        if len(sizes) > 2 and sizes[-1] == 1:
+            several = self._judged((*sizes[:-1], 3))
+            if several.wrong_layers:
+                met = several.findings[0]
+                where = ",".join(map(str, several.problem.sizes))
+                says = f"right with one output unit; with three (--sizes {where}): {met.says}"
+                told_too = (*report.conventions, Convention("one-output", says.rstrip(".")))
+                return replace(report, conventions=told_too)
+        return report
+
+    def _judged(self, sizes: tuple[int, ...]) -> Report:
+        assert self.known is not None
+        asked = replace(self.asked, network=self.asked.of_sizes(sizes))
+        return diagnose_program(self.known, asked, self.name)
 
     def _unsure(self, report: Report) -> Report:
         """Take certainty from a report if there was no time for all manners: one may be right."""
@@ -86,7 +122,7 @@ class _Diagnosis:
     def _without_a_gradient(self, outcomes: Sequence[Outcome], network: Problem) -> Report:
         """Say what the likeliest call met."""
         problems = list(self.asked.costs(network, wide=False))
-        last = outcomes[-1]
+        last = next((one for one in reversed(outcomes) if one.code != EXPLORED), outcomes[-1])
         if last.code == OTHER_SIZES:
             says = "Its weights do not fit a network of known sizes: state them, --sizes 5,6,3."
             last = Outcome(None, "call.wrong-arguments", says)
@@ -189,6 +225,18 @@ class _Diagnosis:
         others = [PENALTIES["none"]] if one.manner.plain else list(PENALTIES.values())[1:]
         for problem, gradients, reading in self.costs.scaled(one):
             for penalty in others:
+                if penalty.factor and not penalty.on_biases:
+                    # What is wrong with this penalty, or with the sums beside it.
+                    alike = _with_strength(problem, penalty.strength(problem.lam, problem.m))
+                    if shows_penalty(alike, gradients, one.tolerance) and catalogue_of(
+                        alike
+                    ).single(gradients, one.tolerance):
+                        says = (
+                            f"{penalty.says}; in the numbers below lambda is {alike.lam:g}, which "
+                            "makes the penalty of the notes the same"
+                        )
+                        said = Convention(f"penalty-{penalty.name}", says)
+                        return self._named(one, alike, list(gradients), reading, [said])
                 changed = with_penalty(problem, gradients, penalty)
                 if not any_right(problem, changed, one.tolerance):
                     continue
@@ -255,6 +303,20 @@ class _Diagnosis:
             "penalty": self.asked.penalty is not None, "rate": stated.rate is not None,
             "answer": stated.rate is not None,
         }.get(first, False)  # fmt: skip
+
+
+def _handed_to_a_layer(one: Candidate) -> str:
+    """Return the parameter that is, by its name, the gradient of one layer's output; or ""."""
+    if one.problem.last > 0:
+        return ""
+    names = re.findall(r"(\w+) = Y\b", one.manner.text)
+    names += [name for step in one.manner.steps for name, role in step.arguments if role == "Y"]
+    return next(filter(is_upstream, names), "")
+
+
+def _with_strength(problem: Problem, strength: float) -> Problem:
+    """Return *problem* with the lambda by which the usual penalty's gradient is strength Theta."""
+    return replace(problem, lam=strength * problem.divisor)
 
 
 def _oddity(said: Sequence[Convention]) -> float:

@@ -85,7 +85,8 @@ class ClassReport:
         """A sentence that says how many there are, and how many are right."""
         words = [f"{self.number(RIGHT)} right", f"{self.number(WRONG)} wrong"]
         words += [f"{n} {what}" for what in (FAILED, UNDONE) if (n := self.number(what))]
-        return f"{len(self.results)} submissions: {', '.join(words)}"
+        count = len(self.results)
+        return f"{count} submission{'s' * (count != 1)}: {', '.join(words)}"
 
     def __str__(self) -> str:
         return self.text()

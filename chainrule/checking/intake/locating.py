@@ -53,6 +53,8 @@ def _in_folder(folder: Path, name: str) -> tuple[Path, str, str]:
     found = []
     for path in sorted([*folder.glob("*.py"), *folder.glob("*.ipynb")])[:200]:
         try:
+            if not path.is_file():
+                continue  # a pipe would let us wait
             tree = ast.parse(text_of(path))
         except (SyntaxError, CannotReadError, OSError):
             continue

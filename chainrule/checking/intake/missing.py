@@ -49,7 +49,7 @@ class StandIn(ModuleType):
         library = self.__name__.partition(".")[0]
         return ModuleNotFoundError(
             f"No module named {library!r}: it is not installed where this is checked, and "
-            f"{self.__name__} is used",
+            f"{self.__name__} is used; if it is a file of your own, put it beside this one",
             name=library,
         )
 

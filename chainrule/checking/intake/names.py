@@ -192,6 +192,20 @@ _GRADIENTS = ("backprop", "backward", "backpass", "gradient", "grads", "updatewe
 _OTHERS = ("numeric", "check", "approx", "clip", "zero", "norm", "plot", "eval", "estimate", "test")
 
 
+def is_upstream(name: str) -> bool:
+    """Whether a parameter of this name is the gradient of an output: what one layer is handed.
+
+    >>> [is_upstream(name) for name in ("dout", "output_gradient", "dvalues", "y", "targets")]
+    [True, True, True, False, False]
+    """
+    small = plain(name)
+    return small in _UPSTREAM or "grad" in small
+
+
+_UPSTREAM = ("dout", "dz", "da", "dy", "dl", "dldy", "dvalues", "upstream", "delta", "error",
+             "outputerror", "dlda", "dnext", "dtop", "djda", "accumgrad")  # fmt: skip
+
+
 def block_of(name: str) -> tuple[str, str] | None:
     """Return ("W" or "b", where) if *name* is that of one layer's weights or biases.
 

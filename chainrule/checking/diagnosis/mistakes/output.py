@@ -87,6 +87,21 @@ def _output_of(name: str) -> Changes:
     return {"output_delta": change}
 
 
+def _without_targets(run: Run, usual: Callable[[], Array]) -> Array:
+    p, outputs = run.problem, run.a(run.last + 1)
+    if _takes_logarithms(p):
+        return outputs
+    nothing = np.zeros_like(outputs)
+    loss = p.loss
+    residual = backprop.delta_output(outputs, nothing, loss=loss, output_activation="linear")
+    return residual * _output_slope(run)
+
+
+def _not_cancelled(wrong: Callable[[Run], Array]) -> Changes:
+    """The cost's derivative by a is right, and multiplied by something else than g'(z)."""
+    return _times(lambda run: wrong(run) / _output_slope(run))
+
+
 ROWS: tuple[Mistake, ...] = (
     Mistake(
         "output.slope-doubled",
@@ -126,6 +141,27 @@ ROWS: tuple[Mistake, ...] = (
         _takes_logarithms,
     ),
     *slopes.OUTPUT,
+    Mistake(
+        "output.slope-not-cancelled",
+        "B11",
+        "The derivative of the cost by a is multiplied by another slope than g'(z) = a(1 - a): the "
+        "denominators do not cancel.",
+        "dJ/da = (a - y)/(a(1 - a)), times g'(z) = a(1 - a): a - y is left.",
+        (
+            _not_cancelled(lambda run: run.a(run.last + 1)),
+            _not_cancelled(lambda run: 1.0 - run.a(run.last + 1)),
+            _not_cancelled(lambda run: backprop.derivative("sigmoid", run.a(run.last + 1))),
+            _not_cancelled(lambda run: run.z(run.last) * (1.0 - run.z(run.last))),
+        ),
+        lambda problem: problem.loss == "logistic",
+    ),
+    Mistake(
+        "output.targets-missing",
+        "B8",
+        "The targets are not subtracted: the output delta is a, not a - y.",
+        "delta = a - y; of labels, subtract 1 where the class is: p[range(m), y] -= 1.",
+        ({"output_delta": _without_targets},),
+    ),
     Mistake(
         "output.softmax-diagonal",
         "B7",

@@ -38,6 +38,13 @@ ROWS: tuple[Mistake, ...] = (
         "it.",
     ),
     Mistake(
+        "call.one-layer",
+        "B5",
+        "This is one layer, not a network: it is given the gradient of its output, not targets.",
+        "Check the network that uses it, FILE:NETWORK; or the layer alone, in Python: "
+        "chainrule.checking.check_layer(forward, backward, kind=...), docs/layers.md.",
+    ),
+    Mistake(
         "call.not-as-asked",
         "B10",
         "The program does not keep to the conventions that were asked for.",
