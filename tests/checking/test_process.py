@@ -222,7 +222,8 @@ def test_children_do_not_outlive_the_check(student):
         (
             "import no_such_module\nno_such_module.run()",
             "No module named 'no_such_module': it is not installed where this is checked, and "
-            "no_such_module.run is used; line 2",
+            "no_such_module.run is used; if it is a file of your own, put it beside this one; "
+            "line 2",
         ),
         ("raise SystemExit(1)", "student.py calls exit(1) when it is imported"),
         ("x = 1", "student.py has no function named 'backprop': it has none"),

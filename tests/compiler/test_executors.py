@@ -314,7 +314,7 @@ def test_a_program_that_stays_here_is_noted_nowhere():
     before = set(remote._known)
     run, _ = network()
     cr.compile(cost(run)).value_and_grad(*batch(MANY))
-    assert set(remote._known) == before
+    assert set(remote._known) <= before  # others may end
 
 
 def test_a_worker_that_forgot_everything_asks(threads, monkeypatch):

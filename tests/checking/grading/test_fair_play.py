@@ -199,7 +199,7 @@ def f(*args):
             pass
         except Exception as error:
             done.append(f"{{text}}: {{error!r}}")
-    raise RuntimeError(f"tried {len(texts)}, not refused: {{done}}")
+    raise NotImplementedError(f"tried {len(texts)}, not refused: {{done}}")  # not called again
 """
 
 

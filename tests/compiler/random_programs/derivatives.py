@@ -12,6 +12,7 @@ one of those that the engine has: back or forward, and where equal nodes are one
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from . import worlds
 from .language import Call, leaves
 
 FEW = 2  # examples that are looked at
+SPARSE = importlib.util.find_spec("scipy") is not None  # its matrices are SciPy's
 MOST = 12  # numbers in an example, or of a result: beyond that it takes too long
 
 Table = list[list[float]]
@@ -152,6 +154,8 @@ class Questions:
             parts = found if isinstance(found, tuple) else (found,)
             table = np.concatenate([x.reshape(self.n, size, -1) for x in parts], axis=2)
             self._compare(f"jacobian {mode}", table, "jacobian")
+            if not SPARSE:
+                continue
             found = self._tried(
                 f"sparse jacobian {mode}", compiled.jacobian, *batch, mode=mode, sparse=True
             )
@@ -223,8 +227,9 @@ class Questions:
             axis=1,
         )
         self._compare("hessian", table, "hessian")
-        found = self._tried("sparse hessian", compiled.hessian, *batch, sparse=True)
-        self._compare("sparse hessian", np.array([x.toarray() for x in found]), "hessian")
+        if SPARSE:
+            found = self._tried("sparse hessian", compiled.hessian, *batch, sparse=True)
+            self._compare("sparse hessian", np.array([x.toarray() for x in found]), "hessian")
         moving = direction(self.count)
         parts = self._parts(moving)
         found = self._tried(
