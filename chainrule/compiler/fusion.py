@@ -21,7 +21,7 @@ _ALIASES = (*_MOVES, "broadcast")
 _WRITES = ("store", "accumulate")
 
 
-def fused(program: Program, wanted: Sequence[int], uses: Mapping[int, int]) -> dict[int, list[int]]:
+def fused(program: Program, wanted: Sequence[int], uses: Sequence[int]) -> dict[int, list[int]]:
     """Return, for each sum that can be a product, the operations that need not be done before it.
 
     The last of these is what is added up: *multiply* or *square*, or for a sum over the examples

@@ -56,7 +56,7 @@ class Lowering(OperationSteps):
     def run(self, results: Sequence[int | float], again: bool) -> Plan:
         """Return the plan of *results*."""
         self.wanted = sorted(self.program.needed(results))
-        self.uses = self._uses(results)
+        self.uses = self.program.uses(self.wanted, [*results, *results])  # a result is read twice
         self.stages = self._stages()
         self.buffers = self._targets()
         self.dest = self._destinations()
@@ -83,18 +83,6 @@ class Lowering(OperationSteps):
         """Note in the plan where the results are."""
 
     # --- before the operations -------------------------------------------------------------------
-
-    def _uses(self, results: Sequence[int | float]) -> dict[int, int]:
-        """Return how often every operation is read; a result counts as two readers."""
-        uses = dict.fromkeys(self.wanted, 0)
-        for n in self.wanted:
-            for x in self.operations[n].args:
-                if type(x) is int:
-                    uses[x] += 1
-        for x in results:
-            if type(x) is int:
-                uses[x] += 2
-        return uses
 
     def _stages(self) -> dict[int, int]:
         """Return when every operation is computed; an array is made with the last write to it."""

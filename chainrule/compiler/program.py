@@ -110,6 +110,15 @@ class Program:
                 wanted.update(x for x in operation.args if type(x) is int)
         return wanted
 
+    def uses(self, wanted: Iterable[int], results: Iterable[int | float]) -> list[int]:
+        """Return how often each operation is read by those *wanted*, and as a result."""
+        found = [0] * len(self.operations)
+        read = itertools.chain.from_iterable(self.operations[n].args for n in wanted)
+        for x in itertools.chain(read, results):
+            if type(x) is int:
+                found[x] += 1
+        return found
+
     def parameters(self, function: str) -> list[Operation]:
         """Return the parameter operations in the order in which *function* takes them."""
         return [self.operations[n] for n in self.arguments[function]]

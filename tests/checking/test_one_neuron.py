@@ -54,8 +54,8 @@ def test_a_slip_in_the_gradient_is_named_for_the_cost_says_what_is_meant(old, ne
     assert diagnose(program(old, new)).codes == (code,)
 
 
-def test_a_cost_of_its_own_is_a_convention_still():
-    """Both are sums: whoever returns the sum with its gradient means it."""
+def test_a_cost_that_is_not_the_usual_one_says_nothing_against_what_is_stated():
+    """Both are sums, as is stated."""
     both = RIGHT.replace(" / m + lambda_ / (2 * m)", " + lambda_ / 2").replace("error / m", "error")
     space = {"np": np}
     exec(both.replace("lambda_ / m", "lambda_"), space)

@@ -54,7 +54,7 @@ def test_hardly_a_program_is_not_run_and_hardly_a_number_undecided():
             outcomes.append(verdict.check(program, precise=seed % 4 == 0))
         except verdict.InvalidProgramError:
             refused += "scipy." not in program.text  # which need not be installed
-    assert refused <= 2
+    assert refused <= 1
     assert sum(o.compared for o in outcomes) > 50 * len(outcomes)
     assert sum(o.undecided for o in outcomes) <= 1e-3 * sum(o.compared for o in outcomes)
     assert sum(o.precise for o in outcomes) > 80

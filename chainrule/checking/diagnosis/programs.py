@@ -57,6 +57,7 @@ class _Diagnosis:
         self.known: Known | None = None
         """The program in the manner that was chosen."""
         self.costs = Costs(asked)
+        self._known_meant: dict[Candidate, list[Problem]] = {}
 
     def report(self) -> Report:
         offered = self.asked.offered()
@@ -198,12 +199,14 @@ class _Diagnosis:
 
         If there are any, no other loss, penalty or mean is meant, whatever the gradient is.
         """
-        returned = [reading.cost for reading in one.read if reading.cost is not None]
-        return [
-            problem
-            for problem in self.costs.usual(one)
-            if any(same_cost(catalogue_of(problem).base.cost(), x, TOLERANCE) for x in returned)
-        ]
+        if one not in self._known_meant:
+            returned = [reading.cost for reading in one.read if reading.cost is not None]
+            self._known_meant[one] = [
+                problem
+                for problem in self.costs.usual(one)
+                if any(same_cost(catalogue_of(problem).base.cost(), x, TOLERANCE) for x in returned)
+            ]
+        return self._known_meant[one]
 
     # --- which mistake ---
 

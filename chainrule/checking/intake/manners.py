@@ -140,16 +140,18 @@ class Manners:
 
     def _lists(self, base: Manner, keys: list[str]) -> Iterator[Manner]:
         thetas = self.offered[base.network].thetas
+        neuron = len(thetas) == len(thetas[0]) == 1
+        if neuron:  # its weights are a vector, first of all
+            yield from self._vectors(base)
         if len(thetas) == 1:
-            if len(thetas[0]) == 1:  # the weights of one neuron are a vector
-                yield from self._vectors(base)
             yield from _joints(base, "separate")
         yield from _joints(base, "thetas")
         yield from _splits(base, "pairs")
         yield from _splits(base, "alternating")
         yield from _splits(replace(base, names=_letters(keys)), "dicts")
         yield from self._numbered(base)
-        yield from self._vectors(base)
+        if not neuron:
+            yield from self._vectors(base)
 
     @staticmethod
     def _vectors(base: Manner) -> Iterator[Manner]:

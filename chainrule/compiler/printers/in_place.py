@@ -7,26 +7,12 @@ function can do so.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from typing import Any
+from collections.abc import Container
 
 from ...engine import table as primitives
 from ..addresses import Shape, Strides, contiguous
 from ..program import Operation, Program
 from .rows import FOLDED, is_printed
-
-
-def counted(program: Program, wanted: set[int], results: Sequence[Any]) -> list[int]:
-    """Return how often each operation is used by others, or as one of the *results*."""
-    uses = [0] * len(program.operations)
-    for n in wanted:
-        for x in program.operations[n].args:
-            if type(x) is int:
-                uses[x] += 1
-    for x in results:
-        if type(x) is int:
-            uses[x] += 1
-    return uses
 
 
 def stored(program: Program, wanted: set[int], named: Container[int]) -> dict[int | float, int]:

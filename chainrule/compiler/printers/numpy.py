@@ -12,7 +12,7 @@ from typing import Any
 from ...engine import table as primitives
 from ..addresses import Shape, Strides
 from ..program import Operation, Program
-from .in_place import begun, counted, rests, stored
+from .in_place import begun, rests, stored
 from .literals import WIDTH
 from .names import is_taken
 from .products import product
@@ -54,7 +54,7 @@ class Emitter:
         """Return the source of function *name*; *returned* writes its last line."""
         program = self.program
         wanted = program.needed(results)
-        uses = counted(program, wanted, results)
+        uses = program.uses(wanted, results)
         direct = stored(program, wanted, self.names)
         first = begun(program, wanted, uses, self.names)
         self.rests = rests(program, wanted)

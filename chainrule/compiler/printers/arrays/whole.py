@@ -15,7 +15,6 @@ import numpy as np
 from ....engine import table as primitives
 from ...addresses import AnyArray, Shape, addresses_of, affine
 from ...program import Operation, Program
-from ..in_place import counted
 from ..literals import WIDTH
 from ..numpy import Emitter
 from ..rows import ATOM, PRODUCT, SIGN, SUM
@@ -43,7 +42,7 @@ class PureEmitter(Emitter):
         self.parts = {}
         self.rows.forget()
         wanted = program.needed(results)
-        uses = counted(program, wanted, results)
+        uses = program.uses(wanted, results)
         parameters = program.arguments[name]
         for n in parameters:
             self.text[n] = (self._name(n, "theta"), ATOM)
