@@ -13,17 +13,42 @@ is_unread(const Reading *reading, const Reached *reached)
     return reached->space != IN_SUMS;
 }
 
+/* Note what the steps of a list may read in its loops, at any time. */
+static void
+note_reads_in_loops(Reading *reading, Steps *steps)
+{
+    Py_ssize_t end[MOST_NESTED + 1], rounds[MOST_NESTED + 1];
+    int depth = 0;
+    for (Py_ssize_t i = 0; i < steps->n; i++) {
+        Step *step = &steps->step[i];
+        while (depth > 0 && end[depth - 1] == i) {
+            depth--;
+        }
+        step->in_loop = depth > 0;
+        if (depth > 0) {
+            reading->rounds = rounds[depth - 1];
+            note_reads(reading, step);
+        }
+        if (step->code == STEP_loop) {
+            rounds[depth] = step->count;
+            end[depth++] = i + 1 + step->step;
+        }
+    }
+}
+
 /* Note for a step which of its arguments nothing reads after it, and that it reads them, where those are noted
    that are read later. What is overwritten, not in a loop, is not read from before. */
 static void
-note_deaths(Reading *reading, Step *step, int in_loop)
+note_deaths(Reading *reading, Step *step)
 {
     Element element;
     if (!read_element(step, &element)) {
-        note_reads(reading, step);
+        if (!step->in_loop) {
+            note_reads(reading, step);
+        }
         return;
     }
-    for (int k = 0; !in_loop && k < element.n_written; k++) {
+    for (int k = 0; !step->in_loop && k < element.n_written; k++) {
         const Reached *result = &element.result[k];
         if (result->how == AS_VECTOR && result->space != IN_SUMS) {
             memset(reading->reader[result->space] + result->first, 0,
@@ -41,7 +66,7 @@ note_deaths(Reading *reading, Step *step, int in_loop)
     }
 }
 
-/* Go through all steps from the end, to note who reads last. A loop may read whatever it reads at any time. */
+/* Go through all steps from the end, to note who reads last. */
 static void
 note_lifetimes(Reading *reading)
 {
@@ -52,17 +77,9 @@ note_lifetimes(Reading *reading)
     note_results(reading);
     for (int list = N_LISTS - 1; list >= 0; list--) {
         Steps *steps = &machine->list[list];
-        Py_ssize_t end = 0;
-        for (Py_ssize_t i = 0; i < steps->n; i++) {
-            Step *step = &steps->step[i];
-            end = step->code == STEP_loop && i + 1 + step->step > end ? i + 1 + step->step : end;
-            step->in_loop = i < end;
-            if (step->in_loop) {
-                note_reads(reading, step);
-            }
-        }
+        note_reads_in_loops(reading, steps);
         for (Py_ssize_t i = steps->n - 1; i >= 0; i--) {
-            note_deaths(reading, &steps->step[i], steps->step[i].in_loop);
+            note_deaths(reading, &steps->step[i]);
         }
     }
 }

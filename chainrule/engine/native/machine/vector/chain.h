@@ -76,7 +76,13 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
     CASE(ROW_WIDTH):
 #if SOME
         lanes = code->argument[0] - bases->first;
-        lanes = lanes < 0 ? 0 : lanes < 8 * WIDTH ? lanes : 8 * WIDTH;
+        if (lanes <= 0) { /* none is left for the operations up to the next that says so */
+            while (code[1].row != ROW_WIDTH && code[1].row != ROW_END) {
+                code++;
+            }
+            NEXT;
+        }
+        lanes = lanes < 8 * WIDTH ? lanes : 8 * WIDTH;
         whole = (int)(lanes / WIDTH);
         rest = (int)(lanes % WIDTH);
         count = whole + (rest > 0);
@@ -92,9 +98,7 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
     case ROW_SIGMOIDS:
     case ROW_PRODUCT:
 #endif
-        if (lanes > 0) {
-            LEVEL(tile_row)(code, lanes, bases);
-        }
+        LEVEL(tile_row)(code, lanes, bases);
         FORGET_HAND;
         NEXT;
 #if defined(__GNUC__)
