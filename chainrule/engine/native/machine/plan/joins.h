@@ -1,7 +1,8 @@
 /* Steps of a stretch that others go on with.
 
-   A result that a single later step reads, and nothing after it, is computed when that step is, so that it
-   stays at hand and has no place. Two go on at once if one of them is a product that is added or subtracted. */
+   A result that a single later step reads, and nothing after it, is computed when that step is, so that
+   it stays at hand and is written nowhere. A step goes on with two of them if it adds or subtracts, and
+   one is a product. */
 
 enum { MOST_JOINED = 24, FARTHEST = 32 };
 
@@ -22,8 +23,8 @@ is_bare_product(const Element *element)
     return is_bare && element->chain == NONE;
 }
 
-/* Whether *later* reads the result of *element* as a step that may go on with it: 1; -1 if it reads, or writes,
-   some of it otherwise; 0 if none. */
+/* Whether *later* reads the result of *element* as a step that may go on with it: 1; -1 if it reads, or
+   writes, some of it otherwise; 0 if none. */
 static int
 goes_on_with(const Element *later, const Element *element)
 {

@@ -4,13 +4,15 @@
 static int
 is_unread(const Reading *reading, const Reached *reached)
 {
-    const int32_t *reader = reading->reader[reached->space];
-    for (Py_ssize_t i = reached->first; reached->space != IN_SUMS && i < reached->end; i++) {
-        if (reader[i] != NOBODY) {
+    if (reached->space == IN_SUMS) {
+        return 0;
+    }
+    for (Py_ssize_t i = reached->first; i < reached->end; i++) {
+        if (reading->reader[reached->space][i] != NOBODY) {
             return 0;
         }
     }
-    return reached->space != IN_SUMS;
+    return 1;
 }
 
 /* Note what the steps of a list may read in its loops, at any time. */
@@ -36,8 +38,8 @@ note_reads_in_loops(Reading *reading, Steps *steps)
     }
 }
 
-/* Note for a step which of its arguments nothing reads after it, and that it reads them, where those are noted
-   that are read later. What is overwritten, not in a loop, is not read from before. */
+/* Note for a step which of its arguments nothing reads after it, where it is noted what is read later; then
+   note what it reads. What it overwrites is not read from before, but in a loop. */
 static void
 note_deaths(Reading *reading, Step *step)
 {

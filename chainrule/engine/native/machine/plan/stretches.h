@@ -42,6 +42,13 @@ may_follow(const Touch *before, const Touch *touch, Py_ssize_t tile)
 }
 
 static int
+is_same_reach(const Reached *one, const Reached *other)
+{
+    return one->how == other->how && one->space == other->space && one->first == other->first &&
+           one->end == other->end;
+}
+
+static int
 touch_all(const Element *element, Py_ssize_t tile, Touch *touch)
 {
     int n = 0, is_short = element->n <= tile;
@@ -82,10 +89,8 @@ joins_stretch(Making *stretch, Touched *all, const Element *element, Py_ssize_t 
     stretch->longest = n > stretch->longest ? n : stretch->longest;
     stretch->shortest = !stretch->shortest || n < stretch->shortest ? n : stretch->shortest;
     for (int k = 0; k < n_touch; k++) {
-        const Reached *one = &touch[k].reached;
         int i = 0;
-        while (i < all->n && !(all->touch[i].reached.how == one->how && all->touch[i].reached.space == one->space &&
-                               all->touch[i].reached.first == one->first && all->touch[i].reached.end == one->end)) {
+        while (i < all->n && !is_same_reach(&all->touch[i].reached, &touch[k].reached)) {
             i++;
         }
         touch[k].writes |= i < all->n && all->touch[i].writes;

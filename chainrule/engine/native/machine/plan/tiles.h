@@ -338,7 +338,6 @@ end_run(Tiling *all)
         stretch[i].code = code;
         code = copy_long(code, all->code + made->code, all->machine->tile, made->longest == made->shortest);
     }
-    if (getenv("DUMP")) { fprintf(stderr,"run %d steps\n",(int)tiled->n_steps); for (size_t i = 0; i < all->n_stretches; i++) { int a=0,b=0; for(const Flat*c=stretch[i].first;c&&c->row!=ROW_END;c++)a++; for(const Flat*c=stretch[i].code;c->row!=ROW_END;c++)b++;  fprintf(stderr,"  stretch n %d whole %d first %d code %d\n",(int)stretch[i].n,(int)stretch[i].whole,a,b);}}
     tiled->stretch = stretch;
     tiled->n_stretches = (int)all->n_stretches;
     return 0;
