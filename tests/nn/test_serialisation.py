@@ -651,6 +651,7 @@ def killed(path, setting, moment):
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.processes_alone
 @POSIX
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporary, moment):
@@ -666,6 +667,7 @@ def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporar
     assert sorted(path.parent.iterdir()) == sorted([path, *bystanders])
 
 
+@pytest.mark.processes_alone
 @POSIX
 def test_a_killed_save_of_a_new_file_leaves_nothing(path):
     if not hasattr(os, "O_TMPFILE"):
@@ -675,6 +677,7 @@ def test_a_killed_save_of_a_new_file_leaves_nothing(path):
         assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.processes_alone
 @POSIX
 def test_saves_at_the_same_time_do_not_take_away_each_others_files(model, path, temporary):
     """Each sweeps up what killed ones left; what a living one holds is locked."""
