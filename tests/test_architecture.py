@@ -6,6 +6,7 @@ Read from the source with ``ast``, so an import inside a function counts as well
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def room(module):
     return ROOM_OF_MODULE.get(first, first)
 
 
+@functools.cache
 def imports(module):
     """Return [(dotted name, is it imported while the module is)] of what *module* imports."""
     path = MODULES[module]

@@ -354,15 +354,16 @@ def test_letters_that_the_terminal_lacks_do_not_stop_it():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the shell closes the streams")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(
-    ("arguments", "status"),
+    ("arguments", "status", "closed"),
     [
-        ("draw 'x*2' --at x=3", 0),
-        ("draw 'x*2' --at x=3 -o -", 0),
-        ("draw 'x*2' --at x=3 -o FILE.svg", 0),
-        ("demo --list", 0),
-        ("check nothing.py:f", 2),
+        ("draw 'x*2' --at x=3", 0, ">&-"),
+        ("draw 'x*2' --at x=3 -o -", 0, ">&-"),
+        ("draw 'x*2' --at x=3 -o FILE.svg", 0, "<&- >&- 2>&-"),
+        ("demo --list", 0, ">&-"),
+        ("demo --list", 0, "2>&-"),
+        ("check nothing.py:f", 2, "2>&-"),
+        ("check nothing.py:f", 2, "<&- >&- 2>&-"),
     ],
 )
 def test_a_closed_stream_is_one_that_nobody_reads(tmp_path, arguments, status, closed):

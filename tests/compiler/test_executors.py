@@ -158,6 +158,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads):
     assert grads[0] == grads[1]
 
 
+@pytest.mark.processes_alone
 def test_processes_give_the_same_bits_while_parameters_change(processes):
     run, leaves = network()
     here, there = cr.compile(cost(run)), cr.compile(cost(run), executor=processes)
@@ -195,6 +196,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.processes_alone
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_processes_may_be_started_in_any_way(method, tmp_path):
     script = tmp_path / "script.py"
@@ -203,6 +205,7 @@ def test_processes_may_be_started_in_any_way(method, tmp_path):
     assert children.printed(script, method, *counts) == "the same\n"
 
 
+@pytest.mark.processes_alone
 def test_derivatives_beyond_the_gradient_are_shared_too(processes):
     w = cr.Value(0.3)
 
@@ -218,6 +221,7 @@ def test_derivatives_beyond_the_gradient_are_shared_too(processes):
     same(there.jacobian(X, wrt=w), here.jacobian(X, wrt=w))
 
 
+@pytest.mark.processes_alone
 def test_loops_and_graphs_without_width_are_shared(processes):
     k = cr.Value(0.5)
 
@@ -342,6 +346,7 @@ def test_what_a_worker_keeps_is_bounded():
     remote._kept.clear()
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # the parameters are those of all threads
 def test_runs_over_workers_may_overlap(processes):
     run, _ = network()
@@ -389,6 +394,7 @@ def failed(there, X, match):
     return caught.value
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # a part of the batch would be computed here
 @pytest.mark.parametrize("place", [0, 20_000, 39_999])
 def test_an_error_in_a_worker_is_told_with_its_shard(processes, place):
@@ -409,6 +415,7 @@ def test_an_error_in_a_worker_is_told_with_its_shard(processes, place):
     assert (str(again), again.shards, again.trace) == (str(error), error.shards, error.trace)
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # a part of the batch would kill this process
 def test_a_worker_that_dies_is_told(tmp_path):
     w, f, X = misbehaving_cost()
@@ -423,6 +430,7 @@ def test_a_worker_that_dies_is_told(tmp_path):
         same(cr.compile(there, executor=pool).value_and_grad(X), cr.compile(f).value_and_grad(X))
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # its workers are busy afterwards
 def test_a_worker_that_hangs_is_told(processes):
     w, f, X = misbehaving_cost()

@@ -650,6 +650,7 @@ def killed(path, setting, moment):
     assert children.run("-c", script, path).returncode == -signal.SIGKILL
 
 
+@pytest.mark.processes_alone
 @POSIX
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporary, moment):
@@ -665,6 +666,7 @@ def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporar
     assert sorted(path.parent.iterdir()) == sorted([path, *bystanders])
 
 
+@pytest.mark.processes_alone
 @POSIX
 def test_a_killed_save_of_a_new_file_leaves_nothing(path):
     if not hasattr(os, "O_TMPFILE"):
@@ -674,6 +676,7 @@ def test_a_killed_save_of_a_new_file_leaves_nothing(path):
         assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.processes_alone
 @POSIX
 def test_saves_at_the_same_time_do_not_take_away_each_others_files(model, path, temporary):
     """Each sweeps up what killed ones left; what a living one holds is locked."""
