@@ -4,8 +4,6 @@ import itertools
 import math
 import random
 import re
-import subprocess
-import sys
 import textwrap
 from xml.etree import ElementTree as ET
 
@@ -26,6 +24,8 @@ from chainrule.viz.dot import circuit_dot
 from chainrule.viz.geometry import Layout, Spline
 from chainrule.viz.network import network_of, seen_part
 from chainrule.viz.text import advance, short, visible
+
+from .. import children
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
@@ -697,9 +697,7 @@ def test_nothing_heavy_is_imported_before_it_is_used():
         loaded = {name.partition(".")[0] for name in sys.modules}
         print(sorted(loaded & {"graphviz", "pygraphviz", "matplotlib"}))
     """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert children.printed("-c", textwrap.dedent(code)).strip() == "[]"
 
 
 # --- networks ------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from chainrule.nn import MLP
 from chainrule.viz import drawing as drawing_module
 from chainrule.viz import export
 
+pytestmark = pytest.mark.text_alone
+
 needs_export = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("resvg_py", "typst")),
     reason="the extra 'export' is not installed",

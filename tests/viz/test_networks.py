@@ -15,6 +15,8 @@ from chainrule.viz.network import Network, network_of, seen_part
 
 from .test_fitting import smallest_text
 
+pytestmark = pytest.mark.text_alone
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
