@@ -159,7 +159,7 @@ def members_of(
 ) -> tuple[list[Value], Set[Value]]:
     """Return the nodes that a drawing of *root* is about, and which of them are not boxes."""
     if not isinstance(root, Value):
-        raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
+        raise TypeError(not_a_root("draw", root))
     if depth is not None:
         count("draw: depth, the number of steps back,", depth, least=0)
     check_limit("draw: limit", limit)
@@ -226,12 +226,15 @@ def _edges_into(node: Value, terms: _Terms | None, graph: Graph) -> list[Edge]:
     ]
 
 
-def _described(root: Any) -> str:
+def not_a_root(verb: str, root: Any) -> str:
+    """Return the message of viz.draw or viz.explore, by its *verb*, for what is not a Value."""
+    told = f"{verb}: expected a Value, the root of a graph, not {type(root).__name__}"
     if hasattr(root, "thetas"):
-        return f"{type(root).__name__}: use viz.draw_network(model)"
+        arguments = "model" if verb == "draw" else "model, X, Y, loss=..."
+        return f"{told}: use viz.{verb}_network({arguments})"
     if isinstance(root, (list, tuple)):
-        return f"{type(root).__name__}: draw one of its elements, or their sum"
-    return type(root).__name__
+        return f"{told}: {verb} one of its elements, or their sum"
+    return told
 
 
 def _too_large(count: int, limit: int, depth: int | None) -> str:

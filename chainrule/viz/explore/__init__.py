@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...engine.backend import Value
-from ..circuit import circuit_of
+from ..circuit import circuit_of, not_a_root
 from ..drawing import Drawing
 from ..network import network_of
 from ..text import check_limit
@@ -49,7 +49,9 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     *root* is not a Value; ValueError for more than 5,000 nodes.
     """
     check_limit("explore: limit", limit)
-    drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
+    if not isinstance(root, Value):
+        raise TypeError(not_a_root("explore", root))
+    drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with the title
     members = whole_graph(root)
     if len(members) > _MOST:
         raise ValueError(

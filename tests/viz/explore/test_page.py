@@ -74,8 +74,9 @@ def test_text_cannot_leave_its_element():
 @pytest.mark.parametrize(
     ("root", "says"),
     [
-        (3.0, "expected a Value, the root of a graph, not float"),
-        ([cr.Value(1.0)], "draw one of its elements"),
+        (3.0, "^explore: expected a Value, the root of a graph, not float$"),
+        ([cr.Value(1.0)], "explore one of its elements"),
+        (nn.MLP(2, [1]), r"use viz.explore_network\(model, X, Y, loss=...\)$"),
     ],
 )
 def test_what_is_not_a_graph_is_refused(root, says):
