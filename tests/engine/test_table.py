@@ -459,8 +459,9 @@ def test_a_row_agrees_with_mpmath(case):
     row = primitives.TABLE[case.row]
     points = case.points()
     assert not discrepancies(case, row, points[::3], order=case.order)
-    del points[::3]
-    assert not discrepancies(case, row, points, order=1)
+    if cr.backend == "native":  # whose partials have the bits of the row's: test_native
+        del points[::3]
+        assert not discrepancies(case, row, points, order=1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
