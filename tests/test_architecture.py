@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import pytest
 
 import chainrule
 from chainrule import demos
+
+from . import children
 
 PACKAGE, DEMOS = Path(chainrule.__file__).parent, Path(demos.__file__).parent
 
@@ -216,18 +217,12 @@ HEAVY = {"graphviz", "pygraphviz", "matplotlib", "rich", "tqdm", "scipy", "torch
 @pytest.mark.parametrize("room_name", ["chainrule", "chainrule.nn", "chainrule.backprop"])
 def test_importing_does_not_import_what_draws(room_name):
     script = f"import sys, {room_name}; print(*(m.split('.')[0] for m in sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert not HEAVY & set(done.stdout.split())
+    assert not HEAVY & set(children.printed("-c", script).split())
 
 
 def test_importing_the_engine_does_not_import_the_rooms_above():
     script = "import sys, chainrule; print(*(m for m in sys.modules if m.startswith('chainrule.')))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    loaded = {room(name) for name in done.stdout.split()}
+    loaded = {room(name) for name in children.printed("-c", script).split()}
     assert loaded <= {"engine", "characters", "version", "face"}
 
 

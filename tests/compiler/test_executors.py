@@ -7,8 +7,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,6 +19,7 @@ from chainrule.compiler import machine as machines
 from chainrule.compiler import remote, shards, workers
 from chainrule.engine.native import core
 
+from .. import children
 from . import families, misbehaving
 from .misbehaving import DIES, NAPS, RAISES, doubled
 from .test_plans import PROGRAMS, recorded, rows
@@ -203,10 +202,7 @@ def test_processes_may_be_started_in_any_way(method, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(STARTED)
     counts = ["1", "2", "7"] if method == "fork" else ["2"]  # an interpreter for each is started
-    done = subprocess.run(
-        [sys.executable, script, method, *counts], capture_output=True, text=True, timeout=300
-    )
-    assert done.stdout == "the same\n", done.stderr
+    assert children.printed(script, method, *counts) == "the same\n"
 
 
 @pytest.mark.processes_alone
@@ -545,17 +541,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("whom", ["the parent", "all, as a terminal does"])
 def test_ctrl_c_leaves_no_process_behind(whom, tmp_path):
     script = tmp_path / "script.py"
-    # A suite that runs in the background hands down that SIGINT is ignored.
-    listening = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    script.write_text(listening + INTERRUPTED)
-    process = subprocess.Popen(
-        [sys.executable, script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    script.write_text(INTERRUPTED)
+    with children.started(script) as process:
         pids = [int(x) for x in process.stdout.readline().split()]
         assert pids
         time.sleep(0.5)  # a fraction of what the batch takes
@@ -564,12 +551,10 @@ def test_ctrl_c_leaves_no_process_behind(whom, tmp_path):
         else:
             os.killpg(process.pid, signal.SIGINT)
         said, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert said == "interrupted 0.25\n", errors
-    assert process.returncode != 0
-    for pid in pids:
-        assert gone(pid), f"{pid} is left"
+        assert said == "interrupted 0.25\n", errors
+        assert process.returncode != 0
+        for pid in pids:
+            assert gone(pid), f"{pid} is left"
 
 
 def gone(pid):

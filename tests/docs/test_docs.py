@@ -1,25 +1,18 @@
 """The generated pages say what the code says now."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
+from .. import children
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-
-
 def test_the_generated_pages_are_up_to_date():
-    finished = run("docs/build.py", "--check")
-    assert finished.returncode == 0, finished.stderr
+    children.printed("docs/build.py", "--check", cwd=ROOT)
 
 
 def test_every_picture_that_a_page_shows_exists():

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,21 +15,15 @@ import chainrule as cr
 from chainrule.engine import attributes, methods, value
 from chainrule.engine.native import core as native
 
+from .. import children
+
 if native is None:
     pytest.skip("the native core is not built, or switched off", allow_module_level=True)
 
 
 def run(program: str, *args: str, **environment: str) -> str:
     """What *program* prints in a fresh interpreter, which must end well."""
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", program, *args],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return children.printed("-X", "faulthandler", "-c", program, *args, **environment).strip()
 
 
 GRAPH = """
@@ -148,7 +141,7 @@ for action in (lambda: f(1.5), lambda: k(2.5)):
         finally:
             _testcapi.remove_mem_hooks()
 """
-    if subprocess.run([sys.executable, "-c", plain], capture_output=True).returncode != 0:
+    if children.run("-c", plain).returncode != 0:
         pytest.skip("this interpreter does not survive it in functions of its own: 3.12.1, 3.13.0")
     program = """
 import _testcapi, sys

@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule import nn
 
+from .. import children
+
 
 @pytest.fixture
 def model():
@@ -645,10 +647,7 @@ def killed(path, setting, moment):
         "os.{moment} = die\n"
         "nn.save(nn.MLP(3, [3, 1], seed=5), sys.argv[1])\n"
     ).replace("{moment}", moment)
-    done = subprocess.run(
-        [sys.executable, "-c", script, path], timeout=120, cwd=Path(cr.__file__).parents[1]
-    )
-    assert done.returncode == -signal.SIGKILL
+    assert children.run("-c", script, path).returncode == -signal.SIGKILL
 
 
 @pytest.mark.processes_alone

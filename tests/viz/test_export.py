@@ -51,6 +51,14 @@ def test_a_png_has_the_size_and_the_colours_of_the_svg(tmp_path, name, paper):
     assert len({tuple(p) for p in image.reshape(-1, image.shape[2])}) > 20  # text, in colours
 
 
+def test_a_line_with_a_rare_character_has_a_font_that_knows_it_and_others_keep_theirs():
+    svg = viz.draw(Value(1.0, "x₁") * Value(2.0, "x2")).svg
+    lines = ET.fromstring(export._with_wide_fonts(svg)).iter("{http://www.w3.org/2000/svg}text")
+    fonts = {"".join(line.itertext()): line.get("font-family", "") for line in lines}
+    assert fonts["x₁"].startswith("DejaVu Sans,")
+    assert {text for text, font in fonts.items() if font} == {"x₁"}
+
+
 @needs_export
 def test_a_pdf_is_a_picture_of_curves_and_text_and_the_same_each_time(tmp_path):
     drawing = viz.draw_network(MLP(2, [2, 1], seed=0))

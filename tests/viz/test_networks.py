@@ -179,6 +179,15 @@ def test_the_colour_of_a_cell_says_sign_and_size():
     }  # fmt: skip
 
 
+def test_without_colours_a_dash_says_that_a_cell_is_negative():
+    model, trace = digits_like()
+    diagram = matrices_of(model, trace)
+    paths = ET.fromstring(viz.draw_network(model, trace).svg).iter(f"{SVG}path")
+    dashes = [path.get("d").count("M") for path in paths if path.get("stroke-width") == "0.8"]
+    negative = [sum(x < 0 for row in grid.levels for x in row) for grid in diagram.grids]
+    assert dashes == [*filter(None, negative), *[LEVELS] * len(diagram.scales)]
+
+
 def test_the_classes_are_listed_with_probability_prediction_and_target():
     model, trace = digits_like()
     shares = cr.softmax([unit.data for unit in trace.z[3]])
