@@ -15,13 +15,13 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.backend import Value
+from .assembly import rows_from
 from .embedding import Slopes
 from .flat_pieces import FlatPiece, Placed
 from .linking import Linker, Weighted
 from .pieces import Piece, weighted
 from .plan import STILL, SUMS, Operand, Plan, Step
 from .tape import Ids
-from .whole import rows_from
 
 NEVER, BY_CHOICE, ALWAYS = range(3)
 """Whether a number is reached."""

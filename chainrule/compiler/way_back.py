@@ -17,11 +17,11 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.bodies import Loop
+from .assembly import rows_from
 from .constants import note_constants
 from .linking import MOST_ENDINGS, LoopRows, Rounds, Strip, Weighted
 from .plan import STILL, Operand, Plan, Step
 from .pulling import ALWAYS, BY_CHOICE, NEVER, SURE, Pulling, Reach, ids
-from .whole import rows_from
 
 
 class _Came(NamedTuple):
