@@ -91,7 +91,7 @@ def row_of(
             if x is not leaf and x != leaf.data:
                 raise TypeError(
                     f"a node of the compiled function {name} is computed with the leaves that the "
-                    f"function captured, so not at other numbers than theirs, such as {x!r}"
+                    f"function captured, so it cannot be computed at other numbers, such as {x!r}"
                 )
         flat, given = list(operands[:count]), []
         for shape in shapes:

@@ -1,4 +1,4 @@
-"""Segments of a loop as nodes: ``scan(..., checkpoint=k)``, for graphs that would not fit.
+"""Segments of a loop as nodes: ``scan(..., checkpoint=k)``, for graphs too large for the memory.
 
 Local derivatives are fixed when a node is made, and so they are here: k steps are run on leaves of
 their own, the derivatives of all that they give by all that they read are found, and the graph of
@@ -153,7 +153,7 @@ def _row(
             elif x is not captured[i - len(full)] and x != captured[i - len(full)].data:
                 raise TypeError(
                     "a segment of a scan with checkpoint= is run with the Values that its step "
-                    f"captured, so not at another number, {x!r}; compile the function, not its "
+                    f"captured, so it cannot be computed at {x!r}; compile the function, not its "
                     "graph, or leave checkpoint= out"
                 )
         return segment.of(full)[number]
