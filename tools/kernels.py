@@ -459,6 +459,7 @@ IN_MATH_H = [
     "fabs",
     "copysign",
     "floor",
+    "fmod",
     "sin",
     "cos",
     "tan",

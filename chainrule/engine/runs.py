@@ -270,7 +270,8 @@ def positions(argnums: Any, args: Sequence[Any]) -> list[int]:
         ) from None
     for i in positions:
         if not -n <= i < n:
-            raise TypeError(f"argnums names argument {i}, but {n} were given")
+            given = f"{n} argument{'s' * (n != 1)}"
+            raise TypeError(f"argnums names argument {i} of a call with {given}, counted from 0")
     found = [i % n for i in positions]
     if len(set(found)) < len(found):
         raise TypeError(f"argnums names an argument twice: {argnums!r}")

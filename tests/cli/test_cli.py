@@ -60,6 +60,7 @@ def refusal(capsys, *arguments):
         ("2**-x", {"x": 0}, 1, {"x": -0.6931471805599453}),
         ("where(less(x, 0), -x, x)", {"x": -3}, 3, {"x": -1}),
         ("sum([x, x, 1]) / mean([1, 3])", {"x": 1}, 1.5, {"x": 1}),
+        ("x % 2 * y", {"x": 7.5, "y": 3}, 4.5, {"x": 3, "y": 1.5}),
         ("µ * 2", {"µ": 3}, 6, {"µ": 2}),  # Python reads the micro sign as the Greek letter
     ],
 )  # fmt: skip
@@ -74,7 +75,7 @@ def test_an_expression_has_the_value_and_gradients_of_its_graph(text, at, value,
 
 def test_every_operator_is_a_node_of_its_own_kind():
     a, b = cr.Value(3.0), cr.Value(2.0)
-    for operator in ("+", "-", "*", "/", "**"):
+    for operator in ("+", "-", "*", "/", "%", "**"):
         assert evaluate(f"a {operator} b", {"a": a, "b": b}).op == operator
     assert evaluate("-a", {"a": a}).op == "neg"
     assert evaluate("+a", {"a": a}) is a
@@ -98,7 +99,7 @@ def test_functions_are_those_of_the_library_under_their_public_names():
     [
         "__import__('os').system('true') + x", "x.data", "x[0]", "(lambda: x)()", "(y := x)",
         "x + sum([x for _ in x])", "x if x else x", "x and x", "not x", "x < 1", "x @ x", "x // x",
-        "x % x", "x << x", "x | x", "~x", "x + True", "x + None", "x + 'x'", "x + b'x'", "3j * x",
+        "x << x", "x | x", "~x", "x + True", "x + None", "x + 'x'", "x + b'x'", "3j * x",
         "x + f'{x}'", "x + ...", "{x}", "{x: x}", "(x, x)", "[x, x]", "[[x]]", "await x",
         "(yield x)", "eval(x)", "exec(x)", "open(x)", "print(x)", "Value(x)", "(tanh)(x)(x)",
         "tanh(x, x)", "tanh() + x", "tanh(x, y=1)", "leaky_relu(x, slope=1)", "sum(*[[x]])",

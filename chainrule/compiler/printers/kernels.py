@@ -251,6 +251,17 @@ static @real k_less_equal(@real a, @real b) { return a <= b ? 1.0@ : 0.0@; }
     "k_step": """\
 static @real k_step(@real x) { return x > 0.0@ ? 1.0@ : x <= 0.0@ ? 0.0@ : NAN; }
 """,
+    "k_whole_quotient": """\
+static @real
+k_whole_quotient(@real a, @real b)
+{
+    if (fabs@(k_divide(a - k_remainder(a, b), b)) >= 4503599627370496.0@) {
+        return k_divide(a - k_remainder(a, b), b);
+    }
+    @real t0 = k_divide(a - k_remainder(a, b), b) + 0.5@;
+    return t0 - k_remainder(t0, 1.0@);
+}
+""",
     "k_sign": """\
 static @real k_sign(@real x) { return k_step(x) - k_step(-x); }
 """,
@@ -268,6 +279,25 @@ static @real k_multiply(@real a, @real b) { return a * b; }
 """,
     "k_divide": """\
 static @real k_divide(@real a, @real b) { return a / b; }
+""",
+    "k_remainder": """\
+static @real
+k_remainder(@real a, @real b)
+{
+    if (b == 0.0@) {
+        return NAN;
+    }
+    if (isfinite(a)) {
+        if (fmod@(a, b) == 0.0@) {
+            return copysign@(0.0@, b);
+        }
+        if (fmod@(a, b) < 0.0@) {
+            return b < 0.0@ ? fmod@(a, b) : fmod@(a, b) + b;
+        }
+        return b < 0.0@ ? fmod@(a, b) + b : fmod@(a, b);
+    }
+    return NAN;
+}
 """,
     "k_negative": """\
 static @real k_negative(@real x) { return -x; }
@@ -515,6 +545,7 @@ NEEDS = {
     "surprisal_of_top": "signed_log1p",
     "k_cross_entropy": "below is_none k_maximum surprisal_of_top",
     "k_soft_cross_entropy": "below is_none k_damped k_maximum surprisal_of_top",
+    "k_whole_quotient": "k_divide k_remainder",
     "k_sign": "k_step",
     "k_exp2": "k_power",
     "k_log1p": "signed_log1p",

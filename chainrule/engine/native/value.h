@@ -509,6 +509,7 @@ static PyObject *node_add(PyObject *a, PyObject *b) { return binary(ADD, a, b); 
 static PyObject *node_subtract(PyObject *a, PyObject *b) { return binary(SUBTRACT, a, b); }
 static PyObject *node_multiply(PyObject *a, PyObject *b) { return binary(MULTIPLY, a, b); }
 static PyObject *node_divide(PyObject *a, PyObject *b) { return binary(DIVIDE, a, b); }
+static PyObject *node_remainder(PyObject *a, PyObject *b) { return binary(REMAINDER, a, b); }
 static PyObject *node_negative(PyObject *x) { return unary(NEGATIVE, x); }
 static PyObject *node_positive(PyObject *x) { return Py_NewRef(x); }
 static PyObject *node_absolute(PyObject *x) { return unary(ABSOLUTE, x); }
@@ -563,6 +564,7 @@ static PyType_Slot node_slots[] = {
     {Py_nb_subtract, node_subtract},
     {Py_nb_multiply, node_multiply},
     {Py_nb_true_divide, node_divide},
+    {Py_nb_remainder, node_remainder},
     {Py_nb_power, node_power},
     {Py_nb_negative, node_negative},
     {Py_nb_positive, node_positive},
