@@ -39,8 +39,22 @@ def test_a_notebook_runs_from_top_to_bottom(path):
     assert sum("image/svg+xml" in json.dumps(o) for o in outputs) == pictures
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_becomes_one_of_marimo_that_runs(path, tmp_path):
-    made = tmp_path / "notebook.py"
-    children.printed("-m", "marimo", "convert", path, "-o", made, cwd=tmp_path)
-    children.printed(made, cwd=tmp_path)  # two cells that define one name would fail
+def test_every_notebook_becomes_one_of_marimo_that_runs(tmp_path):
+    # In one process, which imports marimo once.
+    program = """
+import runpy, sys
+from pathlib import Path
+for path in map(Path, sys.argv[1:]):
+    print(path.stem, file=sys.stderr)
+    made = path.stem.replace("-", "_") + ".py"
+    sys.argv = ["marimo", "convert", str(path), "-o", made]
+    try:
+        runpy.run_module("marimo", run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code, ended.code
+    sys.argv = [made]
+    runpy.run_path(made, run_name="__main__")  # two cells that define one name would fail
+    print("ran", path.stem)
+"""
+    said = children.printed("-c", program, *NOTEBOOKS, cwd=tmp_path)
+    assert [f"ran {path.stem}" in said.splitlines() for path in NOTEBOOKS] == [True] * 7
