@@ -51,6 +51,23 @@ ROOMS = [ROOT, ROOT / "docs", ROOT / "chainrule", ROOT / "benchmarks", ROOT / "d
 PAGES = sorted({*ROOT.glob("*.md"), *(page for room in ROOMS[1:] for page in room.rglob("*.md"))})
 
 
+@pytest.mark.text_alone
+def test_the_page_of_the_house_names_every_file():
+    """A folder of mistakes has a file for each category, and its README says so."""
+    package = ROOT / "chainrule"
+    pages = [ROOT / "docs" / "architecture.md", *package.rglob("README.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(
+        re.findall(r"\w+", "\n".join(re.findall(r"`[^`\n]+`|^ {4}.*$", text, re.MULTILINE)))
+    )
+    files = [
+        path
+        for path in package.rglob("*.py")
+        if path.parent.name != "mistakes" and not path.stem.startswith("__")
+    ]
+    assert [str(path) for path in files if path.stem not in named] == []
+
+
 def rendered(page):
     return MarkdownIt("commonmark").enable("table").render(page.read_text(encoding="utf-8"))
 

@@ -389,7 +389,7 @@ class _Level:
             raise NotCheckable(
                 f"{row.name} cannot be checked at {row.argument} = {row.at!r}: autograd reports "
                 f"{row.reported!r}, so steep that the value changes beyond recognition from one "
-                "float to the next; choose a point where it is tamer"
+                "float to the next; choose a point where it is less steep"
             )
         return row
 

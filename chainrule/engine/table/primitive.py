@@ -440,7 +440,7 @@ def _checked_partials(name: str, partials: Any) -> tuple[Any, ...]:
             "one per argument"
         )
     if not partials:
-        raise TypeError(f"primitive {name}: partials is empty, but an operation has an argument")
+        raise TypeError(f"primitive {name}: partials is empty; expected at least one")
     found: list[Any] = []
     for k, partial in enumerate(partials):
         if not (partial is None or callable(partial) or isinstance(partial, numbers.Real)):

@@ -12,9 +12,9 @@ from ...plan import Plan
 from ...program import Program, distinct_names
 from ..literals import nested
 from .elementwise import Rows
+from .pure import PureEmitter
 from .spelling import DEFAULTS, Spelling
 from .steps import StepsPrinter
-from .whole import PureEmitter
 
 
 @dataclass(frozen=True)
