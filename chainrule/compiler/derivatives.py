@@ -19,7 +19,7 @@ import numpy as np
 
 from ..engine import structures
 from ..engine.backend import Value
-from ..engine.runs import sweep_recorded
+from ..engine.sweep_calls import sweep_recorded
 from ..engine.table import dot_product
 from .batches import Array
 from .tape import Ids
