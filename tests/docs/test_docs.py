@@ -1,10 +1,13 @@
 """The generated pages say what the code says now."""
 
+import doctest
 import re
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+
+from chainrule import cli
 
 from .. import children
 
@@ -29,6 +32,19 @@ def test_every_picture_is_shown_on_a_page():
     }
     there = [path for path in (ROOT / "docs" / "images").rglob("*") if path.is_file()]
     assert [path for path in there if path not in shown] == []
+
+
+def test_the_readme_shows_what_the_checker_says_of_the_homework(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
+    session = doctest.DocTestParser().get_examples(page)
+    definitions = [x.source for x in session if x.source.startswith(("import", "def"))][:3]
+    (tmp_path / "student.py").write_text("".join(definitions), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command, shown = re.search(r"\$ chainrule (check .*)\n((?s:.*?))```", readme).groups()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 1
+    said = capsys.readouterr().out
+    assert doctest.OutputChecker().check_output(shown, said, doctest.ELLIPSIS), said
 
 
 ROOMS = [ROOT, ROOT / "docs", ROOT / "chainrule", ROOT / "benchmarks", ROOT / "demos"]
