@@ -24,8 +24,9 @@ enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and cal
 enum {
     ROW_TAKE = N_KERNELS, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE,
     /* Of tiles alone: an operand brought into one piece, or put out of it, along a stride or a table; a
-       sigmoid and its complement; a product that is not summed; how many numbers come next. */
-    ROW_BRING, ROW_PUT, ROW_SIGMOIDS, ROW_PRODUCT, ROW_WIDTH,
+       sigmoid and its complement; a product that is not summed; what is at hand moved on by one number;
+       how many numbers come next. */
+    ROW_BRING, ROW_PUT, ROW_SIGMOIDS, ROW_PRODUCT, ROW_SHIFT, ROW_WIDTH,
     ROW_END, /* after the last of flat steps */
 };
 

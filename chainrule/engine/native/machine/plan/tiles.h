@@ -20,6 +20,7 @@ typedef struct {
     Py_ssize_t n;          /* how many numbers the last operation has */
     int32_t at_hand;       /* the address of what is at hand, or NO_ADDRESS */
     Reached hand;
+    Py_ssize_t n_hand;     /* how many numbers that has */
     Py_ssize_t keeper;     /* the operation that wrote it, if nothing has read it there; or -1 */
 } Tiling;
 
@@ -111,6 +112,35 @@ append_irregular(Tiling *all, const Reached *x, Py_ssize_t n, int32_t together, 
     return append(all, operation);
 }
 
+/* Whether what is at hand has all numbers of the operation, if these lie so many places before it. */
+static int
+serves(const Tiling *all, int before)
+{
+    Py_ssize_t tile = all->machine->tile;
+    return all->at_hand != NO_ADDRESS && all->n <= all->n_hand + before &&
+           (all->n <= tile) == (all->n_hand <= tile);
+}
+
+/* Move what is at hand on by one number if the operation reads it so, where its places were written just now
+   and could be read only later; 1 if so, 0, or -1. */
+static int
+shift_hand(Tiling *all, const Element *element, Flat operation)
+{
+    for (int k = 0; k < element->n_arguments && serves(all, 1); k++) {
+        const Reached *x = &element->argument[k];
+        int32_t at = address_of(x->space, x->first);
+        if (x->how == AS_VECTOR && x->space == all->hand.space && x->first + 1 == all->hand.first &&
+            continued(operation, at).row != operation.row) {
+            all->at_hand = at;
+            all->hand = *x;
+            all->n_hand = all->n;
+            all->keeper = -1;
+            return append(all, (Flat){.row = ROW_SHIFT, .argument = {at}}) < 0 ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
 /* Append an operation of chains, which goes on with what is at hand if it can. *joined* is the element that
    joins it, and *product* one that is added or subtracted; or NULL. */
 static int
@@ -138,8 +168,15 @@ append_for_chains(Tiling *all, const Element *element, Flat operation, const Ele
                                    : fresh_operation(row, operation.argument, operation.same & 1,
                                                      operation.same >> 1);
         operation.row = (int16_t)before;
-        if (all->at_hand != NO_ADDRESS) {
+        if (serves(all, 0)) {
             operation = continued(operation, all->at_hand);
+        }
+        if (operation.row == before) {
+            int shifts = shift_hand(all, element, operation);
+            if (shifts < 0) {
+                return -1;
+            }
+            operation = shifts ? continued(operation, all->at_hand) : operation;
         }
     }
     int elides = operation.row != before && all->keeper >= 0;
@@ -164,6 +201,7 @@ append_for_chains(Tiling *all, const Element *element, Flat operation, const Ele
     }
     all->at_hand = operation.result;
     all->hand = element->result[0];
+    all->n_hand = element->n;
     return 0;
 }
 
@@ -178,7 +216,7 @@ append_element(Tiling *all, const Element *element)
     int puts = result->how != AS_VECTOR, is_copy = element->row == IDENTITY;
     if (element->n != all->n) {
         all->n = element->n;
-        forget_hand(all);
+        all->keeper = -1; /* it may have other numbers */
         if (append(all, (Flat){.row = ROW_WIDTH, .argument = {(int32_t)element->n}}) < 0) {
             return -1;
         }
@@ -258,6 +296,7 @@ begin_stretch(Tiling *all)
     all->stretch[all->n_stretches++] = (Making){.code = all->n_code};
     all->n = 0;
     all->touched.n = 0;
+    forget_hand(all);
     return 0;
 }
 
