@@ -135,6 +135,7 @@ typedef struct {
     Py_ssize_t n_inputs, n_outputs;
     Input *input;
     Place *output;
+    int in_one_piece;       /* whether the outputs lie one behind another */
     int turned;             /* whether an example's outputs lie side by side */
     Py_ssize_t cost;        /* or -1 */
     Py_ssize_t gradient[2]; /* from which place of STILL to which */

@@ -214,6 +214,11 @@ read_inputs(Machine *machine, PyObject *plan)
         }
         machine->output[i].space = (uint8_t)(failed ? 0 : space);
     }
+    machine->in_one_piece = !failed;
+    for (Py_ssize_t i = 1; !failed && i < machine->n_outputs; i++) {
+        const Place *place = &machine->output[i], *before = place - 1;
+        machine->in_one_piece &= place->space == before->space && place->offset == before->offset + 1;
+    }
     Py_XDECREF(inputs);
     Py_XDECREF(outputs);
     return failed ? -1 : 0;
