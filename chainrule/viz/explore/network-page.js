@@ -224,7 +224,8 @@ class NetworkPage {
     network.X.forEach((x, i) => {
       const y = network.Y[i];
       const up = (y.length > 1 ? y[1] > y[0] : y[0] > (network.loss === "hinge" ? 0 : 0.5));
-      if (this.#verdict(x) > 0 === up) right += 1;
+      const said = this.#verdict(x);
+      if (up ? said > 0 : said < 0) right += 1; // neither nan nor a tie is on a side
       const [px, py] = [((x[0] - low[0]) / (high[0] - low[0])) * canvas.width,
         ((high[1] - x[1]) / (high[1] - low[1])) * canvas.height];
       const size = i === network.example ? 7 : 4;
@@ -274,11 +275,16 @@ class NetworkPage {
     const target = network.Y[network.example];
     const one = network.loss === "cross_entropy" && target.length === 1;
     const best = found.indexOf(Math.max(...found));
-    const prediction = one && found.length > 4 ? `class ${best} with ${short(found[best])}`
+    const prediction = one && found.length > 4
+      ? (best < 0 ? "nan" : `class ${best} with ${short(found[best])}`)
       : found.map(short).join(", ");
     write(get("outcome"), `prediction ${prediction}; target ${one ? "class " : ""}`
       + `${target.map(short).join(", ")}; cost ${short(pass.cost)}`);
-    write(get("told"), one ? "Classes count from 0; the prediction is the probability of each." : `The cost is ${network.loss.replaceAll("_", " ")}.`);
+    const lost = network.thetas.flat(2).some((weight) => !Number.isFinite(weight));
+    const meant = one ? "Classes count from 0; the prediction is the probability of each."
+      : `The cost is ${network.loss.replaceAll("_", " ")}.`;
+    write(get("told"), lost ? "Weights have become infinite or nan: reset them, and take a smaller rate."
+      : meant);
     get("example").value = String(network.example);
     get("layer").value = String(chosen.l);
     const units = Array.from({length: network.sizes[chosen.l]}, (_, j) =>
