@@ -85,6 +85,11 @@ def test_a_unit_tells_its_formulas_with_its_numbers(browser):
         f"d cost / d Θ₁₁⁽¹⁾ = δ₁⁽²⁾ a₁⁽¹⁾ = ({short(delta)}) × 0.25 = {short(delta * 0.25)}",
         f"d cost / d Θ₁₀⁽¹⁾ = δ₁⁽²⁾ = {short(delta)}",
     ]
+    tab.locator(".unit[role]").last.click()
+    a = trace.output.data
+    cost, slope, after = short(a - 1.0), short(a * (1 - a)), short(after)
+    said = tab.locator("#about p").all_text_contents()
+    assert f"δ₁⁽³⁾ = d cost / d a₁⁽³⁾ × g'(z) = ({cost}) × {slope} = {after}" in said
 
 
 def test_it_runs_until_it_is_told_to_stop(browser):
