@@ -39,6 +39,12 @@ _BINDS: dict[Primitive, tuple[int, ...]] = {table.divide: (2, 3), table.power: (
 """A quotient in a row needs other parentheses than a fraction."""
 
 
+TEXTBOOK: dict[Primitive, str] = {
+    table.tanh: "1 - tanh(x)**2",
+    table.sigmoid: "sigmoid(x)*(1 - sigmoid(x))",
+}
+"""What a course writes where the table has the derivative in a form that keeps all digits."""
+
 _OPERATORS = re.compile(r"[\s+*/^·-]")
 
 
@@ -111,12 +117,13 @@ def rule(row: Primitive, arity: int) -> dict[str, Any] | None:
     """Return *row* of named arguments and its partials as texts; None where there are no formulas.
 
     >>> rule(table.tanh, 1)["partials"]
-    ['4*sigmoid(2*x)*sigmoid(-2*x)']
+    ['1 - tanh(x)**2 = 4*sigmoid(2*x)*sigmoid(-2*x)']
     >>> rule(table.multiply, 2)
     {'arguments': ['a', 'b'], 'value': 'a*b', 'partials': ['b', 'a']}
     """
     if row.arity is None or row.selects is not None or table.is_given(row):
         return None
+    known = TEXTBOOK.get(row)
     arguments = ["x"] if arity == 1 else list("abcdefgh"[:arity])
     symbols = [Symbol(name) for name in arguments]
     try:
@@ -126,7 +133,7 @@ def rule(row: Primitive, arity: int) -> dict[str, Any] | None:
     return {
         "arguments": arguments,
         "value": _applied(row, [(name, 9) for name in arguments])[0],
-        "partials": [_written(x)[0] for x in found],
+        "partials": [" = ".join(filter(None, [known, _written(x)[0]])) for x in found],
     }
 
 
