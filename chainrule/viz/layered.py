@@ -19,7 +19,7 @@ from typing import Literal
 from .boxes import TEXT_SIZE, box
 from .circuit import Circuit, Node
 from .columns import SWEEPS, Item, Step, Strip, crossings, sweep_once
-from .curves import around, curve_to, last_piece, line_to
+from .curves import around, curve_to, joined, last_piece, line_to
 from .geometry import Layout, Place, Point, Spline, Tag, bounds, cropped
 from .label_places import label_places
 from .ranked import RankedCircuit
@@ -365,7 +365,7 @@ class _Page:
         for e, path in enumerate(self.paths):
             tip = self._tip(path)
             label = labels[e] if labels else tip
-            points = tuple(map(self._turned, path))
+            points = tuple(map(self._turned, joined(path)))
             splines.append(Spline(points, self._turned(tip), self._turned(label)))
         return cropped(self._nodes(), splines, tags)
 

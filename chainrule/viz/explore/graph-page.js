@@ -238,7 +238,7 @@ class GraphPage {
     if (!explorer.canChange(k)) {
       for (const control of [input, slider]) {
         control.disabled = true;
-        control.title = "An operation of your own depends on it; the page cannot compute that anew.";
+        control.title = "An operation depends on it for which the page has no formula, such as one of your own.";
       }
     }
     let dragging = false;

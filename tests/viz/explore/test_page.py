@@ -41,10 +41,21 @@ def test_the_policy_names_the_script_and_the_style_and_nothing_else():
     assert "http" not in script.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_a_graph_of_a_hundred_nodes_is_under_200_kilobytes():
+def layers_of_a_hundred_nodes():
     model = nn.MLP(3, [14, 2], activation="tanh", seed=0)
-    total = nn.losses.squared_error(model([0.1, -0.2, 0.7]), [1.0, 0.0])
-    page = viz.explore(total)
+    return nn.losses.squared_error(model([0.1, -0.2, 0.7]), [1.0, 0.0])
+
+
+def steps_that_all_use_one_leaf():
+    y = x = cr.Value(0.5, "x")
+    for _ in range(55):
+        y = cr.sin(y) * x
+    return y
+
+
+@pytest.mark.parametrize("make", [layers_of_a_hundred_nodes, steps_that_all_use_one_leaf])
+def test_a_graph_of_a_hundred_nodes_is_under_200_kilobytes(make):
+    page = viz.explore(make())
     assert 100 <= len(data_of(page)["nodes"]) <= 130
     assert len(page.html.encode()) < 200_000
 
