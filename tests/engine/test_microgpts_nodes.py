@@ -294,3 +294,10 @@ def methods_as_they_were(Value):
             delattr(Value, name)
         else:
             setattr(Value, name, method)
+
+
+def test_a_bigram_model_with_operations_made_of_closures(Value, methods_as_they_were):
+    names = run_with(BIGRAM, "micrograd.engine", Value)
+    assert names["history"][-1] < 0.8 * names["history"][0]
+    assert names["by_hand"] == pytest.approx(names["by_method"], rel=1e-9, abs=1e-12)
+    assert {"tanh", "exp", "log", "*", "+"} <= names["ops"]

@@ -15,15 +15,6 @@ import pytest
 
 import chainrule
 
-
-@pytest.fixture(params=["chainrule", "micrograd"])
-def Value(request):
-    if request.param == "chainrule":
-        return chainrule.Value
-    engine = pytest.importorskip("micrograd.engine", reason="compares with micrograd if installed")
-    return engine.Value
-
-
 # ---------------------------------------------------------------- a README's expression
 
 
@@ -419,10 +410,3 @@ def test_the_lectures_drawing_and_its_hand_cranked_pass(Value):
     d._backward()
     e._backward()
     assert (a.grad, b.grad, c.grad) == (-3.0, 2.0, 1.0)
-
-
-def test_a_bigram_model_with_operations_made_of_closures(Value, methods_as_they_were):
-    names = run_with(BIGRAM, "micrograd.engine", Value)
-    assert names["history"][-1] < 0.8 * names["history"][0]
-    assert names["by_hand"] == pytest.approx(names["by_method"], rel=1e-9, abs=1e-12)
-    assert {"tanh", "exp", "log", "*", "+"} <= names["ops"]
