@@ -58,6 +58,12 @@ def test_it_shows_and_trains_what_nn_says(browser):
     assert units(tab) == expected(model, 0)
     tab.click("#reset")
     assert units(tab) == expected(made()[0], 0)
+    assert tab.text_content("#told") == "The cost is logistic."
+    tab.fill("#rate", "inf")
+    tab.click("#epoch")
+    assert tab.text_content("#outcome") == "prediction nan; target 0; cost nan"
+    assert "reset them, and take a smaller rate" in tab.text_content("#told")
+    assert tab.text_content("#key").startswith("0 of 4 examples are on the right side")
 
 
 def test_a_unit_tells_its_formulas_with_its_numbers(browser):
@@ -79,6 +85,11 @@ def test_a_unit_tells_its_formulas_with_its_numbers(browser):
         f"d cost / d Θ₁₁⁽¹⁾ = δ₁⁽²⁾ a₁⁽¹⁾ = ({short(delta)}) × 0.25 = {short(delta * 0.25)}",
         f"d cost / d Θ₁₀⁽¹⁾ = δ₁⁽²⁾ = {short(delta)}",
     ]
+    tab.locator(".unit[role]").last.click()
+    a = trace.output.data
+    cost, slope, after = short(a - 1.0), short(a * (1 - a)), short(after)
+    said = tab.locator("#about p").all_text_contents()
+    assert f"δ₁⁽³⁾ = d cost / d a₁⁽³⁾ × g'(z) = ({cost}) × {slope} = {after}" in said
 
 
 def test_it_runs_until_it_is_told_to_stop(browser):
@@ -93,15 +104,18 @@ def test_it_runs_until_it_is_told_to_stop(browser):
 
 
 def test_a_large_network_is_shown_as_its_matrices(browser):
-    model = nn.MLP(20, [15, 3], activation="relu", seed=0)
+    model = nn.MLP(20, [15, 5], activation="relu", seed=0)
     page = viz.explore_network(model, [[0.1] * 20], [2], loss="cross_entropy")
     tab = browser.open(page)
     captions = [each.text_content() for each in tab.locator("figcaption").all()]
     assert [text.partition(",")[0] for text in captions] == [
         "a⁽¹⁾: 20 × 1", "Θ⁽¹⁾: 15 × 21", "δ⁽²⁾: 15 × 1",
-        "a⁽²⁾: 15 × 1", "Θ⁽²⁾: 3 × 16", "δ⁽³⁾: 3 × 1", "a⁽³⁾: 3 × 1",
+        "a⁽²⁾: 15 × 1", "Θ⁽²⁾: 5 × 16", "δ⁽³⁾: 5 × 1", "a⁽³⁾: 5 × 1",
     ]  # fmt: skip
     assert tab.is_hidden("#bounded")
+    tab.fill("#rate", "inf")
+    tab.click("#epoch")
+    assert tab.text_content("#outcome").startswith("prediction nan; target class 2")
 
 
 @pytest.mark.parametrize("large", [False, True])

@@ -13,6 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn, viz
 from chainrule.viz.explore.data import whole_graph
+from chainrule.viz.explore.expressions import TEXTBOOK
 from chainrule.viz.explore.page import as_json, digest
 from chainrule.viz.explore.views import views_of
 
@@ -74,6 +75,13 @@ def test_the_branch_that_is_not_chosen_is_there_too():
     assert [node["name"] for node in data["nodes"]] == ["a", "b", "less(a, 0)", "exp(b)", "result"]
     assert data["nodes"][-1]["operands"] == [2, 3, 0]
     assert len(data["views"][0]["wires"]) == 5
+
+
+@pytest.mark.parametrize("row", TEXTBOOK, ids=lambda row: row.name)
+def test_what_a_course_writes_is_the_derivative_of_the_table(row):
+    for x in (-3.0, -0.2, 0.0, 1.5):
+        written = eval(TEXTBOOK[row], {"x": x, row.name: row})
+        assert written == pytest.approx(cr.grad(row)(x), rel=1e-12)
 
 
 def test_text_cannot_leave_its_element():
