@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,24 +19,34 @@ from ..intake.manner import Manner
 from ..intake.names import is_upstream
 from ..problem import Array, Problem
 from . import findings
-from .asked import PENALTIES, Asked, with_penalty
+from .algorithm import Run
+from .asked import PENALTIES, Asked, Penalty, with_penalty
 from .called import diagnose_calls
 from .candidates import Candidate, any_right, candidates, error_of, is_finite, whole_batches
 from .catalogue import catalogue_of
 from .fitting import Costs, shows_penalty, without
-from .matches import same_cost
+from .matches import Match, same_cost
+from .mistakes import BY_CODE
 from .readings import Reading
-from .reporting import Convention, Report
+from .reporting import Convention, Finding, Report
 from .running.calls import Caller, Outcome
 from .running.habits import habits
 from .running.trying import CUT, EXPLORED, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
+_TOTAL = "bias.one-total"
+_SAYS_TOTAL = BY_CODE[_TOTAL].says.rstrip(".")
+_ONE_OUTPUT = "right with one output unit; with three (--sizes {sizes}): {says}"
 _SQUARE = 4
 """The units of both hidden layers, where a deeper network is tried."""
-_REFUSED = re.compile(r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object ")
+_REFUSED = re.compile(
+    r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object |list indices must be |"
+    r"of type 'list'|'list' and |and 'list'"
+)
 """What Python says of other arguments than a function takes, or of another container."""
+_UNFINISHED = re.compile(r"^(?:ModuleNotFound|Import|Name|NotImplemented)Error\b")
+"""What a program raises however it is called."""
 
 
 def diagnose_program(subject: Subject, asked: Asked, name: str) -> Report:
@@ -58,6 +68,7 @@ class _Diagnosis:
         """The program in the manner that was chosen."""
         self.costs = Costs(asked)
         self._known_meant: dict[Candidate, list[Problem]] = {}
+        self._known_told: dict[Candidate, dict[Problem, Convention | None]] = {}
 
     def report(self) -> Report:
         offered = self.asked.offered()
@@ -78,8 +89,8 @@ class _Diagnosis:
             says = f"It has one layer of weights, and its backward pass takes {handed}, no targets."
             layer = Outcome(None, "call.one-layer", says)
             return Search([chosen.problem], self.name).report(layer)
-        if report.ok and self.asked.finds_sizes:
-            report = self._on_other_sizes(report)
+        if self.asked.finds_sizes:
+            report = (self._on_other_sizes if report.ok else self._with_one_output)(report)
         return self._obliged(self._unsure(report))
 
     def _on_other_sizes(self, report: Report) -> Report:
@@ -96,12 +107,22 @@ class _Diagnosis:
         if len(sizes) > 2 and sizes[-1] == 1:
             several = self._judged((*sizes[:-1], 3))
             if several.wrong_layers:
-                met = several.findings[0]
-                where = ",".join(map(str, several.problem.sizes))
-                says = f"right with one output unit; with three (--sizes {where}): {met.says}"
-                told_too = (*report.conventions, Convention("one-output", says.rstrip(".")))
+                where, met = _joined(several.problem.sizes), several.findings[0].says.rstrip(".")
+                says = _ONE_OUTPUT.format(sizes=where, says=met)
+                told_too = (*report.conventions, Convention("one-output", says))
                 return replace(report, conventions=told_too)
         return report
+
+    def _with_one_output(self, report: Report) -> Report:
+        """Return the report with one output unit, where a total of all biases is no mistake."""
+        sizes = report.problem.sizes
+        if _TOTAL not in report.codes or sizes[-1] == 1:
+            return report
+        alone = self._judged((*sizes[:-1], 1))
+        if set(alone.codes) - (set(report.codes) - {_TOTAL}):
+            return report
+        told = Convention("one-output", _ONE_OUTPUT.format(sizes=_joined(sizes), says=_SAYS_TOTAL))
+        return replace(alone, conventions=(*alone.conventions, told))
 
     def _judged(self, sizes: tuple[int, ...]) -> Report:
         assert self.known is not None
@@ -127,7 +148,7 @@ class _Diagnosis:
         if last.code == OTHER_SIZES:
             says = "Its weights do not fit a network of known sizes: state them, --sizes 5,6,3."
             last = Outcome(None, "call.wrong-arguments", says)
-        if last.code == "call.raises":
+        if last.code == "call.raises" and not _UNFINISHED.match(last.evidence):
             plain = diagnose_calls(self.subject.caller(Manner()), problems, self.name)
             met = plain.findings[0] if plain.findings else None
             if met and met.code == "call.raises" and not _REFUSED.search(met.evidence):
@@ -152,6 +173,10 @@ class _Diagnosis:
                     report = self._one_mistake(one)
                     if report is not None:
                         return report, one
+        for one in usable:
+            report = self._one_mistake_and_a_penalty(one, unseen=True)
+            if report is not None:
+                return report, one
         if usable:  # the first of those with the most right layers
             one = max(usable, key=self.costs.rightness)
             likeliest = self._meant(one) or self.costs.likeliest(one)
@@ -185,6 +210,9 @@ class _Diagnosis:
                 break
         if not found:
             return None
+        told = self._told(one) if wide else {}
+        if told and not any(_agrees(reading, said, at) for _, at, _, said, reading in found):
+            return None  # the cost is right by another convention: the gradient is wrong by it
         _, at, gradients, said, reading = min(found, key=lambda each: each[0])
         cost = _usual_cost(reading, said, at)
         tree = gradients if cost is None else [np.array(cost), gradients]
@@ -208,11 +236,42 @@ class _Diagnosis:
             ]
         return self._known_meant[one]
 
+    def _told(self, one: Candidate) -> dict[Problem, Convention | None]:
+        """Return all problems, usual or not, of which the cost beside the gradient is right.
+
+        Each comes with what there is to say of its penalty.
+        """
+        if one not in self._known_told:
+            returned = [reading.cost for reading in one.read if reading.cost is not None]
+            found: dict[Problem, Convention | None] = {}
+            for problem in self.costs.wide(one) if returned else ():
+                for alike, says in self._penalised(one, problem):
+                    cost = Run(alike).cost()
+                    if any(same_cost(cost, x, TOLERANCE) for x in returned):
+                        found[alike] = says
+            self._known_told[one] = found
+        return self._known_told[one]
+
+    def _penalised(
+        self, one: Candidate, problem: Problem
+    ) -> Iterator[tuple[Problem, Convention | None]]:
+        """Yield *problem*, and as it is with each other penalty of the weights."""
+        yield problem, None
+        if self.asked.finds_penalty and one.manner.takes_lam:
+            for penalty in list(PENALTIES.values())[1:]:
+                if penalty.factor and not penalty.on_biases:
+                    yield _alike(problem, penalty)
+
     # --- which mistake ---
 
     def _one_mistake(self, one: Candidate) -> Report | None:
         """Return the report if one mistake alone explains the numbers of this manner."""
         meant = self._meant(one)
+        for problem, penalty in (() if meant or one.finds_rate else self._told(one).items()):
+            for reading in one.read[:4]:
+                if catalogue_of(problem).single(reading.gradients, one.tolerance):
+                    besides = [penalty] if penalty else []
+                    return self._named(one, problem, reading.gradients, reading, besides)
         for problem, gradients, reading in self.costs.scaled(one):
             if (not meant or problem in meant) and catalogue_of(problem).single(
                 gradients, one.tolerance
@@ -220,8 +279,13 @@ class _Diagnosis:
                 return self._named(one, problem, gradients, reading)
         return self._one_mistake_and_a_penalty(one)
 
-    def _one_mistake_and_a_penalty(self, one: Candidate) -> Report | None:
-        """Return the same where the penalty is another one, as the output layer shows."""
+    def _one_mistake_and_a_penalty(
+        self, one: Candidate, *, unseen: bool = False
+    ) -> Report | None:
+        """Return the same where the penalty is another one, as the output layer shows.
+
+        Where it is *unseen*, as nothing is right, a mistake in all but the penalty shows it.
+        """
         if not (self.asked.finds_penalty and one.manner.takes_lam) or one.finds_rate:
             return None
         # Whoever writes function(thetas, X, Y, lam) follows the notes, or leaves the penalty out.
@@ -230,20 +294,16 @@ class _Diagnosis:
             for penalty in others:
                 if penalty.factor and not penalty.on_biases:
                     # What is wrong with this penalty, or with the sums beside it.
-                    alike = _with_strength(problem, penalty.strength(problem.lam, problem.m))
+                    alike, said = _alike(problem, penalty)
                     if shows_penalty(alike, gradients, one.tolerance) and catalogue_of(
                         alike
                     ).single(gradients, one.tolerance):
-                        says = (
-                            f"{penalty.says}; in the numbers below lambda is {alike.lam:g}, which "
-                            "makes the penalty of the notes the same"
-                        )
-                        said = Convention(f"penalty-{penalty.name}", says)
                         return self._named(one, alike, list(gradients), reading, [said])
                 changed = with_penalty(problem, gradients, penalty)
-                if not any_right(problem, changed, one.tolerance):
+                if not unseen and not any_right(problem, changed, one.tolerance):
                     continue
-                if catalogue_of(problem).single(changed, one.tolerance):
+                matches = catalogue_of(problem).single(changed, one.tolerance)
+                if matches and not (unseen and _of_penalties(matches)):
                     said = Convention(f"penalty-{penalty.name}", without(penalty.name))
                     return self._named(one, problem, changed, reading, [said])
         return None
@@ -257,7 +317,14 @@ class _Diagnosis:
         if problem in usual and tree is one.outcomes[0].tree:
             return self._searched(one, usual, one.outcomes[0])
         said = [*besides, *self.costs.found_out(problem)]
-        return self._searched(one, [problem], replace(one.outcomes[0], tree=tree), said)
+        report = self._searched(one, [problem], replace(one.outcomes[0], tree=tree), said)
+        names = {item.name for item in besides}
+        for penalty in PENALTIES.values():
+            if f"penalty-{penalty.name}" in names and penalty.factor:
+                report = replace(
+                    report, findings=tuple(_of_penalty(found, penalty) for found in report.findings)
+                )
+        return report
 
     def _searched(
         self, one: Candidate, problems: Sequence[Problem], outcome: Outcome,
@@ -317,9 +384,40 @@ def _handed_to_a_layer(one: Candidate) -> str:
     return next(filter(is_upstream, names), "")
 
 
-def _with_strength(problem: Problem, strength: float) -> Problem:
-    """Return *problem* with the lambda by which the usual penalty's gradient is strength Theta."""
-    return replace(problem, lam=strength * problem.divisor)
+def _alike(problem: Problem, penalty: Penalty) -> tuple[Problem, Convention]:
+    """Return *problem* with the lambda that makes the usual penalty this one, and say so."""
+    lam = penalty.strength(problem.lam, problem.m) * problem.divisor
+    says = (
+        f"{penalty.says}; in the numbers below lambda is {lam:g}, which makes the penalty of the "
+        "notes the same"
+    )
+    return replace(problem, lam=lam), Convention(f"penalty-{penalty.name}", says)
+
+
+def _of_penalties(matches: Sequence[Match]) -> bool:
+    """Whether some of these explanations are mistakes in the penalty."""
+    return any(code.startswith("penalty.") for match in matches for code in match.codes)
+
+
+def _of_penalty(found: Finding, penalty: Penalty) -> Finding:
+    """Say of a mistake in the penalty what it is where another one than the notes' is meant."""
+    if not found.code.startswith("penalty."):
+        return found
+    says = {
+        "penalty.divided-by-2m": "The regularisation term is half of what it should be.",
+        "penalty.doubled": "The regularisation term is twice what it should be.",
+        "penalty.not-divided": "The regularisation term is m times what it should be.",
+    }
+    if not penalty.over_m:
+        says["penalty.divided-twice"] = "The regularisation term is divided by m; it is not here."
+    fix = f"Add {penalty.term} to the gradient of the weights: {penalty.says}."
+    return replace(found, says=says.get(found.code, found.says), fix=fix)
+
+
+def _agrees(reading: Reading, said: Sequence[Convention], problem: Problem) -> bool:
+    """Whether the cost beside a gradient is the one by which the gradient is right."""
+    cost = _usual_cost(reading, said, problem)
+    return cost is None or same_cost(Run(problem).cost(), cost, TOLERANCE)
 
 
 def _oddity(said: Sequence[Convention]) -> float:
@@ -357,6 +455,10 @@ def _scaled_caller(call: Caller, one: Candidate, outcome: Outcome) -> Caller:
         return []
 
     return nothing
+
+
+def _joined(sizes: Sequence[int]) -> str:
+    return ",".join(map(str, sizes))
 
 
 def _sizes(text: str) -> list[tuple[int, ...]]:

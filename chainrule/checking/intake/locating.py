@@ -109,6 +109,8 @@ def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
         behind = -place / 1000  # of two, the later one: it may call the other
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             rank = _rank(node.name, BACKWARD, 0)
+            if rank is None and plain(node.name) == "propagate" and _computes_gradients(node):
+                rank = 190.0  # forwards and back; what trains calls it
             rank = rank if rank is not None else _rank(node.name, STEP, 200)
             if rank is None and sounds_like_gradients(node.name):
                 rank = 500.0

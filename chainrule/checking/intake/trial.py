@@ -80,9 +80,37 @@ class _Exploration:
 
     def run(self) -> Found:
         found = self._run()
+        if self._meant_near():
+            found.answers = found.near[:1]
         found.answers += found.loose
         found.deeper = self._on_deeper_networks()
         return found
+
+    def _meant_near(self) -> bool:
+        """Whether a program is meant for what it was given where its biases had other shapes.
+
+        That is so if it gives a gradient nowhere else, or where there are fewer layers, or for one
+        example at a time although it takes the mean over a batch.
+        """
+        if not self.found.near:
+            return False
+        if not self.found.answers:
+            return True
+        (manner, answers), (other, others) = self.found.near[0], self.found.answers[0]
+        if len(self.offered[other.network].thetas) < len(self.offered[manner.network].thetas):
+            return True
+        if other.without_biases and other.network == manner.network:
+            return True
+        weights, thetas = answers[0].found.weights or [], others[0].found.thetas or []
+        return (
+            (manner.network, manner.turned) == (other.network, other.turned)
+            and manner.whole
+            and not other.whole
+            and all(
+                np.allclose(W.T if manner.turned else W, theta[:, 1:], rtol=1e-7, atol=1e-12)
+                for W, theta in zip(weights, thetas, strict=True)
+            )
+        )
 
     def _on_deeper_networks(self) -> Exception | None:
         """Return what a program for any depth raises wherever there are hidden layers."""
@@ -229,6 +257,9 @@ class _Exploration:
             if self.found.other is None:
                 self.found.other = manner, self._thrice(given, manner, answer)
             return False
+        if answer.found.weights is not None and len(self.found.near) < MOST_LOOSE:
+            self.found.near.append((answer.found.manner, self._thrice(given, manner, answer)))
+            return False
         if answer.found.score == 1:
             if len(self.found.loose) < MOST_LOOSE:
                 self.found.loose.append((answer.found.manner, self._thrice(given, manner, answer)))
@@ -336,6 +367,8 @@ def _related(family: tuple[str, ...], key: tuple[str, ...], first: Manner) -> bo
     container, examples, targets = family
     if first.is_step and container == key[0] and targets == key[2]:
         return examples == key[1] or key[1].startswith("one")
+    if first.without_biases and key == (container, f"{examples}-ones", targets):
+        return True  # the bias may be one of its weights
     return (container == key[0] or {container, key[0]} == {"vector", "split-vector"}) and (
         examples == key[1]
         and (

@@ -24,8 +24,13 @@ EXPLORED = "call.explored"
 """The code of the outcome that ends trials in which gradients came; its evidence is JSON."""
 OTHER_SIZES = "call.other-sizes"
 """That of a program with a network of its own; its evidence is JSON, lists of sizes."""
-WORDS = ("tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "logistic", "expit")
+WORDS = (
+    "tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "logistic", "expit",
+    "elu", "expm1", "softplus", "log1p", "logaddexp", "silu", "swish",
+)  # fmt: skip
 """Names in a program's code that say which activations it may have."""
+LEAST_SLOPE, MOST_SLOPES = 1e-3, 8
+"""What number in the code may be an activation's slope below 0, and how many are told."""
 CUT = "trials cut"
 """What stands among these words if there was no time for all manners."""
 _ROLES = ("thetas", "X", "Y", "lam")
@@ -79,6 +84,12 @@ def tried(
 
 def _ended(program: Program, manner: Manner, *, cut: bool) -> Outcome:
     names = program.texts([step.function for step in manner.steps]) & set(WORDS)
+    slopes = sorted(
+        number
+        for number in program.numbers([step.function for step in manner.steps])
+        if LEAST_SLOPE <= number < 1.0
+    )
+    names |= {f"{slope:.12g}" for slope in slopes[:MOST_SLOPES]}
     names |= {CUT} if cut else set()
     return Outcome(None, EXPLORED, json.dumps(sorted(names)))
 
