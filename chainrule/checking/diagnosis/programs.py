@@ -27,6 +27,7 @@ from .catalogue import catalogue_of
 from .fitting import Costs, shows_penalty, without
 from .matches import Match, same_cost
 from .mistakes import BY_CODE
+from .own_cost import by_own_cost
 from .readings import Reading
 from .reporting import Convention, Finding, Report
 from .running.calls import Caller, Outcome
@@ -35,6 +36,8 @@ from .running.trying import CUT, EXPLORED, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
+_OWN_COSTS = 4
+"""In how many manners a cost that is not known is differentiated."""
 _TOTAL = "bias.one-total"
 _SAYS_TOTAL = BY_CODE[_TOTAL].says.rstrip(".")
 _ONE_OUTPUT = "right with one output unit; with three (--sizes {sizes}): {says}"
@@ -173,6 +176,9 @@ class _Diagnosis:
                     report = self._one_mistake(one)
                     if report is not None:
                         return report, one
+        own = self._by_own_cost(usable)
+        if own is not None:
+            return own
         for one in usable:
             report = self._one_mistake_and_a_penalty(one, unseen=True)
             if report is not None:
@@ -261,6 +267,27 @@ class _Diagnosis:
             for penalty in list(PENALTIES.values())[1:]:
                 if penalty.factor and not penalty.on_biases:
                     yield _alike(problem, penalty)
+
+    def _by_own_cost(self, usable: Sequence[Candidate]) -> tuple[Report, Candidate] | None:
+        """Return the report by the cost beside the gradient, where that is not known here.
+
+        A wrong one counts where no layer is right by any cost that is known.
+        """
+        if self.asked.loss is not None or not self.asked.finds_penalty:
+            return None
+        wrong: tuple[Report, Candidate] | None = None
+        for one in usable[:_OWN_COSTS]:
+            if one.wavers or one.manner.is_step or self._told(one):
+                continue
+            report = by_own_cost(one, self.subject.caller(one.manner), self.name)
+            if report is not None:
+                how = [Convention(name, says) for name, says in one.manner.conventions()]
+                report = replace(report, conventions=(*how, *report.conventions))
+                if report.ok:
+                    return report, one
+                if not self.costs.rightness(one):
+                    wrong = wrong or (report, one)
+        return wrong
 
     # --- which mistake ---
 
