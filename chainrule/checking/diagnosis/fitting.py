@@ -19,6 +19,9 @@ from .readings import Reading
 from .reporting import Convention
 
 
+_NO_RATE = "the learning rate is taken to be 1"
+
+
 class Costs:
     """What the cost of a program may be, by what was *asked* and by the *words* in its code."""
 
@@ -76,9 +79,11 @@ class Costs:
         if one.finds_rate:
             true = problem.truth.D[-1]
             rate = float(np.vdot(true, gradients[-1]) / (np.vdot(true, true) or 1.0))
-            if 1e-12 < abs(rate) < 1e6 and rate > 0:
-                says = f"the learning rate is {number(rate)}, as the numbers say"
-                yield rate, [Convention("rate", says)]
+            if 1e-12 < abs(rate) < 1e6:  # with the wrong sign it is a rate all the same
+                says = f"the learning rate is {number(abs(rate))}, as the numbers say"
+                yield abs(rate), [Convention("rate", says)]
+            if abs(rate) != 1.0:
+                yield 1.0, [Convention("rate", _NO_RATE)]
             return
         yield 1.0, []
         if self.asked.loss is None and problem.K > 1:

@@ -91,6 +91,9 @@ class Calls:
         roles = [self._role(one.name) for one in parameters]
         if name and "output" in roles and "Y" not in roles and is_step(name):
             roles = ["Y" if role == "output" else role for role in roles]
+        if "lam" not in roles and {"thetas", "Y", "size0", "sizeK"} <= set(roles):
+            # Of a cost of one vector and the sizes, what is called a learning rate is lambda.
+            roles = ["lam" if role == "rate" else role for role in roles]
         if "biases" not in roles:
             roles = ["thetas" if role == "weights" else role for role in roles]
         needed = [

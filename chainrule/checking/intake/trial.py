@@ -121,16 +121,21 @@ class _Exploration:
         texts = self.program.texts([step.function for step in manner.steps])
         by_number = any(text[-1:].isdigit() and block_of(text) for text in texts)
         any_depth = manner.container in ANY_DEPTH or (manner.container == "dict" and not by_number)
-        if len(given.thetas) > 1 or not any_depth or not self.program.has_loops:
+        made = manner.container == "held" and isinstance(self.program.made, type)
+        if len(given.thetas) > 1 or not (any_depth or made) or not self.program.has_loops:
             return None
         error: Exception | None = None
         for index, other in enumerate(self.offered):
             if len(other.thetas) > 1 and other.Y.shape[1] == given.Y.shape[1]:
+                there = replace(manner, network=index)
                 try:
                     with np.errstate(all="ignore"):
-                        call(self.program, other, replace(manner, network=index))
+                        answer = call(self.program, other, there)
+                    if made and answer.found.thetas is None and answer.found.raw is not None:
+                        # A class that is made for any sizes gives what does not fit there.
+                        self.found.answers = [(there, self._thrice(other, there, answer))]
                     return None
-                except CannotCallError:
+                except (CannotCallError, OtherSizesError):
                     return None
                 except Exception as raised:
                     error = raised

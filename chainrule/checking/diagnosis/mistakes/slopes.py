@@ -309,9 +309,10 @@ def _of_other_layer(step: int) -> Changes:
 
     def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
         other = layer + step
-        if other < 0 or run.z(other).shape != run.z(layer).shape:
+        if other < 0 or run.z(other).shape[1] not in (1, run.z(layer).shape[1]):
             return usual(layer)
-        return backprop.derivative(run.activation(layer), run.z(other))
+        slopes: Array = backprop.derivative(run.activation(layer), run.z(other))
+        return np.broadcast_to(slopes, run.z(layer).shape)  # of one unit it fits every layer
 
     return {"slope": _in_hidden(change)}
 
@@ -325,7 +326,7 @@ def _has(family: str) -> Callable[[Problem], bool]:
 
 
 def _repeats_a_width(problem: Problem) -> bool:
-    return any(one == two for one, two in pairwise(problem.sizes[1:]))
+    return any(two in (1, one) for one, two in pairwise(problem.sizes[1:]))
 
 
 HIDDEN_ALONE: tuple[Mistake, ...] = (
