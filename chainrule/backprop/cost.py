@@ -59,7 +59,9 @@ class Cost:
     def __post_init__(self) -> None:
         fitting = LOSSES[chosen("loss", self.loss, LOSSES)]
         if self.output_activation is not None:
-            checked_name(f"output_activation for loss {self.loss!r}", self.output_activation, fitting)
+            checked_name(
+                f"output_activation for loss {self.loss!r}", self.output_activation, fitting
+            )
         object.__setattr__(self, "activation", checked_activation(self.activation))
         chosen("reduction", self.reduction, REDUCTIONS)
 

@@ -345,7 +345,16 @@ def test_the_options_of_a_cost_are_the_keywords_of_gradients(reduction):
 
 def test_the_oracle_imports_numpy_and_nothing_else_of_the_package():
     room = Path(backprop.__file__).parent
-    standard = {"__future__", "collections", "dataclasses", "math", "numbers", "operator", "re", "typing"}
+    standard = {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "math",
+        "numbers",
+        "operator",
+        "re",
+        "typing",
+    }
     for path in room.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -280,6 +280,8 @@ class Asked:
         *words* are names in the program's code: those activations come first.
         """
         losses = list(backprop.LOSSES) if self.loss is None else [self.loss]
+        if like.K == 1 and self.loss is None:
+            losses.remove("cross_entropy")  # the softmax of one is 1, whatever the weights are
         seen: set[Problem] = set()
         errors: list[Exception] = []
         for activation, reduction, loss in product(

@@ -18,7 +18,6 @@ from .candidates import Candidate, right_layers
 from .readings import Reading
 from .reporting import Convention
 
-
 _NO_RATE = "the learning rate is taken to be 1"
 
 

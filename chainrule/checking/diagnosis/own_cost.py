@@ -1,4 +1,4 @@
-"""A gradient beside a cost that is not known here: is it the gradient of that cost?
+"""A gradient beside a cost that is not known here, compared with that cost's differences.
 
 Hinge losses, absolute errors, costs with weights for classes: what a program returns beside its
 gradient can be differentiated by central differences, whatever it is.
@@ -51,7 +51,7 @@ def by_own_cost(one: Candidate, call: Caller, name: str) -> Report | None:
     entries = [
         (layer + 1, int(row), int(column))
         for layer, (D, bound) in enumerate(zip(off, bounds, strict=True))
-        for row, column in np.argwhere(D > bound)
+        for row, column in np.argwhere(bound < D)
     ]
     told = [Convention("own-cost", SAYS)] if not wrong else []
     found = () if not wrong else (

@@ -36,6 +36,8 @@ from .running.trying import CUT, EXPLORED, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
+_SOME_FLOAT32 = 10
+"""How much further off than numbers in float64 those are of which some were in float32."""
 _OWN_COSTS = 4
 """In how many manners a cost that is not known is differentiated."""
 _TOTAL = "bias.one-total"
@@ -164,7 +166,8 @@ class _Diagnosis:
         usable = [one for one in whole_batches(found) if one.read and is_finite(one)]
         usable.sort(key=lambda one: one.wavers)  # other numbers each time say little of the manner
         # Where the cost is right, the program has the weights and examples that it is meant for.
-        usable = [one for one in usable if self._meant(one)] or usable
+        meant = [one for one in usable if self._meant(one)]
+        usable = meant or [one for one in usable if self._told(one)] or usable
         for tolerance in (None, TOLERANCES[np.dtype(np.float32).type]):
             for one in usable:
                 for wide in (False, True):
@@ -192,7 +195,8 @@ class _Diagnosis:
 
     def _right(self, one: Candidate, tolerance: float | None, *, wide: bool) -> Report | None:
         """Return the report if the gradient is right by some cost."""
-        tolerance = tolerance or one.tolerance
+        # With some of it in float32 a right one may be just beyond, and a mistake just within.
+        tolerance = tolerance or one.tolerance * (_SOME_FLOAT32 if wide else 1)
         meant = self._meant(one)
         if wide and meant:
             return None
@@ -294,7 +298,7 @@ class _Diagnosis:
     def _one_mistake(self, one: Candidate) -> Report | None:
         """Return the report if one mistake alone explains the numbers of this manner."""
         meant = self._meant(one)
-        for problem, penalty in (() if meant or one.finds_rate else self._told(one).items()):
+        for problem, penalty in () if meant or one.finds_rate else self._told(one).items():
             for reading in one.read[:4]:
                 if catalogue_of(problem).single(reading.gradients, one.tolerance):
                     besides = [penalty] if penalty else []
@@ -306,9 +310,7 @@ class _Diagnosis:
                 return self._named(one, problem, gradients, reading)
         return self._one_mistake_and_a_penalty(one)
 
-    def _one_mistake_and_a_penalty(
-        self, one: Candidate, *, unseen: bool = False
-    ) -> Report | None:
+    def _one_mistake_and_a_penalty(self, one: Candidate, *, unseen: bool = False) -> Report | None:
         """Return the same where the penalty is another one, as the output layer shows.
 
         Where it is *unseen*, as nothing is right, a mistake in all but the penalty shows it.

@@ -80,9 +80,7 @@ class Manners:
         for layout, with_ones in layouts:
             yield from self._in_forms(layout, with_ones, texts)
 
-    def _in_forms(
-        self, layout: Manner, forms: Sequence[str], texts: set[str]
-    ) -> Iterator[Manner]:
+    def _in_forms(self, layout: Manner, forms: Sequence[str], texts: set[str]) -> Iterator[Manner]:
         met: list[tuple[tuple[str, int] | None, str]] = []
         for examples in forms:
             places: set[tuple[str, int] | None] = set()

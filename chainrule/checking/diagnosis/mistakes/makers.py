@@ -11,7 +11,6 @@ from .... import backprop
 from ...problem import Array, Problem
 from ..algorithm import Changes, Run
 
-
 USUAL = ("sigmoid", "tanh", "relu", "linear", "leaky_relu")
 """The activations that are taken for one another."""
 
