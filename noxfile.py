@@ -103,14 +103,14 @@ def tests(session: nox.Session) -> None:
 def python_only(session: nox.Session) -> None:
     """Tests and doctests without the C core, and with the plainest loops of NumPy.
 
-    Those that judge what NumPy computes, how processes are run, or the text of the code, say the
-    same with the core, and so do types, pages, commands, GradBench's evals and what the demos
-    learn: they are left out.  All are run by
+    Those that judge what NumPy computes, how processes are run, pictures, or the text of the code,
+    say the same with the core, and so do types, pages, commands, GradBench's evals and what the
+    demos learn: they are left out.  All are run by
     ``nox -s python_only -- tests chainrule demos docs README.md``.
     """
     session.install("-e", ".[test]", env=WITHOUT_CORE)
     env = WITHOUT_CORE | without_vectors(session)
-    env["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "250")
+    env["CHAINRULE_PROGRAMS"] = os.environ.get("CHAINRULE_PROGRAMS", "150")
     chosen = session.posargs or [
         *("-m", "not numpy_alone and not processes_alone and not text_alone"),
         *(

@@ -7,11 +7,8 @@ room runs on it, with each backend.
 from __future__ import annotations
 
 import doctest
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,8 @@ import chainrule
 from chainrule.engine import functions, methods
 from chainrule.engine.native import core
 from chainrule.engine.table import TABLE, Primitive
+
+from . import children
 
 TOOL = Path(__file__).parents[1] / "tools" / "stubs.py"
 ROW = r"""
@@ -96,11 +95,8 @@ def copied(tmp_path_factory):
 @pytest.mark.parametrize("backend", ["python", *(["native"] if core is not None else [])])
 def test_a_row_and_a_line_are_enough_for_every_room(copied, backend):
     without = "1" if backend == "python" else ""
-    done = subprocess.run(
-        [sys.executable, "program.py"], cwd=copied, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(copied), "CHAINRULE_NO_EXTENSIONS": without},
-    )  # fmt: skip
-    assert done.stdout == f"every room {backend}\n", done.stderr
+    ours = {"PYTHONPATH": str(copied), "CHAINRULE_NO_EXTENSIONS": without}
+    assert children.printed("program.py", cwd=copied, **ours) == f"every room {backend}\n"
 
 
 def test_type_checkers_are_told_every_method():
@@ -111,7 +107,7 @@ def test_type_checkers_are_told_every_method():
 
 @pytest.mark.skipif(not TOOL.exists(), reason="the tool is in the repository, not in the package")
 def test_the_stub_that_is_committed_is_what_the_table_gives():
-    done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True)
+    done = children.run(TOOL, "--check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

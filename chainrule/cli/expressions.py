@@ -31,6 +31,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Sub: primitives.subtract,
     ast.Mult: primitives.multiply,
     ast.Div: primitives.divide,
+    ast.Mod: primitives.remainder,
     ast.Pow: primitives.power,
     ast.USub: primitives.negative,
     ast.UAdd: operator.pos,
@@ -81,7 +82,7 @@ def evaluate(text: str, at: Mapping[str, Any]) -> Any:
     Functions are called as in the library, so a neuron is ``tanh(dot([w1, w2], [x1, x2], b))``.
 
     ExpressionError if *text* is longer than ``MAX_LENGTH`` or holds anything but numbers, names,
-    ``+ - * / **``, lists and calls of :func:`functions`, or if the names in *at* are not exactly
+    ``+ - * / % **``, lists and calls of :func:`functions`, or if the names in *at* are not exactly
     those in *text*; ``pi``, ``e`` and ``tau`` have their usual values if none is given.  Arithmetic
     on constants is IEEE arithmetic, done at once.  Operators may be typeset, as in ``w₁·x₁``, and
     w₁ is another spelling of w1.

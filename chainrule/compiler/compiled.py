@@ -25,7 +25,7 @@ from .arguments import capital
 from .batches import Array, HoldsValuesError
 from .captured import Captured
 from .differentiable import leaves_of
-from .lifting import Shapes
+from .lifting import Lifted, Shapes
 from .plan import Plan
 from .printers import c as printed_c
 from .program import Program
@@ -202,14 +202,30 @@ class Compiled(RecordedFunction):
         recorded, prepared = self._prepared(batch)
         lifted = recorded.written_out
         table = lifted.forward(prepared, self._hands)
-        members = lifted.numbers_of_arguments(range(len(batch)))
-        numbers = [n for part in members for n in part] + lifted.numbers_of(lifted.captured)
-        if lifted.captured:
-            found = lifted.jacobian(prepared, numbers, self._hands)
-        else:
-            found = lifted.jacobian_by(prepared, tuple(range(len(batch))), self._hands)
-        slopes = found.reshape(len(found), lifted.size, len(numbers))
+        slopes = self._slopes(lifted, prepared, nodes.are_values(arrays))
         return nodes.called(arrays, table, lifted.result, slopes, lifted.captured, self.row)
+
+    def _slopes(self, lifted: Lifted, batch: Sequence[Array], are_values: Array) -> Array:
+        """Return for each example the derivatives by the numbers of the arguments, then the leaves.
+
+        Those by what is not a Value are left 0: on a tie with it, it is a constant.
+        """
+        members = lifted.numbers_of_arguments(range(len(batch)))
+        numbers = np.array([n for part in members for n in part], dtype=int)
+        leaves = lifted.numbers_of(lifted.captured)
+        m, n = len(are_values), len(numbers)
+        found = np.zeros((m, lifted.size, n + len(leaves)))
+        for pattern in np.unique(are_values, axis=0):
+            which = (are_values == pattern).all(axis=1)
+            examples = [x[which] for x in batch]
+            if pattern.all() and not leaves:
+                part = lifted.jacobian_by(examples, tuple(range(len(batch))), self._hands)
+            else:
+                part = lifted.jacobian(examples, [*numbers[pattern], *leaves], self._hands)
+            columns = np.append(pattern, np.ones(len(leaves), dtype=bool))
+            part = part.reshape(len(part), lifted.size, int(columns.sum()))
+            found[np.ix_(which, np.arange(lifted.size), columns)] = part
+        return found
 
     def row(self, number: int, shapes: Shapes) -> Primitive:
         """Return the operation that gives that *number* of the result, for examples of *shapes*."""
@@ -430,7 +446,7 @@ class Compiled(RecordedFunction):
     def _repr_html_(self) -> str:
         if self._latest is None:
             return f"<p>{plain(repr(self))}</p>"
-        if self._latest.narrow:  # to be shown is no reason to make an array program
+        if self._latest.narrow:  # being shown is not a reason to make an array program
             return f"<p>{plain(repr(self))}</p><p>{plain(self._latest.stats['way'])}</p>"
         lines = self.source.splitlines()
         more = [f"… {len(lines) - _SHOWN} more lines, in .source"] * (len(lines) > _SHOWN)

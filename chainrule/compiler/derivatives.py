@@ -19,7 +19,7 @@ import numpy as np
 
 from ..engine import structures
 from ..engine.backend import Value
-from ..engine.runs import sweep_recorded
+from ..engine.sweep_calls import sweep_recorded
 from ..engine.table import dot_product
 from .batches import Array
 from .tape import Ids
@@ -127,23 +127,20 @@ def product(source: Source) -> Function:
 
 def columns(source: Source) -> Function:
     """Return the Jacobian by forward mode: a row for each input, as a table of its columns."""
-
-    def columns(*examples: Any) -> Any:
-        run = source.run(examples)
-        m, n = len(run.outputs), len(run.inputs)
-        found = run.sweep(_units(n), forward=True)
-        return structures.array_of([x for row in found for x in row], (n, m))
-
-    return columns
+    return _swept(source, forward=True)
 
 
 def rows(source: Source) -> Function:
     """Return the Jacobian by reverse mode: a row for each number of the result."""
+    return _swept(source, forward=False)
 
+
+def _swept(source: Source, forward: bool) -> Function:
     def rows(*examples: Any) -> Any:
         run = source.run(examples)
-        m, n = len(run.outputs), len(run.inputs)
-        found = run.sweep(_units(m), forward=False)
+        ends = (run.inputs, run.outputs) if forward else (run.outputs, run.inputs)
+        m, n = map(len, ends)
+        found = run.sweep(_units(m), forward=forward)
         return structures.array_of([x for row in found for x in row], (m, n))
 
     return rows

@@ -289,12 +289,12 @@ class Differentiable(abc.ABC):
         found: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
         for i in found:
             whole = isinstance(i, (int, np.integer)) and not isinstance(i, bool)
-            if not (whole and 0 <= i < count):
+            if not (whole and -count <= i < count):
                 raise ValueError(
-                    f"the Jacobian of {self._name}: argnums={argnums!r}; expected numbers of "
-                    f"arguments, from 0 to {count - 1}"
+                    f"the derivatives of {self._name}: argnums={argnums!r}; expected numbers of "
+                    f"arguments, from 0 to {count - 1}, or from -{count} to -1 from the end"
                 )
-        return [int(i) for i in found]
+        return [int(i) % count for i in found]
 
     # --- compiled in their turn ------------------------------------------------------------------
 

@@ -18,11 +18,11 @@ import numpy as np
 from ..engine import modes
 from ..engine.backend import Value
 from ..engine.bodies import Loop
+from .assembly import Whole
 from .embedding import Slopes, embed
 from .flat_pieces import FlatPiece, Placed, check_rows
 from .pieces import Group, Piece, Row, Section
 from .plan import BLOCK, STILL, Operand, Plan
-from .whole import Whole
 
 MOST_ENDINGS = 6
 """Rounds on the way back that may be loops of their own."""

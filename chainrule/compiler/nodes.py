@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backend import Value, make_node
-from ..engine.segments import partials_again
+from ..engine.segments import partials_again, with_others
 from ..engine.structures import array_of, leaves, mapped
 from ..engine.table import Primitive, as_float, unlisted
 from .batches import Array, example_like, floats
@@ -31,6 +31,14 @@ def holds_values(arrays: Sequence[Any]) -> bool:
         if any(isinstance(leaf, Value) for leaf in leaves(x)):
             return True
     return False
+
+
+def are_values(arrays: Sequence[Any]) -> Array:
+    """Return, a row for each example, which numbers of *arrays* are Values."""
+    parts = [np.asarray(x, dtype=object) for x in arrays]
+    rows = [x.reshape(len(x), math.prod(x.shape[1:])) for x in parts]
+    is_value = np.frompyfunc(lambda v: isinstance(v, Value), 1, 1)
+    return is_value(np.concatenate(rows, axis=1)).astype(bool)  # type: ignore[no-any-return]
 
 
 def inlined(function: Callable[..., Any], arrays: Sequence[Any]) -> Any:
@@ -81,24 +89,21 @@ def row_of(
     """
     count = sum(math.prod(shape) for shape in shapes)
 
-    def result(operands: Sequence[Any]) -> Any:
+    def run(numbers: Sequence[Any]) -> Any:
         if function is None:
             raise TypeError(
                 f"a node of the compiled function {name}, copied or loaded, cannot be computed or "
                 "differentiated again: its Python function is not there"
             )
-        for x, leaf in zip(operands[count:], captured, strict=True):
-            if x is not leaf and x != leaf.data:
-                raise TypeError(
-                    f"a node of the compiled function {name} is computed with the leaves that the "
-                    f"function captured, so not at other numbers than theirs, such as {x!r}"
-                )
-        flat, given = list(operands[:count]), []
+        flat, given = list(numbers), []
         for shape in shapes:
             size = math.prod(shape)
             given.append(example_like(array_of(flat[:size], shape) if shape else flat[0]))
             del flat[:size]
         return leaves(function(*given))[number]
+
+    def result(operands: Sequence[Any]) -> Any:
+        return with_others(run, operands[:count], captured, operands[count:])
 
     def scalar(*operands: float) -> float:
         y = result(operands)

@@ -129,7 +129,7 @@ class _Cutter:
         mine = LoopSections(loop, state, states, x, xs, before, y, ys, len(held))
         rounds = self.linker.places[which].rounds
         if self.linker.places[which].masked:
-            raise WriteOut("what is reached on the way back hangs on the data")
+            raise WriteOut("what is reached on the way back depends on the data")
         n, nx, ny = mine.widths
         entries = [x for row in loop.xs for x in row]
         for name, numbers, shape in (

@@ -99,6 +99,12 @@ class Symbol:
     def __rtruediv__(self, other: Any) -> Any:
         return primitives.divide(other, self)
 
+    def __mod__(self, other: Any) -> Any:
+        return primitives.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return primitives.remainder(other, self)
+
     def __pow__(self, other: Any) -> Any:
         return primitives.power(self, other)
 

@@ -140,16 +140,13 @@ class Common:
         __float__ = __int__ = __index__ = __complex__ = _refuse_to_be_a_number
         __round__ = __trunc__ = __floor__ = __ceil__ = _refuse_to_be_a_number
 
-        def __mod__(self, other: object) -> Any:
-            return _refuse_steps("%", other)
-
         def __floordiv__(self, other: object) -> Any:
             return _refuse_steps("//", other)
 
         def __divmod__(self, other: object) -> Any:
             return _refuse_steps("divmod", other)
 
-        __rmod__, __rfloordiv__, __rdivmod__ = __mod__, __floordiv__, __divmod__
+        __rfloordiv__, __rdivmod__ = __floordiv__, __divmod__
 
     __array_ufunc__ = array_ufunc
     __array_function__ = array_function
@@ -160,11 +157,11 @@ def _refuse_steps(operation: str, other: object) -> Any:
         return NotImplemented
     modes.refuse_while_tracing(
         f"{operation} of a Value in a compiled function would fix its quotient for all examples: "
-        "add the operation with cr.primitive"
+        "write (a - a % b) / b"
     )
     raise TypeError(
-        f"{operation} does not work on a Value: take the quotient n = math.floor(a.data / b.data), "
-        "whose derivative is 0 wherever there is one, and write the remainder as a - n * b"
+        f"{operation} does not work on a Value: take the quotient from the numbers, "
+        "a.data // b.data, since its derivative is 0 wherever there is one; the remainder is a % b"
     )
 
 

@@ -1,4 +1,4 @@
-"""Segments of a loop as nodes: ``scan(..., checkpoint=k)``, for graphs that would not fit.
+"""Segments of a loop as nodes: ``scan(..., checkpoint=k)``, for graphs too large for the memory.
 
 Local derivatives are fixed when a node is made, and so they are here: k steps are run on leaves of
 their own, the derivatives of all that they give by all that they read are found, and the graph of
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from . import modes
 from .backend import Value, make_node
 from .structures import leaves, like
-from .sweeps import linked_partials, pulled_apart, stored_partials
+from .sweeps import linked_partials, paths, pulled_apart, stored_partials
 from .table import Primitive, identity, unlisted
 
 Run = Callable[[Any, Sequence[Any], int], tuple[Any, list[Any]]]
@@ -145,18 +145,16 @@ def _row(
     given = [x.data if isinstance(x, Value) else x for x in segment.given()]
     apart = [captured[i - len(given)] for i in linked if i >= len(given)]
 
-    def result(operands: Sequence[Any]) -> Any:
+    places = linked[: len(linked) - len(apart)]
+
+    def run(numbers: Sequence[Any]) -> Any:
         full = list(given)
-        for i, x in zip(linked, operands, strict=True):
-            if i < len(full):
-                full[i] = x
-            elif x is not captured[i - len(full)] and x != captured[i - len(full)].data:
-                raise TypeError(
-                    "a segment of a scan with checkpoint= is run with the Values that its step "
-                    f"captured, so not at another number, {x!r}; compile the function, not its "
-                    "graph, or leave checkpoint= out"
-                )
+        for i, x in zip(places, numbers, strict=True):
+            full[i] = x
         return segment.of(full)[number]
+
+    def result(operands: Sequence[Any]) -> Any:
+        return with_others(run, operands[: len(places)], apart, operands[len(places) :])
 
     def scalar(*operands: float) -> float:
         y = result(operands)
@@ -166,6 +164,32 @@ def _row(
         return partials_again(result, operands, apart, wanted)
 
     return unlisted(_Number(), "scan", scalar, slopes, _lost)
+
+
+def with_others(
+    run: Callable[[Sequence[Any]], Any],
+    given: Sequence[Any],
+    captured: Sequence[Value],
+    others: Sequence[Any],
+) -> Any:
+    """Return *run(given)*, a number, as it is with *others* in place of the Values it captured.
+
+    A Python function cannot be called with them, so the graph that it makes is computed again.
+    """
+    if all(x is c or x == c.data for x, c in zip(others, captured, strict=True)):
+        return run(given)
+    own = [Value(x.data if isinstance(x, Value) else x) for x in given]
+    with modes.recording():
+        y = run(own)
+    found = dict(zip((*own, *captured), (*given, *others), strict=True))
+    for node in paths([*found], [y] if isinstance(y, Value) else []):
+        if node not in found and node.primitive is not None:
+            found[node] = node.primitive(*[_in_place(x, found) for x in node.operands])
+    return _in_place(y, found)
+
+
+def _in_place(x: Any, found: dict[Value, Any]) -> Any:
+    return found.get(x, x) if isinstance(x, Value) else x
 
 
 def partials_again(
@@ -181,14 +205,24 @@ def partials_again(
     copy stays there, or it would reach a captured Value below it as well.
     """
     count = len(operands) - len(captured)
-    copies = [identity(x) if isinstance(x, Value) else Value(x) for x in operands[:count]]
-    inputs = [*copies, *captured]
+    copies: list[Any] = []
+    for i, x in enumerate(operands[:count]):
+        if isinstance(x, Value):
+            copies.append(identity(x))
+        else:  # one that is not wanted is a number, also on a tie
+            copies.append(Value(x) if i in wanted else x)
+    for x, leaf in zip(operands[count:], captured, strict=True):
+        if x is leaf or x == leaf.data:
+            copies.append(leaf)
+        else:
+            copies.append(identity(x) if isinstance(x, Value) else Value(x))
     with modes.recording():
-        again = result([*copies, *operands[count:]])
+        again = result(copies)
         if not isinstance(again, Value):
             return [0.0 for _ in wanted]
-        adjoints = pulled_apart(again, inputs, linked_partials)
-    found = [adjoints.get(inputs[i], 0.0) for i in wanted]
+        ends = [x for x in copies if isinstance(x, Value)]
+        adjoints = pulled_apart(again, ends, linked_partials)
+    found = [adjoints.get(copies[i], 0.0) for i in wanted]
     if any(isinstance(x, Value) for x in operands):
         return found
     return [x.data if isinstance(x, Value) else x for x in found]

@@ -233,6 +233,14 @@ class Value(Common, Methods):
         return _reflected(primitives.divide, self, other)
 
     @arithmetic
+    def __mod__(self, other: Any) -> Any:
+        return _binary(primitives.remainder, self, other)
+
+    @arithmetic
+    def __rmod__(self, other: Any) -> Any:
+        return _reflected(primitives.remainder, self, other)
+
+    @arithmetic
     def __pow__(self, other: Any) -> Any:
         return _binary(primitives.power, self, other)
 

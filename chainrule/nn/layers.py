@@ -527,8 +527,12 @@ def _inputs(x: Any, count: int, module: Module) -> Sequence[Value | float]:
     name = type(module).__name__
     inputs = tuple([v if type(v) is float or type(v) is Value else as_float(v, name) for v in x])
     if len(inputs) != count:
-        raise ValueError(f"{module!r} takes {count} inputs, but {len(inputs)} were given")
+        raise ValueError(f"{module!r} takes {_inputs_in_words(count)}, but was given {len(inputs)}")
     return inputs
+
+
+def _inputs_in_words(count: int) -> str:
+    return "1 input" if count == 1 else f"{count} inputs"
 
 
 def _labelled(units: Sequence[Value | float], name: str) -> tuple[Value, ...]:

@@ -25,7 +25,7 @@ from .formulas import derivative_table, latex, latex_partials
 from .layered import Direction
 from .matrices import Matrices, matrices_of
 from .network import MOST_UNITS, Network, checked_model, network_of
-from .theme import Theme
+from .theme import Theme, checked_theme
 
 __all__ = [
     "Circuit",
@@ -98,6 +98,7 @@ def draw(
     pictures on web pages that follow the reader's system.  The drawing is a snapshot: draw again
     after ``backward``.
     """
+    checked_theme("draw", theme)
     circuit, layout = fitted(
         root,
         unfold=unfold,
@@ -140,6 +141,7 @@ def draw_network(
     Units are counted from 1, as in the notes; tooltips say how the
     code counts them.
     """
+    checked_theme("draw_network", theme)
     _, sizes = checked_model(model, trace)
     if max(sizes) > MOST_UNITS[trace is not None]:
         return Drawing(matrices_of(model, trace, target=target, title=title), theme)

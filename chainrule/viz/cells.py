@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from . import theme
 from .boxes import SMALL_SIZE, TEXT_SIZE
+from .geometry import Point
 from .matrices import LEVELS, Grid, Matrices, Scale
 from .svg import Document, number, signs
 from .text import advance
@@ -13,13 +15,14 @@ from .text import advance
 _CAPTION = 26.0  # the height of the names above
 _SCALES = 58.0  # the height of the scales below
 _SWATCH = 11.0
+_MARKED = 5.0  # a smaller cell has no room for the dash that says that it is negative
 _BAR = (2 * LEVELS + 1) * _SWATCH
 _BEFORE, _AFTER, _APART = 8.0, 6.0, 34.0  # around the bar of a scale, and between two scales
 
 
 def matrices_svg(drawn: Matrices, colours: theme.Theme = "light") -> str:
     """Return the picture of *drawn*."""
-    legend = signs("numbers, darker where larger")
+    legend = signs("(with a dash) numbers, darker where larger")
     if any(grid.name == "δ" for grid in drawn.grids):
         legend += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
     legend += [(f",  {remark}", "muted") for remark in drawn.remarks]
@@ -55,6 +58,14 @@ def _draw_grid(document: Document, grid: Grid) -> None:
     for level in sorted(cells):
         if level:
             _draw_cells(document, group, level, "".join(cells[level]))
+    if min(across, down) >= _MARKED:
+        negative = [
+            (grid.x + j * across, y + (i + 0.5) * down)
+            for i, row in enumerate(grid.levels)
+            for j, level in enumerate(row)
+            if level < 0
+        ]
+        _draw_dashes(document, group, negative, across)
     document.draw(group, "rect", "line", stroke_width=0.8, **frame)
     name = [(grid.name, "ink italic"), (grid.superscript, "ink sup")]
     match grid.kind:
@@ -73,6 +84,17 @@ def _draw_cells(document: Document, parent: ET.Element, level: int, path: str) -
     document.draw(parent, "path", role, d=path, fill_opacity=opacity, shape_rendering="crispEdges")
 
 
+def _draw_dashes(
+    document: Document, parent: ET.Element, cells: Sequence[Point], width: float
+) -> None:
+    """Mark *cells*, given by the middle of their left side, as negative without a colour."""
+    if cells:
+        path = "".join(
+            f"M{number(x + 0.3 * width)},{number(y)}h{number(0.4 * width)}" for x, y in cells
+        )
+        document.draw(parent, "path", "strong", d=path, stroke_width=0.8)
+
+
 def _draw_scale(document: Document, scale: Scale, x: float, y: float) -> None:
     group = document.group(f"{scale.name}: the darkest cells stand for {scale.largest} and more")
     smallest = f"{scale.name}  -{scale.largest}"
@@ -83,6 +105,8 @@ def _draw_scale(document: Document, scale: Scale, x: float, y: float) -> None:
         path = f"{corner}h{number(_SWATCH)}v{number(_SWATCH)}h{number(-_SWATCH)}z"
         if level:
             _draw_cells(document, group, level, path)
+    negative = [(left + i * _SWATCH, y + _SWATCH / 2) for i in range(LEVELS)]
+    _draw_dashes(document, group, negative, _SWATCH)
     frame = {"x": left, "y": y, "width": _BAR, "height": _SWATCH}
     document.draw(group, "rect", "hairline", **frame)
     largest = left + _BAR + _AFTER

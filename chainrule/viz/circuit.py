@@ -151,15 +151,14 @@ def circuit_of(
         title = f"Computation graph of {root.label}" if root.label else "Computation graph"
     notes = [look.note, _more_than_flows(members) if depth is None else ""]
     note = "  ".join(filter(None, notes))
-    return Circuit(checked_title(title), tuple(nodes), tuple(edges), note)
+    return Circuit(checked_title("draw: title", title), tuple(nodes), tuple(edges), note)
 
 
 def members_of(
     root: Value, *, depth: int | None = None, fold_weights: bool = True, limit: int = LIMIT
 ) -> tuple[list[Value], Set[Value]]:
     """Return the nodes that a drawing of *root* is about, and which of them are not boxes."""
-    if not isinstance(root, Value):
-        raise TypeError(f"draw: expected a Value, the root of a graph, not {_described(root)}")
+    check_root("draw", root)
     if depth is not None:
         count("draw: depth, the number of steps back,", depth, least=0)
     check_limit("draw: limit", limit)
@@ -226,12 +225,23 @@ def _edges_into(node: Value, terms: _Terms | None, graph: Graph) -> list[Edge]:
     ]
 
 
-def _described(root: Any) -> str:
+def check_root(caller: str, root: Any) -> None:
+    """Raise a TypeError that names *caller*, ``draw`` or ``explore``, unless *root* is a Value.
+
+    >>> check_root("explore", "x")
+    Traceback (most recent call last):
+        ...
+    TypeError: explore: expected a Value, the root of a graph, not str
+    """
+    if isinstance(root, Value):
+        return
+    kind = type(root).__name__
     if hasattr(root, "thetas"):
-        return f"{type(root).__name__}: use viz.draw_network(model)"
-    if isinstance(root, (list, tuple)):
-        return f"{type(root).__name__}: draw one of its elements, or their sum"
-    return type(root).__name__
+        given = "model" if caller == "draw" else "model, X, Y, loss=..."
+        kind += f": use viz.{caller}_network({given})"
+    elif isinstance(root, (list, tuple)):
+        kind += f": {caller} one of its elements, or their sum"
+    raise TypeError(f"{caller}: expected a Value, the root of a graph, not {kind}")
 
 
 def _too_large(count: int, limit: int, depth: int | None) -> str:

@@ -170,6 +170,7 @@ def network_dot(network: Network) -> str:
             arrowhead="none",
             color=(tone or theme.LINE).light,
             penwidth=f"{0.5 + 4.5 * link.strength:.3f}",
+            **({"style": "dashed"} if link.weight < 0 else {}),
             **({"label": link.label} if link.label else {}),
         )
     return str(graph.source)

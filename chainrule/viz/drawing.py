@@ -39,9 +39,14 @@ class Drawing:
         theme: Theme = "light",
         layout: Layout | None = None,
     ) -> None:
+        if not isinstance(diagram, (Circuit, Network, Matrices)):
+            raise TypeError(
+                f"Drawing: expected a Circuit, Network or Matrices, not {type(diagram).__name__}: "
+                "viz.draw(value) and viz.draw_network(model) make drawings"
+            )
         self.diagram = diagram
         self._layout = layout
-        self.theme = checked_theme(theme)
+        self.theme = checked_theme("Drawing", theme)
 
     @cached_property
     def dot(self) -> str:

@@ -11,6 +11,9 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
+
+from .theme import FONT
 
 SCALE = 2  # pixels of a PNG for each unit of an SVG: sharp on today's screens and in print
 
@@ -19,6 +22,8 @@ _PAGE = b"""\
 #set page(width: auto, height: auto, margin: 0pt)
 #image("picture.svg")
 """
+_COMMON = str.maketrans("", "", "–…×·°±²³µθδΘΔ≈")
+"""What the fonts of the drawings have beyond ASCII."""
 _LETTER = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">{}</text></svg>'
 
 
@@ -34,7 +39,7 @@ def png(svg: str) -> bytes:
             "Drawing.save: no font was found to write a .png with: install one (matplotlib brings "
             "its own: python3 -m pip install matplotlib), or save as .svg"
         )
-    return _draw(resvg, svg, zoom=SCALE, font_dirs=fonts)
+    return _draw(resvg, _with_wide_fonts(svg), zoom=SCALE, font_dirs=fonts)
 
 
 def pdf(svg: str) -> bytes:
@@ -46,6 +51,19 @@ def pdf(svg: str) -> bytes:
     files = {"main.typ": _PAGE, "picture.svg": svg.encode()}
     made: bytes = typst.compile(files, format="pdf", font_paths=_fonts())
     return made
+
+
+def _with_wide_fonts(svg: str) -> str:
+    """Return *svg* with a font of many characters for the lines that need one.
+
+    Where a font lacks a character, as Helvetica lacks the subscript of x₁, resvg takes the first
+    other font that it finds for all of the line, often one with serifs.
+    """
+    root = ET.fromstring(svg)
+    for line in root.iter("{http://www.w3.org/2000/svg}text"):
+        if not "".join(line.itertext()).translate(_COMMON).isascii():
+            line.set("font-family", f"DejaVu Sans,Noto Sans,Segoe UI,{FONT}")
+    return ET.tostring(root, encoding="unicode")
 
 
 def _draw(resvg: Any, svg: str, **options: Any) -> bytes:

@@ -162,7 +162,7 @@ def matrices_of(
     if any(np.isnan(delta).all() for delta in deltas):
         remarks.append("deltas not yet computed")
     return Matrices(
-        checked_title(titled(sizes) if title is None else title),
+        checked_title("draw_network: title", titled(sizes) if title is None else title),
         tuple(sizes),
         tuple(grids),
         tuple(notes),

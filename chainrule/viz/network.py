@@ -154,7 +154,7 @@ def network_of(
     if all(not theta[:, 0].any() for theta in thetas):
         remarks.append("all biases are 0")
     return Network(
-        checked_title(titled(sizes) if title is None else title),
+        checked_title("draw_network: title", titled(sizes) if title is None else title),
         tuple(units),
         tuple(links),
         tuple(captions),

@@ -1,4 +1,4 @@
-"""Where the items of a column stand, across the flow: there where the edges are straightest."""
+"""Where the items of a column stand, across the flow: where the edges are straightest."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ MARGIN = 18.0
 _HEADING_SIZE, _LEGEND_SIZE = 15.0, 12.0
 _HEADING, _LEGEND = 34.0, 34.0  # the heights of the lines above and below the picture
 _NOTE = 18.0  # the height of a second line below it
+_TYPICAL = 0.86  # of the width that advance gives, which is on the wide side
 _SCRIPT = 0.8  # the size of sub- and superscripts, relative to their line
 
 
@@ -57,6 +58,7 @@ class Document:
         texts = [advance(title, _HEADING_SIZE), *(advance(t, _LEGEND_SIZE) for t in (line, note))]
         around = surround(note)
         full_width, full_height = max(width, *texts) + around[0], height + around[1]
+        self._theme = colours
         self._root = ET.Element(
             "svg",
             {
@@ -66,11 +68,12 @@ class Document:
                 "height": number(full_height),
                 "role": "img",
                 "class": "cr-picture",
+                "font-family": theme.FONT,
             },
         )
         ET.SubElement(self._root, "title").text = title
         ET.SubElement(self._root, "style").text = theme.css(colours)
-        self.draw(self._root, "rect", "paper", width="100%", height="100%")
+        self.draw(self._root, "rect", "paper", width=full_width, height=full_height)
         self.text(self._root, MARGIN, 30, title, "ink bold", _HEADING_SIZE, "start")
         bottom = full_height - 16
         if note:
@@ -94,7 +97,7 @@ class Document:
             name.replace("_", "-"): value if isinstance(value, str) else number(value)
             for name, value in attributes.items()
         }
-        ET.SubElement(parent, tag, {"class": _prefixed(classes), **written})
+        ET.SubElement(parent, tag, theme.presentation(classes, self._theme) | written)
 
     def text(
         self,
@@ -119,26 +122,29 @@ class Document:
         anchor: str = "middle",
     ) -> None:
         """Add one line of text in pieces; the classes sub and sup lower and raise a piece."""
+        if anchor == "middle" and len(spans) > 1:
+            # LibreOffice puts the pieces of a centred line on top of each other.
+            x -= _TYPICAL * sum(advance(text, _size(of, size)) for text, of in spans) / 2
+            anchor = "start"
         line = ET.SubElement(
             parent,
             "text",
             {
-                "class": "cr-text",
                 "x": number(x),
                 "y": number(y),
                 "font-size": number(size),
                 "text-anchor": anchor,
-                # What white-space:pre says to browsers, for converters that do not know it.
+                # A property of CSS that says the same is not known to all programs.
                 "{http://www.w3.org/XML/1998/namespace}space": "preserve",
             },
         )
         level = 0.0
         for text, classes in spans:
-            span = ET.SubElement(line, "tspan", {"class": _prefixed(classes)})
+            span = ET.SubElement(line, "tspan", theme.presentation(classes, self._theme))
             span.text = text
             wanted = 0.28 if "sub" in classes else -0.38 if "sup" in classes else 0.0
             if wanted:
-                span.set("font-size", number(max(_SCRIPT * size, SMALL_SIZE)))
+                span.set("font-size", number(_size(classes, size)))
             if wanted != level:
                 span.set("dy", number((wanted - level) * size))
                 level = wanted
@@ -147,8 +153,10 @@ class Document:
         return ET.tostring(self._root, encoding="unicode") + "\n"
 
 
-def _prefixed(classes: str) -> str:
-    return " ".join(f"cr-{name}" for name in classes.split())
+def _size(classes: str, size: float) -> float:
+    """Return how large a piece of a line is written whose other pieces have this *size*."""
+    small = "sub" in classes or "sup" in classes
+    return max(_SCRIPT * size, SMALL_SIZE) if small else size
 
 
 # --- circuits ----------------------------------------------------------------------------------
@@ -183,8 +191,11 @@ def _legend(circuit: Circuit) -> list[Span]:
         spans += [(",  ", "muted"), ("local derivative", "local bold"), (" on each edge", "muted")]
     if any(text.endswith(DUST) for node in circuit.nodes for text in (node.data, node.grad)):
         spans += [(",  ≈ 0: left by rounding", "muted")]
-    if any(node.flat for node in circuit.nodes):
-        spans += [(",  in flat boxes: value, gradient", "muted")]
+    # Without colours it is the place alone that says which number is which.
+    lines = ["rows"] * any(row.grad for node in circuit.nodes for row in node.rows)
+    lines += ["flat boxes"] * any(node.flat for node in circuit.nodes)
+    if lines:
+        spans += [(f",  in {' and '.join(lines)}: value, gradient", "muted")]
     if any(node.cut for node in circuit.nodes):
         spans += [(",  dashed: some parents are not drawn", "muted")]
     return spans
@@ -316,12 +327,13 @@ def network_svg(network: Network, colours: theme.Theme = "light") -> str:
 
 
 def _network_legend(network: Network) -> list[Span]:
-    spans = signs("weights, thicker where larger")
+    dashed = any(link.weight < 0 for link in network.links)
+    spans = signs(f"{'(dashed) ' if dashed else ''}weights, thicker where larger")
     if not any(link.label for link in network.links):
         spans += [("; their numbers are in the tooltips", "muted")]
     if any(unit.value for unit in network.units):
-        spans += [(",  ", "muted"), ("activation a", "data bold")]
-        spans += [(",  ", "muted"), ("δ = d loss / d z", "grad bold")]
+        spans += [(",  ", "muted"), ("activation a", "data bold"), (" above,  ", "muted")]
+        spans += [("δ = d loss / d z", "grad bold"), (" below", "muted")]
     if any(unit.delta == NOT_COMPUTED for unit in network.units):
         spans += [(",  ", "muted"), (NOT_COMPUTED, "grad bold"), (" not yet computed", "muted")]
     return spans + [(f",  {remark}", "muted") for remark in network.remarks]
@@ -335,7 +347,7 @@ def signs(what: str) -> list[Span]:
 
 def _draw_link(document: Document, link: Link, tail: Unit, head: Unit, count: int) -> None:
     x0, y0, x1, y1 = seen_part(tail, head)
-    role = "plus" if link.weight > 0 else "minus" if link.weight < 0 else "line dashed"
+    role = "plus" if link.weight > 0 else "minus" if link.weight < 0 else "line dotted"
     path = f"M{number(x0)},{number(y0 + _CAPTIONS)}L{number(x1)},{number(y1 + _CAPTIONS)}"
     width = 0.5 + 4.5 * link.strength
     opacity = 0.9 if count <= MOST_WEIGHTS else 0.25 + 0.6 * link.strength

@@ -76,10 +76,16 @@ def visible(text: str, limit: int = 24) -> str:
     return shown
 
 
-def checked_title(title: Any) -> str:
-    """Return the *title* of a drawing as it is shown."""
+def checked_title(name: str, title: Any) -> str:
+    """Return the *title* of a drawing as it is shown; TypeError, which says *name*, if not a str.
+
+    >>> checked_title("draw: title", 3)
+    Traceback (most recent call last):
+        ...
+    TypeError: draw: title is 3: expected a str, or None for the default title
+    """
     if not isinstance(title, str):
-        raise TypeError(f"title is {title!r:.80}: expected a str, or None for the default title")
+        raise TypeError(f"{name} is {title!r:.80}: expected a str, or None for the default title")
     return visible(title, 120)
 
 

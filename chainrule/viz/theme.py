@@ -61,42 +61,60 @@ STROKES = {
     "minus": NEGATIVE,
 }
 
+_MANNERS = {
+    "italic": {"font-style": "italic"},
+    "bold": {"font-weight": "bold"},
+    "dashed": {"stroke-dasharray": "4 3"},
+    "dotted": {"stroke-dasharray": "1.5 3"},
+    "minus": {"stroke-dasharray": "9 3"},  # so that a sign is seen without colours, too
+}
 
-def checked_theme(theme: Any) -> Theme:
-    """Return *theme*, or raise ValueError for what is not one.
 
-    >>> checked_theme("night")
+def checked_theme(caller: str, theme: Any) -> Theme:
+    """Return *theme*, or raise ValueError, which names *caller*, for what is not one.
+
+    >>> checked_theme("draw", "night")
     Traceback (most recent call last):
         ...
-    ValueError: theme is 'night'; expected 'light', 'dark' or 'auto'
+    ValueError: draw: theme is 'night'; expected 'light', 'dark' or 'auto'
     """
     if not isinstance(theme, str) or theme not in get_args(Theme):
-        raise ValueError(f"theme is {theme!r:.80}; expected 'light', 'dark' or 'auto'")
+        raise ValueError(f"{caller}: theme is {theme!r:.80}; expected 'light', 'dark' or 'auto'")
     return theme  # type: ignore[return-value]
 
 
-def css(theme: Theme = "light") -> str:
-    """Return the style sheet.
+def presentation(classes: str, theme: Theme = "light") -> dict[str, str]:
+    """Return the attributes that give an element the looks of *classes*, such as ``"data bold"``.
 
-    Class names are prefixed, because a notebook puts all its drawings into one page; presentation
-    stays in plain class rules, which slide programs understand as well as browsers do.  Rules meant
-    only for web pages are inside ``@media``, which converters such as CairoSVG skip: an ``auto``
-    height would make their pictures blank.
+    The colours are attributes, not rules of a style sheet: slide programs and previews know little
+    of style sheets, and a notebook has all its drawings in one page, where a rule of one would hold
+    for the others.  Only ``auto`` adds classes, for the rules of :func:`css`.
+
+    >>> presentation("data bold")
+    {'fill': '#116329', 'font-weight': 'bold'}
     """
-    return "".join(
-        (
-            "@media all{.cr-picture{max-width:100%;height:auto}}",
-            f".cr-text{{font-family:{FONT};white-space:pre}}",
-            ".cr-line,.cr-hairline,.cr-strong,.cr-plus,.cr-minus{fill:none}",
-            ".cr-italic{font-style:italic}.cr-bold{font-weight:bold}",
-            ".cr-dashed{stroke-dasharray:4 3}",
-            _rules(1 if theme == "dark" else 0),
-            f"@media (prefers-color-scheme:dark){{{_rules(1)}}}" if theme == "auto" else "",
-        )
-    )
+    tone = 1 if theme == "dark" else 0
+    found: dict[str, str] = {}
+    for name in classes.split():
+        if name in FILLS:
+            found["fill"] = FILLS[name][tone]
+        if name in STROKES:
+            found |= {"fill": "none", "stroke": STROKES[name][tone]}
+        found |= _MANNERS.get(name, {})
+    if theme == "auto":
+        found["class"] = " ".join(f"cr-{name}" for name in classes.split())
+    return found
 
 
-def _rules(tone: int) -> str:
-    fills = (f".cr-{role}{{fill:{tones[tone]}}}" for role, tones in FILLS.items())
-    strokes = (f".cr-{role}{{stroke:{tones[tone]}}}" for role, tones in STROKES.items())
-    return "".join((*fills, *strokes))
+def css(theme: Theme = "light") -> str:
+    """Return the style sheet: what is meant only for web pages.
+
+    It is inside ``@media``, which converters such as CairoSVG skip: an ``auto`` height would make
+    their pictures blank.
+    """
+    fitted = "@media all{.cr-picture{max-width:100%;height:auto}}"
+    if theme != "auto":
+        return fitted
+    fills = (f".cr-{role}{{fill:{tones.dark}}}" for role, tones in FILLS.items())
+    strokes = (f".cr-{role}{{stroke:{tones.dark}}}" for role, tones in STROKES.items())
+    return f"{fitted}@media (prefers-color-scheme:dark){{{''.join((*fills, *strokes))}}}"

@@ -32,6 +32,8 @@ from chainrule.backprop import (
 
 from .references import assert_close, close, ng_problem, notes_problem
 
+pytestmark = pytest.mark.numpy_alone
+
 # ---------------------------------------------------------------- the complex-step reference
 
 STEP = 1e-30

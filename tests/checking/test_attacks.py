@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -20,6 +19,8 @@ import pytest
 from chainrule import cli
 from chainrule.checking import Report, compare, diagnose, probe
 from chainrule.checking.diagnosis.running import process
+
+from .. import children
 
 pytestmark = pytest.mark.processes_alone
 posix = pytest.mark.skipif(os.name != "posix", reason="processes, links and signals of POSIX")
@@ -141,13 +142,7 @@ def test_only_files_are_read(tmp_path, argument, what):
         "arrays": [str(path)],
         "network": [str(path), "--network", str(path)],
     }[argument]
-    done = subprocess.run(
-        [sys.executable, "-m", "chainrule", "check", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = children.run("-m", "chainrule", "check", *arguments, seconds=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "is not a file" in done.stderr
 
@@ -162,22 +157,15 @@ def test_nothing_is_left_when_the_checker_is_ended(tmp_path, by):
         "def f(*args):\n    pathlib.Path('pid').write_text(str(os.getpid()))\n"
         "    while True: time.sleep(1)\n"
     )
-    checker = subprocess.Popen(
-        [sys.executable, "-m", "chainrule", "check", f"{path}:f", "--time-limit", "100"],
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    )  # a suite started by nohup ignores it, and so would the checker
-    try:
+    command = ("-m", "chainrule", "check", f"{path}:f", "--time-limit", "100")
+    with children.started(*command, TMPDIR=str(temporary)) as checker:
         _until(lambda: any(path.read_text() for path in temporary.glob("*/pid")))
         (path,) = temporary.glob("*/pid")
         pid = int(path.read_text())
-    finally:
         checker.send_signal(by)
-        checker.wait()
-    _until(lambda: not _runs(pid))
-    _until(lambda: not list(temporary.iterdir()))
+        checker.wait(timeout=30)
+        _until(lambda: not _runs(pid))
+        _until(lambda: not list(temporary.iterdir()))
 
 
 def _until(condition):

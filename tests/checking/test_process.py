@@ -23,6 +23,8 @@ from chainrule.checking.diagnosis.submissions import diagnose_file
 from chainrule.checking.intake import clock
 from chainrule.checking.saved import read_problem, write_problem
 
+from .. import children
+
 pytestmark = pytest.mark.processes_alone
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
@@ -487,13 +489,8 @@ def test_examples(assert_gradients_close, mazur_example, ng_example):
     )
     # Whether or not the package is installed with its entry point.
     plugin = ["-p", "no:chainrule", "-p", "chainrule.checking.plugin"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin, "--junitxml=report.xml", "-q"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("-m", "pytest", *plugin, "--junitxml=report.xml", "-q")
+    done = children.run(*command, cwd=tmp_path)
     assert "2 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     assert "sign.everything" in done.stdout
     xml = (tmp_path / "report.xml").read_text(encoding="utf-8")

@@ -17,13 +17,14 @@ import chainrule as cr
 from chainrule import cli, demos
 from chainrule.cli.expressions import MAX_LENGTH, ExpressionError, evaluate, functions
 
+from .. import children
+
 NEURON = ["draw", "tanh(w*x + b)", "--at", "w=-3,x=2,b=6.88"]
 
 
 def run(*arguments, **options):
     """Run the command line in a process of its own."""
-    command = [sys.executable, "-W", "error", "-m", "chainrule", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    return children.run("-W", "error", "-m", "chainrule", *arguments, **options)
 
 
 def refusal(capsys, *arguments):
@@ -59,6 +60,7 @@ def refusal(capsys, *arguments):
         ("2**-x", {"x": 0}, 1, {"x": -0.6931471805599453}),
         ("where(less(x, 0), -x, x)", {"x": -3}, 3, {"x": -1}),
         ("sum([x, x, 1]) / mean([1, 3])", {"x": 1}, 1.5, {"x": 1}),
+        ("x % 2 * y", {"x": 7.5, "y": 3}, 4.5, {"x": 3, "y": 1.5}),
         ("µ * 2", {"µ": 3}, 6, {"µ": 2}),  # Python reads the micro sign as the Greek letter
     ],
 )  # fmt: skip
@@ -73,7 +75,7 @@ def test_an_expression_has_the_value_and_gradients_of_its_graph(text, at, value,
 
 def test_every_operator_is_a_node_of_its_own_kind():
     a, b = cr.Value(3.0), cr.Value(2.0)
-    for operator in ("+", "-", "*", "/", "**"):
+    for operator in ("+", "-", "*", "/", "%", "**"):
         assert evaluate(f"a {operator} b", {"a": a, "b": b}).op == operator
     assert evaluate("-a", {"a": a}).op == "neg"
     assert evaluate("+a", {"a": a}) is a
@@ -97,7 +99,7 @@ def test_functions_are_those_of_the_library_under_their_public_names():
     [
         "__import__('os').system('true') + x", "x.data", "x[0]", "(lambda: x)()", "(y := x)",
         "x + sum([x for _ in x])", "x if x else x", "x and x", "not x", "x < 1", "x @ x", "x // x",
-        "x % x", "x << x", "x | x", "~x", "x + True", "x + None", "x + 'x'", "x + b'x'", "3j * x",
+        "x << x", "x | x", "~x", "x + True", "x + None", "x + 'x'", "x + b'x'", "3j * x",
         "x + f'{x}'", "x + ...", "{x}", "{x: x}", "(x, x)", "[x, x]", "[[x]]", "await x",
         "(yield x)", "eval(x)", "exec(x)", "open(x)", "print(x)", "Value(x)", "(tanh)(x)(x)",
         "tanh(x, x)", "tanh() + x", "tanh(x, y=1)", "leaky_relu(x, slope=1)", "sum(*[[x]])",
@@ -327,56 +329,42 @@ def test_help_names_every_demo(capsys):
 
 
 def test_a_reader_that_goes_away_causes_no_traceback():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chainrule", "demo", "mazur"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait() == 1
+    with children.started("-m", "chainrule", "demo", "mazur") as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a console has no SIGINT for one process alone")
 def test_ctrl_c_ends_with_one_line_and_status_130(tmp_path):
-    # A suite that runs in the background hands down that SIGINT is ignored.
-    listening = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from chainrule import cli; sys.exit(cli.main(sys.argv[1:]))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", listening, "demo", "--epochs", "999", "--out", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+    command = ("-m", "chainrule", "demo", "--epochs", "999", "--out", str(tmp_path))
+    with children.started(*command) as process:
         assert "64" in process.stdout.readline()  # it has begun
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 130, err
     assert re.match(r"chainrule: interrupted after \d+ of 999 epochs", err)
     assert err.count("\n") == 1
 
 
 def test_letters_that_the_terminal_lacks_do_not_stop_it():
-    done = run("draw", "θ*2", "--at", "θ=1", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    done = run("draw", "θ*2", "--at", "θ=1", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert done.stdout.startswith("?*2 = 2.0\nd/d? = 2.0")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the shell closes the streams")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(
-    ("arguments", "status"),
+    ("arguments", "status", "closed"),
     [
-        ("draw 'x*2' --at x=3", 0),
-        ("draw 'x*2' --at x=3 -o -", 0),
-        ("draw 'x*2' --at x=3 -o FILE.svg", 0),
-        ("demo --list", 0),
-        ("check nothing.py:f", 2),
+        ("draw 'x*2' --at x=3", 0, ">&-"),
+        ("draw 'x*2' --at x=3 -o -", 0, ">&-"),
+        ("draw 'x*2' --at x=3 -o FILE.svg", 0, "<&- >&- 2>&-"),
+        ("demo --list", 0, ">&-"),
+        ("demo --list", 0, "2>&-"),
+        ("check nothing.py:f", 2, "2>&-"),
+        ("check nothing.py:f", 2, "<&- >&- 2>&-"),
     ],
 )
 def test_a_closed_stream_is_one_that_nobody_reads(tmp_path, arguments, status, closed):
@@ -394,8 +382,7 @@ def test_only_what_a_subcommand_needs_is_imported():
         "print([m for m in ('matplotlib', 'graphviz', 'pygraphviz', 'chainrule.nn', "
         "'chainrule.viz', 'chainrule.checking') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert children.printed("-c", program).splitlines()[-1] == "[]"
 
 
 def test_bench_prints_a_figure_for_floats_and_for_ours():

@@ -3,8 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -18,6 +16,8 @@ from .models import batch, bits, model
 pytest.importorskip("distributed", reason="needs the extra: pip install 'chainrule[dask]'")
 import dask
 from distributed import Client, LocalCluster
+
+from .. import children
 
 # What the cluster's own threads and sockets leave open when a worker is killed is not ours.
 pytestmark = [
@@ -111,11 +111,8 @@ def test_a_death_that_the_cluster_does_not_make_good_is_told(client):
 
 def demo(out, wait_for=None):
     """Run the demo; kill it, with all that it started, when a file holds *wait_for* steps."""
-    command = [sys.executable, "-m", "chainrule", "demo", "cluster", "--epochs", "2", "--out", out]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
+    command = ("-m", "chainrule", "demo", "cluster", "--epochs", "2", "--out", out)
+    with children.started(*command) as process:
         while wait_for is not None and process.poll() is None:
             with contextlib.suppress(FileNotFoundError), np.load(out / "checkpoint.npz") as kept:
                 if len(kept["losses"]) >= wait_for:
@@ -123,10 +120,7 @@ def demo(out, wait_for=None):
             time.sleep(0.05)
         if wait_for is not None:
             os.killpg(process.pid, signal.SIGKILL)
-        said, errors = process.communicate(timeout=300)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        said, errors = process.communicate(timeout=children.SECONDS)
     assert process.returncode == (0 if wait_for is None else -signal.SIGKILL), errors
     return said
 

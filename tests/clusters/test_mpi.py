@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .. import children
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,14 +36,13 @@ def test_ranks_give_the_bits_of_one_thread(ranks):
         [command, "-n", str(ranks), sys.executable, "-m", "mpi4py", "-m", "tests.clusters.ranks"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=children.SECONDS,
         cwd=ROOT,
-        env={
-            **os.environ,
-            "LD_LIBRARY_PATH": os.pathsep.join(libraries),
-            "OMPI_ALLOW_RUN_AS_ROOT": "1",
-            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        },
+        env=children.environment(
+            LD_LIBRARY_PATH=os.pathsep.join(libraries),
+            OMPI_ALLOW_RUN_AS_ROOT="1",
+            OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+        ),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"the same bits over {ranks - 1} worker(s)\n", done.stderr

@@ -20,6 +20,8 @@ from chainrule.engine.table import BUILT_IN, TABLE
 
 from . import families, test_loops
 
+pytestmark = pytest.mark.text_alone
+
 CC = shutil.which("cc")
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 STRICT = {"double": ["-Wshadow"], "float": ["-Wshadow", "-Wdouble-promotion"]}

@@ -303,6 +303,14 @@ def test_numbers_of_arguments_may_be_numpys():
     f = cr.compile(lambda x, y: x * y)
     found = f.jacobian([2.0], [3.0], argnums=np.int64(1))
     assert found.tolist() == f.jacobian([2.0], [3.0], argnums=1).tolist() == [2.0]
+    for at in (-1, np.int8(-1), (-1,)):
+        assert np.ravel(f.jacobian([2.0], [3.0], argnums=at)).tolist() == [2.0]
+        assert np.ravel(f.hessian([2.0], [3.0], argnums=at)).tolist() == [0.0]
+    assert f.jvp([2.0], [3.0], tangents=[1.0], argnums=-1)[1].tolist() == [2.0]
+    assert f.hvp([2.0], [3.0], vector=([1.0], [1.0]), argnums=(-1, 0))[1].tolist() == [1.0]
+    for wrong in (2, -3):
+        with pytest.raises(ValueError, match="from 0 to 1, or from -2 to -1 from the end"):
+            f.jacobian([2.0], [3.0], argnums=wrong)
     with pytest.raises(ValueError, match="argnums=True; expected numbers of arguments"):
         f.jacobian([2.0], [3.0], argnums=True)
 
@@ -452,6 +460,25 @@ def test_a_call_with_values_keeps_the_structure_of_the_result():
     assert [getattr(y, "data", y) for y in found["rest"][1]] == [3.0, 3.0]
     with cr.no_grad():
         assert f([v])["double"][0].parents == ()
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("v", "n"), ("n", "v"), ("v", "v"), ("vnv", "nvv"), ("nvv", "vnv")]
+)
+def test_a_number_of_a_call_with_values_is_a_number_on_a_tie(a, b):
+    leaf = cr.Value(1.0)
+
+    def function(x, y):
+        return cr.maximum(x * leaf, y) * y + cr.maximum(x, 1.0)
+
+    X, Y = ([cr.Value(1.0) if v == "v" else 1.0 for v in kinds] for kinds in (a, b))
+    rows = zip(cr.compile(function)(X, Y), map(function, X, Y), X, Y, strict=True)
+    for found, expected, x, y in rows:
+        inputs = [v for v in (x, y, leaf) if isinstance(v, cr.Value)]
+        slopes = [cr.gradients(z, inputs, create_graph=True) for z in (found, expected)]
+        close(*([v.data if isinstance(v, cr.Value) else v for v in row] for row in slopes))
+        for pair in zip(*slopes, strict=True):
+            close(*(cr.gradients(v + 0.0 * x * y, inputs) for v in pair))
 
 
 def test_a_call_with_values_that_cannot_be_is_refused():

@@ -7,8 +7,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,6 +19,7 @@ from chainrule.compiler import machine as machines
 from chainrule.compiler import remote, shards, workers
 from chainrule.engine.native import core
 
+from .. import children
 from . import families, misbehaving
 from .misbehaving import DIES, NAPS, RAISES, doubled
 from .test_plans import PROGRAMS, recorded, rows
@@ -159,6 +158,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads):
     assert grads[0] == grads[1]
 
 
+@pytest.mark.processes_alone
 def test_processes_give_the_same_bits_while_parameters_change(processes):
     run, leaves = network()
     here, there = cr.compile(cost(run)), cr.compile(cost(run), executor=processes)
@@ -196,17 +196,16 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.processes_alone
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_processes_may_be_started_in_any_way(method, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(STARTED)
     counts = ["1", "2", "7"] if method == "fork" else ["2"]  # an interpreter for each is started
-    done = subprocess.run(
-        [sys.executable, script, method, *counts], capture_output=True, text=True, timeout=300
-    )
-    assert done.stdout == "the same\n", done.stderr
+    assert children.printed(script, method, *counts) == "the same\n"
 
 
+@pytest.mark.processes_alone
 def test_derivatives_beyond_the_gradient_are_shared_too(processes):
     w = cr.Value(0.3)
 
@@ -222,6 +221,7 @@ def test_derivatives_beyond_the_gradient_are_shared_too(processes):
     same(there.jacobian(X, wrt=w), here.jacobian(X, wrt=w))
 
 
+@pytest.mark.processes_alone
 def test_loops_and_graphs_without_width_are_shared(processes):
     k = cr.Value(0.5)
 
@@ -346,6 +346,7 @@ def test_what_a_worker_keeps_is_bounded():
     remote._kept.clear()
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # the parameters are those of all threads
 def test_runs_over_workers_may_overlap(processes):
     run, _ = network()
@@ -393,6 +394,7 @@ def failed(there, X, match):
     return caught.value
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # a part of the batch would be computed here
 @pytest.mark.parametrize("place", [0, 20_000, 39_999])
 def test_an_error_in_a_worker_is_told_with_its_shard(processes, place):
@@ -413,6 +415,7 @@ def test_an_error_in_a_worker_is_told_with_its_shard(processes, place):
     assert (str(again), again.shards, again.trace) == (str(error), error.shards, error.trace)
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # a part of the batch would kill this process
 def test_a_worker_that_dies_is_told(tmp_path):
     w, f, X = misbehaving_cost()
@@ -427,6 +430,7 @@ def test_a_worker_that_dies_is_told(tmp_path):
         same(cr.compile(there, executor=pool).value_and_grad(X), cr.compile(f).value_and_grad(X))
 
 
+@pytest.mark.processes_alone
 @pytest.mark.asks_once  # its workers are busy afterwards
 def test_a_worker_that_hangs_is_told(processes):
     w, f, X = misbehaving_cost()
@@ -537,17 +541,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("whom", ["the parent", "all, as a terminal does"])
 def test_ctrl_c_leaves_no_process_behind(whom, tmp_path):
     script = tmp_path / "script.py"
-    # A suite that runs in the background hands down that SIGINT is ignored.
-    listening = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    script.write_text(listening + INTERRUPTED)
-    process = subprocess.Popen(
-        [sys.executable, script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    script.write_text(INTERRUPTED)
+    with children.started(script) as process:
         pids = [int(x) for x in process.stdout.readline().split()]
         assert pids
         time.sleep(0.5)  # a fraction of what the batch takes
@@ -556,12 +551,10 @@ def test_ctrl_c_leaves_no_process_behind(whom, tmp_path):
         else:
             os.killpg(process.pid, signal.SIGINT)
         said, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert said == "interrupted 0.25\n", errors
-    assert process.returncode != 0
-    for pid in pids:
-        assert gone(pid), f"{pid} is left"
+        assert said == "interrupted 0.25\n", errors
+        assert process.returncode != 0
+        for pid in pids:
+            assert gone(pid), f"{pid} is left"
 
 
 def gone(pid):

@@ -28,7 +28,7 @@ def w():
         (lambda x: sum(x), "not iterable"),
         (lambda x: len(x) * cr.Value(1.0), "no len"),
         (lambda x: cr.dot([1.0, 2.0], x), "dot takes an iterable"),
-        (nn.MLP(2, [1], seed=0), "takes 2 inputs, but 1 were given"),
+        (nn.MLP(2, [1], seed=0), "takes 2 inputs, but was given 1"),
     ],
 )
 def test_one_example_is_no_batch(use, complaint):

@@ -8,8 +8,6 @@ import multiprocessing
 import pickle
 import random
 import re
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from chainrule.compiler.printers.rows import EXPRESSIONS, FUNCTIONS
 from chainrule.engine import table as primitives
 from chainrule.engine.table import TABLE
 
+from .. import children
 from . import families
 from .asking import recomputed, rounds
 
@@ -608,12 +607,9 @@ def test_the_source_runs_by_itself_with_numpy_alone(tmp_path):
         "assert 'chainrule' not in sys.modules\n"
         "print(repr(float(np.ravel(gradient(*thetas, X, Y)[0])[0])))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-W", "error", str(script), str(tmp_path / "in.npz")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    printed = children.printed("-I", "-W", "error", script, tmp_path / "in.npz")
     # The machine adds some sums of products up in one step, in another order than the text.
-    assert float(done.stdout) == pytest.approx(f.value_and_grad(X, Y)[0], rel=1e-14)
+    assert float(printed) == pytest.approx(f.value_and_grad(X, Y)[0], rel=1e-14)
 
 
 def test_the_emitted_forms_of_the_primitives_are_those_of_the_table():

@@ -3,8 +3,6 @@
 import importlib
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,8 @@ import pytest
 import chainrule as cr
 from chainrule import cli, demos, nn
 from chainrule.demos import chain, lift, mazur, micrograd, moons, xor
+
+from .. import children
 
 ROOM = Path(demos.__file__).parent
 AT_THE_TOP = Path(__file__).parents[2] / "demos"
@@ -36,9 +36,7 @@ def test_a_demo_has_a_main_whose_parameters_are_options_with_defaults(name):
 
 @pytest.mark.skipif(not AT_THE_TOP.is_dir(), reason="installed from a wheel: not a checkout")
 def test_a_demo_at_the_top_of_a_checkout_runs_as_a_script():
-    done = subprocess.run(
-        [sys.executable, "-W", "error", AT_THE_TOP / "micrograd.py"], capture_output=True, text=True
-    )
+    done = children.run("-W", "error", AT_THE_TOP / "micrograd.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert "24.70408163265306" in done.stdout
 
@@ -48,11 +46,7 @@ def test_without_matplotlib_a_demo_that_draws_says_what_to_install(tmp_path):
         "import sys; sys.modules['matplotlib'] = None\n"
         "from chainrule import cli; sys.exit(cli.main(sys.argv[1:]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, "demo", "moons", "--out", tmp_path],
-        capture_output=True,
-        text=True,
-    )
+    done = children.run("-c", script, "demo", "moons", "--out", tmp_path)
     assert done.returncode == 2
     assert "pip install 'chainrule[demo]'" in done.stderr
     assert "Traceback" not in done.stderr

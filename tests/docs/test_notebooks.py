@@ -1,11 +1,11 @@
 """The learner's notebooks are made from the pages, run from top to bottom, and open in marimo."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from .. import children
 
 reason = "needs Jupyter, jupytext and marimo (nox -s browser)"
 nbformat = pytest.importorskip("nbformat", reason=reason)
@@ -22,10 +22,7 @@ NOTEBOOKS = sorted((ROOT / "docs" / "learn" / "notebooks").glob("*.ipynb"))
 
 
 def test_the_notebooks_say_what_the_pages_say():
-    done = subprocess.run(
-        [sys.executable, "tools/notebooks.py", "--check"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    children.printed("tools/notebooks.py", "--check", cwd=ROOT)
     pages = {page.stem for page in (ROOT / "docs" / "learn").glob("*.md")} - {"index"}
     assert {notebook.stem for notebook in NOTEBOOKS} == pages
 
@@ -42,10 +39,22 @@ def test_a_notebook_runs_from_top_to_bottom(path):
     assert sum("image/svg+xml" in json.dumps(o) for o in outputs) == pictures
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_becomes_one_of_marimo_that_runs(path, tmp_path):
-    made = tmp_path / "notebook.py"
-    convert = [sys.executable, "-m", "marimo", "convert", path, "-o", made]
-    for command in convert, [sys.executable, made]:  # two cells that define one name would fail
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+def test_every_notebook_becomes_one_of_marimo_that_runs(tmp_path):
+    # In one process, which imports marimo once.
+    program = """
+import runpy, sys
+from pathlib import Path
+for path in map(Path, sys.argv[1:]):
+    print(path.stem, file=sys.stderr)
+    made = path.stem.replace("-", "_") + ".py"
+    sys.argv = ["marimo", "convert", str(path), "-o", made]
+    try:
+        runpy.run_module("marimo", run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code, ended.code
+    sys.argv = [made]
+    runpy.run_path(made, run_name="__main__")  # two cells that define one name would fail
+    print("ran", path.stem)
+"""
+    said = children.printed("-c", program, *NOTEBOOKS, cwd=tmp_path)
+    assert [f"ran {path.stem}" in said.splitlines() for path in NOTEBOOKS] == [True] * 7

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from chainrule.engine.table import TABLE, floats, rows
+
+from .. import children
 
 TOOL = Path(__file__).parents[2] / "tools" / "kernels.py"
 if not TOOL.exists():
@@ -28,7 +29,7 @@ def tool():
 
 
 def test_what_is_committed_is_what_the_table_gives():
-    done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True)
+    done = children.run(TOOL, "--check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -1,10 +1,10 @@
 """A lock that a fork does not leave locked."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+
+from .. import children
 
 HELD_AT_A_FORK = """
 import os, sys
@@ -22,4 +22,4 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_child_does_not_wait_for_a_thread_of_its_parent():
-    subprocess.run([sys.executable, "-c", HELD_AT_A_FORK], check=True, timeout=60)
+    children.printed("-c", HELD_AT_A_FORK, seconds=60)

@@ -217,7 +217,7 @@ def test_detect_anomaly_says_in_which_step():
         (
             (lambda c, x: (c, [x] * int(x)), 0.0, [1.0, 2.0]),
             ValueError,
-            "step 1 .* gave out something else .*: y is a list of 2, not a list of 1",
+            "step 1 .* gave out something other .*: y is a list of 2, not a list of 1",
         ),
     ],
 )  # fmt: skip
@@ -413,6 +413,38 @@ def swinging(checkpoint, steps=23):
     return angle
 
 
+@pytest.mark.parametrize("find", [cr.root, cr.fixed_point])
+def test_an_equation_over_segments_has_every_derivative(find):
+    def solution(a, b, **options):
+        def equation(x):
+            step = lambda s, _: (0.5 * s + 0.1 * cr.sin(a * s) + 0.2 * x * b, None)  # noqa: E731
+            last = cr.scan(step, x, length=9, **options)[0]
+            return last - a if find is cr.root else last
+
+        return find(equation, 0.3)
+
+    for of in (cr.jacobian, cr.hessian):
+        found, expected = (of(lambda *ab, k=k: solution(*ab, **k))(0.7, 1.1) for k in CUT_AND_NOT)
+        assert found == pytest.approx(expected, rel=1e-9)
+    thirds = [cr.grad(cr.grad(cr.grad(lambda a, k=k: solution(a, 1.1, **k)))) for k in CUT_AND_NOT]
+    assert thirds[0](0.7) == pytest.approx(thirds[1](0.7), rel=1e-8)
+
+
+def test_a_graph_with_segments_computes_them_at_other_numbers():
+    w, v = cr.Value(0.7), cr.Value(0.2)
+    node = cr.scan(lambda x, _: (cr.sin(x * w) + v, None), w * v, length=6, checkpoint=2)[0]
+    assert node.primitive(*[x.data for x in node.operands]) == node.data
+    compiled = cr.compile(node)
+    w.data, v.data = -0.4, 1.3
+    state = w.data * v.data
+    for _ in range(6):
+        state = math.sin(state * w.data) + v.data
+    assert compiled() == pytest.approx(state, rel=1e-14)
+
+
+CUT_AND_NOT = ({"checkpoint": 4}, {})
+
+
 @pytest.mark.parametrize("every", [1, 2, 5, 22, 23, 100])
 def test_segments_have_the_derivatives_of_the_steps(every):
     point = 1.3, 0.4, 0.2
@@ -477,7 +509,7 @@ def test_segments_count_their_steps_from_the_beginning():
 
     with pytest.raises(ValueError, match=r"step 7 .* changed the structure of the carry"):
         cr.scan(changes, cr.Value(1.0), range(9), checkpoint=3)
-    with pytest.raises(ValueError, match=r"step 7 .* gave out something else"):
+    with pytest.raises(ValueError, match=r"step 7 .* gave out something other"):
         cr.scan(lambda c, k: (c, [c] if k == 7 else c), cr.Value(1.0), range(9), checkpoint=3)
     for wrong in (0, -2, 2.5, "all"):
         with pytest.raises(ValueError, match="checkpoint="):

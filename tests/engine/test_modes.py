@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import math
 import os
-import subprocess
 import sys
 import threading
 
@@ -16,6 +15,8 @@ import pytest
 import chainrule as cr
 from chainrule import AnomalyError, Value
 from chainrule.engine import modes
+
+from .. import children
 
 # ---------------------------------------------------------------- no_grad
 
@@ -236,12 +237,7 @@ print("fine")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 def test_a_forked_process_has_the_modes_of_the_thread_that_forked_and_no_others():
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, "60"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = children.run("-W", "ignore::DeprecationWarning", "-c", FORKING, "60")
     assert (done.stdout.strip(), done.stderr) == ("fine", "")
 
 

@@ -1,12 +1,11 @@
 """The tool answers every line with one line: results, and what is wrong with a message."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import run
 
+from .. import children
 from .conftest import FOLDER
 
 
@@ -88,9 +87,8 @@ def test_a_session_runs_through_standard_input_and_output():
         {"kind": "evaluate", "module": "hello", "function": "double", "input": 9.0},
     ]
     lines = "".join(json.dumps({"id": i, **x}) + "\n" for i, x in enumerate(messages))
-    script = [sys.executable, str(FOLDER / "run.py")]
-    done = subprocess.run(script, input=lines, capture_output=True, text=True, check=True)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    printed = children.printed(FOLDER / "run.py", given=lines)
+    answers = [json.loads(line) for line in printed.splitlines()]
     assert [x["id"] for x in answers] == list(range(len(messages)))
     assert [x.get("output") for x in answers] == [None, None, 9.0, None, None, 18.0]
     assert not answers[4]["success"]

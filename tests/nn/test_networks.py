@@ -281,7 +281,7 @@ def test_a_layer_returns_a_list_whatever_its_width():
 @pytest.mark.parametrize("module", [nn.MLP(3, [2, 1]), nn.Layer(3, 2), nn.Neuron(3)])
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
 def test_a_wrong_input_length_raises_with_both_numbers(module, count):
-    with pytest.raises(ValueError, match=f"takes 3 inputs, but {count} were given"):
+    with pytest.raises(ValueError, match=f"takes 3 inputs, but was given {count}"):
         module([1.0] * count)
 
 
@@ -311,7 +311,7 @@ def test_inputs_may_be_numbers_values_or_rows():
         ([1, None], TypeError, "NoneType"),
         ([[1, 2], [3, 4]], TypeError, "list is not a real number"),
         (np.ones((5, 2)), ValueError, r"one example at a time, not an array of shape \(5, 2\)"),
-        (1.0, ValueError, "takes 2 inputs, but 1 were given"),
+        (1.0, ValueError, "takes 2 inputs, but was given 1"),
     ],
 )
 def test_inputs_that_are_none(x, error, message):
@@ -454,7 +454,7 @@ def test_layers_and_neurons_are_lists_whose_changes_take_effect(tmp_path):
     ("change", "error", "message"),
     [
         (lambda m: m.layers[0].neurons[1].w.append(cr.Value(1.0)), ValueError, r"3 weights"),
-        (lambda m: m.layers[0].neurons[0].w.pop(), ValueError, r"takes 1 inputs|expected 1,"),
+        (lambda m: m.layers[0].neurons[0].w.pop(), ValueError, r"takes 1 input,|expected 1,"),
         (lambda m: m.layers[0].neurons.append(nn.Neuron(2, "tanh")), ValueError, "activations"),
         (lambda m: setattr(m.layers[0].neurons[0], "nonlin", False), ValueError, "activations"),
         (lambda m: m.layers[0].neurons.append(nn.Neuron(2)), ValueError, "inputs"),

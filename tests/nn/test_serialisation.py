@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule import nn
 
+from .. import children
+
 
 @pytest.fixture
 def model():
@@ -645,12 +647,10 @@ def killed(path, setting, moment):
         "os.{moment} = die\n"
         "nn.save(nn.MLP(3, [3, 1], seed=5), sys.argv[1])\n"
     ).replace("{moment}", moment)
-    done = subprocess.run(
-        [sys.executable, "-c", script, path], timeout=120, cwd=Path(cr.__file__).parents[1]
-    )
-    assert done.returncode == -signal.SIGKILL
+    assert children.run("-c", script, path).returncode == -signal.SIGKILL
 
 
+@pytest.mark.processes_alone
 @POSIX
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporary, moment):
@@ -666,6 +666,7 @@ def test_what_a_killed_save_leaves_the_next_one_takes_away(model, path, temporar
     assert sorted(path.parent.iterdir()) == sorted([path, *bystanders])
 
 
+@pytest.mark.processes_alone
 @POSIX
 def test_a_killed_save_of_a_new_file_leaves_nothing(path):
     if not hasattr(os, "O_TMPFILE"):
@@ -675,6 +676,7 @@ def test_a_killed_save_of_a_new_file_leaves_nothing(path):
         assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.processes_alone
 @POSIX
 def test_saves_at_the_same_time_do_not_take_away_each_others_files(model, path, temporary):
     """Each sweeps up what killed ones left; what a living one holds is locked."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,22 +17,22 @@ import pytest
 
 import chainrule
 
+from .. import children
+
 HERE = Path(__file__).parent
 SOURCES = Path(chainrule.__file__).parents[1]
 PAGES = ("user_code.py", "mistakes.py")
 
 
-def run(*command, cwd, **environment):
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
-    )
+def said(*arguments, **options):
+    done = children.run("-m", *arguments, **options)
     return done.stdout + done.stderr
 
 
 def by_mypy(folder, cache):
     installed = "site-packages" in SOURCES.parts  # then mypy finds it by itself
-    return run(
-        sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent",
+    return said(
+        "mypy", "--strict", "--config-file=", "--follow-imports=silent",
         "--cache-dir", str(cache), *PAGES, cwd=folder, MYPYPATH="" if installed else str(SOURCES),
     )  # fmt: skip
 
@@ -42,7 +40,7 @@ def by_mypy(folder, cache):
 def by_pyright(folder, cache):
     settings = {"include": list(PAGES), "extraPaths": [str(SOURCES)]}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
-    return run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, cwd=folder)
+    return said("pyright", "--pythonpath", sys.executable, cwd=folder)
 
 
 @pytest.fixture(scope="module", params=[by_mypy, by_pyright], ids=["mypy", "pyright"])
@@ -53,7 +51,7 @@ def reported(request, tmp_path_factory):
         pytest.skip(f"{name} is not installed (dependency group: types)")
     folder = tmp_path_factory.mktemp(name)
     if name == "pyright":
-        version = run(sys.executable, "-m", "pyright", "--version", cwd=folder)
+        version = said("pyright", "--version", cwd=folder)
         if not re.match(r"pyright \d", version):
             pytest.skip(f"pyright fetches itself on its first run, and could not: {version[-200:]}")
     for page in PAGES:
@@ -85,5 +83,4 @@ def test_every_planted_mistake_is_reported_and_nothing_else(reported):
 
 def test_the_page_of_user_code_runs():
     pytest.importorskip("typing_extensions")
-    done = subprocess.run([sys.executable, HERE / "user_code.py"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    children.printed(HERE / "user_code.py")

@@ -23,6 +23,7 @@ z = w * x + b
 assert_type(z, Value)
 assert_type(2 * x - 1, Value)
 assert_type(1 / x**2, Value)
+assert_type(x % 2 + 7.5 % x, Value)
 assert_type(np.float32(2.0) + x, Value)
 assert_type(-x + abs(w), Value)
 assert_type(x > 0, bool)

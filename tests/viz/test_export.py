@@ -14,6 +14,8 @@ from chainrule.nn import MLP
 from chainrule.viz import drawing as drawing_module
 from chainrule.viz import export
 
+pytestmark = pytest.mark.text_alone
+
 needs_export = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("resvg_py", "typst")),
     reason="the extra 'export' is not installed",
@@ -47,6 +49,14 @@ def test_a_png_has_the_size_and_the_colours_of_the_svg(tmp_path, name, paper):
     corner = "#" + "".join(f"{round(255 * c):02x}" for c in image[2, 2, :3])
     assert corner == paper
     assert len({tuple(p) for p in image.reshape(-1, image.shape[2])}) > 20  # text, in colours
+
+
+def test_a_line_with_a_rare_character_has_a_font_that_knows_it_and_others_keep_theirs():
+    svg = viz.draw(Value(1.0, "x₁") * Value(2.0, "x2")).svg
+    lines = ET.fromstring(export._with_wide_fonts(svg)).iter("{http://www.w3.org/2000/svg}text")
+    fonts = {"".join(line.itertext()): line.get("font-family", "") for line in lines}
+    assert fonts["x₁"].startswith("DejaVu Sans,")
+    assert {text for text, font in fonts.items() if font} == {"x₁"}
 
 
 @needs_export

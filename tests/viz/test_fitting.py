@@ -15,6 +15,8 @@ from chainrule.viz import boxes, fitting, folding, layered
 from chainrule.viz.circuit import circuit_of
 from chainrule.viz.text import advance
 
+pytestmark = pytest.mark.text_alone
+
 SVG = "{http://www.w3.org/2000/svg}"
 GRAPHS = [
     name for name in gallery.PICTURES if name not in ("small_network", "classifier", "digits")

@@ -15,6 +15,8 @@ from chainrule.engine.table import OF_A_CLASS, TABLE, take_entry
 from chainrule.viz import formulas
 from chainrule.viz.symbols import Symbol, partials
 
+pytestmark = pytest.mark.text_alone
+
 BUILT_IN = sorted(primitives.BUILT_IN)
 x, y, z = Value(2.0, "x"), Value(5.0, "y"), Value(3.0, "z")
 

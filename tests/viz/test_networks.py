@@ -15,6 +15,8 @@ from chainrule.viz.network import Network, network_of, seen_part
 
 from .test_fitting import smallest_text
 
+pytestmark = pytest.mark.text_alone
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -175,6 +177,15 @@ def test_the_colour_of_a_cell_says_sign_and_size():
         "activations": viz.text.short(max(activations)),
         "deltas": viz.text.short(max(abs(trace.delta(layer)).max() for layer in (2, 3))),
     }  # fmt: skip
+
+
+def test_without_colours_a_dash_says_that_a_cell_is_negative():
+    model, trace = digits_like()
+    diagram = matrices_of(model, trace)
+    paths = ET.fromstring(viz.draw_network(model, trace).svg).iter(f"{SVG}path")
+    dashes = [path.get("d").count("M") for path in paths if path.get("stroke-width") == "0.8"]
+    negative = [sum(x < 0 for row in grid.levels for x in row) for grid in diagram.grids]
+    assert dashes == [*filter(None, negative), *[LEVELS] * len(diagram.scales)]
 
 
 def test_the_classes_are_listed_with_probability_prediction_and_target():

@@ -14,7 +14,6 @@ import numpy as np
 
 from . import holding
 from .answers import Found, read
-from .drawing import drawn_alike
 from .handing import (
     RATE,
     CannotCallError,
@@ -27,6 +26,7 @@ from .handing import (
 from .manner import Manner
 from .names import STEP, plain
 from .program import Program
+from .random_draws import drawn_alike
 from .settings import settings, settings_of
 from .weights import Array, Block, blocks, flat, shapes_of
 

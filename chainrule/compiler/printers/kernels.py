@@ -1,8 +1,9 @@
 """The kernels of the C core, for printed programs.
 
-Made by ``python tools/kernels.py`` from the rows of the table, which explain it, and from the rows
-of any number of arguments in kernels.h.  ``@real`` stands for the type of the numbers, and every
-other ``@`` for what C adds to a constant, or to a function of libm, that is of this type.
+Made by ``python tools/kernels.py`` from the rows of the table, which explain it, from the rows of
+any number of arguments in kernels.h, and from forms in the machine's careful.h.  ``@real`` stands
+for the type of the numbers, and every other ``@`` for what C adds to a constant, or to a function
+of libm, that is of this type.
 """
 
 from __future__ import annotations
@@ -239,6 +240,47 @@ k_soft_cross_entropy(const @real *x, int n, @real *unused) /* shares, then logit
     return loss;
 }
 """,
+    "slopes": """\
+static void
+slopes(const @real *z, int n, @real *result)
+{
+    k_shares(z, n, result);
+    @real top = k_maximum(z, n, NULL);
+    for (int k = 0; k < n; k++) {
+        result[k] = top == -INFINITY ? 0.0@ : result[k];
+    }
+}
+""",
+    "surprisals": """\
+static void
+surprisals(const @real *z, int n, @real *result)
+{
+    @real top = k_maximum(z, n, NULL);
+    @real of_top = is_none(top) ? NAN : surprisal_of_top(z, n, top);
+    for (int k = 0; k < n; k++) {
+        result[k] = of_top + below(z[k], top);
+    }
+}
+""",
+    "softmax_minus": """\
+/* softmax(z) - y, with all digits also where both are almost 1.@ */
+static void
+softmax_minus(const @real *z, const @real *y, int n, @real *result)
+{
+    @real rest = 0.0@, total = 0.0@;
+    k_shares(z, n, result);
+    for (int k = 0; k < n; k++) {
+        @real p = result[k];
+        rest = rest + (p > 0.9@ ? 0.0@ : p);
+        total = total + y[k];
+    }
+    for (int k = 0; k < n; k++) {
+        @real p = result[k], share = y[k];
+        @real sure = (total - share) * p - share * rest;
+        result[k] = p > 0.9@ ? sure : p * total - share;
+    }
+}
+""",
     "k_equal": """\
 static @real k_equal(@real a, @real b) { return a == b ? 1.0@ : 0.0@; }
 """,
@@ -250,6 +292,17 @@ static @real k_less_equal(@real a, @real b) { return a <= b ? 1.0@ : 0.0@; }
 """,
     "k_step": """\
 static @real k_step(@real x) { return x > 0.0@ ? 1.0@ : x <= 0.0@ ? 0.0@ : NAN; }
+""",
+    "k_whole_quotient": """\
+static @real
+k_whole_quotient(@real a, @real b)
+{
+    if (fabs@(k_divide(a - k_remainder(a, b), b)) >= 4503599627370496.0@) {
+        return k_divide(a - k_remainder(a, b), b);
+    }
+    @real t0 = k_divide(a - k_remainder(a, b), b) + 0.5@;
+    return t0 - k_remainder(t0, 1.0@);
+}
 """,
     "k_sign": """\
 static @real k_sign(@real x) { return k_step(x) - k_step(-x); }
@@ -268,6 +321,25 @@ static @real k_multiply(@real a, @real b) { return a * b; }
 """,
     "k_divide": """\
 static @real k_divide(@real a, @real b) { return a / b; }
+""",
+    "k_remainder": """\
+static @real
+k_remainder(@real a, @real b)
+{
+    if (b == 0.0@) {
+        return NAN;
+    }
+    if (isfinite(a)) {
+        if (fmod@(a, b) == 0.0@) {
+            return copysign@(0.0@, b);
+        }
+        if (fmod@(a, b) < 0.0@) {
+            return b < 0.0@ ? fmod@(a, b) : fmod@(a, b) + b;
+        }
+        return b < 0.0@ ? fmod@(a, b) + b : fmod@(a, b);
+    }
+    return NAN;
+}
 """,
     "k_negative": """\
 static @real k_negative(@real x) { return -x; }
@@ -515,6 +587,10 @@ NEEDS = {
     "surprisal_of_top": "signed_log1p",
     "k_cross_entropy": "below is_none k_maximum surprisal_of_top",
     "k_soft_cross_entropy": "below is_none k_damped k_maximum surprisal_of_top",
+    "slopes": "k_maximum k_shares",
+    "surprisals": "below is_none k_maximum surprisal_of_top",
+    "softmax_minus": "k_shares",
+    "k_whole_quotient": "k_divide k_remainder",
     "k_sign": "k_step",
     "k_exp2": "k_power",
     "k_log1p": "signed_log1p",

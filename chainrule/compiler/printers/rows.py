@@ -126,11 +126,13 @@ READ = {
 
 
 # A name does not tell an operation: a user's own may have that of one of the functions above.
-SPELLED = {
-    row
+SPELLED = {  # rows, and the function or expression that each is
+    row: name
     for name in (*EXPRESSIONS, *FUNCTIONS)
-    if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
-} - {primitives.cross_entropy}  # whose function is of a whole axis
+    if isinstance(row := getattr(primitives, name, None), Primitive)
+    # These have functions of a whole axis, and this depends on the exponent.
+    and row not in (primitives.cross_entropy, primitives.softmax_entry, primitives.power)
+}
 INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
 FOLDED = {
     primitives.maximum: "maximum",
@@ -210,10 +212,11 @@ def spelled(row: Primitive, count: int, name: str, exponent: float | None = None
     if row is primitives.half_squared_error:
         return Spelling("0.5 * np.square({0} - {1})", PRODUCT, (SUM, SUM + 1))
     if row in SPELLED:
-        form = EXPRESSIONS.get(row.name)
+        called = SPELLED[row]
+        form = EXPRESSIONS.get(called)
         if form is not None:
             return Spelling(form, ATOM, (ATOM,) * count)
-        return Spelling(f"{row.name}({places})", ATOM, loose, row.name)
+        return Spelling(f"{called}({places})", ATOM, loose, called)
     if is_numpys(row.array):
         return Spelling(f"np.{row.array.__name__}({places})", ATOM, loose)
     # A brace in a name would be a place.

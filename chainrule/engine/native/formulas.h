@@ -4,12 +4,14 @@ static double k_equal(double, double);
 static double k_less(double, double);
 static double k_less_equal(double, double);
 static double k_step(double);
+static double k_whole_quotient(double, double);
 static double k_sign(double);
 static double k_identity(double);
 static double k_add(double, double);
 static double k_subtract(double, double);
 static double k_multiply(double, double);
 static double k_divide(double, double);
+static double k_remainder(double, double);
 static double k_negative(double);
 static double k_power(double, double);
 static double k_square(double);
@@ -64,6 +66,17 @@ static double k_equal(double a, double b) { return a == b ? 1.0 : 0.0; }
 static double k_less(double a, double b) { return a < b ? 1.0 : 0.0; }
 static double k_less_equal(double a, double b) { return a <= b ? 1.0 : 0.0; }
 static double k_step(double x) { return x > 0.0 ? 1.0 : x <= 0.0 ? 0.0 : Py_NAN; }
+
+static double
+k_whole_quotient(double a, double b)
+{
+    if (fabs(k_divide(a - k_remainder(a, b), b)) >= 4503599627370496.0) {
+        return k_divide(a - k_remainder(a, b), b);
+    }
+    double t0 = k_divide(a - k_remainder(a, b), b) + 0.5;
+    return t0 - k_remainder(t0, 1.0);
+}
+
 static double k_sign(double x) { return k_step(x) - k_step(-x); }
 static double k_identity(double x) { return x; }
 static double k_identity_0(double x, double y) { (void)x, (void)y; return 1.0; }
@@ -79,6 +92,39 @@ static double k_multiply_1(double a, double b, double y) { (void)b, (void)y; ret
 static double k_divide(double a, double b) { return a / b; }
 static double k_divide_0(double a, double b, double y) { (void)a, (void)y; return 1.0 / b; }
 static double k_divide_1(double a, double b, double y) { (void)a; return -y / b; }
+
+static double
+k_remainder(double a, double b)
+{
+    if (b == 0.0) {
+        return Py_NAN;
+    }
+    if (isfinite(a)) {
+        if (fmod(a, b) == 0.0) {
+            return copysign(0.0, b);
+        }
+        if (fmod(a, b) < 0.0) {
+            return b < 0.0 ? fmod(a, b) : fmod(a, b) + b;
+        }
+        return b < 0.0 ? fmod(a, b) + b : fmod(a, b);
+    }
+    return Py_NAN;
+}
+
+static double
+k_remainder_0(double a, double b, double y)
+{
+    (void)a, (void)b;
+    return k_equal(y, y) != 0.0 ? 1.0 : Py_NAN;
+}
+
+static double
+k_remainder_1(double a, double b, double y)
+{
+    (void)y;
+    return -k_whole_quotient(a, b);
+}
+
 static double k_negative(double x) { return -x; }
 static double k_negative_0(double x, double y) { (void)x, (void)y; return -1.0; }
 static double k_power(double a, double b) { return pow(a, b); }

@@ -47,10 +47,12 @@
     ROW(EQUAL, "equal", k_equal, NULL, NULL) \
     ROW(LESS, "less", k_less, NULL, NULL) \
     ROW(LESS_EQUAL, "less_equal", k_less_equal, NULL, NULL) \
+    ROW(WHOLE_QUOTIENT, "//", k_whole_quotient, NULL, NULL) \
     ROW(ADD, "+", k_add, k_add_0, k_add_1) \
     ROW(SUBTRACT, "-", k_subtract, k_subtract_0, k_subtract_1) \
     ROW(MULTIPLY, "*", k_multiply, k_multiply_0, k_multiply_1) \
     ROW(DIVIDE, "/", k_divide, k_divide_0, k_divide_1) \
+    ROW(REMAINDER, "%", k_remainder, k_remainder_0, k_remainder_1) \
     ROW(POWER, "**", k_power, k_power_0, k_power_1) \
     ROW(DAMPED, "damped", k_damped, k_damped_0, k_damped_1) \
     ROW(HYPOT, "hypot", k_hypot, k_hypot_0, k_hypot_1) \

@@ -7,6 +7,8 @@ import functools
 import math
 import operator
 
+from . import floats
+
 
 def power(x: complex, p: complex) -> complex:
     if p.imag == 0.0 and p.real == int(p.real) and abs(p.real) <= 64:
@@ -14,6 +16,11 @@ def power(x: complex, p: complex) -> complex:
         result = functools.reduce(operator.mul, [x] * int(abs(p.real)), complex(1.0))
         return result if p.real >= 0 else 1.0 / result
     return cmath.exp(p * cmath.log(x))
+
+
+def remainder(a: complex, b: complex) -> complex:
+    quotient = floats.whole_quotient(a.real, b.real)
+    return complex(floats.remainder(a.real, b.real), a.imag - quotient * b.imag)
 
 
 def sigmoid(z: complex) -> complex:

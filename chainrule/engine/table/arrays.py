@@ -21,6 +21,10 @@ def less_equal(a: Any, b: Any) -> Any:
     return (a <= b).astype(float)
 
 
+def whole_quotient(a: Any, b: Any) -> Any:
+    return np.round((a - np.remainder(a, b)) / b)
+
+
 def sigmoid(z: Any, out: Any = None) -> Any:
     if np.minimum.reduce(z, axis=None, initial=0.0) > -708.0:
         e = np.exp(np.negative(z, out=out), out=out)

@@ -31,6 +31,24 @@ def power(x: float, p: float) -> float:
         return math.copysign(inf, x) if odd else inf
 
 
+def remainder(a: float, b: float) -> float:
+    if b == 0.0 or not math.isfinite(a):
+        return nan
+    rest = math.fmod(a, b)
+    if rest == 0.0:
+        return math.copysign(0.0, b)
+    if rest < 0.0:
+        return rest if b < 0.0 else rest + b
+    return rest + b if b < 0.0 else rest
+
+
+def whole_quotient(a: float, b: float) -> float:
+    near = divide(a - remainder(a, b), b)  # a whole number, but for roundings
+    if abs(near) >= 4503599627370496.0:  # 2**52: there are no others
+        return near
+    return near + 0.5 - remainder(near + 0.5, 1.0)
+
+
 def exp(x: float) -> float:
     try:
         return math.exp(x)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import analytic, arrays, floats
-from .primitive import BUILT_IN, TABLE, primitive
+from .definitions import primitive
+from .primitive import BUILT_IN, TABLE
 
 if TYPE_CHECKING:
     from .signatures import Binary, Ternary, Unary
@@ -45,6 +46,10 @@ less_equal = primitive(
 )  # fmt: skip
 step = primitive(  # 0 at 0; nan at nan
     "step", floats.step, (None,), array=arrays.step, latex=r"\left[{0} > 0\right]",
+)  # fmt: skip
+whole_quotient = primitive(  # of a / b, rounded down: what the derivative of a % b is made of
+    "//", floats.whole_quotient, (None, None), array=arrays.whole_quotient,
+    latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", domain=((-3.0, 3.0), (0.1, 3.0)),
 )  # fmt: skip
 sign = primitive(  # 0 at 0; nan at nan
     "sign", floats.sign, (None,), array=np.sign, latex=r"\operatorname{{sgn}}\left({0}\right)",
@@ -122,6 +127,15 @@ divide: Binary = primitive(  # by way of y, so that d/db survives a tiny b
     "/", floats.divide, (lambda a, b, y: divide(1.0, b), lambda a, b, y: divide(-y, b)),
     array=np.divide, analytic=operator.truediv,
     latex=r"\frac{{{0}}}{{{1}}}", precedence=2, domain=((-3.0, 3.0), (0.1, 3.0)),
+)  # fmt: skip
+remainder = primitive(  # with b's sign; where it jumps it is differentiated as after the jump
+    "%", floats.remainder,
+    (
+        lambda a, b, y: where(equal(y, y), 1.0, nan),
+        lambda a, b, y: -whole_quotient(a, b),
+    ),
+    array=np.remainder, analytic=analytic.remainder,
+    latex=r"{0} \bmod {1}", precedence=0, binds=(2, 3), domain=((-3.0, 3.0), (0.1, 3.0)),
 )  # fmt: skip
 negative = primitive(
     "neg", operator.neg, (-1.0,), array=np.negative, analytic=operator.neg,

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ...engine.backend import Value
-from ..circuit import circuit_of
+from ..circuit import check_root, circuit_of
 from ..drawing import Drawing
 from ..network import network_of
-from ..text import check_limit
+from ..text import check_limit, checked_title
 from .data import graph_data, whole_graph
 from .network import network_data
 from .page import Page
@@ -48,8 +48,11 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
     More than *limit* nodes are folded, as in a drawing; a click on a fold opens it.  TypeError if
     *root* is not a Value; ValueError for more than 5,000 nodes.
     """
+    check_root("explore", root)
     check_limit("explore: limit", limit)
-    drawn = circuit_of(root, depth=0, title=title)  # says what is wrong with root or title
+    if title is not None:
+        checked_title("explore: title", title)
+    drawn = circuit_of(root, depth=0, title=title)
     members = whole_graph(root)
     if len(members) > _MOST:
         raise ValueError(
@@ -84,5 +87,7 @@ def explore_network(
     together.
     """
     data = network_data(model, X, Y, loss)
+    if title is not None:
+        checked_title("explore_network: title", title)
     drawn = network_of(model, title=title)
     return Page(drawn.title, "network", data, height=_HEIGHT, picture=Drawing(drawn))

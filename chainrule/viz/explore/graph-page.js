@@ -100,6 +100,13 @@ class GraphPage {
       this.change(() => explorer.setSeed(Number(get("seed").value))));
     for (const id of ["nudged", "h"]) get(id).addEventListener("input", () => this.update());
     get("undo").addEventListener("click", () => this.change(() => explorer.undo()));
+    document.addEventListener("keydown", (event) => {
+      const target = /** @type {Element} */ (event.target);
+      if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey) return;
+      if (target.closest("input[type=text]")) return; // there it takes back what was typed
+      event.preventDefault();
+      if (explorer.history.length) this.change(() => explorer.undo());
+    });
     get("reset").addEventListener("click", () => this.change(() => explorer.reset()));
     get("all").addEventListener("toggle", () => this.update());
     for (const scroller of [get("picture"), get("leaves").closest(".scroller")]) {
@@ -221,8 +228,8 @@ class GraphPage {
     const {explorer} = this;
     const name = this.name(k);
     const start = this.graph.nodes[k].data;
-    const span = Number.isFinite(start) ? Math.max(1, 2 * Math.abs(start)) : 1;
-    const middle = Number.isFinite(start) ? start : 0;
+    const middle = Number.isFinite(3 * start) ? start : 0; // both ends of the slider are finite
+    const span = Math.max(1, 2 * Math.abs(middle));
     const input = make("input", {type: "text", inputmode: "decimal", "aria-label": `number of ${name}`,
       autocomplete: "off", spellcheck: "false"});
     const slider = make("input", {type: "range", min: middle - span, max: middle + span,
@@ -251,6 +258,12 @@ class GraphPage {
       if (x === null) return;
       input.value = exact(x);
       this.change(() => explorer.setLeaf(k, x));
+    });
+    input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape") return;
+      input.value = exact(explorer.leaves[explorer.place(k)]);
+      input.setAttribute("aria-invalid", "false");
+      write(get("refused"), "");
     });
     const row = make("tr", {}, make("th", {scope: "row"}, name), make("td", {}, input),
       make("td", {}, slider), was, slope);
@@ -358,8 +371,9 @@ class GraphPage {
         + `${short(there)}: a change of ${short(change)}`),
       make("p", {class: "number"}, `${graph.nodes[k].term}.grad × h = ${short(slope)} × ${short(h)} = `
         + short(predicted)),
-      make("p", {class: "reason"}, error === 0 ? "They are equal." : `They differ by ${short(error)}`
-        + "; of a smooth function, by a quarter as much for half the h."),
+      make("p", {class: "reason"}, error === 0 ? "They are equal."
+        : error !== error ? "One of them is not a number, so there is nothing to compare."
+          : `They differ by ${short(error)}; of a smooth function, by a quarter as much for half the h.`),
     );
   }
 

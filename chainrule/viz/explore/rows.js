@@ -1,6 +1,6 @@
 // Made by `python tools/javascript.py` from the rows of the table, which explain it.
 
-import {accumulate, contains, copysign, erf, erfc, exponential, hypot, isinf, pow, range, remove, repeat, slice, truthy, zip} from "./numbers.js";
+import {accumulate, contains, copysign, erf, erfc, exponential, fmod, hypot, isinf, pow, range, remove, repeat, slice, truthy, zip} from "./numbers.js";
 
 const FAR = 10000000000;
 
@@ -12,6 +12,28 @@ function divide(a, b) {
 
 function power(x, p) {
   return pow(x, p);
+}
+
+function remainder(a, b) {
+  if (b === 0 || !Number.isFinite(a)) {
+    return NaN;
+  }
+  const rest = fmod(a, b);
+  if (rest === 0) {
+    return copysign(0, b);
+  }
+  if (rest < 0) {
+    return b < 0 ? rest : rest + b;
+  }
+  return b < 0 ? rest + b : rest;
+}
+
+function whole_quotient(a, b) {
+  const near = divide(a - remainder(a, b), b);
+  if (Math.abs(near) >= 4503599627370496) {
+    return near;
+  }
+  return near + 0.5 - remainder(near + 0.5, 1);
 }
 
 function exp(x) {
@@ -427,6 +449,7 @@ export const ROWS = {
   "less": {value: less, partials: [null, null]},
   "less_equal": {value: less_equal, partials: [null, null]},
   "step": {value: step, partials: [null]},
+  "//": {value: whole_quotient, partials: [null, null]},
   "sign": {value: sign, partials: [null]},
   "where": {
     value: where,
@@ -446,6 +469,10 @@ export const ROWS = {
   "-": {value: subtract, partials: [() => 1, () => -1]},
   "*": {value: multiply, partials: [(a, b, y) => b, (a, b, y) => a]},
   "/": {value: divide, partials: [(a, b, y) => divide(1, b), (a, b, y) => divide(-y, b)]},
+  "%": {
+    value: remainder,
+    partials: [(a, b, y) => where(equal(y, y), 1, NaN), (a, b, y) => -whole_quotient(a, b)],
+  },
   "neg": {value: negative, partials: [() => -1]},
   "**": {value: power, partials: [_power_by_base, _power_by_exponent]},
   "square": {value: square, partials: [(x, y) => 2 * x]},

@@ -22,6 +22,8 @@ from chainrule.checking.engines.search import truth
 
 from . import planted, right
 
+pytestmark = pytest.mark.numpy_alone
+
 
 @pytest.fixture(autouse=True)
 def _recursion_limit():

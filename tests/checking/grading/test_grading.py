@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from html.parser import HTMLParser
@@ -19,10 +18,11 @@ from chainrule import cli
 from chainrule.checking import ClassReport, grade
 from chainrule.checking.grading import classes
 from chainrule.checking.grading.results import Found, Result, counts_of, groups_of
+from chainrule.checking.grading.spreadsheet import as_csv
 from chainrule.checking.grading.store import Store, file_name
 from chainrule.checking.grading.submissions import entries_of, submissions_of
-from chainrule.checking.grading.table import as_csv
 
+from ... import children
 from ..test_attacks import RIGHT, alive
 
 pytestmark = pytest.mark.processes_alone
@@ -306,34 +306,24 @@ def test_a_run_that_is_cut_off_leaves_nothing_and_goes_on(tmp_path, by):
     temporary.mkdir()
     put(folder, a="def backprop(:", b="def backprop(*a):\n    while True: pass\n")
     mark = f"CHAINRULE_MARK_{by}_{os.getpid()}"
-    command = [sys.executable, "-m", "chainrule", "grade", str(folder), "--jobs", "1"]
+    command = ["-m", "chainrule", "grade", str(folder), "--jobs", "1"]
     command += ["--csv", str(tmp_path / "out.csv"), "--time", "100"]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "TMPDIR": str(temporary), mark: "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as a terminal does
-    )
-    try:
+    with children.started(*command, **{"TMPDIR": str(temporary), mark: "1"}) as process:
         _until(lambda: list(tmp_path.glob("out.results/*.json")))
         _until(lambda: len(alive(mark)) >= 4)  # us, a worker, a guard, and what hangs
         (os.killpg if by == signal.SIGINT else os.kill)(process.pid, by)
         err = process.communicate(timeout=30)[1]
-    finally:
-        process.kill()
-    assert process.returncode == (130 if by == signal.SIGINT else -by)
-    if by == signal.SIGINT:
-        assert err.splitlines()[-1] == "chainrule: interrupted; the same command goes on from here"
-    _until(lambda: not alive(mark))
-    _until(lambda: not list(temporary.iterdir()))
+        assert process.returncode == (130 if by == signal.SIGINT else -by)
+        if by == signal.SIGINT:
+            told = "chainrule: interrupted; the same command goes on from here"
+            assert err.splitlines()[-1] == told
+        _until(lambda: not alive(mark))
+        _until(lambda: not list(temporary.iterdir()))
     assert not (tmp_path / "out.csv").exists()
     if by == signal.SIGKILL:
         return
     put(folder, b=RIGHT)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = children.run(*command)
     assert done.returncode == 0
     assert "a.py" not in done.stderr
     assert (tmp_path / "out.csv").exists()
@@ -364,9 +354,7 @@ def test_a_module_in_the_class_folder_does_not_become_ours(tmp_path):
         "import sys; sys.path[:] = [p for p in sys.path if p]; from chainrule.cli import main; "
     )
     script += "sys.exit(main(['grade', '.', '--loss', 'logistic', '--jobs', '1']))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = children.run("-c", script, cwd=tmp_path)
     assert "1 right" in done.stdout, done.stderr
     assert not (tmp_path / "owned").exists()
 

@@ -11,6 +11,8 @@ from chainrule.checking.layers.mistakes import BY_CODE, CATEGORIES, MISTAKES
 
 from .planted import PLANTS, TEXTS, made
 
+pytestmark = pytest.mark.numpy_alone
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_right_layer_is_right(kind):

@@ -115,6 +115,12 @@ class Operators:
     def __rtruediv__(self, other):
         return DIVIDE(other, self)
 
+    def __mod__(self, other):
+        return remainder(self, other)
+
+    def __rmod__(self, other):
+        return remainder(other, self)
+
     def __pow__(self, other):
         return power(self, other)
 
@@ -326,6 +332,16 @@ def same(x):
         copy = Real(x.value, x.rounded, x.summed, x.origin)
     copy.made = (SAME, [x])
     return copy
+
+
+def remainder(a, b):
+    if real(b).value == 0:
+        convention("a remainder by 0")
+    turns = mp.floor(real(a).value / real(b).value) if real(b).value else NAN
+    for end in (turns, turns + 1):  # where the remainder jumps
+        if compared(a, end * real(b)) == 0:
+            convention("a jump of the remainder")
+    return a - turns * number(b)
 
 
 def power(x, p):

@@ -145,7 +145,8 @@ class Writer:
              f"cr.asin(cr.sin({a}) * 0.9)", f"cr.acos(0.5 * cr.tanh({a}))",
              f"cr.atanh(cr.tanh({a}) * 0.7)", f"cr.acosh(1.5 + cr.square({a}))",
              f"cr.sinh(cr.sin({a}))", f"cr.cosh(cr.tanh({a}))", f"cr.exp2(cr.cos({a}))",
-             f"cr.log2({positive})", f"cr.log10({positive})", f"cr.cbrt({positive})"]
+             f"cr.log2({positive})", f"cr.log10({positive})", f"cr.cbrt({positive})",
+             f"({a} % {positive})", f"({a} % 1.5)"]
         )  # fmt: skip
 
     def several(self, scope: Scope, depth: int, least: int = 2) -> list[str]:

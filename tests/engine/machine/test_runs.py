@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -19,6 +18,7 @@ from chainrule.compiler.plan import BLOCK, STILL, Operand, Plan, Step
 from chainrule.engine import table
 from chainrule.engine.native import core
 
+from ... import children
 from .reading import SIZES, batch, network, numbers, read
 
 if core is None:
@@ -119,10 +119,8 @@ print(machine.run((), (x[:2],)).shape)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_can_be_interrupted(threads):
     program = textwrap.dedent(SLOW).replace("{threads}", str(threads))
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
-    )  # fmt: skip
-    assert done.stdout.split("\n")[:3] == ["interrupted True", "interrupted True", "(1, 2)"], done
+    lines = children.printed("-c", program).splitlines()
+    assert lines == ["interrupted True", "interrupted True", "(1, 2)"]
 
 
 def test_other_threads_run_meanwhile():

@@ -17,16 +17,20 @@ class Browser:
 
     def open(self, page, fragment="", width=1280, height=900, **options):
         """Return the tab in which *page* (a viz Page, or HTML) was opened from a file."""
-        path = self.folder / "page.html"
-        path.write_text(page if isinstance(page, str) else page.html, encoding="utf-8")
         tab = self.chromium.new_page(viewport={"width": width, "height": height}, **options)
         tab.on("pageerror", lambda error: self.problems.append(str(error)))
         tab.on("console", lambda message: self.problems.append(message.text))
         tab.on("dialog", lambda dialog: self.problems.append(dialog.message))
         tab.on("requestfinished", lambda request: self.asked(request.url))
         tab.on("requestfailed", lambda request: self.failed(request))
-        tab.goto(path.as_uri() + fragment)
+        self.show(tab, page, fragment)
         return tab
+
+    def show(self, tab, page, fragment=""):
+        """Open *page* in a *tab* that is open already, which takes less time."""
+        path = self.folder / "page.html"
+        path.write_text(page if isinstance(page, str) else page.html, encoding="utf-8")
+        tab.goto(path.as_uri() + fragment)
 
     def failed(self, request):
         if request.failure != "csp":  # the policy let it go

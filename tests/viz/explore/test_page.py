@@ -74,13 +74,16 @@ def test_text_cannot_leave_its_element():
 @pytest.mark.parametrize(
     ("root", "says"),
     [
-        (3.0, "expected a Value, the root of a graph, not float"),
-        ([cr.Value(1.0)], "draw one of its elements"),
+        (3.0, "explore: expected a Value, the root of a graph, not float"),
+        ([cr.Value(1.0)], "explore one of its elements"),
+        (nn.MLP(1, [1], seed=0), r"use viz.explore_network\(model, X, Y, loss=...\)"),
     ],
 )
 def test_what_is_not_a_graph_is_refused(root, says):
     with pytest.raises(TypeError, match=says):
         viz.explore(root)
+    with pytest.raises(TypeError, match="explore: title is 3"):
+        viz.explore(cr.Value(1.0), title=3)
 
 
 def wide():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from chainrule.engine.table import BUILT_IN, TABLE
 from chainrule.viz.explore.data import number as as_json
 
+from ... import children
 from .node import ask, needs_node, number
 
 TOOL = Path(__file__).parents[3] / "tools" / "javascript.py"
@@ -22,7 +21,7 @@ EDGES = (0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, 710.0, -745.0, 1e-300, 1e300, 5e-
 
 @pytest.mark.skipif(not TOOL.exists(), reason="the tool is in the repository, not in the package")
 def test_what_is_committed_is_what_the_table_gives():
-    done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True)
+    done = children.run(TOOL, "--check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

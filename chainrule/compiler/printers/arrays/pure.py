@@ -20,7 +20,7 @@ from ..numpy import Emitter
 from ..rows import ATOM, PRODUCT, SIGN, SUM
 from ..slices import candidates, slicing
 from .elementwise import Rows, Term, bound, number_term
-from .parts import Part, Parts
+from .written_parts import Part, Parts
 
 _NEVER_NAMED = ("input", "count")
 
