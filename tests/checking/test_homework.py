@@ -7,7 +7,9 @@ import pytest
 
 from chainrule.checking import diagnose
 from chainrule.checking.diagnosis.diagnose import diagnose_calls
+from chainrule.checking.diagnosis.running import student
 from chainrule.checking.diagnosis.running.calls import Outcome
+from chainrule.checking.intake.locating import likeliest
 from chainrule.checking.problem import probe
 
 pytestmark = pytest.mark.numpy_alone
@@ -106,6 +108,13 @@ def nn_cost(params, input_size, hidden_size, num_labels, X, y, learning_rate):
     G2[:, 1:] += learning_rate / m * T2[:, 1:]
     return J, np.concatenate([G1.ravel(), G2.ravel()])
 """
+ONE_NEURON = """
+def gradient(theta, X, y, learningRate):
+    error = 1 / (1 + np.exp(-X @ theta)) - y
+    grad = X.T @ error / len(X) + learningRate / len(X) * theta
+    grad[0] = np.sum(error * X[:, 0]) / len(X)
+    return grad
+"""
 
 HANDED_IN = [
     # activations that are not in the list of every course
@@ -141,6 +150,8 @@ HANDED_IN = [
     (COST_OF_ONE_VECTOR, ("d3.T @ a2 / m", "d3.T @ a2"), ("mean.missing",)),
     (COST_OF_ONE_VECTOR, ("[G1.ravel(), G2.ravel()]", "[G2.ravel(), G1.ravel()]"),
      ("layout.unrolled-in-wrong-order",)),
+    (ONE_NEURON, (), ()),
+    (ONE_NEURON, ("    grad[0]", "    unused"), ("penalty.on-bias",)),
 ]  # fmt: skip
 
 
@@ -153,12 +164,46 @@ def written(source, edits):
     return next(value for name, value in reversed(there.items()) if name in NAMES)
 
 
-NAMES = ("backward", "propagate", "softmax_loss", "svm_loss", "Network", "Net", "nn_cost")
+NAMES = (
+    "gradient",
+    "backward",
+    "propagate",
+    "softmax_loss",
+    "svm_loss",
+    "Network",
+    "Net",
+    "nn_cost",
+)
 
 
 @pytest.mark.parametrize(("source", "edits", "codes"), HANDED_IN)
 def test_homework_is_right_or_its_slip_is_named(source, edits, codes):
     assert diagnose(written(source, edits)).codes == codes
+
+
+def test_a_layer_of_its_own_is_told_to_be_one():
+    report = diagnose(lambda dout, cache: (dout @ cache[1].T, cache[0].T @ dout))
+    assert report.codes == ("call.one-layer",)
+
+
+def test_of_the_classes_in_a_file_the_one_that_uses_the_others_is_called(tmp_path):
+    methods = "def backward(self, grad): return grad"
+    classes = [
+        f"class Linear:\n    {methods}",
+        "class Net:\n    def __init__(self): self.layers = [Linear(), MSELoss()]\n"
+        "    def train_step(self, x, y): pass",
+        f"class MSELoss:\n    {methods}",
+    ]
+    path = tmp_path / "layers.py"
+    path.write_text("\n".join(classes))
+    assert likeliest(path) == "Net"
+
+
+def test_what_a_newer_python_reads_is_told_to_be_that(tmp_path):
+    path = tmp_path / "newer.py"
+    path.write_text("type Vector[T = list[int] = list[T]\ndef backprop(thetas, X, Y, lam): pass\n")
+    outcome = student._loaded(path, "backprop")
+    assert "is it written for a newer one?" in outcome.evidence
 
 
 def test_of_a_penalty_that_the_cost_tells_it_is_said_what_belongs_there():

@@ -32,7 +32,7 @@ from .readings import Reading
 from .reporting import Convention, Finding, Report
 from .running.calls import Caller, Outcome
 from .running.habits import habits
-from .running.trying import CUT, EXPLORED, OTHER_SIZES
+from .running.trying import CUT, EXPLORED, FROM_COURSE, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
@@ -47,7 +47,7 @@ _SQUARE = 4
 """The units of both hidden layers, where a deeper network is tried."""
 _REFUSED = re.compile(
     r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object |list indices must be |"
-    r"of type 'list'|'list' and |and 'list'"
+    r"of type 'list'|'list' and |and 'list'|inhomogeneous"
 )
 """What Python says of other arguments than a function takes, or of another container."""
 _UNFINISHED = re.compile(r"^(?:ModuleNotFound|Import|Name|NotImplemented)Error\b")
@@ -96,7 +96,15 @@ class _Diagnosis:
             return Search([chosen.problem], self.name).report(layer)
         if self.asked.finds_sizes:
             report = (self._on_other_sizes if report.ok else self._with_one_output)(report)
-        return self._obliged(self._unsure(report))
+        return self._obliged(self._unsure(self._with_stand_ins(report)))
+
+    def _with_stand_ins(self, report: Report) -> Report:
+        """Say which files of a course are not there, and what was taken for them."""
+        names = [word.removeprefix(FROM_COURSE) for word in self.words
+                 if word.startswith(FROM_COURSE)]  # fmt: skip
+        says = "is not here: its sigmoid and relu are taken to be those of the course"
+        told = tuple(Convention("stand-in", f"{name}.py {says}") for name in names)
+        return replace(report, conventions=(*report.conventions, *told))
 
     def _on_other_sizes(self, report: Report) -> Report:
         """Call a right program on a network that shows what that one could not."""

@@ -186,10 +186,14 @@ class _Exploration:
         """Whether the program may be meant for another network.
 
         That of a single neuron, with the ones of its bias in X, passes for one of several neurons
-        without biases that are given one example at a time.
+        without biases that are given one example at a time; and of some, whose gradient is a
+        vector.
         """
-        one_layer = len(self.offered[manner.network].thetas) == 1
-        return one_layer and manner.without_biases and not manner.whole
+        thetas = self.offered[manner.network].thetas
+        if len(thetas) > 1:
+            return False
+        several = len(thetas[0]) > 1
+        return (manner.without_biases and not manner.whole) or (several and bool(manner.layout))
 
     def _spent(self) -> bool:
         slow = self.calls > 0 and self._clock() > self.seconds

@@ -6,13 +6,16 @@ The last outcome has no manner: it says how the trials ended.
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ...intake.manner import Manner, Stated
 from ...intake.methods import has_signature, parameters_of
-from ...intake.names import role_of
+from ...intake.missing import StandIn, of_a_course
+from ...intake.names import is_upstream, role_of
 from ...intake.one_call import Answer
 from ...intake.one_call import call as call_once
 from ...intake.program import Program
@@ -33,6 +36,10 @@ LEAST_SLOPE, MOST_SLOPES = 1e-3, 8
 """What number in the code may be an activation's slope below 0, and how many are told."""
 CUT = "trials cut"
 """What stands among these words if there was no time for all manners."""
+FROM_COURSE = "stands in: "
+"""What a word begins with that names a file of a course's own which is not there."""
+_LISTED = re.compile(r"inhomogeneous|'list'|list indices")
+"""What is raised where a list of Thetas is not what is meant."""
 _ROLES = ("thetas", "X", "Y", "lam")
 
 
@@ -70,7 +77,7 @@ def tried(
         yield _ended(program, there[0][0] if there else Manner(), cut=found.cut)
     elif found.sizes and not stated.sizes:
         yield Outcome(None, OTHER_SIZES, json.dumps(found.sizes[:4]))
-    elif first:
+    elif first and not (found.failure and _LISTED.search(first[-1].evidence)):
         yield _asking(first[-1], found.asked)
     elif found.other is not None:
         manner, answers = found.other
@@ -91,7 +98,14 @@ def _ended(program: Program, manner: Manner, *, cut: bool) -> Outcome:
     )
     names |= {f"{slope:.12g}" for slope in slopes[:MOST_SLOPES]}
     names |= {CUT} if cut else set()
+    names |= {f"{FROM_COURSE}{name}" for name in _from_a_course()}
     return Outcome(None, EXPLORED, json.dumps(sorted(names)))
+
+
+def _from_a_course() -> list[str]:
+    """Return the files of a course for which something else stands in."""
+    return [name for name, module in list(sys.modules.items())
+            if isinstance(module, StandIn) and of_a_course(name)]  # fmt: skip
 
 
 def _is_flat(tree: Tree | None) -> bool:
@@ -109,6 +123,11 @@ def _failed(program: Program, failure: BaseException | None, asked: str) -> Outc
         return Outcome(None, "call.dies", f"It called exit({failure.code!r:.80}).")
     if isinstance(failure, Exception):
         return Outcome(None, "call.raises", f"{told(failure)}\n{asked}".strip())
+    if program.is_function:
+        parameters = list(parameters_of(program.main))
+        handed = next(filter(is_upstream, parameters), "")
+        if handed and "Y" not in map(role_of, parameters):
+            return Outcome(None, "call.one-layer", f"Its parameter {handed} is that gradient.")
     says = refused(program.main) if program.is_function else ""
     if not program.is_function and not program.method:
         says = "It has no method that is known to return gradients: state FILE:CLASS.METHOD."
