@@ -213,6 +213,18 @@ def test_two_files_of_one_name_have_a_reason():
 
 
 @pytest.mark.text_alone
+def test_two_classes_of_one_room_have_two_names():
+    """The checkers of one engine, one layer and one network are rooms of their own."""
+    found = {}
+    for module, path in MODULES.items():
+        inside = ".".join(module.split(".")[1:3]) if room(module) == "checking" else room(module)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault((inside, node.name), []).append(module)
+    assert {key: modules for key, modules in found.items() if len(modules) > 1} == {}
+
+
+@pytest.mark.text_alone
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_private_to_a_file_stays_in_it(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))

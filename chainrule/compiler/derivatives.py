@@ -27,7 +27,7 @@ from .tape import Ids
 Function = Callable[..., Any]
 
 
-class Run(NamedTuple):
+class RecordedRun(NamedTuple):
     """A function that was recorded, and what it is differentiated by."""
 
     result: Any
@@ -61,7 +61,7 @@ class Source:
     leaves: tuple[Value, ...] | None = None
     """...or captured leaves."""
 
-    def run(self, examples: Sequence[Any]) -> Run:
+    def run(self, examples: Sequence[Any]) -> RecordedRun:
         """Run the function on the *examples*."""
         if self.leaves is None:
             inputs = structures.leaves([examples[i] for i in self.which])
@@ -69,9 +69,9 @@ class Source:
             inputs = list(self.leaves)
         since = math.inf if self.leaves is None else Value(0.0).serial
         result = self.function(*examples)  # only now: it may change its lists
-        return Run(result, structures.leaves(result), inputs, since)
+        return RecordedRun(result, structures.leaves(result), inputs, since)
 
-    def run_to_one(self, examples: Sequence[Any]) -> Run:
+    def run_to_one(self, examples: Sequence[Any]) -> RecordedRun:
         """Run the function; TypeError if the result is not one number."""
         run = self.run(examples)
         if len(run.outputs) != 1:

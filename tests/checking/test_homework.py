@@ -151,7 +151,6 @@ HANDED_IN = [
     (COST_OF_ONE_VECTOR, ("[G1.ravel(), G2.ravel()]", "[G2.ravel(), G1.ravel()]"),
      ("layout.unrolled-in-wrong-order",)),
     (ONE_NEURON, (), ()),
-    (ONE_NEURON, ("    grad[0]", "    unused"), ("penalty.on-bias",)),
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import {Explorer} from "./explorer.js";
 import {pathsToRoot, readGraph} from "./graph.js";
 import {Picture, lossCurve, write} from "./picture.js";
 import {judge, makeQuestion} from "./quiz.js";
-import {exact, formula, reason, refusal, ruleOf, sentence, short, typed} from "./words.js";
+import {exact, factor, formula, reason, refusal, ruleOf, sentence, short, typed} from "./words.js";
 
 /** @typedef {import('./graph.js').Pass} Pass */
 
@@ -238,7 +238,7 @@ class GraphPage {
     if (!explorer.canChange(k)) {
       for (const control of [input, slider]) {
         control.disabled = true;
-        control.title = "An operation of your own depends on it; the page cannot compute that anew.";
+        control.title = "An operation depends on it for which the page has no formula, such as one of your own.";
       }
     }
     let dragging = false;
@@ -340,12 +340,13 @@ class GraphPage {
       const list = make("ul");
       for (const path of found.paths) {
         const way = [node.name, ...path.links.map((link) => this.name(link.node))].join(" → ");
-        const product = path.links.map((link) => short(link.partial)).join(" × ") || "1";
+        const written = path.links.length > 1 ? factor : short;
+        const product = path.links.map((link) => written(link.partial)).join(" × ") || "1";
         list.append(make("li", {}, `${way}: ${product} = ${short(path.product)}`));
       }
       parts.push(list);
       if (!many && found.count > 1) {
-        const sum = found.paths.map((path) => short(path.product)).join(" + ");
+        const sum = found.paths.map((path) => factor(path.product)).join(" + ");
         parts.push(make("p", {class: "number"}, `sum: ${sum} = ${short(slope)}`));
       }
       parts.push(make("p", {class: "number"}, `gradient d ${graph.nodes[graph.root].term} / d ${node.term} = ${short(slope)}`));
@@ -369,7 +370,7 @@ class GraphPage {
     get("nudge").replaceChildren(
       make("p", {class: "number"}, `${root} goes from ${short(explorer.pass.values[graph.root])} to `
         + `${short(there)}: a change of ${short(change)}`),
-      make("p", {class: "number"}, `${graph.nodes[k].term}.grad × h = ${short(slope)} × ${short(h)} = `
+      make("p", {class: "number"}, `${graph.nodes[k].term}.grad × h = ${factor(slope)} × ${factor(h)} = `
         + short(predicted)),
       make("p", {class: "reason"}, error === 0 ? "They are equal."
         : error !== error ? "One of them is not a number, so there is nothing to compare."
