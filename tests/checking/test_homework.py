@@ -115,6 +115,17 @@ def gradient(theta, X, y, learningRate):
     grad[0] = np.sum(error * X[:, 0]) / len(X)
     return grad
 """
+VECTOR_AND_NUMBER = """
+def compute_gradient(X, y, w, b):
+    (m, n), dj_db = X.shape, 0.0
+    dj_dw = np.zeros((n,))
+    for i in range(m):
+        err = np.dot(X[i], w) + b - y[i]
+        for j in range(n):
+            dj_dw[j] = dj_dw[j] + err * X[i, j]
+        dj_db = dj_db + err
+    return dj_db / m, dj_dw / m
+"""
 
 HANDED_IN = [
     # activations that are not in the list of every course
@@ -151,6 +162,8 @@ HANDED_IN = [
     (COST_OF_ONE_VECTOR, ("[G1.ravel(), G2.ravel()]", "[G2.ravel(), G1.ravel()]"),
      ("layout.unrolled-in-wrong-order",)),
     (ONE_NEURON, (), ()),
+    (VECTOR_AND_NUMBER, (), ()),
+    (VECTOR_AND_NUMBER, ("dj_db / m", "dj_db"), ("bias.times-m",)),
 ]  # fmt: skip
 
 
@@ -164,6 +177,7 @@ def written(source, edits):
 
 
 NAMES = (
+    "compute_gradient",
     "gradient",
     "backward",
     "propagate",

@@ -168,10 +168,13 @@ def own_penalty(problem: Problem, gradients: Sequence[Array]) -> float | None:
 def shows_penalty(problem: Problem, gradients: Sequence[Array], tolerance: float) -> bool:
     """Whether the output layer's weights are some multiple of the data's, and the penalty."""
     data, theta = problem.truth.Delta[-1][:, 1:], problem.thetas[-1][:, 1:]
-    rest = gradients[-1][:, 1:] - problem.lam / problem.divisor * theta
-    factor = float(np.vdot(data, rest) / (np.vdot(data, data) or 1.0))
-    scale = max(problem.scales[-1], float(np.abs(rest).max()))
-    return bool((np.abs(rest - factor * data) <= tolerance * scale).all())
+    for sign in (1.0, -1.0):  # subtracted, it is seen as well
+        rest = gradients[-1][:, 1:] - sign * problem.lam / problem.divisor * theta
+        factor = float(np.vdot(data, rest) / (np.vdot(data, data) or 1.0))
+        scale = max(problem.scales[-1], float(np.abs(rest).max()))
+        if (np.abs(rest - factor * data) <= tolerance * scale).all():
+            return True
+    return False
 
 
 def is_stated(value: Any) -> bool:

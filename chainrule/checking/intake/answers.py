@@ -236,6 +236,8 @@ def _orders(leaves: list[Array], count: int) -> Iterator[tuple[list[Array], str]
         yield kept, ""
     if len(kept) == count:
         yield kept[::-1], "the gradients come from the output on"
+    if len(leaves) == 2 * count == 2:  # the bias of one unit is a number
+        yield leaves[::-1], "the gradient of the bias comes first"
     if len(kept) == 2 * count:
         first, second = kept[:count], kept[count:]
         evens, odds = kept[::2], kept[1::2]

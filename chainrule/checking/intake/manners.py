@@ -115,6 +115,8 @@ class Manners:
             yield from _splits(base, "separate") if biases else _joints(base, "separate")
         elif "biases" in roles:
             one = len(self.offered[base.network].thetas) == 1
+            if one and len(self.offered[base.network].thetas[0]) == 1:
+                yield replace(base, container="separate", bias="number")
             yield from _splits(base, "separate" if one else "apart")
             if one:
                 yield from _splits(base, "apart")
@@ -222,7 +224,7 @@ class Manners:
     def _targets(self, layout: Manner, texts: set[str]) -> list[str]:
         outputs = self.offered[layout.network].Y.shape[1]
         if outputs == 1:
-            return ["one-hot", "flat"]
+            return ["flat", "one-hot"] if layout.bias == "number" else ["one-hot", "flat"]
         # A program that is told the number of classes, or makes them, is given labels.
         found = ["one-hot", "labels-0", "labels-1"]
         return [*found, "labels-column-0", "labels-column-1"] if texts & _COMPARES else found
