@@ -105,6 +105,6 @@ def _evidence(gradients: Sequence[Array], slopes: Sequence[Array]) -> str:
     if np.abs(theirs - factor * right).max() <= CLOSE * np.abs(theirs).max(initial=1e-12):
         return f"In every layer yours is {number(factor)} times the derivative of the cost."
     return (
-        "Right above is what central differences of the cost give that comes with the gradient. "
-        "The cost is none of those that are known here, so that no mistake is named."
+        'The numbers under "right" are central differences of the cost that comes with the '
+        "gradient. That cost is none of those that are known here, so no mistake is named."
     )

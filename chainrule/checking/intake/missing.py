@@ -94,6 +94,8 @@ _HARMLESS: dict[str, dict[str, Any]] = {
     "tqdm": dict.fromkeys(("tqdm", "tqdm_notebook"), _Progress)
     | dict.fromkeys(("trange", "tnrange"), _trange),
     "numba": dict.fromkeys(("jit", "njit"), _compiled),
+    "past": {"xrange": range, "unicode": str, "long": int, "raw_input": input},
+    "six": {"xrange": range, "range": range, "zip": zip, "map": map},
 }
 """Libraries without which a program computes the same."""
 

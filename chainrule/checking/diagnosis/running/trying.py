@@ -20,7 +20,7 @@ from ...intake.names import is_upstream, role_of
 from ...intake.one_call import Answer
 from ...intake.one_call import call as call_once
 from ...intake.program import Program
-from ...intake.trial import explore
+from ...intake.trial import UNFINISHED, explore
 from .calls import Outcome, call, copied, refused, told, until_failure
 from .results import Tree, tidy
 
@@ -122,13 +122,13 @@ def _asking(outcome: Outcome, asked: str) -> Outcome:
 def _failed(program: Program, failure: BaseException | None, asked: str) -> Outcome:
     if isinstance(failure, SystemExit):
         return Outcome(None, "call.dies", f"It called exit({failure.code!r:.80}).")
-    if isinstance(failure, Exception):
-        return Outcome(None, "call.raises", f"{told(failure)}\n{asked}".strip())
-    if program.is_function:
+    if program.is_function and not isinstance(failure, UNFINISHED):
         parameters = list(parameters_of(program.main))
         handed = next(filter(is_upstream, parameters), "")
-        if handed and "Y" not in map(role_of, parameters):
+        if handed and not {"Y", "thetas", "weights"} & set(map(role_of, parameters)):
             return Outcome(None, "call.one-layer", f"Its parameter {handed} is that gradient.")
+    if isinstance(failure, Exception):
+        return Outcome(None, "call.raises", f"{told(failure)}\n{asked}".strip())
     says = refused(program.main) if program.is_function else ""
     if not program.is_function and not program.method:
         says = "It has no method that is known to return gradients: state FILE:CLASS.METHOD."
