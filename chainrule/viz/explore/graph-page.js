@@ -174,6 +174,8 @@ class GraphPage {
     this.picture = new Picture(this.graph, this.views[view]);
     get("picture").replaceChildren(this.picture.svg);
     get("picture").scrollTo(0, 0);
+    const {width, height} = this.views[view];
+    document.documentElement.classList.toggle("wide-picture", width > 2 * height);
     this.#boxes();
     const above = [];
     for (let at = this.views[view].parent; at !== null; at = this.views[at].parent) above.unshift(at);

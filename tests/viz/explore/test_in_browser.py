@@ -244,6 +244,8 @@ def test_on_paper_a_page_is_light_and_whole(browser):
     picture = tab.locator("#picture")
     assert picture.evaluate("(e) => e.scrollWidth <= e.clientWidth")
     assert not tab.is_visible("#play")
+    assert not tab.is_visible("#h-quiz")
+    assert tab.evaluate("getComputedStyle(document.body).page") == "wide"
 
 
 def test_without_scripts_it_says_what_it_needs(browser):
