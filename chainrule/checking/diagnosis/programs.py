@@ -20,16 +20,17 @@ from ..intake.names import is_upstream
 from ..problem import Array, Problem
 from . import findings
 from .algorithm import Run
-from .asked import PENALTIES, Asked, Penalty, with_penalty
+from .asked import PENALTIES, Asked, with_penalty
 from .called import diagnose_calls
 from .candidates import Candidate, any_right, candidates, error_of, is_finite, whole_batches
 from .catalogue import catalogue_of
 from .fitting import Costs, shows_penalty, without
-from .matches import Match, same_cost
+from .matches import same_cost
 from .mistakes import BY_CODE
 from .own_cost import by_own_cost
+from .penalties_meant import agrees, as_the_notes_have_it, of_penalties, of_penalty, usual_cost
 from .readings import Reading
-from .reporting import Convention, Finding, Report
+from .reporting import Convention, Report
 from .running.calls import Caller, Outcome
 from .running.habits import habits
 from .running.trying import CUT, EXPLORED, FROM_COURSE, OTHER_SIZES
@@ -229,10 +230,10 @@ class _Diagnosis:
         if not found:
             return None
         told = self._told(one) if wide else {}
-        if told and not any(_agrees(reading, said, at) for _, at, _, said, reading in found):
+        if told and not any(agrees(reading, said, at) for _, at, _, said, reading in found):
             return None  # the cost is right by another convention: the gradient is wrong by it
         _, at, gradients, said, reading = min(found, key=lambda each: each[0])
-        cost = _usual_cost(reading, said, at)
+        cost = usual_cost(reading, said, at)
         tree = gradients if cost is None else [np.array(cost), gradients]
         outcome = replace(one.outcomes[0], tree=tree)
         said = [*said, *self.costs.found_out(at)]
@@ -278,7 +279,7 @@ class _Diagnosis:
         if self.asked.finds_penalty and one.manner.takes_lam:
             for penalty in list(PENALTIES.values())[1:]:
                 if penalty.factor and not penalty.on_biases:
-                    yield _alike(problem, penalty)
+                    yield as_the_notes_have_it(problem, penalty)
 
     def _by_own_cost(self, usable: Sequence[Candidate]) -> tuple[Report, Candidate] | None:
         """Return the report by the cost beside the gradient, where that is not known here.
@@ -331,7 +332,7 @@ class _Diagnosis:
             for penalty in others:
                 if penalty.factor and not penalty.on_biases:
                     # What is wrong with this penalty, or with the sums beside it.
-                    alike, said = _alike(problem, penalty)
+                    alike, said = as_the_notes_have_it(problem, penalty)
                     if shows_penalty(alike, gradients, one.tolerance) and catalogue_of(
                         alike
                     ).single(gradients, one.tolerance):
@@ -340,7 +341,7 @@ class _Diagnosis:
                 if not unseen and not any_right(problem, changed, one.tolerance):
                     continue
                 matches = catalogue_of(problem).single(changed, one.tolerance)
-                if matches and not (unseen and _of_penalties(matches)):
+                if matches and not (unseen and of_penalties(matches)):
                     said = Convention(f"penalty-{penalty.name}", without(penalty.name))
                     return self._named(one, problem, changed, reading, [said])
         return None
@@ -359,7 +360,7 @@ class _Diagnosis:
         for penalty in PENALTIES.values():
             if f"penalty-{penalty.name}" in names and penalty.factor:
                 report = replace(
-                    report, findings=tuple(_of_penalty(found, penalty) for found in report.findings)
+                    report, findings=tuple(of_penalty(found, penalty) for found in report.findings)
                 )
         return report
 
@@ -421,42 +422,6 @@ def _handed_to_a_layer(one: Candidate) -> str:
     return next(filter(is_upstream, names), "")
 
 
-def _alike(problem: Problem, penalty: Penalty) -> tuple[Problem, Convention]:
-    """Return *problem* with the lambda that makes the usual penalty this one, and say so."""
-    lam = penalty.strength(problem.lam, problem.m) * problem.divisor
-    says = (
-        f"{penalty.says}; in the numbers below lambda is {lam:g}, which makes the penalty of the "
-        "notes the same"
-    )
-    return replace(problem, lam=lam), Convention(f"penalty-{penalty.name}", says)
-
-
-def _of_penalties(matches: Sequence[Match]) -> bool:
-    """Whether some of these explanations are mistakes in the penalty."""
-    return any(code.startswith("penalty.") for match in matches for code in match.codes)
-
-
-def _of_penalty(found: Finding, penalty: Penalty) -> Finding:
-    """Say of a mistake in the penalty what it is where another one than the notes' is meant."""
-    if not found.code.startswith("penalty."):
-        return found
-    says = {
-        "penalty.divided-by-2m": "The regularisation term is half of what it should be.",
-        "penalty.doubled": "The regularisation term is twice what it should be.",
-        "penalty.not-divided": "The regularisation term is m times what it should be.",
-    }
-    if not penalty.over_m:
-        says["penalty.divided-twice"] = "The regularisation term is divided by m; it is not here."
-    fix = f"Add {penalty.term} to the gradient of the weights: {penalty.says}."
-    return replace(found, says=says.get(found.code, found.says), fix=fix)
-
-
-def _agrees(reading: Reading, said: Sequence[Convention], problem: Problem) -> bool:
-    """Whether the cost beside a gradient is the one by which the gradient is right."""
-    cost = _usual_cost(reading, said, problem)
-    return cost is None or same_cost(Run(problem).cost(), cost, TOLERANCE)
-
-
 def _oddity(said: Sequence[Convention]) -> float:
     """Return how far from usual a learning rate is: 1 is, then the powers of ten."""
     for item in said:
@@ -464,25 +429,6 @@ def _oddity(said: Sequence[Convention]) -> float:
             power = np.log10(float(item.says.split(",")[0].rpartition(" ")[2]))
             return float(abs(power) / 100 + (abs(power - round(power)) > 1e-5))
     return 0.0
-
-
-def _usual_cost(
-    reading: Reading, said: Sequence[Convention], problem: Problem
-) -> float | None:  # fmt: skip
-    """Return the cost as it would be by the usual conventions; None if that cannot be said."""
-    cost, names = reading.cost, {item.name for item in said}
-    if cost is None or names & {"rate", "mean-over-outputs"}:
-        return None
-    for penalty in PENALTIES.values():
-        if f"penalty-{penalty.name}" in names:
-            if same_cost(catalogue_of(problem).base.data_cost(), cost, TOLERANCE):
-                return cost  # the gradient has a penalty, whichever, and the cost has none
-            theirs = penalty.strength(problem.lam, problem.m)
-            weights = sum(float((theta[:, 1:] ** 2).sum()) for theta in problem.thetas)
-            biases = sum(float((theta[:, 0] ** 2).sum()) for theta in problem.thetas)
-            cost += (problem.lam / problem.divisor - theirs) / 2 * weights
-            cost -= theirs / 2 * biases if penalty.on_biases else 0.0
-    return cost
 
 
 def _scaled_caller(call: Caller, one: Candidate, outcome: Outcome) -> Caller:
