@@ -168,6 +168,62 @@ def test_the_table_of_primitives_imports_nothing_of_the_package(module):
     assert all(name == base for name, _ in imports(base) if name.startswith("chainrule"))
 
 
+RECURRING = {
+    "activations": "the same idea by two roads that must not know each other: nn and backprop",
+    "losses": "the same",
+    "arguments": "what callers hand in to this room, made plain or refused",
+    "called": "what shows when it is called: a function in one checker, a class in the other",
+    "check": "the way into a checker; its command",
+    "compiled": "a compiled function; the same on an array library",
+    "differences": "slopes by differences: taken by us, or by the one who is checked",
+    "explore": "the command; the demo that shows its page",
+    "expressions": "expressions of code, read here and written there",
+    "file": "a whole printed file, in either language",
+    "fitting": "a picture that fits a slide; a cost that fits the numbers",
+    "flat": "plans of graphs without width, made and printed",
+    "forms": "the careful forms, in NumPy and as pure functions",
+    "formulas": "formulas for people: the course's, and those of a graph",
+    "loops": "loops with a form: recorded, compiled, printed",
+    "makers": "of what the rows of one table of mistakes are made",
+    "row": "what a row of one table of mistakes is",
+    "search": "which rows of one table of mistakes explain the numbers",
+    "slopes": "the rows of one table of mistakes about derivatives",
+    "methods": "methods of a Value; of what somebody handed in",
+    "names": "names that are free, in either language; what people's names mean",
+    "network": "a network: its formulas, its picture, its page, one at random",
+    "page": "one HTML file that needs nothing else",
+    "places": "where the numbers of a program are kept; the same in printed C",
+    "program": "what the room takes for a program: somebody's, or array operations",
+    "programs": "the same, several",
+    "results": "what somebody's function gave; what a class of them gave",
+    "rows": "the rows of the table of primitives; the same as NumPy expressions",
+    "steps": "the steps of a plan, printed in either language",
+    "submissions": "what was handed in: one, a class of them, on the command line",
+    "sums": "groups of sums; the mistakes in the sum over the examples",
+    "text": "pieces of text that this room writes",
+    "words": "what a report says in words; what libraries spell differently",
+}
+"""Names that files in several rooms have, and why they may: a new one needs a reason, or a name."""
+
+
+@pytest.mark.text_alone
+def test_two_files_of_one_name_have_a_reason():
+    stems = [path.stem for path in MODULES.values() if path.stem != "__init__"]
+    assert {stem for stem in stems if stems.count(stem) > 1} == set(RECURRING)
+
+
+@pytest.mark.text_alone
+def test_two_classes_of_one_room_have_two_names():
+    """The checkers of one engine, one layer and one network are rooms of their own."""
+    found = {}
+    for module, path in MODULES.items():
+        inside = ".".join(module.split(".")[1:3]) if room(module) == "checking" else room(module)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault((inside, node.name), []).append(module)
+    assert {key: modules for key, modules in found.items() if len(modules) > 1} == {}
+
+
 @pytest.mark.text_alone
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_private_to_a_file_stays_in_it(module):

@@ -57,6 +57,8 @@ PRINTED_BY_HAND = [
     "k_soft_cross_entropy",
 ]
 """Functions of kernels.h that printed programs call: of any number of arguments."""
+PRINTED_FOR_ONE = ["slopes", "surprisals", "softmax_minus"]
+"""Forms of the machine that no row has: in careful.h for a column of vectors, printed for one."""
 
 
 class UnwritableError(Exception):
@@ -439,9 +441,10 @@ def files() -> dict[str, str]:
 
 PRINTED_HEAD = '''"""The kernels of the C core, for printed programs.
 
-Made by ``python tools/kernels.py`` from the rows of the table, which explain it, and from the rows
-of any number of arguments in kernels.h.  ``@real`` stands for the type of the numbers, and every
-other ``@`` for what C adds to a constant, or to a function of libm, that is of this type.
+Made by ``python tools/kernels.py`` from the rows of the table, which explain it, from the rows of
+any number of arguments in kernels.h, and from forms in the machine's careful.h.  ``@real`` stands
+for the type of the numbers, and every other ``@`` for what C adds to a constant, or to a function
+of libm, that is of this type.
 """
 
 from __future__ import annotations
@@ -497,9 +500,68 @@ def by_hand(name: str) -> str:
     return found[0] + "\n"
 
 
+OF_ONE = [
+    (r"EACH_ROW\(k\)\n    {", "for (Py_ssize_t k = 0; k < n; k++) {"),
+    (
+        r"V top = LEVEL\(softmax\)\(n, w, z\);",
+        "LEVEL(softmax)(n, w, z);\n    V top = LEVEL(top)(n, w, z);",
+    ),
+    (r"LEVEL\(softmax\)\(n, w, z\)", "k_shares(z, n, result)"),
+    (r"LEVEL\(top\)\(n, w, z\)", "k_maximum(z, n, NULL)"),
+    (r"V top = ([^;]*?), of_top = ", r"V top = \1;\n    V of_top = "),
+    (
+        r"LEVEL\(surprisal_of_top\)\(n, w, z, top\)",
+        "is_none(top) ? NAN : surprisal_of_top(z, n, top)",
+    ),
+    (r"- LEVEL\(below\)\(", "+ below("),  # which kernels.h has with the other sign
+    (r"\bSET\(([^()]*)\)", r"\1"),
+    (r"\bLOAD\(AT\((\w), k\)\)", r"\1[k]"),
+    (r"\bV\b", "double"),
+]
+"""What a vector form is for one example: its numbers lie side by side, and it may branch."""
+
+
+def for_one(name: str) -> str:
+    """Return a form of careful.h for one example, whose result has a place of its own."""
+    text = (FOLDER / "machine" / "vector" / "careful.h").read_text(encoding="utf-8")
+    head = rf"((?:/\*[^\n]*\*/\n)?)static void\nLEVEL\({name}_column\)\((.*?)\)\n({{.*?^}}$)"
+    found = re.search(head, text, re.M | re.S)
+    if found is None:
+        raise LookupError(f"careful.h has no function {name}_column")
+    about, arguments, body = found.groups()
+    for pattern, one in OF_ONE:
+        body = re.sub(pattern, one, body)
+    body = without_calls("SELECT", body, "({} ? {} : {})")
+    body = without_calls("STORE", body, "{} = {}")
+    body = re.sub(r"AT\(z, k\) = (\()?(.*?)(?(1)\));", r"result[k] = \2;", body)
+    if "k_shares(" in body:  # from there on z is not read any more
+        before, call, after = body.partition("k_shares(z, n, result);")
+        body = before + call + re.sub(r"\bz\[k\]", "result[k]", after)
+    given = [x for x in arguments.split(", ") if x[-1] in "zy"]
+    given = [f"const double *{x[-1]}" for x in given]
+    signature = ", ".join([*given, "Py_ssize_t n", "double *result"])
+    return f"{about}static void\n{name}({signature})\n{body}\n"
+
+
+def without_calls(function: str, text: str, form: str) -> str:
+    """Return *text* with each call of *function* written as *form* with its arguments."""
+    while (start := text.find(f"{function}(")) >= 0:
+        args, depth, first = [], 0, start + len(function) + 1
+        for i in range(first, len(text)):
+            if depth == 0 and text[i] in ",)":
+                args.append(text[first:i].strip())
+                first = i + 1
+                if text[i] == ")":
+                    break
+            depth += {"(": 1, ")": -1}.get(text[i], 0)
+        text = text[:start] + form.format(*args) + text[i + 1 :]
+    return text
+
+
 def printed() -> str:
     """Return the functions that printed programs call, as a module: their texts and needs."""
     texts = {name: by_hand(name) for name in PRINTED_BY_HAND}
+    texts.update({name: for_one(name) for name in PRINTED_FOR_ONE})
     for kernel in kernels()[0]:
         for function in kernel.functions:
             name = re.search(r"\w+(?=\()", function)[0]  # type: ignore[index]

@@ -156,8 +156,11 @@ def tools(checkout: Path, pythons: dict[str, str], limit: float) -> list[Tool]:
     if not built:
         print("no C++ tool takes part: none is built in the checkout")
     script = packages / "gradbench" / "cpp.py"
-    found += [Tool(x, [python, str(script), x], checkout, str(packages), limit) for x in built]
-    return found
+    own_python = sys.executable  # the wrapper of a C++ tool needs nothing but NumPy
+    return found + [
+        Tool(name, [own_python, str(script), name], checkout, str(packages), limit)
+        for name in built
+    ]
 
 
 def cases(checkout: Path, wanted: list[str]) -> Iterator[Case]:

@@ -446,7 +446,7 @@ class Compiled(RecordedFunction):
     def _repr_html_(self) -> str:
         if self._latest is None:
             return f"<p>{plain(repr(self))}</p>"
-        if self._latest.narrow:  # to be shown is no reason to make an array program
+        if self._latest.narrow:  # being shown is not a reason to make an array program
             return f"<p>{plain(repr(self))}</p><p>{plain(self._latest.stats['way'])}</p>"
         lines = self.source.splitlines()
         more = [f"… {len(lines) - _SHOWN} more lines, in .source"] * (len(lines) > _SHOWN)

@@ -99,8 +99,8 @@ def compile(
     if isinstance(function, Compiled):
         if leaves is not None or threads != 1 or backend != "native":
             raise TypeError(
-                "compile: already a compiled function; give wrt and threads with the original one, "
-                "and so backend, dtype and device"
+                "compile: already a compiled function; give wrt and threads, or backend, dtype and "
+                "device, with the original one"
             )
         return function if executor is None else function.over(hands)
     if isinstance(function, (Value, list, tuple, dict, np.ndarray)):

@@ -1,4 +1,4 @@
-"""Which numbers of a program with loops depend on no parameter: the engine has them as constants.
+"""Which numbers of a program with loops depend on no parameter: to the engine they are constants.
 
 That matters only to rows whose partials ask for it: a tie with a constant has no derivative.
 """

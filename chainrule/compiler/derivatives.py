@@ -19,7 +19,7 @@ import numpy as np
 
 from ..engine import structures
 from ..engine.backend import Value
-from ..engine.runs import sweep_recorded
+from ..engine.sweep_calls import sweep_recorded
 from ..engine.table import dot_product
 from .batches import Array
 from .tape import Ids
@@ -27,7 +27,7 @@ from .tape import Ids
 Function = Callable[..., Any]
 
 
-class Run(NamedTuple):
+class RecordedRun(NamedTuple):
     """A function that was recorded, and what it is differentiated by."""
 
     result: Any
@@ -61,7 +61,7 @@ class Source:
     leaves: tuple[Value, ...] | None = None
     """...or captured leaves."""
 
-    def run(self, examples: Sequence[Any]) -> Run:
+    def run(self, examples: Sequence[Any]) -> RecordedRun:
         """Run the function on the *examples*."""
         if self.leaves is None:
             inputs = structures.leaves([examples[i] for i in self.which])
@@ -69,9 +69,9 @@ class Source:
             inputs = list(self.leaves)
         since = math.inf if self.leaves is None else Value(0.0).serial
         result = self.function(*examples)  # only now: it may change its lists
-        return Run(result, structures.leaves(result), inputs, since)
+        return RecordedRun(result, structures.leaves(result), inputs, since)
 
-    def run_to_one(self, examples: Sequence[Any]) -> Run:
+    def run_to_one(self, examples: Sequence[Any]) -> RecordedRun:
         """Run the function; TypeError if the result is not one number."""
         run = self.run(examples)
         if len(run.outputs) != 1:
@@ -127,23 +127,20 @@ def product(source: Source) -> Function:
 
 def columns(source: Source) -> Function:
     """Return the Jacobian by forward mode: a row for each input, as a table of its columns."""
-
-    def columns(*examples: Any) -> Any:
-        run = source.run(examples)
-        m, n = len(run.outputs), len(run.inputs)
-        found = run.sweep(_units(n), forward=True)
-        return structures.array_of([x for row in found for x in row], (n, m))
-
-    return columns
+    return _swept(source, forward=True)
 
 
 def rows(source: Source) -> Function:
     """Return the Jacobian by reverse mode: a row for each number of the result."""
+    return _swept(source, forward=False)
 
+
+def _swept(source: Source, forward: bool) -> Function:
     def rows(*examples: Any) -> Any:
         run = source.run(examples)
-        m, n = len(run.outputs), len(run.inputs)
-        found = run.sweep(_units(m), forward=False)
+        ends = (run.inputs, run.outputs) if forward else (run.outputs, run.inputs)
+        m, n = map(len, ends)
+        found = run.sweep(_units(m), forward=forward)
         return structures.array_of([x for row in found for x in row], (m, n))
 
     return rows

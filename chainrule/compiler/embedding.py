@@ -15,6 +15,7 @@ import numpy as np
 
 from ..engine.backend import Value
 from .addresses import contiguous
+from .assembly import PIECES, Whole
 from .drafting import AFTER, BEFORE, EACH
 from .lowering import Lowering
 from .pieces import Section
@@ -22,7 +23,6 @@ from .places import Buffer, Spot
 from .plan import BLOCK, STILL, Plan
 from .program import Operation
 from .strides import strides_of
-from .whole import PIECES, Whole
 
 
 class Slopes(NamedTuple):

@@ -12,9 +12,9 @@ from ..engine.backend import Value
 from ..engine.modes import WriteOut
 from ..engine.table import BUILT_IN
 from . import flat
+from .assembly import Whole
 from .pieces import in_use, piece_of
 from .tape import CONSTANT, Ids, Tape, starts_of
-from .whole import Whole
 
 Placed = tuple[Sequence[Any], int]
 """Numbers, and the row from which on they are, or are to be."""

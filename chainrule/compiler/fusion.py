@@ -4,7 +4,7 @@ A sum of the products of two arrays, element by element, is a step ``product``: 
 adds up in registers, and no array of products is written and read again.
 
 The difference of two arrays may take more room than both: of an example's coordinates and those of
-many centroids, say.  If all who read it are such sums, of its squares or of its products with
+many centroids, say.  If only such sums read it, of its squares or of its products with
 something else, it is not written either, but computed again for each of them.
 """
 

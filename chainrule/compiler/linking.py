@@ -18,11 +18,11 @@ import numpy as np
 from ..engine import modes
 from ..engine.backend import Value
 from ..engine.bodies import Loop
+from .assembly import Whole
 from .embedding import Slopes, embed
 from .flat_pieces import FlatPiece, Placed, check_rows
-from .pieces import Group, Piece, Row, Section
+from .pieces import NamedLeaves, NamedNumbers, Piece, Section
 from .plan import BLOCK, STILL, Operand, Plan
-from .whole import Whole
 
 MOST_ENDINGS = 6
 """Rounds on the way back that may be loops of their own."""
@@ -219,10 +219,12 @@ class Linker(Whole):
         if not self.arrays:
             return None
         groups, mine = (
-            [Group(leaves, f"r{at}", (len(leaves),)) for leaves, at in some if len(leaves)]
+            [NamedLeaves(leaves, f"r{at}", (len(leaves),)) for leaves, at in some if len(leaves)]
             for some in (self.groups, own)
         )
-        asked = [Row(f"r{row.at}", row.numbers, row.some, bool(row.shaded)) for row in rows]
+        asked = [
+            NamedNumbers(f"r{row.at}", row.numbers, row.some, bool(row.shaded)) for row in rows
+        ]
         found = Piece(asked, self.captured, groups, mine)
         if not found.is_wide():
             return None

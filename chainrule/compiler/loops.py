@@ -29,10 +29,10 @@ from .addresses import Shape
 from .batches import Array
 from .lifting import Recording, lift, record
 from .linking import states_kept
-from .needed import loops_for
 from .plan import Plan
 from .printers.loops import write
 from .printers.names import free_names
+from .pruned_loops import loops_for
 from .ready import Hands, Ready
 from .rolling import rolled, unrolled
 from .rules import Rules, rules_for

@@ -1,7 +1,7 @@
 """Pass 7: an array program becomes a plan, in which every number has its place.
 
-Operations that only move numbers, such as views, reshapes and broadcasts, become strides of those
-who read them; a copy is made only where no strides can say it.  What is computed only to be stored
+Operations that only move numbers, such as views, reshapes and broadcasts, become strides of what
+reads them; a copy is made only where no strides can say it.  What is computed only to be stored
 in a part of a larger array is computed there.  What does not depend on the example is computed
 once, before all examples; what depends on sums over the examples, after them.
 """

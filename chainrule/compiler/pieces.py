@@ -26,7 +26,7 @@ from .symbolic import Operand, Symbol
 from .tape import Tape, fix, flatten, normalise
 
 
-class Group(NamedTuple):
+class NamedLeaves(NamedTuple):
     """Leaves whose numbers are one array, with its name and the shape of one example."""
 
     leaves: Sequence[Value]
@@ -34,7 +34,7 @@ class Group(NamedTuple):
     shape: Shape
 
 
-class Row(NamedTuple):
+class NamedNumbers(NamedTuple):
     """Numbers that a section gives as one array, of which only those at *some* are asked for."""
 
     name: str
@@ -99,10 +99,10 @@ class Piece:
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[NamedNumbers],
         captured: Collection[Value],
-        groups: Sequence[Group],
-        own: Sequence[Group] = (),
+        groups: Sequence[NamedLeaves],
+        own: Sequence[NamedLeaves] = (),
     ) -> None:
         self.rows = [row for row in rows if len(row.some)]
         roots = [row.numbers[i] for row in self.rows for i in row.some]
@@ -110,7 +110,7 @@ class Piece:
         self.tape = piece_of(roots, known)
         used = in_use(self.tape, [(group.leaves, group) for group in groups])
         # For the size of a batch there is one at least.
-        self.given: list[Group] = [*(group for _, group in used), *own] or [*groups[:1]]
+        self.given: list[NamedLeaves] = [*(group for _, group in used), *own] or [*groups[:1]]
         self.members = self.tape.arguments([group.leaves for group in self.given])
         normalise(self.tape)
         self._grouping: Grouping | None = None
@@ -166,7 +166,7 @@ class Piece:
         )
         more: list[str] = []
 
-        def seed(name: str, row: Row) -> Symbol:
+        def seed(name: str, row: NamedNumbers) -> Symbol:
             shape = (len(row.numbers),)
             given = builder.emit("input", (), shape, True, len(self.given) + len(more))
             more.append(f"{name}_{row.name}")

@@ -2,8 +2,8 @@
 
 A piece is differentiated along the adjoints of its results: the derivative of ``w_1 r_1 + w_2 r_2 +
 ...`` by a leaf is what it gets for adjoints w.  What reaches nothing has no adjoint, not one that
-is 0, as in the engine.  Where that hangs on data, on what was chosen, a *mask* goes with the
-adjoint and says for each example whether there is one.
+is 0, as in the engine.  Where that depends on data, on what was chosen, a *mask* goes with
+the adjoint and says for each example whether there is one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from ..engine import table as primitives
 from ..engine.backend import Value
+from .assembly import rows_from
 from .embedding import Slopes
 from .flat_pieces import FlatPiece, Placed
 from .linking import Linker, Weighted
 from .pieces import Piece, weighted
 from .plan import STILL, SUMS, Operand, Plan, Step
 from .tape import Ids
-from .whole import rows_from
 
 NEVER, BY_CHOICE, ALWAYS = range(3)
 """Whether a number is reached."""

@@ -15,7 +15,7 @@ from ..engine.vectors import read_data
 from .batches import Array
 from .machine import machine_for
 from .plan import Plan
-from .remote import Program
+from .remote import LoadedMachine
 
 
 class Team(Protocol):
@@ -33,7 +33,7 @@ class Ready:
     """A machine, and all that sending its plan to others takes."""
 
     def __init__(self, plan: Plan, again: Callable[[], Plan]):
-        self.program = Program(machine_for(plan))
+        self.program = LoadedMachine(machine_for(plan))
         self.machine = self.program.machine
         self.turned = plan.turned
         self.adds_up = plan.cost is not None

@@ -31,7 +31,7 @@ VERSIONS = 4
 """The number of versions of the parameters that it keeps for each."""
 
 
-class Program:
+class LoadedMachine:
     """A machine, and the parameters that came for it."""
 
     def __init__(self, machine: Any):
@@ -62,9 +62,9 @@ class Program:
 
 
 _lock = Lock()
-_known: weakref.WeakValueDictionary[str, Program] = weakref.WeakValueDictionary()
+_known: weakref.WeakValueDictionary[str, LoadedMachine] = weakref.WeakValueDictionary()
 """The programs of this process, its own among them, so that its threads need not be sent any."""
-_kept: OrderedDict[str, Program] = OrderedDict()
+_kept: OrderedDict[str, LoadedMachine] = OrderedDict()
 """Those that were sent."""
 
 
@@ -146,7 +146,7 @@ def answer(task: Task) -> Answer:
     return Answer(parts)
 
 
-def _found(task: Task) -> Program | None:
+def _found(task: Task) -> LoadedMachine | None:
     """Return the program of a task: one that is here, or the one that came along."""
     with _lock:
         program = _known.get(task.key)
@@ -156,7 +156,7 @@ def _found(task: Task) -> Program | None:
             return program
     if task.program is None:
         return None
-    program = Program(machine_for(pickle.loads(task.program)))
+    program = LoadedMachine(machine_for(pickle.loads(task.program)))
     with _lock:
         _known[task.key] = _kept[task.key] = program
         while len(_kept) > PROGRAMS:

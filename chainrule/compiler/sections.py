@@ -21,12 +21,12 @@ from ..engine.bodies import Loop
 from ..engine.modes import WriteOut
 from .addresses import AnyArray, Shape
 from .linking import Linker, Rounds
-from .pieces import Group, Piece, Row, Section, piece_of
+from .pieces import NamedLeaves, NamedNumbers, Piece, Section, piece_of
 from .program import Program
 from .tape import CONSTANT
 
 
-class Source(NamedTuple):
+class LoopInput(NamedTuple):
     """What goes into a loop: an argument of the function, numbers, or what a section gives."""
 
     argument: str | None = None
@@ -51,7 +51,7 @@ class LoopSections:
     y: str
     ys: str
     held_width: int
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, LoopInput] = field(default_factory=dict)
     """For the state with which it begins, what comes in, and what is held."""
     step: Section | None = None
     backs: list[tuple[Rounds, Section]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class LoopSections:
 class LoopedArrays:
     """All sections of a program, in the order in which they run."""
 
-    arguments: list[Group]
+    arguments: list[NamedLeaves]
     loops: list[LoopSections]
     end: Section
     end_back: Section | None = None
@@ -103,7 +103,7 @@ class _Cutter:
     def __init__(self, linker: Linker, names: Sequence[str], shapes: Sequence[Shape]) -> None:
         self.linker, self.captured = linker, set(linker.captured)
         self.groups = [
-            Group(leaves, name, shape or (1,))
+            NamedLeaves(leaves, name, shape or (1,))
             for leaves, name, shape in zip(linker.arguments, names, shapes, strict=True)
         ]
         self.taken = set(names)
@@ -113,7 +113,7 @@ class _Cutter:
         found = LoopedArrays(list(self.groups), [], Section(Program(), [], [], {}, [], [], [], []))
         for which, loop in enumerate(self.linker.loops):
             found.loops.append(self._loop(which, loop))
-        result = [Row(RESULT, self.linker.outputs, range(len(self.linker.outputs)))]
+        result = [NamedNumbers(RESULT, self.linker.outputs, range(len(self.linker.outputs)))]
         found.end = self.values(result, self.groups)
         if self.linker.plan.cost is not None:
             found.end_back = self.back(result, self.groups, self._computed())
@@ -129,7 +129,7 @@ class _Cutter:
         mine = LoopSections(loop, state, states, x, xs, before, y, ys, len(held))
         rounds = self.linker.places[which].rounds
         if self.linker.places[which].masked:
-            raise WriteOut("what is reached on the way back hangs on the data")
+            raise WriteOut("what is reached on the way back depends on the data")
         n, nx, ny = mine.widths
         entries = [x for row in loop.xs for x in row]
         for name, numbers, shape in (
@@ -140,7 +140,7 @@ class _Cutter:
             if numbers:
                 mine.sources[name] = self._source(name, numbers, shape, bool(rounds))
         own = [
-            Group(leaves, name, (len(leaves),))
+            NamedLeaves(leaves, name, (len(leaves),))
             for leaves, name in (
                 (loop.body.carry_in, mine.state),
                 (loop.body.x_in, mine.x),
@@ -148,7 +148,10 @@ class _Cutter:
             )
             if leaves
         ]
-        rows = [Row(mine.state, outs[:n], range(n)), Row(mine.y, outs[n:], range(ny))]
+        rows = [
+            NamedNumbers(mine.state, outs[:n], range(n)),
+            NamedNumbers(mine.y, outs[n:], range(ny)),
+        ]
         mine.step = self.values(rows, self.groups, own)
         came = mine.sources.get(mine.xs)
         given = () if came is None or came.back is not None else (mine.x,)
@@ -161,42 +164,45 @@ class _Cutter:
                 known[key] = self.back(asked, self.groups, by, own)
             mine.backs.append((some, known[key]))
         if n:
-            self.groups.append(Group(loop.last, mine.state, (n,)))
+            self.groups.append(NamedLeaves(loop.last, mine.state, (n,)))
         if ny:
             shape = (loop.count, ny) if ny > 1 else (loop.count,)
-            self.groups.append(Group([y for row in loop.ys for y in row], mine.ys, shape))
+            self.groups.append(NamedLeaves([y for row in loop.ys for y in row], mine.ys, shape))
         return mine
 
-    def _source(self, name: str, numbers: Sequence[Any], shape: Shape, back: bool) -> Source:
+    def _source(self, name: str, numbers: Sequence[Any], shape: Shape, back: bool) -> LoopInput:
         """Return where *numbers* come from."""
         for leaves, given, _ in self.groups[: len(self.linker.arguments)]:
             if len(leaves) == len(numbers) and all(map(operator.is_, leaves, numbers)):
-                return Source(argument=given)
+                return LoopInput(argument=given)
         known = self.captured.union(*(group.leaves for group in self.groups))
         tape = piece_of(numbers, known)
         outputs = np.array(tape.outputs)
         if (tape.codes[outputs] == CONSTANT).all():
-            return Source(numbers=tape.values[outputs].reshape(shape))
-        rows = [Row(name, numbers, range(len(numbers)))]
+            return LoopInput(numbers=tape.values[outputs].reshape(shape))
+        rows = [NamedNumbers(name, numbers, range(len(numbers)))]
         way_back = self.back(rows, self.groups, self._computed()) if back else None
         if way_back is not None and not way_back.results:
             way_back = None
-        return Source(section=self.values(rows, self.groups), back=way_back)
+        return LoopInput(section=self.values(rows, self.groups), back=way_back)
 
     # --- one section -----------------------------------------------------------------------------
 
     def values(
-        self, rows: Sequence[Row], groups: Sequence[Group], own: Sequence[Group] = ()
+        self,
+        rows: Sequence[NamedNumbers],
+        groups: Sequence[NamedLeaves],
+        own: Sequence[NamedLeaves] = (),
     ) -> Section:
         """Return the section that computes *rows*; it is given all groups that are its *own*."""
         return Piece(rows, self.captured, groups, own).values()
 
     def back(
         self,
-        rows: Sequence[Row],
-        groups: Sequence[Group],
+        rows: Sequence[NamedNumbers],
+        groups: Sequence[NamedLeaves],
         by: Collection[str],
-        own: Sequence[Group] = (),
+        own: Sequence[NamedLeaves] = (),
     ) -> Section:
         """Return the way back through *rows*: to the groups named in *by*, and to the leaves."""
         return Piece(rows, self.captured, groups, own).back(by)

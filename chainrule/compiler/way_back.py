@@ -4,8 +4,8 @@ The loop goes from the last step to the first, and each round computes the body 
 with which the step began, and pulls the adjoints through it.  Only the carries are kept.
 
 The last rounds may be loops of their own, until as much is reached as in all rounds before.  Where
-what is reached hangs on data, or goes on changing from step to step, the masks are carried with the
-adjoints.
+what is reached depends on data, or goes on changing from step to step, the masks are carried with
+the adjoints.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 from ..engine.backend import Value
 from ..engine.bodies import Loop
+from .assembly import rows_from
 from .constants import note_constants
 from .linking import MOST_ENDINGS, LoopRows, Rounds, Strip, Weighted
 from .plan import STILL, Operand, Plan, Step
 from .pulling import ALWAYS, BY_CHOICE, NEVER, SURE, Pulling, Reach, ids
-from .whole import rows_from
 
 
 class _Came(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import asked, table, value
+from . import fallbacks, table, value
 from .common import Common
 from .methods import add_to
 from .native import core
@@ -15,7 +15,7 @@ if TYPE_CHECKING or core is None:
 
     backend = "python"
 else:
-    core.connect(table, asked)
+    core.connect(table, fallbacks)
     Value, make_node = core.Value, core.make_node
     Value.__name__ = "Value"  # otherwise the interpreter's messages would say chainrule.Value
     Value.__doc__ = value.Value.__doc__

@@ -209,7 +209,7 @@ class _Steps:
                 self.pattern = [out]
             elif (words := difference(out, self.pattern[0], "y")) is not None:
                 raise ValueError(
-                    f"scan: step {k} (counted from 0) gave out something else than the steps "
+                    f"scan: step {k} (counted from 0) gave out something other than the steps "
                     f"before: {words}"
                 )
             if watching:

@@ -1,4 +1,4 @@
-"""Segments of a loop as nodes: ``scan(..., checkpoint=k)``, for graphs that would not fit.
+"""Segments of a loop as nodes: ``scan(..., checkpoint=k)``, for graphs too large for the memory.
 
 Local derivatives are fixed when a node is made, and so they are here: k steps are run on leaves of
 their own, the derivatives of all that they give by all that they read are found, and the graph of

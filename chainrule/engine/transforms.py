@@ -24,16 +24,13 @@ from .runs import (
     Run,
     check_function,
     matched,
-    pull,
     pull_back,
-    push,
-    sweep_linked,
-    sweep_rows,
 )
 from .runs import (
     gradient as run_gradient,
 )
 from .structures import array_of, like
+from .sweep_calls import pull, push, sweep_linked, sweep_rows
 
 Array = NDArray[Any]  # of floats, or of Values
 S = TypeVar("S")

@@ -74,7 +74,7 @@ def while_loop(
     k = 0
     while True:
         found = _asked(condition, carry)
-        if may_be_steps and isinstance(found, Value):  # at first, or once it hangs on the inputs
+        if may_be_steps and isinstance(found, Value):  # at first, or once it needs the inputs
             return _in_steps(condition, body, carry, k, int(most))
         if not _holds(found):
             return carry

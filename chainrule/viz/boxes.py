@@ -30,11 +30,13 @@ class Box:
     """The widths of name, value and gradient of the rows; of value and gradient if it is flat."""
 
 
-def box(node: Node) -> Box:
-    """Return the size of *node*.
+def box(node: Node, down: bool = False) -> Box:
+    """Return the size of *node*, whose pins are on its left side or, if the flow is *down*, above.
 
     >>> box(Node("n0", "tanh", "", "0.5", "–", pins=1)).height
     46.0
+    >>> [box(Node("n0", "sum", "", "0.5", "–", pins=9), down).height for down in (False, True)]
+    [108.0, 46.0]
     """
     if node.flat:
         name = max(30.0, advance(node.label, TEXT_SIZE) + 2 * PAD)
@@ -53,4 +55,6 @@ def box(node: Node) -> Box:
         wire = 0.0
     pins = min(PIN_PITCH * node.pins, max(20 * PIN_PITCH, 3.0 * node.pins))
     tall = HEADER + ROW * len(node.rows) + 4 if node.rows else pins
+    if down and not node.rows:
+        gate, tall = max(gate, pins - wire), 0.0
     return Box(gate, wire, max(2 * HALF, tall), columns)  # type: ignore[arg-type]

@@ -17,25 +17,23 @@ from typing import Any
 from ..engine.arguments import count
 from ..engine.backend import Value
 from ..engine.sweeps import topological_order
-from ..engine.table import add, add_up, dot_product, logsumexp_of, mean_of, subtract
+from ..engine.table import dot_product
 from .folding import Fold, Graph
-from .text import NOT_COMPUTED, check_limit, checked_title, short, visible, with_dust
+from .node_texts import (
+    TOOLTIP,
+    data_of,
+    flow_of,
+    grads_of,
+    hint_of,
+    more_than_flows,
+    name_of,
+    op_of,
+)
+from .terms import MOST_ROWS, Row, Terms, listed_operands, terms_of
+from .text import check_limit, checked_title, short, visible
 
 LIMIT = 2000  # nodes of a drawing, if nothing else is said: a second or two to fold
-_MOST_ROWS = 8  # of a folded dot node; a longer one is shortened
 _MOST_EDGES = 3  # from a box of several outputs to another box, drawn one by one
-_MOST_OPERANDS = 24  # listed in the box of a long sum
-_NOTICED = 1e-9  # relative to what flows: more than rounding leaves
-_TOOLTIP = 200  # characters of a label in a tooltip
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a folded ``dot`` node: one of its terms, or its bias."""
-
-    name: str
-    data: str = ""
-    grad: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +133,13 @@ def circuit_of(
     if look.listed_operands:
         folded |= listed_operands(members)
     drawn = [node for node in members if node not in folded]
-    grads = _grads(members)
+    grads = grads_of(members)
     graph = Graph(drawn, look.folds)
     nodes: list[Node] = []
     edges: list[Edge] = []
     for unit, (fold, inside) in enumerate(zip(graph.folds, graph.members, strict=True)):
         if fold is None:
-            terms = _terms(inside[0], folded, grads)
+            terms = terms_of(inside[0], folded, grads)
             nodes.append(_node(f"n{unit}", inside[0], terms, folded, graph, grads, look))
             edges += _bundled(_edges_into(inside[0], terms, graph), graph)
         else:
@@ -149,7 +147,7 @@ def circuit_of(
             edges += _edges_into_fold(unit, inside, graph)
     if title is None:
         title = f"Computation graph of {root.label}" if root.label else "Computation graph"
-    notes = [look.note, _more_than_flows(members) if depth is None else ""]
+    notes = [look.note, more_than_flows(members) if depth is None else ""]
     note = "  ".join(filter(None, notes))
     return Circuit(checked_title("draw: title", title), tuple(nodes), tuple(edges), note)
 
@@ -173,7 +171,7 @@ def members_of(
 def _node(
     name: str,
     node: Value,
-    terms: _Terms | None,
+    terms: Terms | None,
     folded: Set[Value],
     graph: Graph,
     grads: Mapping[Value, str],
@@ -183,14 +181,14 @@ def _node(
     known = [parent in graph.unit_of or parent in folded for parent in node.parents]
     return Node(
         id=name,
-        op=_op_text(node, folded=terms is not None),
+        op=op_of(node, folded=terms is not None),
         label=visible(node.label),
-        data=_data(node),
+        data=data_of(node),
         grad=grads[node],
         pins=len(terms.rows) if terms else len(node.parents) if present else 0,
         rows=terms.rows if terms else (),
         cut=not all(known),
-        hint=_hint(node),
+        hint=hint_of(node),
         flat=look.flat_leaves and node.primitive is None and all(known),
     )
 
@@ -208,7 +206,7 @@ def _bundled(edges: list[Edge], graph: Graph) -> list[Edge]:
     return sorted(kept, key=lambda edge: edge.pin)
 
 
-def _edges_into(node: Value, terms: _Terms | None, graph: Graph) -> list[Edge]:
+def _edges_into(node: Value, terms: Terms | None, graph: Graph) -> list[Edge]:
     pins = terms.pins if terms else list(range(len(node.parents)))
     head = f"n{graph.unit_of[node]}"
     return [
@@ -217,7 +215,7 @@ def _edges_into(node: Value, terms: _Terms | None, graph: Graph) -> list[Edge]:
             head,
             pin,
             short(partial),
-            _flow(node, p, partial),
+            flow_of(node, p, partial),
             _row_of(p, graph),
         )
         for p, partial, pin in zip(node.parents, node.partials, pins, strict=True)
@@ -283,97 +281,6 @@ def _foldable(members: Iterable[Value]) -> Set[Value]:
     return {leaf for leaf in weights - others if leaf.primitive is None and leaf in present}
 
 
-# --- what a node says ------------------------------------------------------------------------
-
-
-def _name(node: Value) -> str:
-    return visible(node.label) or visible(node.op) or "a leaf"
-
-
-def _data(node: Value) -> str:
-    """Return the value of *node*; of a sum whose terms cancel, marked if only rounding is left."""
-    operands = [x.data if isinstance(x, Value) else x for x in node.operands]
-    if node.primitive in (add, subtract, add_up):
-        return with_dust(node.data, max(map(abs, operands)))
-    if node.primitive is dot_product:
-        n = len(operands) // 2
-        terms = [w * x for w, x in zip(operands[:n], operands[n:-1], strict=True)]
-        return with_dust(node.data, max(map(abs, [*terms, operands[-1]])))
-    return short(node.data)
-
-
-def _grads(members: Sequence[Value]) -> dict[Value, str]:
-    """Return the gradient of each of *members*, marked if only rounding is left of its sum."""
-    largest: dict[Value, float] = dict.fromkeys(members, 0.0)
-    for node in members:
-        if node.has_grad:
-            for parent, partial in zip(node.parents, node.partials, strict=True):
-                if parent in largest:
-                    largest[parent] = max(largest[parent], abs(partial * node.grad))
-    return {
-        node: with_dust(node.grad, most) if node.has_grad else NOT_COMPUTED
-        for node, most in largest.items()
-    }
-
-
-def _more_than_flows(members: Sequence[Value]) -> str:
-    """Say which leaves hold more gradient than flows to them here; empty if none does."""
-    flows: dict[Value, float] = {}
-    sizes: dict[Value, float] = {}
-    unknown: set[Value] = set()
-    for node in members:
-        for parent, partial in zip(node.parents, node.partials, strict=True):
-            if not node.has_grad:
-                unknown.add(parent)
-                continue
-            flow = partial * node.grad
-            flows[parent] = flows.get(parent, 0.0) + flow
-            sizes[parent] = sizes.get(parent, 0.0) + abs(flow)
-    more = [
-        visible(leaf.label)
-        for leaf, flow in flows.items()
-        if leaf.primitive is None and leaf.has_grad and leaf not in unknown
-        if abs(leaf.grad - flow) > _NOTICED * (sizes[leaf] + abs(leaf.grad))
-    ]
-    if not more:
-        return ""
-    names = ", ".join(more[:3]) + (", …" if len(more) > 3 else "")
-    if not all(more):
-        names = f"{len(more)} leaves" if len(more) > 1 else "a leaf"
-    return f"More than flows here is in the gradient of {names}: leaves add up until .grad is 0."
-
-
-def _hint(node: Value) -> str:
-    lines = [visible(node.op, _TOOLTIP), visible(node.label, _TOOLTIP)]
-    lines.append(f"value {node.data!r}")
-    lines.append(f"gradient {node.grad!r}" if node.has_grad else "gradient not yet computed")
-    return "\n".join(filter(None, lines))
-
-
-def _flow(node: Value, parent: Value, partial: float) -> str:
-    text = f"local derivative d({_name(node)})/d({_name(parent)}) = {partial!r}"
-    if not node.has_grad:
-        return text
-    return f"{text}\nsends back {partial!r} × {node.grad!r} = {partial * node.grad!r}"
-
-
-def _op_text(node: Value, folded: bool) -> str:
-    """Return the operation with the constants among its operands: ``** 2``, ``maximum(·, 0)``."""
-    op = visible(node.op)
-    operands = node.operands
-    if node.primitive is dot_product and operands[-1:] == (0.0,):
-        operands = operands[:-1]  # the bias that was not given
-    if folded or all(isinstance(x, Value) for x in operands):
-        return op
-    shown = ["·" if isinstance(x, Value) else short(x) for x in operands]
-    if len(operands) == 2 and not op.isidentifier():
-        left, right = shown
-        return f"{op} {right}" if isinstance(operands[0], Value) else f"{left} {op}"
-    if len(shown) > 4:
-        shown[2:-1] = ["…"]
-    return f"{op}({', '.join(shown)})"
-
-
 # --- boxes that stand for several nodes --------------------------------------------------------
 
 
@@ -390,10 +297,10 @@ def _row_of(node: Value, graph: Graph) -> int:
     outputs = _outputs(graph.members[unit], graph) if graph.folds[unit] else ()
     if len(outputs) < 2:
         return -1
-    i, first, last = outputs.index(node), _MOST_ROWS - 3, len(outputs) - 2
-    if len(outputs) <= _MOST_ROWS or i < first:
+    i, first, last = outputs.index(node), MOST_ROWS - 3, len(outputs) - 2
+    if len(outputs) <= MOST_ROWS or i < first:
         return i
-    return first if i < last else i - (len(outputs) - _MOST_ROWS)
+    return first if i < last else i - (len(outputs) - MOST_ROWS)
 
 
 def _fold_node(
@@ -402,21 +309,21 @@ def _fold_node(
     outputs = _outputs(inside, graph)
     output = outputs[-1] if len(outputs) == 1 else None
     inputs = graph.into[graph.unit_of[inside[0]]]
-    rows = [Row(_name(node), short(node.data), grads[node]) for node in outputs]
-    if len(rows) > _MOST_ROWS:
-        rows[_MOST_ROWS - 3 : -2] = [Row(f"… {len(rows) - _MOST_ROWS + 1} more")]
+    rows = [Row(name_of(node), short(node.data), grads[node]) for node in outputs]
+    if len(rows) > MOST_ROWS:
+        rows[MOST_ROWS - 3 : -2] = [Row(f"… {len(rows) - MOST_ROWS + 1} more")]
     count = f"{len(inside)} nodes"
     what = f" of {output.label}" if output is not None and output.label else ""
     return Node(
         id=name,
         op=visible(fold.name),
         label=visible(f"{count}{what}"),
-        data="" if output is None else _data(output),
+        data="" if output is None else data_of(output),
         grad="" if output is None else grads[output],
         pins=len(inputs),
         rows=() if output is not None else tuple(rows),
-        hint=f"{visible(fold.name, _TOOLTIP)}: {count}; unfold={fold.name!r} draws them"
-        + ("" if output is None else f"\n{_hint(output)}"),
+        hint=f"{visible(fold.name, TOOLTIP)}: {count}; unfold={fold.name!r} draws them"
+        + ("" if output is None else f"\n{hint_of(output)}"),
         folded=len(inside),
     )
 
@@ -438,81 +345,7 @@ def _edges_into_fold(unit: int, inside: Sequence[Value], graph: Graph) -> list[E
         used = [p for p in graph.members[tail] if any(p in v.parents for v in inside)]
         if len(outputs) == 1 and len(used) == 1:
             total = adjoints[used[0]]
-            local, hint = short(total), _flow(outputs[0], used[0], total)
+            local, hint = short(total), flow_of(outputs[0], used[0], total)
         row = _row_of(used[0], graph) if len(used) == 1 else -1
         edges.append(Edge(f"n{tail}", f"n{unit}", pin, local, hint, row))
     return edges
-
-
-# --- dot nodes with their weights inside -------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    rows: tuple[Row, ...]
-    pins: list[int]
-    """For each parent of the node, the row where its edge arrives, whether drawn or not."""
-
-
-def listed_operands(members: Sequence[Value]) -> Set[Value]:
-    """Return the leaves that are used only as operands of one long sum, mean or the like."""
-    uses: dict[Value, list[Value]] = {}
-    for node in members:
-        for parent in node.parents:
-            uses.setdefault(parent, []).append(node)
-    return {
-        leaf
-        for leaf, (user, *others) in uses.items()
-        if leaf.primitive is None and leaf in uses and not others and _is_long(user)
-    } & set(members)
-
-
-def _is_long(node: Value) -> bool:
-    row = node.primitive
-    return row in (add_up, mean_of, logsumexp_of) and len(node.parents) > _MOST_ROWS
-
-
-def _terms(node: Value, folded: Set[Value], grads: Mapping[Value, str]) -> _Terms | None:
-    """Return the rows of a node that has operands to fold into it; None for others."""
-    if folded.isdisjoint(node.parents):
-        return None
-    if node.primitive is not dot_product:
-        sign = "+" if node.primitive in (add_up, mean_of) else "·"
-        rows = [_factor(sign, x, folded, grads) for x in node.operands]
-        pins = [i for i, x in enumerate(node.operands) if isinstance(x, Value)]
-        return _shortened(rows, pins, most=_MOST_OPERANDS)
-    operands = node.operands
-    n = len(operands) // 2
-    weights, inputs, bias = operands[:n], operands[n:-1], operands[-1]
-    rows = [_term(w, x, folded, grads) for w, x in zip(weights, inputs, strict=True)]
-    positions = [*range(n), *range(n), n]
-    if isinstance(bias, Value) or bias != 0.0:
-        rows.append(_factor("+", bias, folded, grads))
-    pins = [p for p, x in zip(positions, operands, strict=True) if isinstance(x, Value)]
-    return _shortened(rows, pins)
-
-
-def _term(
-    weight: Value | float, x: Value | float, folded: Set[Value], grads: Mapping[Value, str]
-) -> Row:
-    return _factor("×" if isinstance(x, Value) else f"{short(x)} ×", weight, folded, grads)
-
-
-def _factor(
-    sign: str, weight: Value | float, folded: Set[Value], grads: Mapping[Value, str]
-) -> Row:
-    if not isinstance(weight, Value):
-        return Row(sign, short(weight))
-    if weight not in folded:
-        return Row(f"{sign} ·")
-    return Row(f"{sign} {visible(weight.label, 12)}".rstrip(), short(weight.data), grads[weight])
-
-
-def _shortened(rows: Sequence[Row], pins: list[int], most: int = _MOST_ROWS) -> _Terms:
-    extra = len(rows) - most
-    if extra <= 0:
-        return _Terms(tuple(rows), pins)
-    first, last = most - 3, len(rows) - 2
-    gap = Row(f"… {last - first} more")
-    moved = [p if p < first else first if p < last else p - extra for p in pins]
-    return _Terms((*rows[:first], gap, *rows[last:]), moved)

@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class Strip:
     """Columns that stand side by side, with the steps between each and the next."""
 
     columns: list[list[Item]]
@@ -68,7 +68,7 @@ class Row:
     rights: list[float] = field(default_factory=list)
 
 
-def crossings(row: Row) -> int:
+def crossings(row: Strip) -> int:
     """Return how many pairs of steps cross in *row*."""
     count = 0
     places = {item: i for column in row.columns for i, item in enumerate(column)}
@@ -81,7 +81,7 @@ def crossings(row: Row) -> int:
     return count
 
 
-def sweep_once(row: Row, forward: bool) -> None:
+def sweep_once(row: Strip, forward: bool) -> None:
     """Order each column by the mean place of its neighbours in the column before, or behind."""
     gaps = range(len(row.steps))
     for gap in gaps if forward else reversed(gaps):

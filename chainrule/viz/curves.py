@@ -23,6 +23,33 @@ def curve_to(path: list[Point], end: Point) -> None:
     path += [((x + u) / 2, y), ((x + u) / 2, v), end]
 
 
+def joined(path: Sequence[Point]) -> list[Point]:
+    """Return *path* with what goes straight on, level, past one column after another, in one piece.
+
+    A wire past a hundred columns would be three hundred points.
+
+    >>> start = [(0.0, 5.0)]
+    >>> line_to(start, (3.0, 5.0))
+    >>> line_to(start, (9.0, 5.0))
+    >>> joined(start)
+    [(0.0, 5.0), (3.0, 5.0), (6.0, 5.0), (9.0, 5.0)]
+    """
+    whole = [path[0]]
+    begun: Point | None = None  # where a level line began that may go on
+    for a, b, c in zip(path[1::3], path[2::3], path[3::3], strict=True):
+        here = whole[-1]
+        level = all(abs(y - here[1]) <= 0.01 for _, y in (a, b, c)) and here[0] < c[0]
+        if level and begun is not None:
+            del whole[-3:]
+        if level:
+            begun = begun or here
+            line_to(whole, c)
+        else:
+            begun = None
+            whole += [a, b, c]
+    return whole
+
+
 def around(path: list[Point], end: Point, right: float, below: float, left: float) -> None:
     """Go on at *end*, which is in another row: to the right, down, back and down again."""
     start = path[-1]

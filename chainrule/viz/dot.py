@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from . import theme
 from .boxes import FLAT, HALF, HEADER, OP_SIZE, ROW, SMALL_SIZE, TEXT_SIZE, Box, box
-from .circuit import Circuit, Node, Row
+from .circuit import Circuit, Node
 from .matrices import Matrices
 from .network import Network, Unit
+from .terms import Row
 
 if TYPE_CHECKING:
     import graphviz

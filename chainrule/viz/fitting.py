@@ -14,11 +14,12 @@ from ..engine.arguments import is_sequence
 from ..engine.backend import Value
 from . import folding
 from .boxes import SMALL_SIZE
-from .circuit import Circuit, Look, Node, Row, circuit_of, listed_operands, members_of
+from .circuit import Circuit, Look, Node, circuit_of, members_of
 from .folding import Fold
 from .geometry import Layout, Point
 from .layered import Direction, fit, lay_out, least_area, most_area
 from .svg import surround
+from .terms import Row, listed_operands
 
 SLIDE, SMALLEST = (1280.0, 640.0), 11.0
 """The size of a slide, and of the smallest text on it, in pixels."""

@@ -18,8 +18,8 @@ from typing import Literal
 
 from .boxes import TEXT_SIZE, box
 from .circuit import Circuit, Node
-from .columns import SWEEPS, Item, Row, Step, crossings, sweep_once
-from .curves import around, curve_to, last_piece, line_to
+from .columns import SWEEPS, Item, Step, Strip, crossings, sweep_once
+from .curves import around, curve_to, joined, last_piece, line_to
 from .geometry import Layout, Place, Point, Spline, Tag, bounds, cropped
 from .label_places import label_places
 from .ranked import RankedCircuit
@@ -97,7 +97,7 @@ class _Page:
         for start, stop in pairwise(self.starts):  # and a column on each side, for what goes on
             columns: list[list[Item]] = [[] for _ in range(stop - start + 2)]
             gaps = len(columns) - 1
-            self.rows.append(Row(columns, [[] for _ in range(gaps)], stretch=[0.0] * gaps))
+            self.rows.append(Strip(columns, [[] for _ in range(gaps)], stretch=[0.0] * gaps))
         self.items: dict[tuple[int, int, int, int], Item] = {}
         self.chains: list[list[Item]] = [[] for _ in graph.ends]
         self._fill()
@@ -199,7 +199,7 @@ class _Page:
 
     # --- the order within columns ---------------------------------------------------------------
 
-    def _uncross(self, row: Row) -> None:
+    def _uncross(self, row: Strip) -> None:
         best, fewest = [list(column) for column in row.columns], crossings(row)
         for sweep in range(SWEEPS):
             if fewest == 0:
@@ -322,7 +322,7 @@ class _Page:
 
     # --- labels -----------------------------------------------------------------------------------
 
-    def _labels(self) -> tuple[list[Point], list[tuple[Row, int]]]:
+    def _labels(self) -> tuple[list[Point], list[tuple[Strip, int]]]:
         """Return where on its edge each label is, clear of other labels and of other edges.
 
         And the gaps where that is not possible.
@@ -365,7 +365,7 @@ class _Page:
         for e, path in enumerate(self.paths):
             tip = self._tip(path)
             label = labels[e] if labels else tip
-            points = tuple(map(self._turned, path))
+            points = tuple(map(self._turned, joined(path)))
             splines.append(Spline(points, self._turned(tip), self._turned(label)))
         return cropped(self._nodes(), splines, tags)
 

@@ -19,7 +19,7 @@ class RankedCircuit:
         self.nodes, self.edges, self.down = circuit.nodes, circuit.edges, down
         index = {node.id: i for i, node in enumerate(circuit.nodes)}
         self.ends = [(index[e.tail], index[e.head]) for e in circuit.edges]
-        sizes = [box(node) for node in circuit.nodes]
+        sizes = [box(node, down) for node in circuit.nodes]
         self.sizes = [(size.gate + size.wire + 2.0, size.height) for size in sizes]
         self.into: list[list[int]] = [[] for _ in circuit.nodes]
         self.out: list[list[int]] = [[] for _ in circuit.nodes]

@@ -1,4 +1,4 @@
-"""Where the items of a column stand, across the flow: there where the edges are straightest."""
+"""Where the items of a column stand, across the flow: where the edges are straightest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import inf
 
-from .columns import SWEEPS, Item, Row
+from .columns import SWEEPS, Item, Strip
 from .spacing import APART, LINES_APART
 
 _Pulls = dict[Item, list[tuple[Item, float, float]]]
@@ -14,7 +14,7 @@ _Pulled = tuple[Item, float, list[tuple[Item, float, float]], float]
 """An item, its distance from the first of its column, what pulls at it and how strongly."""
 
 
-def straighten(row: Row) -> None:
+def straighten(row: Strip) -> None:
     """Place the items of each column, in their order, where the edges are straightest."""
     pulls: _Pulls = {}
     for column in row.columns:
@@ -83,7 +83,7 @@ def _settle(column: Sequence[_Pulled]) -> None:
             item.at = mean + offset
 
 
-def _level(row: Row) -> None:
+def _level(row: Strip) -> None:
     """Make long edges run straight as far as their neighbours leave room."""
     after = {
         s.start: s.end for steps in row.steps for s in steps if s.start.is_line and s.end.is_line

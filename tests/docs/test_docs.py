@@ -1,10 +1,13 @@
 """The generated pages say what the code says now."""
 
+import doctest
 import re
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+
+from chainrule import cli
 
 from .. import children
 
@@ -31,8 +34,38 @@ def test_every_picture_is_shown_on_a_page():
     assert [path for path in there if path not in shown] == []
 
 
+def test_the_readme_shows_what_the_checker_says_of_the_homework(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
+    session = doctest.DocTestParser().get_examples(page)
+    definitions = [x.source for x in session if x.source.startswith(("import", "def"))][:3]
+    (tmp_path / "student.py").write_text("".join(definitions), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command, shown = re.search(r"\$ chainrule (check .*)\n((?s:.*?))```", readme).groups()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 1
+    said = capsys.readouterr().out
+    assert doctest.OutputChecker().check_output(shown, said, doctest.ELLIPSIS), said
+
+
 ROOMS = [ROOT, ROOT / "docs", ROOT / "chainrule", ROOT / "benchmarks", ROOT / "demos"]
 PAGES = sorted({*ROOT.glob("*.md"), *(page for room in ROOMS[1:] for page in room.rglob("*.md"))})
+
+
+@pytest.mark.text_alone
+def test_the_page_of_the_house_names_every_file():
+    """A folder of mistakes has a file for each category, and its README says so."""
+    package = ROOT / "chainrule"
+    pages = [ROOT / "docs" / "architecture.md", *package.rglob("README.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(
+        re.findall(r"\w+", "\n".join(re.findall(r"`[^`\n]+`|^ {4}.*$", text, re.MULTILINE)))
+    )
+    files = [
+        path
+        for path in package.rglob("*.py")
+        if path.parent.name != "mistakes" and not path.stem.startswith("__")
+    ]
+    assert [str(path) for path in files if path.stem not in named] == []
 
 
 def rendered(page):

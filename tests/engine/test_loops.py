@@ -217,7 +217,7 @@ def test_detect_anomaly_says_in_which_step():
         (
             (lambda c, x: (c, [x] * int(x)), 0.0, [1.0, 2.0]),
             ValueError,
-            "step 1 .* gave out something else .*: y is a list of 2, not a list of 1",
+            "step 1 .* gave out something other .*: y is a list of 2, not a list of 1",
         ),
     ],
 )  # fmt: skip
@@ -509,7 +509,7 @@ def test_segments_count_their_steps_from_the_beginning():
 
     with pytest.raises(ValueError, match=r"step 7 .* changed the structure of the carry"):
         cr.scan(changes, cr.Value(1.0), range(9), checkpoint=3)
-    with pytest.raises(ValueError, match=r"step 7 .* gave out something else"):
+    with pytest.raises(ValueError, match=r"step 7 .* gave out something other"):
         cr.scan(lambda c, k: (c, [c] if k == 7 else c), cr.Value(1.0), range(9), checkpoint=3)
     for wrong in (0, -2, 2.5, "all"):
         with pytest.raises(ValueError, match="checkpoint="):

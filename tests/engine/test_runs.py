@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.engine import runs
+from chainrule.engine import runs, sweep_calls
 from chainrule.engine.sweeps import linked_partials, pullback, pushforward
 
 
@@ -58,13 +58,13 @@ def test_the_sweeps_equal_the_reference_to_the_bit_and_leave_gradients_alone(see
     outputs[0].backward(0.25)
     before = [(repr(v.grad), v.has_grad) for v in (*inputs, outputs[0], outputs[1])]
     rows = np.array([[1.0, 0.0, 3.0, 0.0, 0.0], [0.0, 2.0, 1.0, -0.5, 0.0], [0.0] * 5])
-    found = runs.sweep_rows(outputs, inputs, rows, forward=False)
+    found = sweep_calls.sweep_rows(outputs, inputs, rows, forward=False)
     for row, got in zip(rows.tolist(), found.tolist(), strict=True):
         adjoints = pullback(seeds_of(outputs, row), inputs=inputs)
         expected = [adjoints.get(x, 0.0) for x in inputs]
         assert bits(got) == bits(expected)
-        assert bits(runs.pull(outputs, inputs, row, linked=False)) == bits(expected)
-    matrix = runs.sweep_rows(outputs, inputs, None, forward=True)
+        assert bits(sweep_calls.pull(outputs, inputs, row, linked=False)) == bits(expected)
+    matrix = sweep_calls.sweep_rows(outputs, inputs, None, forward=True)
     for k, x in enumerate(inputs):
         moved = pushforward([y for y in outputs if isinstance(y, cr.Value)], {x: 1.0})
         expected = [moved.get(y, 0.0) if isinstance(y, cr.Value) else 0.0 for y in outputs]
@@ -77,7 +77,7 @@ def test_linked_sweeps_equal_the_reference_to_the_bit(seed):
     inputs, outputs = graph(seed, 15)
     seed_node = cr.Value(1.5)
     cotangents = [1.0, seed_node, 1.0, 0.0, 2.0]
-    found = runs.pull(outputs, inputs, cotangents, linked=True)
+    found = sweep_calls.pull(outputs, inputs, cotangents, linked=True)
     adjoints = pullback(seeds_of(outputs, cotangents), linked_partials, inputs)
     expected = [adjoints.get(x, 0.0) for x in inputs]
     for got, want in zip(found, expected, strict=True):
@@ -97,9 +97,9 @@ def test_a_hundred_sweeps_at_once_are_a_hundred_sweeps():
     weights = rng.normal(size=(150, 5))
     xs = [cr.Value(x) for x in rng.normal(size=5)]
     outputs = [cr.tanh(cr.dot(w.tolist(), xs)) for w in weights]
-    matrix = runs.sweep_rows(outputs, xs, None, forward=False)
+    matrix = sweep_calls.sweep_rows(outputs, xs, None, forward=False)
     assert matrix.tolist() == [cr.gradients(y, xs) for y in outputs]
-    np.testing.assert_allclose(runs.sweep_rows(outputs, xs, None, True), matrix, rtol=1e-15)
+    np.testing.assert_allclose(sweep_calls.sweep_rows(outputs, xs, None, True), matrix, rtol=1e-15)
 
 
 def test_a_deep_graph_is_swept_without_recursion():
@@ -107,7 +107,7 @@ def test_a_deep_graph_is_swept_without_recursion():
     for _ in range(200_000):
         y = y + 1.0
     assert cr.gradients(y, [x]) == [1.0]
-    assert runs.sweep_rows([y, y], [x], None, forward=True).tolist() == [[1.0], [1.0]]
+    assert sweep_calls.sweep_rows([y, y], [x], None, forward=True).tolist() == [[1.0], [1.0]]
     (slope,) = cr.gradients(y * x, [x], create_graph=True)
     assert slope.data == 200_002.0
 
@@ -119,7 +119,7 @@ def test_linked_tangents_equal_the_reference_to_the_bit(seed):
     outputs.append(inputs[-1] * inputs[1])
     t = cr.Value(0.5)
     for tangents in ([t, 1.0, t * t, 0.0, 2.0], [0.0] * 5, [0.0, 0.0, 0.0, 1.0, t]):
-        found = runs.push(outputs, inputs, tangents, linked=True)
+        found = sweep_calls.push(outputs, inputs, tangents, linked=True)
         moving = {v: x for v, x in zip(inputs, tangents, strict=True) if x != 0.0}
         nodes = [x for x in outputs if isinstance(x, cr.Value)]
         moved = pushforward(nodes, moving, linked_partials)
@@ -137,7 +137,7 @@ def test_linked_tangents_of_a_graph_that_is_out_of_date_are_refused():
     y = cr.tanh(x * x)
     x.data = 3.0
     with pytest.raises(RuntimeError, match="out of date"):
-        runs.push([y], [x], [t], linked=True)
+        sweep_calls.push([y], [x], [t], linked=True)
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse", None])
@@ -162,7 +162,7 @@ def test_linked_jacobians_equal_the_reference_to_the_bit(seed, forward):
     inputs, outputs = graph(seed, 20)
     inputs.append(cr.exp(inputs[1]))  # an input that depends on another one
     outputs.append(inputs[-1] * inputs[1])
-    found = runs.sweep_linked(outputs, inputs, forward)
+    found = sweep_calls.sweep_linked(outputs, inputs, forward)
     partials = functools.cache(linked_partials)
     nodes = [y for y in outputs if isinstance(y, cr.Value)]
     if forward:
@@ -195,7 +195,7 @@ def test_the_sweeps_of_a_linked_jacobian_share_the_partials(forward, size):
     x = [cr.Value(0.5 * i) for i in range(5)]
     inner = cube(cr.sum(x))
     made.clear()
-    rows = runs.sweep_linked([inner * x[k] for k in range(4)], x, forward)
+    rows = sweep_calls.sweep_linked([inner * x[k] for k in range(4)], x, forward)
     assert len(made) == 1
     assert (len(rows), len(rows[0])) == (4, 5)
     assert rows[1][2].data == 3.0 * 25.0 * 0.5

@@ -2,7 +2,7 @@
 
 ``operations`` and ``programs`` are what an engine is asked, ``running.exam`` asks it, ``replay`` is
 a reference engine that can be told to make the mistakes of ``mistakes``, ``search`` finds those
-that explain the answers, and ``check`` says it.
+that explain the answers, and ``examination`` writes the report.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Search:
         self._odd = {
             place for place, answer in enumerate(self._answers) if answer.program.needs & hanging
         }
-        """Which answers hang on an operation that is made of others in the wrong way."""
+        """Which answers depend on an operation that is made of others in the wrong way."""
 
     def run(self) -> Result:
         """Return the mistakes that explain the answers, and the answers that none explains."""
@@ -292,7 +292,7 @@ def runnable(build: Build) -> Build:
 
 
 def odd_forms(build: Build) -> frozenset[str]:
-    """Return the forms that are made of others, and compute something else than they should."""
+    """Return the forms that are made of others, and do not compute what they should."""
     return frozenset(
         form
         for form in (*build.formulas, *build.same)

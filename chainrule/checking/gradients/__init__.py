@@ -1,12 +1,7 @@
 """Gradients held against oracles: the complex step, and differences."""
 
-from .check import (
-    CheckedDerivative,
-    GradientCheck,
-    GradientMismatch,
-    NotCheckable,
-    check_gradients,
-)
+from .check import check_gradients
+from .verdicts import CheckedDerivative, GradientCheck, GradientMismatch, NotCheckable
 
 __all__ = [
     "CheckedDerivative",

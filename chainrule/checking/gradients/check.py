@@ -11,153 +11,23 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...engine import structures
 from ...engine.backend import Value
-from ...engine.display import html_table
 from ...engine.sweeps import topological_order
 from ...engine.table import as_float
 from ...engine.transforms import jacobian, vjp
 from ..text import short
-from .complex_step import ComplexStep, own_rounding, rounding_errors
+from .complex_step import ComplexStep, rounding_errors
 from .differences import Slope, slopes
+from .faults import faulty_partial
+from .verdicts import CheckedDerivative, GradientCheck, GradientMismatch, NotCheckable
 
-_SHOWN = 5  # wrong derivatives in a message; the rest are counted
 _FINER = 11.0 / 128.0  # of the steps, for a second opinion before anything is called wrong
-_SEARCHED = 2000  # nodes among which the operation at fault is looked for
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedDerivative:
-    """One derivative of one output, as autograd reports it and as it should be."""
-
-    name: str
-    """What it is, such as ``d f / d w[0]`` or ``d2 f / d x d y``."""
-    argument: str
-    """The number that was varied, such as ``w[0]``."""
-    at: float
-    """Its value at the point."""
-    order: int
-    reported: float
-    """What autograd says."""
-    expected: float
-    """What the oracle says; at a kink, the nearest slope between the two one-sided ones."""
-    uncertainty: float
-    """How far the oracle may itself be off."""
-    oracle: str
-    """``complex step``, ``differences`` or ``one-sided slopes``."""
-    slopes: tuple[float, float] | None
-    """At a kink, the slopes on its left and on its right."""
-    ok: bool
-
-    @property
-    def relative_error(self) -> float:
-        """The difference of the two numbers, relative to the larger of them.
-
-        A derivative too small for the oracle to see counts by what the oracle does see: relative to
-        1e8 times the uncertainty.  Infinite if either number is nan or infinite.
-        """
-        difference = abs(self.reported - self.expected)
-        if difference == 0.0:
-            return 0.0
-        scale = max(abs(self.reported), abs(self.expected), 1e8 * self.uncertainty)
-        return difference / scale if math.isfinite(difference) else math.inf
-
-    def __str__(self) -> str:
-        lines = [f"{self.name} at {self.argument} = {self.at!r} (order {self.order})"]
-        if self.slopes is None:
-            expected = f"{self.expected!r} by {self.oracle}, give or take {short(self.uncertainty)}"
-            lines += [
-                f"  autograd   {self.reported!r}",
-                f"  expected   {expected}",
-                f"  rel. error {short(self.relative_error)}",
-            ]
-        else:
-            left, right = self.slopes
-            inside = "lies" if self.ok else "does not lie"
-            lines += [
-                f"  a kink     slope {left!r} on the left, {right!r} on the right",
-                f"  autograd   {self.reported!r}, which {inside} between them",
-            ]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class GradientCheck:
-    """What :func:`check_gradients` found; true if every derivative is right."""
-
-    function: str
-    rows: tuple[CheckedDerivative, ...]
-    hint: str = ""
-    """What is probably wrong, if something is."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether every derivative is right."""
-        return all(row.ok for row in self.rows)
-
-    @property
-    def wrong(self) -> tuple[CheckedDerivative, ...]:
-        """The derivatives that are wrong, the worst first."""
-        wrong = [row for row in self.rows if not row.ok]
-        return tuple(sorted(wrong, key=lambda row: -row.relative_error))
-
-    @property
-    def kinks(self) -> tuple[CheckedDerivative, ...]:
-        """The derivatives taken at a kink, where any number between two slopes is accepted."""
-        return tuple(row for row in self.rows if row.slopes is not None)
-
-    @property
-    def max_relative_error(self) -> float:
-        """The largest relative error of all derivatives."""
-        return max(row.relative_error for row in self.rows)
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __repr__(self) -> str:
-        return f"<GradientCheck: {str(self).splitlines()[0]}>"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            [row.name, f"{row.argument} = {row.at!r}", row.reported, row.expected, row.oracle,
-             short(row.relative_error), "yes" if row.ok else "no"]
-            for row in (*self.wrong, *(row for row in self.rows if row.ok))
-        ]  # fmt: skip
-        headings = ["derivative", "at", "autograd", "expected", "by", "rel. error", "right"]
-        return html_table(str(self).splitlines()[0], headings, rows)
-
-    def __str__(self) -> str:
-        wrong, total = self.wrong, len(self.rows)
-        if not wrong:
-            oracles = Counter(row.oracle for row in self.rows)
-            by = ", ".join(f"{count} by {oracle}" for oracle, count in oracles.items())
-            head = f"{self.function}: {total} derivatives agree ({by}); "
-            head += f"largest relative error {short(self.max_relative_error)}"
-            return "\n".join([head, *map(str, self.kinks)])
-        head = f"{self.function}: {len(wrong)} of {total} derivatives wrong"
-        parts = [head, *map(str, wrong[:_SHOWN])]
-        if len(wrong) > _SHOWN:
-            parts.append(f"... and {len(wrong) - _SHOWN} more")
-        return "\n".join([*parts, self.hint] if self.hint else parts)
-
-
-class GradientMismatch(AssertionError):  # noqa: N818 (it says what was found)
-    """A derivative is wrong; ``check`` holds the whole :class:`GradientCheck`."""
-
-    def __init__(self, check: GradientCheck) -> None:
-        super().__init__(check)
-        self.check = check
-
-
-class NotCheckable(RuntimeError):  # noqa: N818 (a question without an answer)
-    """The derivatives cannot be checked there: the message says why, and what to do."""
 
 
 def check_gradients(
@@ -181,7 +51,7 @@ def check_gradients(
     >>> check_gradients(cube, 2.0)
     Traceback (most recent call last):
         ...
-    chainrule.checking.gradients.check.GradientMismatch: cube: 1 of 1 derivatives wrong
+    chainrule.checking.gradients.verdicts.GradientMismatch: cube: 1 of 1 derivatives wrong
     d cube / d args[0] at args[0] = 2.0 (order 1)
       autograd   8.0
       expected   12.0... by differences, give or take ...
@@ -389,7 +259,7 @@ class _Level:
             raise NotCheckable(
                 f"{row.name} cannot be checked at {row.argument} = {row.at!r}: autograd reports "
                 f"{row.reported!r}, so steep that the value changes beyond recognition from one "
-                "float to the next; choose a point where it is tamer"
+                "float to the next; choose a point where it is less steep"
             )
         return row
 
@@ -492,7 +362,7 @@ class _Level:
                 "an infinite or undefined local derivative arises on the way; "
                 "chainrule.detect_anomaly() names the operation"
             )
-        fault = _faulty_partial(self.nodes)
+        fault = faulty_partial(self.nodes)
         if fault:
             return fault
         entries = [
@@ -521,31 +391,3 @@ class _Level:
                 "plain float, no_grad)"
             )
         return ""
-
-
-def _faulty_partial(nodes: Sequence[Value]) -> str:
-    """Return which recorded operation has a wrong partial, judged one by one; "" if none has."""
-    for node in nodes[:_SEARCHED]:
-        row = node.primitive
-        if row is None:
-            continue
-        args = [x.data if isinstance(x, Value) else x for x in node.operands]
-        candidates = [i for i, x in enumerate(node.operands) if isinstance(x, Value)]
-        partials = dict(zip(row.linked(args, candidates), node.partials, strict=True))
-        rounding = 4.0 * own_rounding(node)
-        for i in filter(lambda i: math.isfinite(args[i]), candidates):
-            varied = functools.partial(_applied, row.scalar, args, i)
-            (slope,) = slopes(varied, args[i], np.array([node.data]), np.array([rounding]))
-            partial = partials.get(i, 0.0)
-            allowed = 1e-8 * max(abs(partial), abs(slope.value)) + 2.0 * slope.uncertainty
-            if slope.kind == "smooth" and not abs(partial - slope.value) <= allowed:
-                at = ", ".join(map(repr, args))
-                return (
-                    f"the partial of {row.name!r} with respect to its argument {i} is "
-                    f"{partial!r} at ({at}), not {slope.value!r}"
-                )
-    return ""
-
-
-def _applied(scalar: Callable[..., float], args: Sequence[float], i: int, x: float) -> tuple[float]:
-    return (scalar(*args[:i], x, *args[i + 1 :]),)

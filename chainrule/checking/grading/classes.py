@@ -24,9 +24,9 @@ from .results import (
     without_report,
 )
 from .runner import run_all
+from .spreadsheet import as_csv
 from .store import Store, file_name
 from .submissions import Submission, checker, entries_of, fingerprint, submissions_of
-from .table import as_csv
 
 Progress = Callable[[Result, int, int], None]
 """Is told each result, how many there are by now, and how many there will be."""

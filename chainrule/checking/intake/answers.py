@@ -26,7 +26,7 @@ _COSTS = {"cost", "loss", "j", "totalcost", "totalloss"}
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Gradients:
     """Gradients: as Thetas where they fit, else the arrays as they came."""
 
     thetas: list[Array] | None
@@ -71,10 +71,10 @@ def _numeric(value: Sequence[Any]) -> bool:
     )
 
 
-def read(returned: Any, thetas: Sequence[Array], manner: Manner) -> Found:
+def read(returned: Any, thetas: Sequence[Array], manner: Manner) -> Gradients:
     """Return the gradients in *returned*; *thetas* has the shapes that they should have."""
     like = shapes_of(thetas, manner)
-    best: Found | None = None
+    best: Gradients | None = None
     for node in _nodes(returned):
         found = _in_layout(node, like, manner)
         if found is not None:
@@ -83,10 +83,10 @@ def read(returned: Any, thetas: Sequence[Array], manner: Manner) -> Found:
             said = replace(manner, layout=layout)
             parts = sum(1 if block.b is None else 2 for block in like)
             inside = node is returned and len(_leaves(node) or ()) == parts
-            return Found(gradients, gradients, 2, said, None if inside else cost_in(returned))
+            return Gradients(gradients, gradients, 2, said, None if inside else cost_in(returned))
         if best is None and _loosely(node, thetas):
-            best = Found(None, node, 1, manner)
-    return best or Found(None, returned, 0, manner)
+            best = Gradients(None, node, 1, manner)
+    return best or Gradients(None, returned, 0, manner)
 
 
 def cost_in(returned: Any) -> float | None:

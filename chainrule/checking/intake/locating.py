@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import loops
+from . import training_loops
 from .manner import LOOP
 from .names import BACKWARD, STEP, gradient_of, plain, sounds_like_gradients
 from .needed import DEFINITIONS, CannotReadError, defines
@@ -81,7 +81,7 @@ def likeliest(path: Path) -> str:
     except (SyntaxError, CannotReadError):
         return "backprop"  # to be said when it is loaded
     names = _likely(tree)
-    if loops.has_loop(tree) and (not names or _only_pieces(tree, names)):
+    if training_loops.has_loop(tree) and (not names or _only_pieces(tree, names)):
         return LOOP
     names = names or [name for name in [_object_used(tree)] if name]
     if not names:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Chain
+from .layer_objects import Chain
 from .names import BACKWARD, LOSSES, STEP, gradient_of, plain, sounds_like_gradients
 
 

@@ -1,7 +1,7 @@
 """Imports that find nothing: a library that draws, or shows progress, is not what is checked.
 
 In place of a library that is not installed stands something that may be imported, and says so as
-soon as it is used. A file that is there under another case (``Loss.py`` for ``import loss``) is
+soon as it is used. A file whose name differs only in case (``Loss.py`` for ``import loss``) is
 taken, as Windows and macOS do.
 """
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import holding
-from .answers import Found, read
-from .drawing import drawn_alike
+from .answers import Gradients, read
 from .handing import (
     RATE,
     CannotCallError,
@@ -27,6 +26,7 @@ from .handing import (
 from .manner import Manner
 from .names import STEP, plain
 from .program import Program
+from .random_draws import drawn_alike
 from .settings import settings, settings_of
 from .weights import Array, Block, blocks, flat, shapes_of
 
@@ -48,7 +48,7 @@ class OtherSizesError(Exception):
 class Answer:
     """What a call gave."""
 
-    found: Found
+    found: Gradients
     changed: tuple[str, ...] = ()
     """The names of the arguments that were written to."""
 
@@ -213,7 +213,7 @@ def _held(holder: Any, given: Network, manner: Manner) -> holding.Held | None:
     return found
 
 
-def _same(found: Found, before: list[Array], manner: Manner, thetas: Sequence[Array]) -> bool:
+def _same(found: Gradients, before: list[Array], manner: Manner, thetas: Sequence[Array]) -> bool:
     """Whether what was found are the weights themselves."""
     base = read(before, thetas, manner).thetas or []
     return found.thetas is not None and all(
@@ -223,7 +223,7 @@ def _same(found: Found, before: list[Array], manner: Manner, thetas: Sequence[Ar
 
 def _difference(
     before: list[Array], now: list[Array], thetas: Sequence[Array], manner: Manner
-) -> Found:
+) -> Gradients:
     rate = manner.rate or 1.0
     moved = [(old - new.reshape(old.shape)) / rate for old, new in zip(before, now, strict=True)]
     return read(moved, thetas, manner)

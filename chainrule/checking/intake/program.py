@@ -21,7 +21,7 @@ from .handing import (
     sizes_of,
     targets_of,
 )
-from .layers import Chain
+from .layer_objects import Chain
 from .manner import Manner
 from .methods import (
     get,

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from . import loops, missing
+from . import missing, training_loops
 from .manner import LOOP
 from .needed import IMPORTS, CannotReadError, defines, is_loose, run_needed
 from .python2 import as_python3
@@ -91,7 +91,7 @@ def load(path: Path, name: str, package: str = "") -> ModuleType:
     text, tree = text_of(path), tree_of(path)
     wanted = [part.partition(".")[0] for part in name.split(",")]
     if wanted == [LOOP]:
-        tree = loops.as_function(tree)
+        tree = training_loops.as_function(tree)
     package = package or _package_of(path, tree)
     sys.path += [root for root in _roots(path, tree, package) if root not in sys.path]
     _make_package(path, package)

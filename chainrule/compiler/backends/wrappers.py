@@ -1,8 +1,8 @@
 """A compiled function as a differentiable part of a model in PyTorch or JAX.
 
-The derivatives are ours: see :mod:`.parts`.  What runs is the machine in C, called back by the
-library; or, for a function that was compiled for this very library, its printed program, which the
-library traces and runs where its arrays are.
+The derivatives are ours: see :mod:`.model_parts`.  What runs is the machine in C, called back by
+the library; or, for a function that was compiled for this very library, its printed program, which
+the library traces and runs where its arrays are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ..compiled import Compiled
 from .compiled import CompiledForLibrary
 from .library import imported
-from .parts import LibraryPart, NativePart
+from .model_parts import LibraryPart, NativePart
 
 
 def part_of(compiled: Compiled, backend: str) -> NativePart | LibraryPart:

@@ -20,13 +20,13 @@ from ..plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Pla
 from ..program import distinct_names
 from .literals import WIDTH
 from .names import free_names, is_taken
-from .rows import ATOM, CONDITIONS, PRODUCT, Spelling, module, need, number_text, spelled
+from .rows import ATOM, CONDITIONS, PRODUCT, RowText, module, need, number_text, spelled
 
 _TOTAL = -3  # beside the two complements: the sum over the examples
 _SUMS = 1 << 40  # what is added to the place of a sum, to tell it from rows
 _SPECIAL = {
-    ONE_MINUS: Spelling("sigmoid(-{1})", ATOM, (0, ATOM), "sigmoid"),
-    ONE_MINUS_SQUARE: Spelling("one_minus_square({0}, {1})", ATOM, (0, 0), "one_minus_square"),
+    ONE_MINUS: RowText("sigmoid(-{1})", ATOM, (0, ATOM), "sigmoid"),
+    ONE_MINUS_SQUARE: RowText("one_minus_square({0}, {1})", ATOM, (0, 0), "one_minus_square"),
 }
 
 Key = int | tuple[int, float]
@@ -77,7 +77,7 @@ class _Function:
         self.numbers: dict[int, float] = {}  # constants among them
         self.conditions: dict[int, str] = {}  # that are written where they are used
         self.at: dict[int, int] = {}  # which value is at an address
-        self.forms: dict[Key, Spelling] = {}
+        self.forms: dict[Key, RowText] = {}
         self._name_arguments(labels)
 
     def _name_arguments(self, labels: Sequence[str]) -> None:
@@ -245,9 +245,9 @@ class _Function:
         given = [(texts[x], binds[x]) for x in args]
         if row == _TOTAL:
             if self.varies[args[0]]:
-                return Spelling("{0}.sum()", ATOM, (ATOM,)).write(given), ATOM
+                return RowText("{0}.sum()", ATOM, (ATOM,)).write(given), ATOM
             self.needed["m"] = True
-            return Spelling("m * {0}", PRODUCT, (PRODUCT + 1,)).write(given), PRODUCT
+            return RowText("m * {0}", PRODUCT, (PRODUCT + 1,)).write(given), PRODUCT
         key: Key = row
         primitive = self.plan.rows[row] if row >= 0 else None
         if primitive is primitives.power and args[1] in self.numbers:
@@ -261,7 +261,7 @@ class _Function:
         if primitive is primitives.where:
             given[0] = self.conditions.get(args[0], texts[args[0]]), ATOM
         elif primitive is not None and primitive.name in CONDITIONS:
-            condition = Spelling(CONDITIONS[primitive.name], 0, form.needs)
+            condition = RowText(CONDITIONS[primitive.name], 0, form.needs)
             if condition.text in form.text:  # and not a user's own row of that name
                 self.conditions[value] = condition.write(given)
         text = form.write(given)
@@ -269,7 +269,7 @@ class _Function:
             text = f"np.float64({text})"
         return text, form.binds
 
-    def _form(self, key: Key, row: Primitive | None, count: int) -> Spelling:
+    def _form(self, key: Key, row: Primitive | None, count: int) -> RowText:
         if row is None:
             form = _SPECIAL[key]  # type: ignore[index]
         else:

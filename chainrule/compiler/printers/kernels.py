@@ -1,8 +1,9 @@
 """The kernels of the C core, for printed programs.
 
-Made by ``python tools/kernels.py`` from the rows of the table, which explain it, and from the rows
-of any number of arguments in kernels.h.  ``@real`` stands for the type of the numbers, and every
-other ``@`` for what C adds to a constant, or to a function of libm, that is of this type.
+Made by ``python tools/kernels.py`` from the rows of the table, which explain it, from the rows of
+any number of arguments in kernels.h, and from forms in the machine's careful.h.  ``@real`` stands
+for the type of the numbers, and every other ``@`` for what C adds to a constant, or to a function
+of libm, that is of this type.
 """
 
 from __future__ import annotations
@@ -237,6 +238,47 @@ k_soft_cross_entropy(const @real *x, int n, @real *unused) /* shares, then logit
         loss = i ? loss + term : term;
     }
     return loss;
+}
+""",
+    "slopes": """\
+static void
+slopes(const @real *z, int n, @real *result)
+{
+    k_shares(z, n, result);
+    @real top = k_maximum(z, n, NULL);
+    for (int k = 0; k < n; k++) {
+        result[k] = top == -INFINITY ? 0.0@ : result[k];
+    }
+}
+""",
+    "surprisals": """\
+static void
+surprisals(const @real *z, int n, @real *result)
+{
+    @real top = k_maximum(z, n, NULL);
+    @real of_top = is_none(top) ? NAN : surprisal_of_top(z, n, top);
+    for (int k = 0; k < n; k++) {
+        result[k] = of_top + below(z[k], top);
+    }
+}
+""",
+    "softmax_minus": """\
+/* softmax(z) - y, with all digits also where both are almost 1.@ */
+static void
+softmax_minus(const @real *z, const @real *y, int n, @real *result)
+{
+    @real rest = 0.0@, total = 0.0@;
+    k_shares(z, n, result);
+    for (int k = 0; k < n; k++) {
+        @real p = result[k];
+        rest = rest + (p > 0.9@ ? 0.0@ : p);
+        total = total + y[k];
+    }
+    for (int k = 0; k < n; k++) {
+        @real p = result[k], share = y[k];
+        @real sure = (total - share) * p - share * rest;
+        result[k] = p > 0.9@ ? sure : p * total - share;
+    }
 }
 """,
     "k_equal": """\
@@ -562,6 +604,9 @@ NEEDS = {
     "surprisal_of_top": "signed_log1p",
     "k_cross_entropy": "below is_none k_maximum surprisal_of_top",
     "k_soft_cross_entropy": "below is_none k_damped k_maximum surprisal_of_top",
+    "slopes": "k_maximum k_shares",
+    "surprisals": "below is_none k_maximum surprisal_of_top",
+    "softmax_minus": "k_shares",
     "k_whole_quotient": "k_divide k_remainder",
     "k_sign": "k_step",
     "k_exp2": "k_power",

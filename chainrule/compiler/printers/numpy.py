@@ -147,6 +147,18 @@ class Emitter:
         stem = "c" if array.dtype.kind == "f" else "i"
         return self.constants.setdefault(number, f"{stem}{self.first + number}")
 
+    def functions(self) -> list[str]:
+        """Return the source of ``forward`` and, if the program has a cost, of ``gradient``."""
+        program = self.program
+        functions = [self.function("forward", program.outputs, lambda x: f"return {x[0]}")]
+        if program.cost is not None:
+            self.restart()
+            results = [program.cost, *(x for _, x in program.gradients)]
+            functions.append(
+                self.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
+            )
+        return functions
+
     def restart(self) -> None:
         """Forget the last function; helpers and constants are shared by all functions."""
         self.lines, self.text, self.used_names = [], {}, set(self.program.inputs)
@@ -406,12 +418,6 @@ def _transposed(order: Sequence[int]) -> str:
 def write(program: Program) -> str:
     """Return *program* as a NumPy module: ``forward`` and, if it has one, ``gradient``."""
     emitter = Emitter(program)
-    functions = [emitter.function("forward", program.outputs, lambda x: f"return {x[0]}")]
-    if program.cost is not None:
-        emitter.restart()
-        results = [program.cost, *(x for _, x in program.gradients)]
-        functions.append(
-            emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
-        )
+    functions = emitter.functions()
     constants = {name: program.constants[n] for n, name in sorted(emitter.constants.items())}
     return module(functions, emitter.helpers, constants)

@@ -126,11 +126,13 @@ READ = {
 
 
 # A name does not tell an operation: a user's own may have that of one of the functions above.
-SPELLED = {
-    row
+SPELLED = {  # rows, and the function or expression that each is
+    row: name
     for name in (*EXPRESSIONS, *FUNCTIONS)
-    if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
-} - {primitives.cross_entropy}  # whose function is of a whole axis
+    if isinstance(row := getattr(primitives, name, None), Primitive)
+    # These have functions of a whole axis, and this depends on the exponent.
+    and row not in (primitives.cross_entropy, primitives.softmax_entry, primitives.power)
+}
 INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
 FOLDED = {
     primitives.maximum: "maximum",
@@ -157,7 +159,7 @@ def is_numpys(function: Any) -> bool:
 # --- rows as expressions -------------------------------------------------------------------------
 
 
-class Spelling(NamedTuple):
+class RowText(NamedTuple):
     """How a row is written."""
 
     text: str
@@ -179,7 +181,7 @@ class Spelling(NamedTuple):
         return self.text.format(*texts)
 
 
-def spelled(row: Primitive, count: int, name: str, exponent: float | None = None) -> Spelling:
+def spelled(row: Primitive, count: int, name: str, exponent: float | None = None) -> RowText:
     """Return how *row* of *count* arguments is written, or its call by *name*.
 
     *exponent* is the last argument, if that is a constant.
@@ -189,36 +191,37 @@ def spelled(row: Primitive, count: int, name: str, exponent: float | None = None
     if row in INFIX:
         tight = SUM if row in (primitives.add, primitives.subtract) else PRODUCT
         right = tight if row is primitives.add else tight + 1
-        return Spelling(f"{{0}} {row.name} {{1}}", tight, (tight, right))
+        return RowText(f"{{0}} {row.name} {{1}}", tight, (tight, right))
     if row is primitives.negative:
-        return Spelling("-{0}", SIGN, (SIGN,))
+        return RowText("-{0}", SIGN, (SIGN,))
     if row in FOLDED:
         text = "{0}"
         for i in range(1, count):
             text = f"np.{FOLDED[row]}({text}, {{{i}}})"
-        return Spelling(text, ATOM, loose if count > 1 else (ATOM,))
+        return RowText(text, ATOM, loose if count > 1 else (ATOM,))
     if row is primitives.power and exponent is None:
-        return Spelling("power({0}, {1})", ATOM, loose, "power")
+        return RowText("power({0}, {1})", ATOM, loose, "power")
     if row is primitives.power and exponent == 0.5:
-        return Spelling("root({0})", ATOM, loose, "root")
+        return RowText("root({0})", ATOM, loose, "root")
     if row is primitives.where:
-        return Spelling(f"np.where({places})", ATOM, loose)
+        return RowText(f"np.where({places})", ATOM, loose)
     if row in READ:
         text, binds = READ[row]
         helper = "sigmoid" if "sigmoid(" in text else ""
-        return Spelling(text, binds, (PRODUCT + 1,) * count, helper)
+        return RowText(text, binds, (PRODUCT + 1,) * count, helper)
     if row is primitives.half_squared_error:
-        return Spelling("0.5 * np.square({0} - {1})", PRODUCT, (SUM, SUM + 1))
+        return RowText("0.5 * np.square({0} - {1})", PRODUCT, (SUM, SUM + 1))
     if row in SPELLED:
-        form = EXPRESSIONS.get(row.name)
+        called = SPELLED[row]
+        form = EXPRESSIONS.get(called)
         if form is not None:
-            return Spelling(form, ATOM, (ATOM,) * count)
-        return Spelling(f"{row.name}({places})", ATOM, loose, row.name)
+            return RowText(form, ATOM, (ATOM,) * count)
+        return RowText(f"{called}({places})", ATOM, loose, called)
     if is_numpys(row.array):
-        return Spelling(f"np.{row.array.__name__}({places})", ATOM, loose)
+        return RowText(f"np.{row.array.__name__}({places})", ATOM, loose)
     # A brace in a name would be a place.
     called = f"rows[{name!r}]".replace("{", "{{").replace("}", "}}")
-    return Spelling(f"{called}({places})", ATOM, loose, is_call=True)
+    return RowText(f"{called}({places})", ATOM, loose, is_call=True)
 
 
 def need(helpers: dict[str, None], name: str) -> None:

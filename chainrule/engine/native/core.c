@@ -10,6 +10,8 @@
 #include "rows.h"
 #include "sweeps.h"
 #include "tape.h"
+#include "wiring.h"
+#include "attributes.h"
 #include "value.h"
 #include "making.h"
 #include "public.h"

@@ -18,7 +18,7 @@
     ROW(SOFT_CROSS_ENTROPY, "soft_cross_entropy", k_soft_cross_entropy, k_soft_cross_entropy_d, \
         k_soft_cross_entropy_takes)
 
-/* What of asked.py is asked where C does not know better. */
+/* What of fallbacks.py is asked where C does not know better. */
 #define ASKED(NAME) \
     NAME(as_float) NAME(as_operand) NAME(leaf_data) NAME(checked_label) NAME(checked_grad) \
     NAME(node_contents) NAME(GIVEN) NAME(give_attribute) NAME(refuse_row) NAME(refuse_write) \

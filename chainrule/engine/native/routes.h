@@ -58,7 +58,7 @@ flow_into(State *state, Node *node, double share, uint16_t sweep, uint64_t floor
 }
 
 /* Write seed by seed times d(output)/d(input), added up, into *found*; -1 if there is no memory.
-   A seed of 0.0 is no seed: times an infinite derivative it would be nan.  Items of *outputs* that
+   A seed of 0.0 counts as none: times an infinite derivative it is nan.  Items of *outputs* that
    are not nodes are numbers.  No gradient changes, and no other code runs. */
 static int
 pull_numbers(State *state, PyObject *const *outputs, const double *seeds, Py_ssize_t m,

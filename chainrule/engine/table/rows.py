@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import analytic, arrays, floats
-from .primitive import BUILT_IN, TABLE, primitive
+from .definitions import primitive
+from .primitive import BUILT_IN, TABLE
 
 if TYPE_CHECKING:
     from .signatures import Binary, Ternary, Unary

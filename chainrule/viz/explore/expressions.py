@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,15 @@ _BINDS: dict[Primitive, tuple[int, ...]] = {table.divide: (2, 3), table.power: (
 """A quotient in a row needs other parentheses than a fraction."""
 
 
+TEXTBOOK: dict[Primitive, str] = {
+    table.tanh: "1 - tanh(x)**2",
+    table.sigmoid: "sigmoid(x)*(1 - sigmoid(x))",
+}
+"""What a course writes where the table has the derivative in a form that keeps all digits."""
+
+_OPERATORS = re.compile(r"[\s+*/^·-]")
+
+
 def names(nodes: Sequence[Value]) -> list[str]:
     """Return what to call each of *nodes*: its label, a short expression, or v and its number.
 
@@ -48,7 +58,16 @@ def names(nodes: Sequence[Value]) -> list[str]:
 
 
 def terms(nodes: Sequence[Value]) -> list[str]:
-    """Return the names of *nodes*, a sum or product in parentheses: ``(w*x).grad``."""
+    """Return the names of *nodes*, a sum or product in parentheses: ``(w*x).grad``.
+
+    >>> import chainrule as cr
+    >>> w, x = cr.Value(-3.0, "w"), cr.Value(2.0, "x")
+    >>> terms([w, x, p := w * x, q := -2.0 * p, -q])
+    ['w', 'x', '(w*x)', '(-2*w*x)', '(-(-2*w*x))']
+    >>> p.label = "w0 x0"                   # a label may be an expression too
+    >>> terms([w, x, p, 2.0 * p])[-2:]
+    ['(w0 x0)', '(2*(w0 x0))']
+    """
     called = _called(nodes)
     return [_closed(called[node], 9, False) for node in nodes]
 
@@ -66,7 +85,7 @@ def _called(nodes: Sequence[Value]) -> dict[Value, Written]:
         text, binds = expression(node, called)
         short_enough = 0 < len(text) <= LONGEST
         if node.label:
-            called[node] = visible(node.label), 9
+            called[node] = _labelled(node)
         elif k == len(nodes) - 1 and (numbered or not short_enough):
             called[node] = "result", 9
         else:
@@ -81,23 +100,30 @@ def expression(node: Value, called: dict[Value, Written]) -> Written:
     Operands without a name are left to their number.
     """
     if node.primitive is None:
-        return visible(node.label) if node.label else "", 9
+        return _labelled(node) if node.label else ("", 9)
     args = [
         called.get(x) or ("·", 9) if isinstance(x, Value) else _number(x) for x in node.operands
     ]
     return _applied(node.primitive, args)
 
 
+def _labelled(node: Value) -> Written:
+    """Return the label of *node*, which binds like a sum if it is written like an expression."""
+    label = visible(node.label)
+    return label, 1 if _OPERATORS.search(label) else 9
+
+
 def rule(row: Primitive, arity: int) -> dict[str, Any] | None:
     """Return *row* of named arguments and its partials as texts; None where there are no formulas.
 
     >>> rule(table.tanh, 1)["partials"]
-    ['4*sigmoid(2*x)*sigmoid(-2*x)']
+    ['1 - tanh(x)**2 = 4*sigmoid(2*x)*sigmoid(-2*x)']
     >>> rule(table.multiply, 2)
     {'arguments': ['a', 'b'], 'value': 'a*b', 'partials': ['b', 'a']}
     """
     if row.arity is None or row.selects is not None or table.is_given(row):
         return None
+    known = TEXTBOOK.get(row)
     arguments = ["x"] if arity == 1 else list("abcdefgh"[:arity])
     symbols = [Symbol(name) for name in arguments]
     try:
@@ -107,7 +133,7 @@ def rule(row: Primitive, arity: int) -> dict[str, Any] | None:
     return {
         "arguments": arguments,
         "value": _applied(row, [(name, 9) for name in arguments])[0],
-        "partials": [_written(x)[0] for x in found],
+        "partials": [" = ".join(filter(None, [known, _written(x)[0]])) for x in found],
     }
 
 
@@ -135,7 +161,7 @@ def _applied(row: Primitive, args: Sequence[Written]) -> Written:
     if row not in _FORMS:
         return f"{row.name}({', '.join(text for text, _ in args)})", 9
     binds = _BINDS.get(row, row.binds)
-    texts = [_closed(arg, binds[i], i > 0) for i, arg in enumerate(args)]
+    texts = [_closed(arg, binds[i], i > 0 or row is table.negative) for i, arg in enumerate(args)]
     return _FORMS[row].format(*texts), row.precedence
 
 

@@ -5,7 +5,7 @@ import {Explorer} from "./explorer.js";
 import {pathsToRoot, readGraph} from "./graph.js";
 import {Picture, lossCurve, write} from "./picture.js";
 import {judge, makeQuestion} from "./quiz.js";
-import {exact, formula, reason, refusal, ruleOf, sentence, short, typed} from "./words.js";
+import {exact, factor, formula, reason, refusal, ruleOf, sentence, short, typed} from "./words.js";
 
 /** @typedef {import('./graph.js').Pass} Pass */
 
@@ -100,6 +100,13 @@ class GraphPage {
       this.change(() => explorer.setSeed(Number(get("seed").value))));
     for (const id of ["nudged", "h"]) get(id).addEventListener("input", () => this.update());
     get("undo").addEventListener("click", () => this.change(() => explorer.undo()));
+    document.addEventListener("keydown", (event) => {
+      const target = /** @type {Element} */ (event.target);
+      if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey) return;
+      if (target.closest("input[type=text]")) return; // there it takes back what was typed
+      event.preventDefault();
+      if (explorer.history.length) this.change(() => explorer.undo());
+    });
     get("reset").addEventListener("click", () => this.change(() => explorer.reset()));
     get("all").addEventListener("toggle", () => this.update());
     for (const scroller of [get("picture"), get("leaves").closest(".scroller")]) {
@@ -167,6 +174,8 @@ class GraphPage {
     this.picture = new Picture(this.graph, this.views[view]);
     get("picture").replaceChildren(this.picture.svg);
     get("picture").scrollTo(0, 0);
+    const {width, height} = this.views[view];
+    document.documentElement.classList.toggle("wide-picture", width > 2 * height);
     this.#boxes();
     const above = [];
     for (let at = this.views[view].parent; at !== null; at = this.views[at].parent) above.unshift(at);
@@ -221,8 +230,8 @@ class GraphPage {
     const {explorer} = this;
     const name = this.name(k);
     const start = this.graph.nodes[k].data;
-    const span = Number.isFinite(start) ? Math.max(1, 2 * Math.abs(start)) : 1;
-    const middle = Number.isFinite(start) ? start : 0;
+    const middle = Number.isFinite(3 * start) ? start : 0; // both ends of the slider are finite
+    const span = Math.max(1, 2 * Math.abs(middle));
     const input = make("input", {type: "text", inputmode: "decimal", "aria-label": `number of ${name}`,
       autocomplete: "off", spellcheck: "false"});
     const slider = make("input", {type: "range", min: middle - span, max: middle + span,
@@ -231,7 +240,7 @@ class GraphPage {
     if (!explorer.canChange(k)) {
       for (const control of [input, slider]) {
         control.disabled = true;
-        control.title = "An operation of your own depends on it; the page cannot compute that anew.";
+        control.title = "An operation depends on it for which the page has no formula, such as one of your own.";
       }
     }
     let dragging = false;
@@ -251,6 +260,12 @@ class GraphPage {
       if (x === null) return;
       input.value = exact(x);
       this.change(() => explorer.setLeaf(k, x));
+    });
+    input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape") return;
+      input.value = exact(explorer.leaves[explorer.place(k)]);
+      input.setAttribute("aria-invalid", "false");
+      write(get("refused"), "");
     });
     const row = make("tr", {}, make("th", {scope: "row"}, name), make("td", {}, input),
       make("td", {}, slider), was, slope);
@@ -327,12 +342,13 @@ class GraphPage {
       const list = make("ul");
       for (const path of found.paths) {
         const way = [node.name, ...path.links.map((link) => this.name(link.node))].join(" → ");
-        const product = path.links.map((link) => short(link.partial)).join(" × ") || "1";
+        const written = path.links.length > 1 ? factor : short;
+        const product = path.links.map((link) => written(link.partial)).join(" × ") || "1";
         list.append(make("li", {}, `${way}: ${product} = ${short(path.product)}`));
       }
       parts.push(list);
       if (!many && found.count > 1) {
-        const sum = found.paths.map((path) => short(path.product)).join(" + ");
+        const sum = found.paths.map((path) => factor(path.product)).join(" + ");
         parts.push(make("p", {class: "number"}, `sum: ${sum} = ${short(slope)}`));
       }
       parts.push(make("p", {class: "number"}, `gradient d ${graph.nodes[graph.root].term} / d ${node.term} = ${short(slope)}`));
@@ -356,10 +372,11 @@ class GraphPage {
     get("nudge").replaceChildren(
       make("p", {class: "number"}, `${root} goes from ${short(explorer.pass.values[graph.root])} to `
         + `${short(there)}: a change of ${short(change)}`),
-      make("p", {class: "number"}, `${graph.nodes[k].term}.grad × h = ${short(slope)} × ${short(h)} = `
+      make("p", {class: "number"}, `${graph.nodes[k].term}.grad × h = ${factor(slope)} × ${factor(h)} = `
         + short(predicted)),
-      make("p", {class: "reason"}, error === 0 ? "They are equal." : `They differ by ${short(error)}`
-        + "; of a smooth function, by a quarter as much for half the h."),
+      make("p", {class: "reason"}, error === 0 ? "They are equal."
+        : error !== error ? "One of them is not a number, so there is nothing to compare."
+          : `They differ by ${short(error)}; of a smooth function, by a quarter as much for half the h.`),
     );
   }
 

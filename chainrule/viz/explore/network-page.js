@@ -4,7 +4,7 @@ import {address, fillSelect, get, keys, make, numberIn, theme} from "./elements.
 import {Network, derivative} from "./network.js";
 import {Matrices, Units, digits, indexed, isSmall, weightName} from "./network-picture.js";
 import {lossCurve, write} from "./picture.js";
-import {refusal, short} from "./words.js";
+import {factor, refusal, short} from "./words.js";
 
 /** @param {any} data */
 export function start(data) {
@@ -127,7 +127,7 @@ class NetworkPage {
           `${weightName(l, j, k + 1)} ${indexed("a", l, k + 1)}`)].slice(0, 9).join(" + ")
         + (row.length > 9 ? " + …" : ""));
       lines.push(`= ${[short(row[0]), ...row.slice(1).map((w, k) =>
-        `${bracketed(w)} × ${bracketed(pass.a[l - 1][k])}`)].slice(0, 9).join(" + ")}`
+        `${factor(w)} × ${factor(pass.a[l - 1][k])}`)].slice(0, 9).join(" + ")}`
         + `${row.length > 9 ? " + …" : ""} = ${short(z)}`);
       lines.push(g === "linear" ? `${indexed("a", l + 1, j)} = z = ${short(a)}`
         : `${indexed("a", l + 1, j)} = ${g}(${short(z)}) = ${short(a)}`);
@@ -135,7 +135,7 @@ class NetworkPage {
       const first = pass.a[l - 1][0];
       const d = pass.delta[l - 1][j - 1];
       lines.push(`d cost / d ${weightName(l, j, 1)} = ${indexed("δ", l + 1, j)} `
-        + `${indexed("a", l, 1)} = ${bracketed(d)} × ${bracketed(first)} = ${short(d * first)}`);
+        + `${indexed("a", l, 1)} = ${factor(d)} × ${factor(first)} = ${short(d * first)}`);
       lines.push(`d cost / d ${weightName(l, j, 0)} = ${indexed("δ", l + 1, j)} = ${short(d)}`);
     }
     get("about").replaceChildren(...lines.map((line) => make("p", {class: "number"}, line)));
@@ -155,20 +155,20 @@ class NetworkPage {
     const slope = derivative(g, z, a);
     if (output) {
       const cost = pass.slopes[j - 1];
-      const factor = g === "linear" ? "" : ` × g'(z) = ${bracketed(cost)} × ${bracketed(slope)}`;
-      return [`${name} = d cost / d ${indexed("a", l + 1, j)}${factor} = ${short(d)}`
+      const through = g === "linear" ? "" : ` × g'(z) = ${factor(cost)} × ${factor(slope)}`;
+      return [`${name} = d cost / d ${indexed("a", l + 1, j)}${through} = ${short(d)}`
         + (network.loss === "logistic" || network.loss === "cross_entropy"
           ? ", that is prediction − target" : "")];
     }
     const theta = network.thetas[l];
     const next = pass.delta[l];
-    const terms = theta.map((row, k) => `${bracketed(row[j])} × ${bracketed(next[k])}`);
+    const terms = theta.map((row, k) => `${factor(row[j])} × ${factor(next[k])}`);
     const symbols = theta.map((_, k) => `${weightName(l + 1, k + 1, j)} ${indexed("δ", l + 2, k + 1)}`);
     const cut = (/** @type {string[]} */ parts) =>
       parts.slice(0, 8).join(" + ") + (parts.length > 8 ? " + …" : "");
     return [
       `${name} = (${cut(symbols)}) × g'(${indexed("z", l + 1, j)})`,
-      `= (${cut(terms)}) × ${bracketed(slope)} = ${short(d)}`,
+      `= (${cut(terms)}) × ${factor(slope)} = ${short(d)}`,
     ];
   }
 
@@ -224,7 +224,8 @@ class NetworkPage {
     network.X.forEach((x, i) => {
       const y = network.Y[i];
       const up = (y.length > 1 ? y[1] > y[0] : y[0] > (network.loss === "hinge" ? 0 : 0.5));
-      if (this.#verdict(x) > 0 === up) right += 1;
+      const said = this.#verdict(x);
+      if (up ? said > 0 : said < 0) right += 1; // neither nan nor a tie is on a side
       const [px, py] = [((x[0] - low[0]) / (high[0] - low[0])) * canvas.width,
         ((high[1] - x[1]) / (high[1] - low[1])) * canvas.height];
       const size = i === network.example ? 7 : 4;
@@ -274,11 +275,16 @@ class NetworkPage {
     const target = network.Y[network.example];
     const one = network.loss === "cross_entropy" && target.length === 1;
     const best = found.indexOf(Math.max(...found));
-    const prediction = one && found.length > 4 ? `class ${best} with ${short(found[best])}`
+    const prediction = one && found.length > 4
+      ? (best < 0 ? "nan" : `class ${best} with ${short(found[best])}`)
       : found.map(short).join(", ");
     write(get("outcome"), `prediction ${prediction}; target ${one ? "class " : ""}`
       + `${target.map(short).join(", ")}; cost ${short(pass.cost)}`);
-    write(get("told"), one ? "Classes count from 0; the prediction is the probability of each." : `The cost is ${network.loss.replaceAll("_", " ")}.`);
+    const lost = network.thetas.flat(2).some((weight) => !Number.isFinite(weight));
+    const meant = one ? "Classes count from 0; the prediction is the probability of each."
+      : `The cost is ${network.loss.replaceAll("_", " ")}.`;
+    write(get("told"), lost ? "Weights have become infinite or nan: reset them, and take a smaller rate."
+      : meant);
     get("example").value = String(network.example);
     get("layer").value = String(chosen.l);
     const units = Array.from({length: network.sizes[chosen.l]}, (_, j) =>
@@ -295,9 +301,4 @@ class NetworkPage {
       ? `from ${short(losses[0])} to ${short(losses[losses.length - 1])}`
       : `${short(losses[0])} before any training`);
   }
-}
-
-/** A factor in a product. @param {number} x */
-function bracketed(x) {
-  return x < 0 ? `(${short(x)})` : short(x);
 }

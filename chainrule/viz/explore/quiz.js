@@ -4,7 +4,7 @@
  */
 
 import {gradients} from "./graph.js";
-import {ruleOf, short} from "./words.js";
+import {factor, ruleOf, short} from "./words.js";
 
 /**
  * @typedef {import('./graph.js').Graph} Graph
@@ -82,7 +82,7 @@ function aboutGradient(graph, pass, k, found) {
   const terms = uses.map((link) => link.partial * (found[link.node] ?? NaN));
   const of = (/** @type {Link} */ link) => graph.nodes[link.node].term;
   const products = uses.map((link) =>
-    `${short(link.partial)} × ${short(found[link.node] ?? NaN)}`).join(" + ");
+    `${factor(link.partial)} × ${factor(found[link.node] ?? NaN)}`).join(" + ");
   const upstream = uses.map((link) =>
     `${of(link)}.grad = ${short(found[link.node] ?? NaN)}`).join(", ");
   const locals = uses.map((link) => `d ${of(link)} / d ${name} = ${short(link.partial)}`).join(", ");

@@ -66,8 +66,8 @@ function rounded(x) {
   return [mantissa, Number(exponent)];
 }
 
-/** A factor in a product. @param {number} x */
-function factor(x) {
+/** A factor in a product, or a term in a sum. @param {number} x */
+export function factor(x) {
   return x < 0 || Object.is(x, -0) ? `(${short(x)})` : short(x);
 }
 

@@ -18,9 +18,9 @@ from chainrule import cli
 from chainrule.checking import ClassReport, grade
 from chainrule.checking.grading import classes
 from chainrule.checking.grading.results import Found, Result, counts_of, groups_of
+from chainrule.checking.grading.spreadsheet import as_csv
 from chainrule.checking.grading.store import Store, file_name
 from chainrule.checking.grading.submissions import entries_of, submissions_of
-from chainrule.checking.grading.table import as_csv
 
 from ... import children
 from ..test_attacks import RIGHT, alive

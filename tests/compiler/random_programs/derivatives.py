@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from chainrule.engine import runs
+from chainrule.engine import sweep_calls
 
 from . import worlds
 from .language import Call, leaves
@@ -58,7 +58,7 @@ class Graph:
         return Graph(cr.gradients(x, self.inputs, create_graph=True), self.inputs)
 
     def forward(self) -> Table:
-        return runs.sweep_rows(self.outputs, self.inputs, None, forward=True).tolist()
+        return sweep_calls.sweep_rows(self.outputs, self.inputs, None, forward=True).tolist()
 
     def merged(self) -> Graph:
         """Return the graph in which equal nodes are one, as in a compiled program."""

@@ -158,6 +158,94 @@ def check(plan, seed, reading=True):
         agree(found, read(plan, theta, (x,)), 1e-11, 1e-11)
 
 
+class Simulation:
+    """Long steps on STILL, each a few places apart from the one before, with short ones between."""
+
+    def __init__(self, seed, places=700, numbers=160):
+        self.rng = np.random.default_rng(seed)
+        self.places, self.numbers = places, numbers
+
+    def operand(self, n, near):
+        """Return an operand of *n* numbers, mostly a little before or behind a place, or one."""
+        rng = self.rng
+        if rng.random() < 0.15:
+            return Operand(STILL, 1 + int(rng.integers(self.places)), (0,))
+        first = (
+            near + int(rng.integers(-2, 3))
+            if rng.random() < 0.7
+            else int(rng.integers(self.places))
+        )
+        return Operand(STILL, 1 + min(max(first, 0), self.places - n), (1,))
+
+    def step(self):
+        rng = self.rng
+        n = int(rng.choice([self.numbers, self.numbers - 1, self.numbers - 40, 2, 1]))
+        while True:
+            which = int(rng.integers(len(BINARY)))
+            near = int(rng.integers(4)) * self.numbers
+            result = Operand(STILL, 1 + min(near + int(rng.integers(3)), self.places - n), (1,))
+            code = str(rng.choice(["apply", "apply", "apply", "copy", "add"]))
+            given = [self.operand(n, int(rng.integers(4)) * self.numbers)
+                     for _ in range(2 if code == "apply" else 1)]  # fmt: skip
+            if code != "add" and rng.random() < 0.5:
+                given[-1] = result
+            if all(x == result or apart(x, result, n) for x in given) and (
+                code == "apply" or given[0] != result
+            ):
+                return Step(code, (n,), (result, *given), (which,) if code == "apply" else ())
+
+    def plan(self, count, outputs):
+        before = [self.step() for _ in range(count)]
+        found = np.sort(self.rng.choice(self.places, outputs, replace=False))
+        size = self.places + 1
+        return Plan(
+            rows=BINARY, still=np.zeros(size + 3), parameters=(size, size + 3),
+            before=before, outputs=[Operand(STILL, 1 + int(i)) for i in found],
+        )  # fmt: skip
+
+
+def apart(x, y, n):
+    ends = [o.offset + (n - 1) * o.strides[0] for o in (x, y)]
+    return ends[0] < y.offset or ends[1] < x.offset
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_steps_that_are_shifted(level, seed):
+    """What one step writes another reads a place further on; a few numbers only are asked for."""
+    plan = Simulation(seed).plan(30, [5, 60, 700][seed % 3])
+    plan.still[1 : 1 + 700] = np.random.default_rng(seed).normal(size=700)
+    theta = np.array([0.5, -1.5, 2.0])
+    found = core.Machine(plan).run(theta, ())
+    assert np.array_equal(found, read(plan, theta, ()), equal_nan=True)
+
+
+@pytest.mark.parametrize("numbers", [1, 7, 63, 64, 65, 200, 1000])
+def test_recurrence_along_an_array(level, numbers):
+    """y_i = x_i y_(i-1), again and again: each round reads what was written one place before."""
+    n = numbers + 1
+    x, y, z = 1, 1 + n, 1 + 2 * n
+    rounds = [
+        Step("apply", (numbers,), (at(z + 1), at(x + 1), at(y)), (2,)),
+        Step("copy", (1,), (at(z), at(x))),
+        Step("apply", (n,), (at(y), at(z), at(y)), (0,)),
+    ]
+    plan = Plan(
+        rows=BINARY, still=np.zeros(1 + 3 * n), parameters=(x, x + n), before=rounds * 5,
+        outputs=[Operand(STILL, y + i) for i in range(n)],
+    )  # fmt: skip
+    theta = np.random.default_rng(0).normal(size=n)
+    plan.still[1 + n :] = 0.0
+    expected = np.zeros(n)
+    for _ in range(5):
+        expected = expected + np.concatenate([theta[:1], theta[1:] * expected[:-1]])
+    found = core.Machine(plan).run(theta, ())[:, 0]
+    assert np.array_equal(found, expected)
+
+
+def at(place):
+    return Operand(STILL, place, (1,))
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_few_numbers(level, seed):
     check(random_plan(seed, SHAPES, 260, 40), seed, seed < 6)

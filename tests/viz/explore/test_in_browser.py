@@ -13,10 +13,12 @@ from chainrule.viz.explore.data import whole_graph
 from chainrule.viz.explore.expressions import names
 from chainrule.viz.text import short
 
+from .conftest import axe_finds
 from .sequences import Mirror, Recipe, actions
 
 SEQUENCES = int(os.environ.get("CHAINRULE_SEQUENCES", "20"))
 GRAPHS = 20
+BY_HAND = 3  # sequences that are typed and clicked as by a person, which takes ten times as long
 
 SHOWN = """() => [...document.querySelectorAll(".box")].map((box) =>
     [box.querySelector(".data").textContent, box.querySelector(".grad").textContent])"""
@@ -67,21 +69,68 @@ def act(tab, action, given):
             tab.select_option("#seed", index=given[0])
 
 
+ACTED = """(actions) => {
+    const find = (selector) => document.querySelector(selector);
+    const set = (element, value, event) => {
+        element.value = value;
+        element.dispatchEvent(new Event(event));
+    };
+    const shown = SHOWN;
+    return actions.map(([action, given]) => {
+        switch (action) {
+            case "type": {
+                const fields = document.querySelectorAll("#leaves input[type=text]");
+                set(fields[given[0]], given[1], "change");
+                break;
+            }
+            case "descend":
+                find("#rate").value = given[0];
+                find("#descend").click();
+                break;
+            case "undo": case "reset":
+                find("#" + action).click();
+                break;
+            case "go":
+                set(find("#scrub"), given[0], "input");
+                break;
+            case "step": {
+                const key = Number(given[0]) > 0 ? "ArrowRight" : "ArrowLeft";
+                find("#picture").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+                break;
+            }
+            case "mode":
+                set(find("#mode"), given[0], "change");
+                break;
+            case "seed":
+                set(find("#mode"), "forward", "change");
+                find("#seed").selectedIndex = given[0];
+                find("#seed").dispatchEvent(new Event("change"));
+        }
+        return shown();
+    });
+}""".replace("SHOWN", SHOWN)
+
+
 def test_after_any_sequence_the_page_shows_what_python_says(browser):
+    tab = browser.open(viz.explore(neuron()))
     for graph in range(min(GRAPHS, SEQUENCES)):
         recipe = Recipe(graph)
         page = viz.explore(recipe.build(recipe.start))
         for sequence in range(graph, SEQUENCES, GRAPHS):
-            tab = browser.open(page)
-            mirror = Mirror(recipe)
+            browser.show(tab, page)
+            mirror, done, expected = Mirror(recipe), [], []
             for action, *given in actions(mirror, random.Random(sequence), 8):
-                act(tab, action, given)
-                texts = tab.evaluate(SHOWN)
-                values, flows = mirror.shown()
+                done.append((action, given))
+                expected.append(mirror.shown())
+            if sequence < BY_HAND:
+                seen = [(act(tab, *each), tab.evaluate(SHOWN))[1] for each in done]
+            else:
+                events = [(action, [*map(str, given)]) for action, given in done]
+                seen = tab.evaluate(ACTED, events)
+            for each, texts, (values, flows) in zip(done, seen, expected, strict=True):
                 for (data, grad), value, flow in zip(texts, values, flows, strict=True):
-                    assert is_shown(data, value, ""), (graph, sequence, action, given, data, value)
-                    assert is_shown(grad, flow, "–"), (graph, sequence, action, given, grad, flow)
-            tab.close()
+                    assert is_shown(data, value, ""), (graph, sequence, each, data, value)
+                    assert is_shown(grad, flow, "–"), (graph, sequence, each, grad, flow)
 
 
 def test_labels_are_data_and_nothing_in_them_runs(browser):
@@ -134,43 +183,53 @@ def test_the_address_keeps_what_is_not_an_ordinary_number(browser):
     assert shown == typed
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("abc", "“abc” is not a number here"),
-        ("", "Nothing was given"),
-        ("0,5", "“0,5” has a comma: write 0.5, with a point."),
-        ("0x10", "not a number"),
-        ("1_000", "not a number"),
-        ("1/3", "not a number"),
-        ("x" * 5000, "“" + "x" * 29 + "…” is not"),
-    ],
-)
-def test_what_is_not_a_number_is_refused_aloud_and_changes_nothing(browser, text, said):
+REFUSED = {
+    "abc": "“abc” is not a number here",
+    "": "Nothing was given",
+    "0,5": "“0,5” has a comma: write 0.5, with a point.",
+    "0x10": "not a number",
+    "1_000": "not a number",
+    "1/3": "not a number",
+    "x" * 5000: "“" + "x" * 29 + "…” is not",
+}
+
+
+def test_what_is_not_a_number_is_refused_aloud_and_changes_nothing(browser):
     tab = browser.open(viz.explore(neuron()))
     before = tab.text_content("#root-value")
-    fields = tab.locator("#leaves input[type=text]")
-    fields.nth(0).fill(text)
-    fields.nth(0).press("Enter")
+    field, other = (tab.locator("#leaves input[type=text]").nth(i) for i in (0, 1))
     refused = tab.locator("#refused")
-    assert said in refused.text_content()
-    assert refused.text_content().endswith("w stays -3.")
     assert refused.get_attribute("role") == "status"
-    assert fields.nth(0).get_attribute("aria-invalid") == "true"
+    for text, said in REFUSED.items():
+        field.fill(text)
+        field.press("Enter")
+        assert said in refused.text_content()
+        assert refused.text_content().endswith("w stays -3.")
+        assert field.get_attribute("aria-invalid") == "true"
+        assert tab.text_content("#root-value") == before
+        tab.fill("#h", text)
+        assert said in tab.text_content("#nudge")
+    tab.fill("#rate", "0,5")
+    tab.click("#descend")
+    assert REFUSED["0,5"] in tab.text_content("#refused-rate")
+    assert tab.get_attribute("#rate", "aria-invalid") == "true"
+    assert tab.get_attribute("#h", "aria-invalid") == "true"
+    field.press("Escape")  # back to what it was
+    assert (field.input_value(), refused.text_content()) == ("-3", "")
+    assert field.get_attribute("aria-invalid") == "false"
+    field.fill("abc")
+    field.press("Enter")
+    other.fill("1")
+    other.press("Enter")
+    assert (field.input_value(), refused.text_content()) == ("-3", "")
+    assert field.get_attribute("aria-invalid") == "false"
+    field.fill("4")
+    other.focus()
+    assert tab.text_content("#root-value") == repr((cr.tanh(cr.Value(4.0) * 1.0 + 6.88)).data)
+    tab.locator("#picture").press("Control+z")
+    tab.locator("#picture").press("Control+z")
+    tab.locator("#picture").press("Control+z")  # nothing is left to undo
     assert tab.text_content("#root-value") == before
-    fields.nth(1).fill("1")
-    fields.nth(1).press("Enter")
-    assert refused.text_content() == ""
-    assert fields.nth(0).input_value() == "-3"
-    assert fields.nth(0).get_attribute("aria-invalid") == "false"
-    for field, action, where in (
-        ("#rate", lambda: tab.click("#descend"), "#refused-rate"),
-        ("#h", lambda: None, "#nudge"),
-    ):
-        tab.fill(field, text)
-        action()
-        assert said in tab.text_content(where)
-        assert tab.get_attribute(field, "aria-invalid") == "true"
 
 
 def test_on_paper_a_page_is_light_and_whole(browser):
@@ -185,6 +244,8 @@ def test_on_paper_a_page_is_light_and_whole(browser):
     picture = tab.locator("#picture")
     assert picture.evaluate("(e) => e.scrollWidth <= e.clientWidth")
     assert not tab.is_visible("#play")
+    assert not tab.is_visible("#h-quiz")
+    assert tab.evaluate("getComputedStyle(document.body).page") == "wide"
 
 
 def test_without_scripts_it_says_what_it_needs(browser):
@@ -305,6 +366,9 @@ def test_a_nudge_beside_the_gradient(browser):
     assert "x*x goes from 9 to 12.25: a change of 3.25" in said
     assert "x.grad × h = 6 × 0.5 = 3" in said
     assert "They differ by 0.25" in said
+    tab.fill("#leaves input[type=text]", "nan")
+    tab.keyboard.press("Enter")
+    assert "there is nothing to compare" in tab.text_content("#nudge")
 
 
 def test_the_quiz_hides_what_it_asks_and_says_what_a_wrong_answer_is_right_for(browser):
@@ -384,21 +448,13 @@ def test_in_a_notebook_it_runs_in_a_frame_of_its_own(browser):
     assert tab.locator("iframe").get_attribute("sandbox") == "allow-scripts"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_axe_finds_nothing(browser, scheme, width):
-    axe = os.environ.get("CHAINRULE_AXE")
-    if not axe:
-        pytest.skip("CHAINRULE_AXE is not set to the axe.min.js of npm's axe-core")
-    tab = browser.open(viz.explore(neuron()), width=width, color_scheme=scheme)
+def test_axe_finds_nothing(browser):
+    tab = browser.open(viz.explore(neuron()))
     tab.locator(".box").nth(0).click()
     tab.click("#ask")
     tab.click("#hint")
     tab.eval_on_selector("#all", "(e) => { e.open = true; }")
-    with open(axe, encoding="utf-8") as source:  # noqa: PTH123
-        tab.evaluate(source.read())
-    found = tab.evaluate("async () => (await axe.run()).violations")
-    assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
+    assert axe_finds(tab) == []
 
 
 @pytest.mark.parametrize("zoom", [1, 2])

@@ -13,6 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn, viz
 from chainrule.viz.explore.data import whole_graph
+from chainrule.viz.explore.expressions import TEXTBOOK
 from chainrule.viz.explore.page import as_json, digest
 from chainrule.viz.explore.views import views_of
 
@@ -41,10 +42,21 @@ def test_the_policy_names_the_script_and_the_style_and_nothing_else():
     assert "http" not in script.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_a_graph_of_a_hundred_nodes_is_under_200_kilobytes():
+def layers_of_a_hundred_nodes():
     model = nn.MLP(3, [14, 2], activation="tanh", seed=0)
-    total = nn.losses.squared_error(model([0.1, -0.2, 0.7]), [1.0, 0.0])
-    page = viz.explore(total)
+    return nn.losses.squared_error(model([0.1, -0.2, 0.7]), [1.0, 0.0])
+
+
+def steps_that_all_use_one_leaf():
+    y = x = cr.Value(0.5, "x")
+    for _ in range(55):
+        y = cr.sin(y) * x
+    return y
+
+
+@pytest.mark.parametrize("make", [layers_of_a_hundred_nodes, steps_that_all_use_one_leaf])
+def test_a_graph_of_a_hundred_nodes_is_under_200_kilobytes(make):
+    page = viz.explore(make())
     assert 100 <= len(data_of(page)["nodes"]) <= 130
     assert len(page.html.encode()) < 200_000
 
@@ -63,6 +75,13 @@ def test_the_branch_that_is_not_chosen_is_there_too():
     assert [node["name"] for node in data["nodes"]] == ["a", "b", "less(a, 0)", "exp(b)", "result"]
     assert data["nodes"][-1]["operands"] == [2, 3, 0]
     assert len(data["views"][0]["wires"]) == 5
+
+
+@pytest.mark.parametrize("row", TEXTBOOK, ids=lambda row: row.name)
+def test_what_a_course_writes_is_the_derivative_of_the_table(row):
+    for x in (-3.0, -0.2, 0.0, 1.5):
+        written = eval(TEXTBOOK[row], {"x": x, row.name: row})
+        assert written == pytest.approx(cr.grad(row)(x), rel=1e-12)
 
 
 def test_text_cannot_leave_its_element():

@@ -12,29 +12,17 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ...intake.handing import Network
 from ...intake.manner import Manner
 from .results import Tree, tidy
 
 ARGUMENTS = ("thetas", "X", "Y", "lam")
 """What the function is called with."""
 _NOT_THEIRS = ("<frozen", str(Path(__file__).parents[2]), *sysconfig.get_paths().values())
-
-
-class Arguments(Protocol):
-    """What a call needs of a problem."""
-
-    @property
-    def thetas(self) -> Sequence[np.ndarray[Any, Any]]: ...
-    @property
-    def X(self) -> np.ndarray[Any, Any]: ...  # noqa: N802 (the notes' letters)
-    @property
-    def Y(self) -> np.ndarray[Any, Any]: ...  # noqa: N802
-    @property
-    def lam(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +44,7 @@ class Outcome:
         return replace(self, manner=manner)
 
 
-Caller: TypeAlias = Callable[[Sequence[Arguments]], "list[Outcome]"]
+Caller: TypeAlias = Callable[[Sequence[Network]], "list[Outcome]"]
 """Calls one function with each problem in turn, in one process, until it fails."""
 
 
@@ -65,7 +53,7 @@ def caller(function: Callable[..., Any]) -> Caller:
     return lambda problems: list(until_failure(function, problems))
 
 
-def until_failure(function: Callable[..., Any], problems: Iterable[Arguments]) -> Iterator[Outcome]:
+def until_failure(function: Callable[..., Any], problems: Iterable[Network]) -> Iterator[Outcome]:
     """Call *function* with each problem, and stop after the first call that returns nothing."""
     for problem in problems:
         outcome = call(function, problem)
@@ -74,7 +62,7 @@ def until_failure(function: Callable[..., Any], problems: Iterable[Arguments]) -
             return
 
 
-def call(function: Callable[..., Any], problem: Arguments) -> Outcome:
+def call(function: Callable[..., Any], problem: Network) -> Outcome:
     """Call function(thetas, X, Y, lam) with copies, and say what came of it."""
     thetas = [theta.copy() for theta in problem.thetas]
     X, Y = problem.X.copy(), problem.Y.copy()

@@ -105,7 +105,7 @@ def is_engine(found: Any) -> bool:
 
 def answers(made: Any, programs: Sequence[Sequence[Instruction]]) -> Iterator[Outcome]:
     """Yield what the class offers, as JSON in an outcome's evidence, then each program's answer."""
-    subject = Subject(made)
+    subject = Examinee(made)
     offer = subject.offer
     yield Outcome(np.zeros(0), evidence=json.dumps(asdict(offer)))
     if offer.wrong:
@@ -132,7 +132,7 @@ def needed(program: Sequence[Instruction]) -> set[str]:
     return forms
 
 
-class Subject:
+class Examinee:
     """The class that is examined, and the names that it has for things."""
 
     def __init__(self, made: Any) -> None:
@@ -321,7 +321,7 @@ class _Tracer:
     ``__mul__`` is then seen in its subtraction as well.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Examinee) -> None:
         self._subject = subject
         self._kind: Any = subject._kind
         self._depth = 0

@@ -30,9 +30,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...intake import clock
+from ...intake.handing import Network
 from ...intake.manner import Manner, Stated
 from . import exam, messages, student
-from .calls import Arguments, Caller, Outcome
+from .calls import Caller, Outcome
 from .results import Tree
 from .trying import EXPLORED, OTHER_SIZES
 
@@ -92,7 +93,7 @@ def caller_of_file(
     """
     words = _words(path, function, time_limit, memory_limit, allow_chainrule)
 
-    def calls(problems: Sequence[Arguments]) -> list[Outcome]:
+    def calls(problems: Sequence[Network]) -> list[Outcome]:
         tree: list[Tree] = [[list(p.thetas), p.X, p.Y, np.array(p.lam)] for p in problems]
         outcomes = _Conversation(words, tree, len(tree)).outcomes
         if outcomes[0].code == exam.IS_ENGINE:
@@ -122,7 +123,7 @@ class FileProgram:
         self._words = _words(path, name, time_limit, memory_limit, allow_chainrule)
         self._words["package"] = package
 
-    def explore(self, offered: Sequence[Arguments], stated: Stated) -> list[Outcome]:
+    def explore(self, offered: Sequence[Network], stated: Stated) -> list[Outcome]:
         """Return what came of each manner in which it may be called, see ``trying``."""
         said = {one.name: getattr(stated, one.name) for one in fields(stated)}
         return self._outcomes({"explore": said}, offered, _MOST_TRIED)
@@ -132,7 +133,7 @@ class FileProgram:
         return lambda problems: self._outcomes({"manner": manner.words()}, problems, len(problems))
 
     def _outcomes(
-        self, more: dict[str, Any], problems: Sequence[Arguments], wanted: int
+        self, more: dict[str, Any], problems: Sequence[Network], wanted: int
     ) -> list[Outcome]:
         tree: list[Tree] = [[list(p.thetas), p.X, p.Y, np.array(p.lam)] for p in problems]
         outcomes = _Conversation(self._words | more, tree, wanted).outcomes

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...intake.handing import Network
 from ...intake.manner import Manner, Stated
 from ...intake.methods import has_signature, parameters_of
 from ...intake.names import role_of
@@ -17,7 +18,7 @@ from ...intake.one_call import Answer
 from ...intake.one_call import call as call_once
 from ...intake.program import Program
 from ...intake.trial import explore
-from .calls import Arguments, Outcome, call, copied, refused, told, until_failure
+from .calls import Outcome, call, copied, refused, told, until_failure
 from .results import Tree, tidy
 
 EXPLORED = "call.explored"
@@ -33,7 +34,7 @@ _ROLES = ("thetas", "X", "Y", "lam")
 
 def tried(
     program: Program,
-    offered: Sequence[Arguments],
+    offered: Sequence[Network],
     stated: Stated,
     seconds: float = float("inf"),
 ) -> Iterator[Outcome]:
@@ -133,9 +134,7 @@ def _outcome(answer: Answer) -> Outcome:
     return Outcome(copied(tree), changed=answer.changed)
 
 
-def outcomes_of(
-    program: Program, manner: Manner, problems: Sequence[Arguments]
-) -> Iterator[Outcome]:
+def outcomes_of(program: Program, manner: Manner, problems: Sequence[Network]) -> Iterator[Outcome]:
     """Call *program* in one *manner* with each problem, until it fails."""
     for problem in problems:
         if manner.plain and program.is_function:
@@ -147,7 +146,7 @@ def outcomes_of(
             return
 
 
-def _called(program: Program, manner: Manner, problem: Arguments) -> Outcome:
+def _called(program: Program, manner: Manner, problem: Network) -> Outcome:
     try:
         return _outcome(call_once(program, problem, manner))
     except Exception as error:

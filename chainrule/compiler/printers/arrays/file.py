@@ -12,9 +12,9 @@ from ...plan import Plan
 from ...program import Program, distinct_names
 from ..literals import nested
 from .elementwise import Rows
+from .pure import PureEmitter
 from .spelling import DEFAULTS, Spelling
 from .steps import StepsPrinter
-from .whole import PureEmitter
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,7 @@ def write(
 ) -> Printed:
     """Return *program* as ``forward`` and, if it has one, ``gradient``: pure functions."""
     rows = Rows(spelling)
-    emitter = PureEmitter(program, rows)
-    functions = [emitter.function("forward", program.outputs, lambda x: f"return {x[0]}")]
-    if program.cost is not None:
-        emitter.restart()
-        results = [program.cost, *(x for _, x in program.gradients)]
-        functions.append(
-            emitter.function("gradient", results, lambda x: f"return {x[0]}, [{', '.join(x[1:])}]")
-        )
+    functions = PureEmitter(program, rows).functions()
     return printed_with(rows, functions, head(spelling, module, precision, device))
 
 

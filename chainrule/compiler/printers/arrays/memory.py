@@ -32,7 +32,7 @@ class Held(NamedTuple):
     binds: int = ATOM
 
 
-class Memory:
+class Space:
     """One space of a plan."""
 
     def __init__(self, rows: Rows, size: int, lanes: bool):
@@ -41,9 +41,9 @@ class Memory:
         self.place = np.zeros(size, dtype=np.int64)
         self.held: list[Held] = []
 
-    def copied(self) -> Memory:
+    def copied(self) -> Space:
         """Return a memory that holds the same, to be written apart from this one."""
-        other = Memory(self.rows, 0, self.lanes)
+        other = Space(self.rows, 0, self.lanes)
         other.owner, other.place = self.owner.copy(), self.place.copy()
         other.held = list(self.held)
         return other

@@ -17,7 +17,7 @@ from ...addresses import AnyArray
 from ...plan import BLOCK, ONE_MINUS, ONE_MINUS_SQUARE, STILL, SUMS, Operand, Plan, Step
 from ..rows import ATOM, SIGN
 from .elementwise import Rows, Term, bound, number_term
-from .memory import Held, Memory
+from .memory import Held, Space
 
 INDENT = "    "
 
@@ -31,9 +31,9 @@ class StepsPrinter:
         self.depth = 1
         self.next = 0
         self.spaces = {
-            STILL: Memory(rows, len(plan.still), False),
-            BLOCK: Memory(rows, plan.block, True),
-            SUMS: Memory(rows, plan.sums, False),
+            STILL: Space(rows, len(plan.still), False),
+            BLOCK: Space(rows, plan.block, True),
+            SUMS: Space(rows, plan.sums, False),
         }
 
     def function(self, name: str, inputs: Sequence[str]) -> str:

@@ -210,9 +210,11 @@ continued(Flat first, int32_t at_hand)
         {DO_DIVIDE_BS, DO_DIVIDE_AS, 0, 0},
         {DO_DIVIDE_SB, 0, DO_DIVIDE_SA, 0},
         {DO_NEGATIVE_B, DO_NEGATIVE_A, 0, 0},
+        {DO_TAKE_B, DO_TAKE_A, 0, 0},
     };
     int left = first.argument[0] == at_hand, right = first.argument[1] == at_hand;
-    right = right && first.row != DO_NEGATIVE_B;
+    int is_unary = first.row == DO_NEGATIVE_B || first.row == DO_TAKE_B;
+    right = right && !is_unary;
     for (size_t i = 0; (left || right) && i < sizeof(on_hand) / sizeof(*on_hand); i++) {
         int found = on_hand[i][left + 2 * right];
         if (first.row == on_hand[i][0] && found) {

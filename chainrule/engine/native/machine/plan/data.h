@@ -51,9 +51,12 @@ typedef struct {
     int32_t argument[3];
 } Flat;
 
+/* Operations on numbers that go through them tile by tile. Not all have as many: see tiles.h. */
 typedef struct {
-    Py_ssize_t n; /* so many numbers go through the operations, or, if they are few, the first of them */
-    const Flat *code;
+    Py_ssize_t n;      /* how many numbers the longest operation has; 0 if each fits into a tile */
+    Py_ssize_t whole;  /* how many the shortest has that does not fit into one */
+    const Flat *first; /* what is done with the first tile, if that is more; or NULL */
+    const Flat *code;  /* and with every other */
 } Stretch;
 
 /* A run of element-wise steps, as it is done on one lane. */
@@ -86,6 +89,8 @@ typedef struct {
     int on_still; /* of flat steps: whether they are before or after the examples */
     Product *product;
     Differences *differences;
+    uint8_t in_loop;
+    uint8_t dies; /* of an element-wise step: a bit for each argument that nothing reads after it */
     Tiled *tiled; /* of the first of a run of steps, how all of them are done on one lane; or NULL */
     double work; /* about how many operations for each lane */
 } Step;

@@ -13,6 +13,10 @@
 
 enum { MOST_NESTED = 32 };
 
+#include "elements.h"
+#include "lifetimes.h"
+#include "stretches.h"
+#include "joins.h"
 #include "tiles.h"
 
 /* Read the steps from *first* on up to *end*, those of loops included; how much work they are, or -1. */
@@ -255,7 +259,11 @@ read_plan(Machine *machine, PyObject *plan)
              read_steps(&reading, plan, "after", AFTER) < 0;
     if (!failed) {
         note_results(&reading);
-        failed = make_all_chains(&reading) < 0 || make_tiles(machine) < 0;
+        failed = make_all_chains(&reading) < 0;
+    }
+    if (!failed) {
+        note_lifetimes(&reading);
+        failed = make_tiles(machine) < 0;
     }
     PyMem_RawFree(reading.reader[IN_STILL]);
     PyMem_RawFree(reading.reader[IN_BLOCK]);

@@ -133,6 +133,6 @@ tiled(Context *context, const Tiled *run)
         .table = run->table,
     };
     for (int i = 0; i < run->n_stretches; i++) {
-        context->vector->tiles(run->stretch[i].code, run->stretch[i].n, &bases);
+        context->vector->tiles(&run->stretch[i], &bases);
     }
 }

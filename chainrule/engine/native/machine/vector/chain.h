@@ -1,7 +1,7 @@
-/* Chains on some vectors of lanes: this file is included for CHAIN, a name; VECTORS, how many there are,
-   and SOME, whether there may be fewer, the last not all full. What is at hand stays in registers, or near
-   by, from one operation to the next. Where the compiler can do it, each operation jumps to the next one
-   itself, which processors foresee better than one jump for all. */
+/* Chains on eight vectors of lanes: this file is included for CHAIN, a name, and SOME, whether there may be
+   fewer, the last not all full. What is at hand stays in registers from one operation to the next: eight
+   variables, since of an array in a loop the compiler makes memory. Where the compiler can do it, each
+   operation jumps to the next one itself, which processors foresee better than one jump for all. */
 
 #define PLACE(address) (bases->at[base_of(address)] + number_at(address) * apart)
 #define ROW_AT(k) PLACE(code->argument[k])
@@ -15,13 +15,22 @@
     else {                                        \
         STORE_PART((p) + (u) * WIDTH, x, rest);   \
     }
-#define COUNT count
+#define LEAVE_AT(u) if (count == (u)) break;
 #else
 #define GET(p, u) LOAD((p) + (u) * WIDTH)
 #define PUT(p, u, x) STORE((p) + (u) * WIDTH, x)
-#define COUNT VECTORS
+#define LEAVE_AT(u)
 #endif
-#define A at_hand[u]
+#define ON_EACH(DO, x)                                                                             \
+    do {                                                                                           \
+        DO(0, x) LEAVE_AT(1) DO(1, x) LEAVE_AT(2) DO(2, x) LEAVE_AT(3) DO(3, x)        \
+        LEAVE_AT(4) DO(4, x) LEAVE_AT(5) DO(5, x) LEAVE_AT(6) DO(6, x) LEAVE_AT(7) \
+        DO(7, x)                                                                                   \
+    } while (0)
+#define SET_TO(k, value) { enum { u = k }; const V a = a##k; (void)a; a##k = value; }
+#define PUT_INTO(k, into) PUT(into, k, a##k);
+#define FORGET_HAND a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = SET(0.0)
+#define A a
 #define X_B GET(ROW_AT(0), u)
 #define Y_B GET(ROW_AT(1), u)
 #define X_S SET(*SAME_AT(0))
@@ -32,13 +41,11 @@
 static const Flat *
 CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
 {
-    V at_hand[VECTORS];
+    V a0, a1, a2, a3, a4, a5, a6, a7;
 #if SOME
     int whole = (int)(lanes / WIDTH), rest = (int)(lanes % WIDTH), count = whole + (rest > 0);
 #endif
-    for (int u = 0; u < VECTORS; u++) {
-        at_hand[u] = SET(0.0);
-    }
+    FORGET_HAND;
 #if defined(__GNUC__)
 #define CASE(NAME) label_##NAME
 #define NEXT code++; goto *label[code->row]
@@ -57,24 +64,25 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
 #endif
 #define OPERATION(NAME, value)                     \
     CASE(DO_##NAME):                               \
-        for (int u = 0; u < COUNT; u++) {          \
-            at_hand[u] = value;                    \
-        }                                          \
+        ON_EACH(SET_TO, value);                    \
         NEXT;                                      \
     CASE(DO_##NAME##_KEPT): {                      \
         double *into = PLACE(code->result);        \
-        for (int u = 0; u < COUNT; u++) {          \
-            at_hand[u] = value;                    \
-        }                                          \
-        for (int u = 0; u < COUNT; u++) {          \
-            PUT(into, u, at_hand[u]);              \
-        }                                          \
+        ON_EACH(SET_TO, value);                    \
+        ON_EACH(PUT_INTO, into);                   \
         NEXT;                                      \
     }
     CHAIN_OPERATIONS(OPERATION)
     CASE(ROW_WIDTH):
 #if SOME
-        lanes = code->argument[0];
+        lanes = code->argument[0] - bases->first;
+        if (lanes <= 0) { /* none is left for the operations up to the next that says so */
+            while (code[1].row != ROW_WIDTH && code[1].row != ROW_END) {
+                code++;
+            }
+            NEXT;
+        }
+        lanes = lanes < 8 * WIDTH ? lanes : 8 * WIDTH;
         whole = (int)(lanes / WIDTH);
         rest = (int)(lanes % WIDTH);
         count = whole + (rest > 0);
@@ -91,6 +99,7 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
     case ROW_PRODUCT:
 #endif
         LEVEL(tile_row)(code, lanes, bases);
+        FORGET_HAND;
         NEXT;
 #if defined(__GNUC__)
     label_OTHER:
@@ -109,6 +118,7 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
             x[i] = s[i] ? ROW_AT(i) : SAME_AT(i);
         }
         LEVEL(rows)(code->row, arity, lanes, PLACE(code->result), x, s);
+        FORGET_HAND;
         NEXT;
     }
 #if !defined(__GNUC__)
@@ -130,6 +140,9 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
 #undef X_S
 #undef Y_S
 #undef CHAIN
-#undef VECTORS
 #undef SOME
-#undef COUNT
+#undef LEAVE_AT
+#undef ON_EACH
+#undef SET_TO
+#undef PUT_INTO
+#undef FORGET_HAND

@@ -50,11 +50,9 @@ LEVEL(tile_row)(const Flat *code, Py_ssize_t n, const Bases *bases)
 }
 
 #define CHAIN LEVEL(chains_on_all)
-#define VECTORS 8
 #define SOME 0
 #include "chain.h"
 #define CHAIN LEVEL(chains_on_some)
-#define VECTORS 8
 #define SOME 1
 #include "chain.h"
 
@@ -76,17 +74,23 @@ LEVEL(flat)(const Flat *code, Py_ssize_t n, const Bases *bases)
     return end;
 }
 
-/* Do all operations from *code* on, on *n* numbers, tile by tile. */
+/* Do a stretch of operations tile by tile. */
 static void
-LEVEL(tiles)(const Flat *code, Py_ssize_t n, const Bases *bases)
+LEVEL(tiles)(const Stretch *stretch, const Bases *bases)
 {
+    enum { TILE_NUMBERS = 8 * WIDTH };
     Py_ssize_t l = 0;
-    for (; n > 8 * WIDTH && l + 8 * WIDTH <= n; l += 8 * WIDTH) {
-        Bases here = bases_from(bases, l, 1);
-        LEVEL(chains_on_all)(code, 1, 8 * WIDTH, &here);
+    if (stretch->first != NULL) {
+        LEVEL(chains_on_some)(stretch->first, 1, TILE_NUMBERS, bases);
+        l = TILE_NUMBERS;
     }
-    if (l < n) {
+    for (; l + TILE_NUMBERS <= stretch->whole; l += TILE_NUMBERS) {
         Bases here = bases_from(bases, l, 1);
-        LEVEL(chains_on_some)(code, 1, n - l, &here);
+        LEVEL(chains_on_all)(stretch->code, 1, TILE_NUMBERS, &here);
+    }
+    for (; l < stretch->n; l += TILE_NUMBERS) {
+        Bases here = bases_from(bases, l, 1);
+        Py_ssize_t left = stretch->n - l;
+        LEVEL(chains_on_some)(stretch->code, 1, left < TILE_NUMBERS ? left : TILE_NUMBERS, &here);
     }
 }

@@ -51,7 +51,7 @@ struct Vector {
     void (*add_to)(Py_ssize_t n, double *r, const double *x, Py_ssize_t s);
     double (*total)(Py_ssize_t n, const double *x);
     const Flat *(*flat)(const Flat *code, Py_ssize_t n, const Bases *bases);
-    void (*tiles)(const Flat *code, Py_ssize_t n, const Bases *bases);
+    void (*tiles)(const Stretch *stretch, const Bases *bases);
     void (*into_lanes)(Py_ssize_t n, Py_ssize_t size, const double *x, Py_ssize_t apart,
                        double *block);
     void (*out_of_lanes)(Py_ssize_t n, Py_ssize_t count, const double *const *x,

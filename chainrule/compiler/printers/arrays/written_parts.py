@@ -17,7 +17,7 @@ from .elementwise import Rows, number_term
 
 
 @dataclass
-class Part:
+class WrittenPart:
     """What was written, as text, and its shape for one example."""
 
     text: str
@@ -31,14 +31,14 @@ class Parts:
     shape: Shape
     batched: bool
     fill: float
-    parts: list[Part] = field(default_factory=list)
+    parts: list[WrittenPart] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         size = math.prod(self.shape)
         self.owner = np.full(size, -1)
         self.place = np.zeros(size, dtype=np.int64)
 
-    def write(self, addresses: AnyArray, part: Part) -> None:
+    def write(self, addresses: AnyArray, part: WrittenPart) -> None:
         """Note that *part* was written at *addresses*, in this order."""
         at = addresses.ravel()
         self.owner[at] = len(self.parts)
@@ -49,7 +49,7 @@ class Parts:
         """Return whether nothing but 0.0 is at *addresses*."""
         return self.fill == 0.0 and bool((self.owner[addresses.ravel()] < 0).all())
 
-    def part_at(self, addresses: AnyArray) -> tuple[Part, AnyArray] | None:
+    def part_at(self, addresses: AnyArray) -> tuple[WrittenPart, AnyArray] | None:
         """Return the one part that has all *addresses*, and where they are in it."""
         owners = self.owner[addresses.ravel()]
         if len(owners) == 0 or owners[0] < 0 or (owners != owners[0]).any():
@@ -80,7 +80,7 @@ class Parts:
         edges = [0, *cuts.tolist(), len(self.owner)]
         return [(int(self.owner[a]), a, b) for a, b in itertools.pairwise(edges)]
 
-    def _is_all_of(self, start: int, stop: int, part: Part) -> bool:
+    def _is_all_of(self, start: int, stop: int, part: WrittenPart) -> bool:
         size = math.prod(part.shape)
         return stop - start == size and bool((self.place[start:stop] == np.arange(size)).all())
 
@@ -139,5 +139,5 @@ class Parts:
         return text if len(self.shape) == 1 else f"xp.reshape({text}, {shaped(self.shape)})"
 
 
-def _reshaped(part: Part, shaped: Callable[[Shape], str], shape: Shape) -> str:
+def _reshaped(part: WrittenPart, shaped: Callable[[Shape], str], shape: Shape) -> str:
     return f"xp.reshape({part.text}, {shaped(shape)})"

@@ -20,7 +20,7 @@ from ..numpy import Emitter
 from ..rows import ATOM, PRODUCT, SIGN, SUM
 from ..slices import candidates, slicing
 from .elementwise import Rows, Term, bound, number_term
-from .parts import Part, Parts
+from .written_parts import Parts, WrittenPart
 
 _NEVER_NAMED = ("input", "count")
 
@@ -150,22 +150,22 @@ class PureEmitter(Emitter):
             variable = self._name(n, "v")
             self.lines.append(f"{variable} = {before} + {more}")
             whole = np.arange(math.prod(parts.shape)).reshape(parts.shape)
-            parts.write(whole, Part(variable, parts.shape))
+            parts.write(whole, WrittenPart(variable, parts.shape))
             return
         parts.write(addresses, part)
         self.text.pop(n, None)
 
-    def _part(self, value: int | float, addresses: AnyArray, parts: Parts) -> Part:
+    def _part(self, value: int | float, addresses: AnyArray, parts: Parts) -> WrittenPart:
         """Return what is written, as a part that has its own name and the shape of *addresses*."""
         shape = addresses.shape
         if type(value) is not int:
             text = f"{self.rows.helper('full')}({self._shape_text(parts)(shape)}, {value!r})"
-            return Part(text.replace("inf", "xp.inf").replace("nan", "xp.nan"), shape)
+            return WrittenPart(text.replace("inf", "xp.inf").replace("nan", "xp.nan"), shape)
         operation = self.program.operations[value]
         text = self.operand(value)[0]
         if operation.batched < parts.batched or operation.shape != shape:
             text = f"xp.broadcast_to({text}, {self._shape_text(parts)(shape)})"
-        return Part(text, shape)
+        return WrittenPart(text, shape)
 
     # --- expressions ---------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ class PureEmitter(Emitter):
         x, _ = self.operand(n, ATOM)
         return self._viewed(x, self._source(n), strides), ATOM
 
-    def _named_part(self, n: int, part: Part) -> str:
+    def _named_part(self, n: int, part: WrittenPart) -> str:
         """Return the name of a part, which gets one now if it has none."""
         if not part.text.isidentifier():
             variable = self._name(-1 - len(self.lines), "v")
