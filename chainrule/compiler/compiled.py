@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class Compiled(RecordedFunction):
         *arrays: Any,
         argnums: Any = None,
         wrt: Any = None,
-        mode: str | None = None,
+        mode: Literal["forward", "reverse"] | None = None,
         sparse: bool = False,
     ) -> Any:
         """Return the derivatives of every number of the result, for each example.

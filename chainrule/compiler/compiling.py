@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def compile(
     threads: int = 1,
     executor: Executor | None = None,
     timeout: float | None = None,
-    backend: Any = "native",
+    backend: str | ModuleType = "native",
     dtype: Any = "float64",
     device: Any = None,
 ) -> Compiled:

@@ -121,8 +121,8 @@ class Common:
     def __bool__(self: Any) -> NoReturn:
         modes.refuse_to_choose("testing the truth of a Value")
         raise TypeError(
-            "the truth of a Value is ambiguous: compare it (v > 0), test v.data, or choose with "
-            "chainrule.where"
+            "the truth of a Value is ambiguous: compare it (v > 0), test v.data, choose with "
+            "chainrule.where, or ask whether there is one with v is not None"
         )
 
     def _refuse_to_be_a_number(self: Any, *_: object) -> NoReturn:

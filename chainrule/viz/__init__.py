@@ -24,7 +24,7 @@ from .fitting import Unfold, fitted
 from .formulas import derivative_table, latex, latex_partials
 from .layered import Direction
 from .matrices import Matrices, matrices_of
-from .network import MOST_UNITS, Network, checked_model, network_of
+from .network import MOST_UNITS, HasThetas, Network, checked_model, network_of
 from .theme import Theme, checked_theme
 
 __all__ = [
@@ -112,7 +112,7 @@ def draw(
 
 
 def draw_network(
-    model: Any,
+    model: HasThetas,
     trace: Any = None,
     *,
     target: Any = None,

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -36,6 +36,13 @@ _NARROW = (180.0, 150.0, 120.0)  # for more layers than have room otherwise
 _ACROSS = 1150.0  # from the first column to the last, on a slide
 _MANY = 24  # weights, from which on the columns are as far apart as they can be
 _NOTES = 110.0  # the width of what stands beside the outputs
+
+
+class HasThetas(Protocol):
+    """A model that is drawn: its matrices Theta, in the order of the layers."""
+
+    @property
+    def thetas(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def test_no_row_of_the_table_raises_a_false_alarm(name, data):
         assert name in JUMPS | KINKS
 
 
-JUMPS = {"step", "sign", "equal", "less", "less_equal", "where", "%", "//"}
+JUMPS = {"step", "sign", "equal", "less", "less_equal", "where", "%", "whole_quotient"}
 KINKS = {"abs", "relu", "leaky_relu", "maximum", "minimum", "hypot", "damped", "hinge_loss"}
 TAKES_A_CLASS = {"softmax", "softmax_rest", "take", "cross_entropy"}
 

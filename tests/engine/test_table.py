@@ -170,6 +170,13 @@ def difference_slack(a, y):
     return 1.0 if a == y else float((abs(mpf(a)) + abs(mpf(y))) / abs(mpf(a) - mpf(y)))
 
 
+def inversion_slack(a, b):
+    # of the square of the one coordinate that of the other is subtracted
+    with mpmath.workdps(60):
+        a, b = mpf(a) ** 2, mpf(b) ** 2
+        return float((a + b) / abs(a - b))
+
+
 def soft_slack(*args):
     # as in the softmax; and p - y is a difference
     n = len(args) // 2
@@ -211,7 +218,7 @@ CASES = [
     Case("/", lambda a, b: a / b, PLANE, valid=lambda a, b: b != 0),
     Case("%", lambda a, b: a - b * mp.floor(a.real / b.real), PLANE[2:],
          valid=lambda a, b: b != 0 and a % b != 0 and abs(a / b) < 1e15),
-    Case("//", lambda a, b: Jet({(): mp.floor(a.real / b.real)}), [(2.5, 1.0), (-2.5, 1.0)],
+    Case("whole_quotient", lambda a, b: Jet({(): mp.floor(a.real / b.real)}), PLANE[2:],
          valid=lambda a, b: b != 0 and a % b != 0 and abs(a / b) < 1e15),
     Case("neg", lambda x: -x),
     Case("**", exact.power, [(1.0, 1.0), (1.0, 0.0), (2.0, -1.0), (1e-3, 2.0), (3.0, 0.5)],
@@ -259,6 +266,8 @@ CASES = [
     Case("erf", exact.erf, (0.0, 1.0, -6.0, 20.0, 26.5), extremes=GAUSSIAN_EXTREMES),
     Case("erfc", exact.erfc, (0.0, 1.0, -6.0, 26.5), extremes=GAUSSIAN_EXTREMES),
     Case("hypot", hypot, PLANE, valid=lambda a, b: a or b, reach=joint_reach),
+    Case("inversion", lambda a, b: a / (a * a + b * b), PLANE, reach=joint_reach,
+         slack=inversion_slack, valid=lambda a, b: abs(a) != abs(b)),
     Case("atan2", atan2, PLANE, valid=lambda b, a: b or a, reach=joint_reach),
     Case("sigmoid", sigmoid, (0.0, 1.0, 20.0, 40.0, -40.0, 700.0, -700.0)),
     Case("tanh", tanh, (0.0, 1.0, 20.0, -20.0, 300.0)),
@@ -624,7 +633,7 @@ def mutant():
         del primitives.TABLE[name]
 
 
-STEPS = {"equal", "less", "less_equal", "step", "sign", "//"}
+STEPS = {"equal", "less", "less_equal", "step", "sign", "whole_quotient"}
 
 
 MUTANTS = [  # of zero no sign, factor or term can be wrong

@@ -37,6 +37,7 @@ cr.tanh()  # wrong
 cr.tanh(x, w)  # wrong
 cr.tanh([1.0, 2.0])  # wrong
 cr.hypot(x)  # wrong
+cr.maximum()  # wrong
 cr.maximum(x, None)  # wrong
 cr.where(x > 0, x)  # wrong
 cr.tanhh(x)  # wrong
@@ -51,6 +52,8 @@ cr.gradients(x * w, [1.0])  # wrong
 cr.grad(cost)(1.0, 2.0).backward()  # wrong
 cr.tanh(0.5).backward()  # wrong
 cr.compile(3)  # wrong
+cr.compile(cost, backend=3)  # wrong
+cr.compile(cost).jacobian([1.0], [2.0], mode="sideways")  # wrong
 cr.primitive("twice", lambda v: 2 * v, lambda v, y: 2.0)  # wrong
 nn.MLP("2", [3, 1])  # wrong
 nn.MLP(2, [3, 1], activation=3)  # wrong
@@ -92,5 +95,7 @@ cr.fixed_point(math.cos, 1.0).backward()  # wrong
 model.load_state_dict(model.parameters())  # wrong
 model.trace([1.0, 2.0]).z[2][0].dat  # wrong
 viz.draw(3)  # wrong
+viz.draw_network(x)  # wrong
+viz.explore_network(cost, [[1.0]], [1.0], loss="logistic")  # wrong
 viz.draw(x * w).sgv  # wrong
 checking.check_gradients(x)  # wrong

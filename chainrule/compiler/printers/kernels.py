@@ -431,6 +431,23 @@ k_gaussian(@real x)
     return x == x ? 0.0@ : NAN;
 }
 """,
+    "k_inversion": """\
+static @real
+k_inversion(@real a, @real b)
+{
+    if (isinf(a)) {
+        return a == a ? (b == b ? 0.0@ : NAN) : NAN;
+    }
+    if (isinf(b)) {
+        return a == a ? (b == b ? 0.0@ : NAN) : NAN;
+    }
+    if (fabs@(a) >= fabs@(b)) {
+        return k_divide(1.0@, a + (b * k_divide(b, a)));
+    }
+    @real t0 = k_divide(a, b);
+    return k_divide(t0, b + (a * t0));
+}
+""",
     "k_sin": """\
 static @real k_sin(@real x) { return isfinite(x) ? sin@(x) : NAN; }
 """,
@@ -594,6 +611,7 @@ NEEDS = {
     "k_sign": "k_step",
     "k_exp2": "k_power",
     "k_log1p": "signed_log1p",
+    "k_inversion": "k_divide",
     "k_tanh_0": "k_sigmoid",
     "k_softplus": "signed_log1p",
     "k_logsigmoid": "k_softplus",

@@ -30,6 +30,7 @@ static double k_one_less_square(double);
 static double k_inverse_hypotenuse(double);
 static double k_lorentzian(double);
 static double k_gaussian(double);
+static double k_inversion(double, double);
 static double k_sin(double);
 static double k_cos(double);
 static double k_tan(double);
@@ -255,6 +256,31 @@ k_gaussian(double x)
 }
 
 static double k_gaussian_0(double x, double y) { return -2.0 * k_damped(x, y); }
+
+static double
+k_inversion(double a, double b)
+{
+    if (isinf(a)) {
+        return a == a ? (b == b ? 0.0 : Py_NAN) : Py_NAN;
+    }
+    if (isinf(b)) {
+        return a == a ? (b == b ? 0.0 : Py_NAN) : Py_NAN;
+    }
+    if (fabs(a) >= fabs(b)) {
+        return k_divide(1.0, a + (b * k_divide(b, a)));
+    }
+    double t0 = k_divide(a, b);
+    return k_divide(t0, b + (a * t0));
+}
+
+static double
+k_inversion_0(double a, double b, double y)
+{
+    double t0 = k_inversion(b, a);
+    return (t0 - y) * (t0 + y);
+}
+
+static double k_inversion_1(double a, double b, double y) { return -2.0 * (y * k_inversion(b, a)); }
 static double k_sin(double x) { return isfinite(x) ? sin(x) : Py_NAN; }
 static double k_sin_0(double x, double y) { (void)y; return k_cos(x); }
 static double k_cos(double x) { return isfinite(x) ? cos(x) : Py_NAN; }
@@ -284,23 +310,8 @@ k_hypot_1(double a, double b, double y)
 }
 
 static double k_atan2(double a, double b) { return atan2(a, b); }
-
-static double
-k_atan2_0(double a, double b, double y)
-{
-    (void)y;
-    double t0 = k_hypot(b, a);
-    return (b / t0) / t0;
-}
-
-static double
-k_atan2_1(double a, double b, double y)
-{
-    (void)y;
-    double t0 = k_hypot(b, a);
-    return -((a / t0) / t0);
-}
-
+static double k_atan2_0(double a, double b, double y) { (void)y; return k_inversion(b, a); }
+static double k_atan2_1(double a, double b, double y) { (void)y; return -k_inversion(a, b); }
 static double k_sinh(double x) { return sinh(x); }
 static double k_sinh_0(double x, double y) { (void)y; return k_cosh(x); }
 static double k_cosh(double x) { return cosh(x); }

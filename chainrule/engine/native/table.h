@@ -47,7 +47,7 @@
     ROW(EQUAL, "equal", k_equal, NULL, NULL) \
     ROW(LESS, "less", k_less, NULL, NULL) \
     ROW(LESS_EQUAL, "less_equal", k_less_equal, NULL, NULL) \
-    ROW(WHOLE_QUOTIENT, "//", k_whole_quotient, NULL, NULL) \
+    ROW(WHOLE_QUOTIENT, "whole_quotient", k_whole_quotient, NULL, NULL) \
     ROW(ADD, "+", k_add, k_add_0, k_add_1) \
     ROW(SUBTRACT, "-", k_subtract, k_subtract_0, k_subtract_1) \
     ROW(MULTIPLY, "*", k_multiply, k_multiply_0, k_multiply_1) \
@@ -55,6 +55,7 @@
     ROW(REMAINDER, "%", k_remainder, k_remainder_0, k_remainder_1) \
     ROW(POWER, "**", k_power, k_power_0, k_power_1) \
     ROW(DAMPED, "damped", k_damped, k_damped_0, k_damped_1) \
+    ROW(INVERSION, "inversion", k_inversion, k_inversion_0, k_inversion_1) \
     ROW(HYPOT, "hypot", k_hypot, k_hypot_0, k_hypot_1) \
     ROW(ATAN2, "atan2", k_atan2, k_atan2_0, k_atan2_1) \
     ROW(LEAKY_RELU, "leaky_relu", k_leaky_relu, k_leaky_relu_0, k_leaky_relu_1) \

@@ -80,6 +80,14 @@ def lorentzian(x: Any) -> Any:
     return 1.0 / np.where(near, 1.0 + x * x, x) / np.where(near, 1.0, x)
 
 
+def inversion(a: Any, b: Any) -> Any:
+    first = np.abs(a) >= np.abs(b)
+    large, small = np.where(first, a, b), np.where(first, b, a)
+    ratio = small / large
+    found = np.where(first, 1.0, ratio) / (large + small * ratio)
+    return np.where((np.isinf(a) | np.isinf(b)) & (a == a) & (b == b), 0.0, found)
+
+
 def gaussian(x: Any) -> Any:
     inside = np.clip(x, -28.0, 28.0)  # e**-784 is 0
     shifted = 134217729.0 * inside

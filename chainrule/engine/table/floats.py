@@ -150,6 +150,16 @@ def lorentzian(x: float) -> float:
     return 1.0 / (1.0 + x * x) if abs(x) < FAR else (1.0 / x) * (1.0 / x)
 
 
+def inversion(a: float, b: float) -> float:
+    """Return a coordinate of (a, b) inverted in the unit circle: a / (a**2 + b**2)."""
+    if math.isinf(a) or math.isinf(b):
+        return 0.0 if a == a and b == b else nan
+    if abs(a) >= abs(b):
+        return divide(1.0, a + b * divide(b, a))
+    ratio = divide(a, b)
+    return divide(ratio, b + a * ratio)
+
+
 def gaussian(x: float) -> float:
     if not abs(x) < 28.0:
         return 0.0 if x == x else nan

@@ -48,7 +48,7 @@ step = primitive(  # 0 at 0; nan at nan
     "step", floats.step, (None,), array=arrays.step, latex=r"\left[{0} > 0\right]",
 )  # fmt: skip
 whole_quotient = primitive(  # of a / b, rounded down: what the derivative of a % b is made of
-    "//", floats.whole_quotient, (None, None), array=arrays.whole_quotient,
+    "whole_quotient", floats.whole_quotient, (None, None), array=arrays.whole_quotient,
     latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", domain=((-3.0, 3.0), (0.1, 3.0)),
 )  # fmt: skip
 sign = primitive(  # 0 at 0; nan at nan
@@ -252,6 +252,17 @@ gaussian = primitive(
     latex="e^{{-{0}^{{2}}}}", precedence=4, binds=(5,), domain=(-4.0, 4.0),
 )  # fmt: skip
 
+inversion: Binary = primitive(  # by a quotient, so that no square over- or underflows
+    "inversion", floats.inversion,
+    (
+        lambda a, b, y: (inversion(b, a) - y) * (inversion(b, a) + y),
+        lambda a, b, y: -2.0 * (y * inversion(b, a)),
+    ),
+    array=arrays.inversion, analytic=lambda a, b: a / (a * a + b * b),
+    latex=r"\frac{{{0}}}{{{0}^{{2}} + {1}^{{2}}}}", precedence=2, binds=(5, 5),
+    domain=((0.1, 3.0), (-3.0, 3.0)),
+)  # fmt: skip
+
 # --- angles ---------------------------------------------------------------------------------------
 
 sin = primitive(
@@ -289,11 +300,11 @@ hypot = primitive(  # (0, 0) at the origin
     array=np.hypot, analytic=lambda a, b: cmath.sqrt(a * a + b * b),
     latex=r"\sqrt{{{0}^{{2}} + {1}^{{2}}}}", binds=(5, 5),
 )  # fmt: skip
-atan2 = primitive(  # by way of hypot, which neither overflows nor underflows
+atan2 = primitive(
     "atan2", math.atan2,
     (
-        lambda b, a, y: divide(divide(a, hypot(a, b)), hypot(a, b)),
-        lambda b, a, y: -divide(divide(b, hypot(a, b)), hypot(a, b)),
+        lambda b, a, y: inversion(a, b),
+        lambda b, a, y: -inversion(b, a),
     ),
     array=np.arctan2, analytic=analytic.atan2,
     latex=r"\operatorname{{atan2}}\left({0}, {1}\right)", domain=((0.1, 3.0), (-3.0, 3.0)),

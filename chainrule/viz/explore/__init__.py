@@ -14,7 +14,7 @@ from typing import Any
 from ...engine.backend import Value
 from ..circuit import check_root, circuit_of
 from ..drawing import Drawing
-from ..network import network_of
+from ..network import HasThetas, network_of
 from ..text import check_limit, checked_title
 from .data import graph_data, whole_graph
 from .network import network_data
@@ -66,7 +66,7 @@ def explore(root: Value, *, title: str | None = None, limit: int = 300) -> Page:
 
 
 def explore_network(
-    model: Any, X: Any, Y: Any, *, loss: str | Callable[..., Any], title: str | None = None
+    model: HasThetas, X: Any, Y: Any, *, loss: str | Callable[..., Any], title: str | None = None
 ) -> Page:
     """Return a page on which *model* can be looked into and trained.
 

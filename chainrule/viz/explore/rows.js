@@ -123,6 +123,17 @@ function lorentzian(x) {
   return Math.abs(x) < FAR ? 1 / (1 + x * x) : 1 / x * (1 / x);
 }
 
+function inversion(a, b) {
+  if (isinf(a) || isinf(b)) {
+    return a === a && b === b ? 0 : NaN;
+  }
+  if (Math.abs(a) >= Math.abs(b)) {
+    return divide(1, a + b * divide(b, a));
+  }
+  const ratio = divide(a, b);
+  return divide(ratio, b + a * ratio);
+}
+
 function gaussian(x) {
   if (!(Math.abs(x) < 28)) {
     return x === x ? 0 : NaN;
@@ -449,7 +460,7 @@ export const ROWS = {
   "less": {value: less, partials: [null, null]},
   "less_equal": {value: less_equal, partials: [null, null]},
   "step": {value: step, partials: [null]},
-  "//": {value: whole_quotient, partials: [null, null]},
+  "whole_quotient": {value: whole_quotient, partials: [null, null]},
   "sign": {value: sign, partials: [null]},
   "where": {
     value: where,
@@ -494,6 +505,10 @@ export const ROWS = {
   "inverse_hypotenuse": {value: inverse_hypotenuse, partials: [(x, y) => -(damped(x, y) * y * y)]},
   "lorentzian": {value: lorentzian, partials: [(x, y) => -2 * (damped(x, y) * y)]},
   "gaussian": {value: gaussian, partials: [(x, y) => -2 * damped(x, y)]},
+  "inversion": {
+    value: inversion,
+    partials: [(a, b, y) => (inversion(b, a) - y) * (inversion(b, a) + y), (a, b, y) => -2 * (y * inversion(b, a))],
+  },
   "sin": {value: sin, partials: [(x, y) => cos(x)]},
   "cos": {value: cos, partials: [(x, y) => -sin(x)]},
   "tan": {value: tan, partials: [(x, y) => 1 + square(y)]},
@@ -504,10 +519,7 @@ export const ROWS = {
     value: hypot,
     partials: [(a, b, y) => divide(a, where(equal(y, 0), 1, y)), (a, b, y) => divide(b, where(equal(y, 0), 1, y))],
   },
-  "atan2": {
-    value: atan2,
-    partials: [(b, a, y) => divide(divide(a, hypot(a, b)), hypot(a, b)), (b, a, y) => -divide(divide(b, hypot(a, b)), hypot(a, b))],
-  },
+  "atan2": {value: atan2, partials: [(b, a, y) => inversion(a, b), (b, a, y) => -inversion(b, a)]},
   "sinh": {value: sinh, partials: [(x, y) => cosh(x)]},
   "cosh": {value: cosh, partials: [(x, y) => sinh(x)]},
   "asinh": {value: asinh, partials: [(x, y) => inverse_hypotenuse(x)]},

@@ -67,7 +67,13 @@ def apart(a, b, term=0.0):
 
 # These subtract numbers that may be almost equal.  What is left has the last places of its terms,
 # in which libraries differ, and so it is held to four units in the last place of such a term.
-TERMS = {"gelu": 0.25, "logaddexp": 0.5, "sigmoid_minus": 0.5, "soft_cross_entropy": 0.5}
+TERMS = {
+    "gelu": 0.25,
+    "logaddexp": 0.5,
+    "logistic_loss": 0.5,
+    "sigmoid_minus": 0.5,
+    "soft_cross_entropy": 0.5,
+}
 
 
 @needs_node

@@ -75,6 +75,7 @@ _SHARED = (  # functions of arrays that are pure as they are
     arrays.gaussian,
     arrays.logistic_loss,
     arrays.whole_quotient,
+    arrays.inversion,
 )
 _FORMS = {
     name: x
@@ -100,7 +101,7 @@ _FUNCTIONS = {  # rows that are a function of that name, or another
     **{getattr(primitives, name): name for name in (
         "damped", "silu", "leaky_relu", "normal_pdf", "one_less_square",
         "inverse_hypotenuse", "lorentzian", "gaussian", "logistic_loss", "sigmoid",
-        "sigmoid_minus", "step", "sign", "whole_quotient",
+        "sigmoid_minus", "step", "sign", "whole_quotient", "inversion",
     )},
     primitives.soft_cross_entropy: "soft_cross_entropy",
 }  # fmt: skip
