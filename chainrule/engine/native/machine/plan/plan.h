@@ -264,11 +264,8 @@ read_plan(Machine *machine, PyObject *plan)
              read_steps(&reading, plan, "after", AFTER) < 0;
     if (!failed) {
         note_results(&reading);
-        failed = make_all_chains(&reading) < 0;
-    }
-    if (!failed) {
-        note_lifetimes(&reading);
-        failed = make_tiles(machine) < 0;
+        /* Lifetimes first: they need flat steps as they were read. */
+        failed = note_lifetimes(&reading) < 0 || make_all_chains(&reading) < 0 || make_tiles(machine) < 0;
     }
     PyMem_RawFree(reading.reader[IN_STILL]);
     PyMem_RawFree(reading.reader[IN_BLOCK]);
