@@ -253,7 +253,7 @@ def test_a_primitive_is_sent_to_the_function_for_primitives():
         ("sin", (r"\cos\left(x\right)",)),
         ("cos", (r"-\sin\left(x\right)",)),
         ("tan", (r"1 + \tan\left(x\right)^{2}",)),
-        ("atan2", (r"\frac{a}{a^{2} + b^{2}}", r"-\frac{b}{a^{2} + b^{2}}")),
+        ("atan2", (r"\frac{a}{a^{2} + b^{2}}", r"-\frac{b}{b^{2} + a^{2}}")),
         ("sigmoid", (r"\sigma\left(x\right) \, \sigma\left(-x\right)",)),
         ("relu", (r"\left[x > 0\right]",)),
         ("silu", (
