@@ -6,15 +6,36 @@ only the function g and the factor g'(z) do, and both are here.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .arguments import Array, chosen, real_array
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear", "leaky_relu")
+ACTIVATIONS = (
+    "sigmoid", "tanh", "relu", "linear", "leaky_relu", "elu", "softplus", "silu",
+)  # fmt: skip
 """The elementwise activations: any layer may have one."""
-LEAK = 0.01
-"""The slope of ``"leaky_relu"`` below 0."""
+NUMBERS = {"leaky_relu": 0.01, "elu": 1.0}
+"""Those that have a number, and what it is if none is stated: ``"leaky_relu(0.2)"`` states one."""
+_STATED = re.compile(r"(\w+)\((\d*\.?\d+(?:e-?\d+)?)\)")
+
+
+def checked_name(name: str, value: object, options: Iterable[str]) -> str:
+    """Return *value* if it is one of *options*, or one of ``NUMBERS`` with a number behind it."""
+    stated = _STATED.fullmatch(value) if isinstance(value, str) else None
+    options = list(options)
+    if isinstance(value, str) and stated and stated[1] in NUMBERS and stated[1] in options:
+        return value
+    return chosen(name, value, options)
+
+
+def _parts(value: str) -> tuple[str, float]:
+    """Return the name alone, and its number."""
+    stated = _STATED.fullmatch(value)
+    return (stated[1], float(stated[2])) if stated else (value, NUMBERS.get(value, 0.0))
 
 
 def sigmoid(z: Array) -> Array:
@@ -48,14 +69,19 @@ def activate(name: str, z: ArrayLike) -> Array:
     r"""Return a = g(z), elementwise.
 
     ``"sigmoid"`` is 1 / (1 + e^-z), ``"tanh"``, ``"relu"`` is max(z, 0), ``"leaky_relu"`` is z
-    above 0, else z/100, and ``"linear"`` is z itself. ``"softmax"``, e^(z_k) / sum_j e^(z_j) over
+    above 0, else z/100, ``"elu"`` is z above 0, else e^z - 1, ``"softplus"`` is log(1 + e^z),
+    ``"silu"`` is z sigmoid(z), and ``"linear"`` is z itself. ``"leaky_relu(0.2)"`` has another
+    slope, ``"elu(0.5)"`` another factor of e^z - 1. ``"softmax"``, e^(z_k) / sum_j e^(z_j) over
     the last axis of a matrix, is an output activation only: it is not elementwise. None of them
     overflows, and nan gives nan. An unknown name raises ``ValueError``.
 
     >>> activate("sigmoid", [-1000.0, 0.0, 1000.0]).tolist()
     [0.0, 0.5, 1.0]
+    >>> activate("leaky_relu(0.2)", [-1.0, 1.0]).tolist()
+    [-0.2, 1.0]
     """
-    chosen("activation", name, (*ACTIVATIONS, "softmax"))
+    checked_name("activation", name, (*ACTIVATIONS, "softmax"))
+    name, number = _parts(name)
     values = real_array("z", z)
     if name == "sigmoid":
         return sigmoid(values)
@@ -64,7 +90,13 @@ def activate(name: str, z: ArrayLike) -> Array:
     if name == "relu":
         return np.where(values <= 0, 0.0, values)
     if name == "leaky_relu":
-        return np.where(values <= 0, LEAK * values, values)
+        return np.where(values <= 0, number * values, values)
+    if name == "elu":
+        return np.where(values <= 0, number * np.expm1(values), values)
+    if name == "softplus":
+        return np.logaddexp(0.0, values)
+    if name == "silu":
+        return np.where(values == -np.inf, 0.0, values * sigmoid(values))
     if name == "linear":
         return values
     if values.ndim != 2 or values.size == 0:
@@ -80,7 +112,10 @@ def derivative(name: str, z: ArrayLike) -> Array:
     sigmoid    e^-z / (1 + e^-z)^2 = a (1 - a), notes B2, computed as g(z) g(-z)
     tanh       1 - a^2, computed as 4 s(2z) s(-2z) with s the sigmoid
     relu       1 above 0, else 0; the value 0 at the kink is the subgradient of least norm
-    leaky_relu 1 above 0, else 0.01, at the kink as well
+    leaky_relu 1 above 0, else 0.01 or the slope stated, at the kink as well
+    elu        1 above 0, else e^z, times the number stated
+    softplus   sigmoid(z)
+    silu       s(z) (1 + z s(-z)) with s the sigmoid
     linear     1
     ========== ===========================================================================
 
@@ -93,7 +128,8 @@ def derivative(name: str, z: ArrayLike) -> Array:
     unknown name raises ``ValueError``, and so does ``"softmax"``, whose derivative is not
     elementwise.
     """
-    chosen("activation", name, ACTIVATIONS)
+    checked_name("activation", name, ACTIVATIONS)
+    name, number = _parts(name)
     values = real_array("z", z)
     if name == "sigmoid":
         return sigmoid_product(values)
@@ -102,5 +138,12 @@ def derivative(name: str, z: ArrayLike) -> Array:
     if name == "relu":
         return np.where(np.isnan(values), values, values > 0)
     if name == "leaky_relu":
-        return np.where(np.isnan(values), values, np.where(values > 0, 1.0, LEAK))
+        return np.where(np.isnan(values), values, np.where(values > 0, 1.0, number))
+    if name == "elu":
+        return np.where(values > 0, 1.0, number * np.exp(values))
+    if name == "softplus":
+        return sigmoid(values)
+    if name == "silu":
+        back = np.where(np.isinf(values), 0.0, values * sigmoid(-values))
+        return sigmoid(values) * (1.0 + back)
     return np.ones_like(values)

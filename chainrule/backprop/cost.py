@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .activations import ACTIVATIONS
+from .activations import ACTIVATIONS, checked_name
 from .arguments import chosen, whole
 
 Activation: TypeAlias = str | list[str] | tuple[str, ...]
@@ -59,7 +59,9 @@ class Cost:
     def __post_init__(self) -> None:
         fitting = LOSSES[chosen("loss", self.loss, LOSSES)]
         if self.output_activation is not None:
-            chosen(f"output_activation for loss {self.loss!r}", self.output_activation, fitting)
+            checked_name(
+                f"output_activation for loss {self.loss!r}", self.output_activation, fitting
+            )
         object.__setattr__(self, "activation", checked_activation(self.activation))
         chosen("reduction", self.reduction, REDUCTIONS)
 
@@ -100,8 +102,8 @@ class Cost:
 def checked_activation(activation: Activation) -> str | tuple[str, ...]:
     """Return *activation*, a list of names as a tuple, or raise an error if a name is unknown."""
     if isinstance(activation, (list, tuple)):
-        return tuple(chosen("activation", name, ACTIVATIONS) for name in activation)
-    return chosen("activation", activation, ACTIVATIONS)
+        return tuple(checked_name("activation", name, ACTIVATIONS) for name in activation)
+    return checked_name("activation", activation, ACTIVATIONS)
 
 
 def hidden_activations(activation: Activation, count: int) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .activations import ACTIVATIONS, activate, derivative
+from .activations import ACTIVATIONS, activate, checked_name, derivative
 from .arguments import Array, chosen, matrices, matrix, non_negative
 from .cost import Activation, Cost, hidden_activations
 from .losses import delta_output, example_costs
@@ -187,7 +187,8 @@ def forward(
     - *thetas*: one matrix per layer, (s_next, 1 + s), column 0 the bias; *X* itself has no column
       of ones.
     - *activation*: of the hidden layers, one name for all or a list with one for each:
-      ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"linear"``, ``"leaky_relu"``.
+      ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"linear"``, ``"leaky_relu"``, ``"elu"``,
+      ``"softplus"``, ``"silu"``; ``"leaky_relu(0.2)"`` and ``"elu(0.5)"`` state a number.
       *output_activation*: one of these or ``"softmax"``.
     - *examples*: ``"rows"`` as in notes B, or ``"columns"``, an example a column vector as in
       notes A; then X is (s_1, m) and all z and a are transposed as well.
@@ -205,7 +206,7 @@ def forward(
     warning. Shapes that do not fit, empty arrays and unknown names raise ``ValueError``, anything
     but real numbers ``TypeError``.
     """
-    chosen("output_activation", output_activation, (*ACTIVATIONS, "softmax"))
+    checked_name("output_activation", output_activation, (*ACTIVATIONS, "softmax"))
     network = _Network.read(thetas, activation, output_activation, units)
     z, a = network.forward(network.inputs(X, examples))
     return Forward(_laid_out(z, examples), _laid_out(a, examples))

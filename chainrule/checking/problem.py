@@ -49,6 +49,8 @@ class Problem:
     name: str = "the given network"
     biases: bool = True
     """Whether the network has biases; if not, column 0 of each Theta and of its gradient is 0."""
+    own_cost: bool = False
+    """Whether the cost is one of the program's own, and not the loss named here."""
 
     @classmethod
     def read(
@@ -200,6 +202,8 @@ class Problem:
     def describe(self) -> str:
         """Return one line that says which network this is."""
         sizes = "-".join(map(str, self.sizes))
+        if self.own_cost:
+            return f"{self.name}: {sizes}, m = {self.m}, lambda = {self.lam:g}, a cost of its own"
         hidden = "/".join(dict.fromkeys(self.activations)) or "no hidden layer"
         return (
             f"{self.name}: {sizes}, {hidden}, {self.output} output, {self.loss} loss, "

@@ -18,7 +18,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("the cost; what is not stated is found out")
     network.add_argument("--loss", choices=[*backprop.LOSSES, "none"], default="none")
     network.add_argument(
-        "--activation", choices=[*backprop.ACTIVATIONS, "none"], default=SIGMOID, metavar="NAME"
+        "--activation",
+        default=SIGMOID,
+        metavar="NAME",
+        help=f"{', '.join(backprop.ACTIVATIONS)}, leaky_relu(0.2), elu(0.5), or none",
     )
     network.add_argument("--output-activation", metavar="NAME", help="by default the loss's own")
     network.add_argument("--reduction", choices=["mean", "sum", "none"], default=MEAN)

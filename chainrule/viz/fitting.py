@@ -44,13 +44,19 @@ def fitted(
         return circuit, lay_out(circuit, direction, room(circuit))
     members, folded = members_of(root, **_of_members(options))
     nodes = [node for node in members if node not in folded]
+    crowded = None  # the first look that fits, but whose labels overlap: better than no look
     for look in _looks(nodes, members):
         drawn, layout = None, None
         if not is_hopeless(look, nodes, members):
             drawn = circuit_of(root, look=look, **options)
             layout = fit(drawn, direction, room(drawn))
-        if layout is not None:
+        if layout is not None and not layout.is_crowded:
             break
+        if layout is not None and crowded is None:
+            crowded = look, drawn, layout
+    else:
+        if crowded is not None:
+            look, drawn, layout = crowded
     circuit = drawn or circuit_of(root, look=look, **options)
     if look.folds and look.folds[0].is_one_of_many:
         example = _look(look.folds[1:], len(nodes), look.flat_leaves)

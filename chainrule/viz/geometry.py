@@ -38,6 +38,8 @@ class Layout:
     nodes: dict[str, Place]
     edges: tuple[Spline, ...]
     tags: tuple[Tag, ...] = ()
+    is_crowded: bool = False
+    """Whether labels of edges overlap."""
 
 
 def bounds(places: Sequence[Place], points: Sequence[Point]) -> tuple[float, float, float, float]:

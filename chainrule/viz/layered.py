@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -126,10 +127,10 @@ class _Page:
                 for row, stretch in zip(self.rows, before, strict=True):
                     row.stretch = stretch
                 self._place()
-                labels, _ = self._labels()
+                labels, crowded = self._labels()
                 break
             labels, crowded = self._labels()
-        return self._layout(self._tags(), labels)
+        return replace(self._layout(self._tags(), labels), is_crowded=bool(crowded))
 
     # --- items and steps ----------------------------------------------------------------------
 

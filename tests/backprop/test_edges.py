@@ -97,6 +97,9 @@ def test_derivatives_and_activations_at_the_edges():
         "relu": ([0, 0, np.inf, 0, np.nan], [0, 0, 1, 0, np.nan]),
         "linear": (edges, [1, 1, 1, 1, 1]),
         "leaky_relu": ([0, 0, np.inf, -np.inf, np.nan], [0.01, 0.01, 1, 0.01, np.nan]),
+        "elu": ([0, 0, np.inf, -1, np.nan], [1, 1, 1, 0, np.nan]),
+        "softplus": ([np.log(2), np.log(2), np.inf, 0, np.nan], [0.5, 0.5, 1, 0, np.nan]),
+        "silu": ([0, 0, np.inf, 0, np.nan], [0.5, 0.5, 1, 0, np.nan]),
     }
     assert set(expected) == set(ACTIVATIONS)
     for name, (value, slope) in expected.items():

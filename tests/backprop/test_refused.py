@@ -93,11 +93,12 @@ REFUSED = [
         "'squared_error'",
     ),
     (
-        {"activation": "elu"},
+        {"activation": "selu"},
         ValueError,
-        "activation is 'elu': expected one of 'sigmoid', 'tanh', 'relu', 'linear', 'leaky_relu'",
+        "activation is 'selu': expected one of 'sigmoid', 'tanh', 'relu', 'linear', 'leaky_relu'",
     ),
     ({"activation": ["softmax"]}, ValueError, "activation is 'softmax'"),
+    ({"activation": "relu(0.2)"}, ValueError, r"activation is 'relu\(0.2\)': expected one of"),
     ({"activation": None}, ValueError, "activation is None"),
     ({"activation": ["relu", "relu"]}, ValueError, "names 2 layers: expected 1.*output_activation"),
     (
@@ -132,9 +133,9 @@ def test_the_arguments_those_are_varied_from_are_good():
         (
             lambda: forward(THETAS, X53, output_activation="x"),
             ValueError,
-            "relu', 'softmax'",
+            "silu', 'softmax'",
         ),
-        (lambda: activate("elu", [0.0]), ValueError, "activation is 'elu': .*'softmax'"),
+        (lambda: activate("selu", [0.0]), ValueError, "activation is 'selu': .*'softmax'"),
         (lambda: activate("softmax", [0.0]), ValueError, r"z has shape \(1,\): softmax expects"),
         (lambda: derivative("softmax", [0.0]), ValueError, "activation is 'softmax'"),
         (

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.numpy_alone
         (fitted.InPairs, ()),
         (fitted.InPairsWithoutSlope, ("hidden.slope-missing",)),
         (fitted.Leaky, ()),
+        (fitted.LeakyForwardsOnly, ("hidden.slope-of-wrong-activation",)),
         (fitted.holds_its_ones, ()),
         (fitted.holds_its_ones_without_a, ("hidden.slope-is-1-minus-a",)),
     ],
@@ -43,12 +44,6 @@ pytestmark = pytest.mark.numpy_alone
 )
 def test_a_program_is_read_as_it_was_written(program, codes):
     assert diagnose(program).codes == codes
-
-
-def test_the_slope_of_a_leaky_unit_is_asked_of_it():
-    """No row of the table is about it: the layer is told, and the output's is right."""
-    report = diagnose(fitted.LeakyForwardsOnly)
-    assert (report.ok, report.first_wrong_layer) == (False, len(report.problem.thetas) - 1)
 
 
 def test_a_wrong_program_without_a_penalty_is_not_charged_for_one_that_nobody_asked_for():

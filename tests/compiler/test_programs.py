@@ -623,7 +623,7 @@ def test_the_emitted_forms_of_the_primitives_are_those_of_the_table():
         columns = (
             [grid] if len(args) == 1 else list(np.array(list(itertools.product(grid, grid))).T)
         )
-        with np.errstate(all="ignore"):  # a quotient by 0 is an answer
+        with np.errstate(all="ignore"):  # as every program has it
             expected = row.array(*columns)
         np.testing.assert_allclose(f(*columns), expected, rtol=1e-14, atol=0.0)
 

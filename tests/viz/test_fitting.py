@@ -135,6 +135,24 @@ def test_no_label_of_an_edge_covers_another(drawn, name):
     check_labels(drawn[name])
 
 
+def test_what_fits_only_with_labels_on_top_of_each_other_is_folded_further():
+    rng = random.Random(1)
+
+    def numbers(name, rows):
+        return [[Value(rng.uniform(-1, 1), f"{name}{i}{j}") for j in (0, 1)] for i in range(rows)]
+
+    seen = numbers("x", 3)
+    made = [
+        [[cr.dot(row, x) for row in rows] for x in seen] for rows in map(numbers, "QKV", [2] * 3)
+    ]
+    queries, keys, values = made
+    scores = cr.softmax([cr.dot(queries[-1], key) / math.sqrt(2.0) for key in keys])
+    a, b = (cr.dot(scores, [value[j] for value in values]) for j in (0, 1))
+    head = a * a + b
+    head.backward()
+    check_labels(viz.draw(head))
+
+
 @pytest.mark.parametrize("direction", ["right", "down"])
 @pytest.mark.parametrize("count", [3, 8, 11])
 def test_no_label_is_covered_where_boxes_of_a_column_differ_in_width(count, direction):

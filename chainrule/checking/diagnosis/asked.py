@@ -40,6 +40,16 @@ class Penalty:
     factor: float = 1.0
     on_biases: bool = False
 
+    @property
+    def term(self) -> str:
+        """What it adds to the gradient of the weights, as a formula.
+
+        >>> PENALTIES["no-half"].term
+        '(2 lambda/m) Theta'
+        """
+        strength = f"{'2 ' if self.factor == 2.0 else ''}lambda{'/m' if self.over_m else ''}"
+        return f"({strength}) Theta" if self.over_m else f"{strength} Theta"
+
     def strength(self, lam: float, m: int) -> float:
         """Return what Theta is multiplied by."""
         return lam * self.factor / (m if self.over_m else 1)
@@ -270,6 +280,8 @@ class Asked:
         *words* are names in the program's code: those activations come first.
         """
         losses = list(backprop.LOSSES) if self.loss is None else [self.loss]
+        if like.K == 1 and self.loss is None:
+            losses.remove("cross_entropy")  # the softmax of one is 1, whatever the weights are
         seen: set[Problem] = set()
         errors: list[Exception] = []
         for activation, reduction, loss in product(
@@ -294,8 +306,11 @@ class Asked:
     def _activations(self, words: Iterable[str], wide: bool) -> list[Any]:
         given = self.activation
         if given is None or (isinstance(given, Usual) and wide):
-            order = [name for name, word in _SIGNS if word in set(words)]
-            return list(dict.fromkeys([*order, *backprop.ACTIVATIONS]))
+            said = set(words)
+            order = [name for name, word in _SIGNS if word in said]
+            slopes = sorted(word for word in said if word[:1].isdecimal())
+            stated = [f"{name}({slope})" for name in ("leaky_relu", "elu") for slope in slopes]
+            return list(dict.fromkeys([*order, *backprop.ACTIVATIONS, *stated]))
         return [given]
 
     def _reductions(self, wide: bool) -> list[str]:
@@ -311,6 +326,8 @@ class Asked:
 
 _SIGNS = (
     ("relu", "relu"), ("leaky_relu", "leaky_relu"), ("relu", "maximum"), ("tanh", "tanh"),
+    ("elu", "elu"), ("elu", "expm1"), ("softplus", "softplus"), ("softplus", "logaddexp"),
+    ("softplus", "log1p"), ("silu", "silu"), ("silu", "swish"),
     ("sigmoid", "sigmoid"), ("sigmoid", "exp"),
 )  # fmt: skip
 """Which activation a name in the code speaks for."""

@@ -18,6 +18,8 @@ from .candidates import Candidate, right_layers
 from .readings import Reading
 from .reporting import Convention
 
+_NO_RATE = "the learning rate is taken to be 1"
+
 
 class Costs:
     """What the cost of a program may be, by what was *asked* and by the *words* in its code."""
@@ -76,9 +78,11 @@ class Costs:
         if one.finds_rate:
             true = problem.truth.D[-1]
             rate = float(np.vdot(true, gradients[-1]) / (np.vdot(true, true) or 1.0))
-            if 1e-12 < abs(rate) < 1e6 and rate > 0:
-                says = f"the learning rate is {number(rate)}, as the numbers say"
-                yield rate, [Convention("rate", says)]
+            if 1e-12 < abs(rate) < 1e6:  # with the wrong sign it is a rate all the same
+                says = f"the learning rate is {number(abs(rate))}, as the numbers say"
+                yield abs(rate), [Convention("rate", says)]
+            if abs(rate) != 1.0:
+                yield 1.0, [Convention("rate", _NO_RATE)]
             return
         yield 1.0, []
         if self.asked.loss is None and problem.K > 1:
@@ -164,10 +168,13 @@ def own_penalty(problem: Problem, gradients: Sequence[Array]) -> float | None:
 def shows_penalty(problem: Problem, gradients: Sequence[Array], tolerance: float) -> bool:
     """Whether the output layer's weights are some multiple of the data's, and the penalty."""
     data, theta = problem.truth.Delta[-1][:, 1:], problem.thetas[-1][:, 1:]
-    rest = gradients[-1][:, 1:] - problem.lam / problem.divisor * theta
-    factor = float(np.vdot(data, rest) / (np.vdot(data, data) or 1.0))
-    scale = max(problem.scales[-1], float(np.abs(rest).max()))
-    return bool((np.abs(rest - factor * data) <= tolerance * scale).all())
+    for sign in (1.0, -1.0):  # subtracted, it is seen as well
+        rest = gradients[-1][:, 1:] - sign * problem.lam / problem.divisor * theta
+        factor = float(np.vdot(data, rest) / (np.vdot(data, data) or 1.0))
+        scale = max(problem.scales[-1], float(np.abs(rest).max()))
+        if (np.abs(rest - factor * data) <= tolerance * scale).all():
+            return True
+    return False
 
 
 def is_stated(value: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,24 +19,40 @@ from ..intake.manner import Manner
 from ..intake.names import is_upstream
 from ..problem import Array, Problem
 from . import findings
+from .algorithm import Run
 from .asked import PENALTIES, Asked, with_penalty
 from .called import diagnose_calls
 from .candidates import Candidate, any_right, candidates, error_of, is_finite, whole_batches
 from .catalogue import catalogue_of
 from .fitting import Costs, shows_penalty, without
 from .matches import same_cost
+from .mistakes import BY_CODE
+from .own_cost import by_own_cost
+from .penalties_meant import agrees, as_the_notes_have_it, of_penalties, of_penalty, usual_cost
 from .readings import Reading
 from .reporting import Convention, Report
 from .running.calls import Caller, Outcome
 from .running.habits import habits
-from .running.trying import CUT, EXPLORED, OTHER_SIZES
+from .running.trying import CUT, EXPLORED, FROM_COURSE, OTHER_SIZES
 from .search import TOLERANCE, TOLERANCES, Search
 from .subjects import Known, Subject
 
+_SOME_FLOAT32 = 10
+"""How much further off than numbers in float64 those are of which some were in float32."""
+_OWN_COSTS = 4
+"""In how many manners a cost that is not known is differentiated."""
+_TOTAL = "bias.one-total"
+_SAYS_TOTAL = BY_CODE[_TOTAL].says.rstrip(".")
+_ONE_OUTPUT = "right with one output unit; with three (--sizes {sizes}): {says}"
 _SQUARE = 4
 """The units of both hidden layers, where a deeper network is tried."""
-_REFUSED = re.compile(r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object ")
+_REFUSED = re.compile(
+    r"^TypeError: [\w.<>]+\(\) (?:takes|missing|got) |'list' object |list indices must be |"
+    r"of type 'list'|'list' and |and 'list'|inhomogeneous"
+)
 """What Python says of other arguments than a function takes, or of another container."""
+_UNFINISHED = re.compile(r"^(?:ModuleNotFound|Import|Name|NotImplemented)Error\b")
+"""What a program raises however it is called."""
 
 
 def diagnose_program(subject: Subject, asked: Asked, name: str) -> Report:
@@ -58,6 +74,7 @@ class _Diagnosis:
         """The program in the manner that was chosen."""
         self.costs = Costs(asked)
         self._known_meant: dict[Candidate, list[Problem]] = {}
+        self._known_told: dict[Candidate, dict[Problem, Convention | None]] = {}
 
     def report(self) -> Report:
         offered = self.asked.offered()
@@ -78,9 +95,17 @@ class _Diagnosis:
             says = f"It has one layer of weights, and its backward pass takes {handed}, no targets."
             layer = Outcome(None, "call.one-layer", says)
             return Search([chosen.problem], self.name).report(layer)
-        if report.ok and self.asked.finds_sizes:
-            report = self._on_other_sizes(report)
-        return self._obliged(self._unsure(report))
+        if self.asked.finds_sizes:
+            report = (self._on_other_sizes if report.ok else self._with_one_output)(report)
+        return self._obliged(self._unsure(self._with_stand_ins(report)))
+
+    def _with_stand_ins(self, report: Report) -> Report:
+        """Say which files of a course are not there, and what was taken for them."""
+        names = [word.removeprefix(FROM_COURSE) for word in self.words
+                 if word.startswith(FROM_COURSE)]  # fmt: skip
+        says = "is not here: its sigmoid and relu are taken to be those of the course"
+        told = tuple(Convention("stand-in", f"{name}.py {says}") for name in names)
+        return replace(report, conventions=(*report.conventions, *told))
 
     def _on_other_sizes(self, report: Report) -> Report:
         """Call a right program on a network that shows what that one could not."""
@@ -96,12 +121,22 @@ class _Diagnosis:
         if len(sizes) > 2 and sizes[-1] == 1:
             several = self._judged((*sizes[:-1], 3))
             if several.wrong_layers:
-                met = several.findings[0]
-                where = ",".join(map(str, several.problem.sizes))
-                says = f"right with one output unit; with three (--sizes {where}): {met.says}"
-                told_too = (*report.conventions, Convention("one-output", says.rstrip(".")))
+                where, met = _joined(several.problem.sizes), several.findings[0].says.rstrip(".")
+                says = _ONE_OUTPUT.format(sizes=where, says=met)
+                told_too = (*report.conventions, Convention("one-output", says))
                 return replace(report, conventions=told_too)
         return report
+
+    def _with_one_output(self, report: Report) -> Report:
+        """Return the report with one output unit, where a total of all biases is no mistake."""
+        sizes = report.problem.sizes
+        if _TOTAL not in report.codes or sizes[-1] == 1:
+            return report
+        alone = self._judged((*sizes[:-1], 1))
+        if set(alone.codes) - (set(report.codes) - {_TOTAL}):
+            return report
+        told = Convention("one-output", _ONE_OUTPUT.format(sizes=_joined(sizes), says=_SAYS_TOTAL))
+        return replace(alone, conventions=(*alone.conventions, told))
 
     def _judged(self, sizes: tuple[int, ...]) -> Report:
         assert self.known is not None
@@ -127,7 +162,7 @@ class _Diagnosis:
         if last.code == OTHER_SIZES:
             says = "Its weights do not fit a network of known sizes: state them, --sizes 5,6,3."
             last = Outcome(None, "call.wrong-arguments", says)
-        if last.code == "call.raises":
+        if last.code == "call.raises" and not _UNFINISHED.match(last.evidence):
             plain = diagnose_calls(self.subject.caller(Manner()), problems, self.name)
             met = plain.findings[0] if plain.findings else None
             if met and met.code == "call.raises" and not _REFUSED.search(met.evidence):
@@ -140,7 +175,8 @@ class _Diagnosis:
         usable = [one for one in whole_batches(found) if one.read and is_finite(one)]
         usable.sort(key=lambda one: one.wavers)  # other numbers each time say little of the manner
         # Where the cost is right, the program has the weights and examples that it is meant for.
-        usable = [one for one in usable if self._meant(one)] or usable
+        meant = [one for one in usable if self._meant(one)]
+        usable = meant or [one for one in usable if self._told(one)] or usable
         for tolerance in (None, TOLERANCES[np.dtype(np.float32).type]):
             for one in usable:
                 for wide in (False, True):
@@ -152,6 +188,13 @@ class _Diagnosis:
                     report = self._one_mistake(one)
                     if report is not None:
                         return report, one
+        own = self._by_own_cost(usable)
+        if own is not None:
+            return own
+        for one in usable:
+            report = self._one_mistake_and_a_penalty(one, unseen=True)
+            if report is not None:
+                return report, one
         if usable:  # the first of those with the most right layers
             one = max(usable, key=self.costs.rightness)
             likeliest = self._meant(one) or self.costs.likeliest(one)
@@ -161,7 +204,8 @@ class _Diagnosis:
 
     def _right(self, one: Candidate, tolerance: float | None, *, wide: bool) -> Report | None:
         """Return the report if the gradient is right by some cost."""
-        tolerance = tolerance or one.tolerance
+        # With some of it in float32 a right one may be just beyond, and a mistake just within.
+        tolerance = tolerance or one.tolerance * (_SOME_FLOAT32 if wide else 1)
         meant = self._meant(one)
         if wide and meant:
             return None
@@ -185,8 +229,11 @@ class _Diagnosis:
                 break
         if not found:
             return None
+        told = self._told(one) if wide else {}
+        if told and not any(agrees(reading, said, at) for _, at, _, said, reading in found):
+            return None  # the cost is right by another convention: the gradient is wrong by it
         _, at, gradients, said, reading = min(found, key=lambda each: each[0])
-        cost = _usual_cost(reading, said, at)
+        cost = usual_cost(reading, said, at)
         tree = gradients if cost is None else [np.array(cost), gradients]
         outcome = replace(one.outcomes[0], tree=tree)
         said = [*said, *self.costs.found_out(at)]
@@ -208,11 +255,63 @@ class _Diagnosis:
             ]
         return self._known_meant[one]
 
+    def _told(self, one: Candidate) -> dict[Problem, Convention | None]:
+        """Return all problems, usual or not, of which the cost beside the gradient is right.
+
+        Each comes with what there is to say of its penalty.
+        """
+        if one not in self._known_told:
+            returned = [reading.cost for reading in one.read if reading.cost is not None]
+            found: dict[Problem, Convention | None] = {}
+            for problem in self.costs.wide(one) if returned else ():
+                for alike, says in self._penalised(one, problem):
+                    cost = Run(alike).cost()
+                    if any(same_cost(cost, x, TOLERANCE) for x in returned):
+                        found[alike] = says
+            self._known_told[one] = found
+        return self._known_told[one]
+
+    def _penalised(
+        self, one: Candidate, problem: Problem
+    ) -> Iterator[tuple[Problem, Convention | None]]:
+        """Yield *problem*, and as it is with each other penalty of the weights."""
+        yield problem, None
+        if self.asked.finds_penalty and one.manner.takes_lam:
+            for penalty in list(PENALTIES.values())[1:]:
+                if penalty.factor and not penalty.on_biases:
+                    yield as_the_notes_have_it(problem, penalty)
+
+    def _by_own_cost(self, usable: Sequence[Candidate]) -> tuple[Report, Candidate] | None:
+        """Return the report by the cost beside the gradient, where that is not known here.
+
+        A wrong one counts where no layer is right by any cost that is known.
+        """
+        if self.asked.loss is not None or not self.asked.finds_penalty:
+            return None
+        wrong: tuple[Report, Candidate] | None = None
+        for one in usable[:_OWN_COSTS]:
+            if one.wavers or one.manner.is_step or self._told(one):
+                continue
+            report = by_own_cost(one, self.subject.caller(one.manner), self.name)
+            if report is not None:
+                how = [Convention(name, says) for name, says in one.manner.conventions()]
+                report = replace(report, conventions=(*how, *report.conventions))
+                if report.ok:
+                    return report, one
+                if not self.costs.rightness(one):
+                    wrong = wrong or (report, one)
+        return wrong
+
     # --- which mistake ---
 
     def _one_mistake(self, one: Candidate) -> Report | None:
         """Return the report if one mistake alone explains the numbers of this manner."""
         meant = self._meant(one)
+        for problem, penalty in () if meant or one.finds_rate else self._told(one).items():
+            for reading in one.read[:4]:
+                if catalogue_of(problem).single(reading.gradients, one.tolerance):
+                    besides = [penalty] if penalty else []
+                    return self._named(one, problem, reading.gradients, reading, besides)
         for problem, gradients, reading in self.costs.scaled(one):
             if (not meant or problem in meant) and catalogue_of(problem).single(
                 gradients, one.tolerance
@@ -220,8 +319,11 @@ class _Diagnosis:
                 return self._named(one, problem, gradients, reading)
         return self._one_mistake_and_a_penalty(one)
 
-    def _one_mistake_and_a_penalty(self, one: Candidate) -> Report | None:
-        """Return the same where the penalty is another one, as the output layer shows."""
+    def _one_mistake_and_a_penalty(self, one: Candidate, *, unseen: bool = False) -> Report | None:
+        """Return the same where the penalty is another one, as the output layer shows.
+
+        Where it is *unseen*, as nothing is right, a mistake in all but the penalty shows it.
+        """
         if not (self.asked.finds_penalty and one.manner.takes_lam) or one.finds_rate:
             return None
         # Whoever writes function(thetas, X, Y, lam) follows the notes, or leaves the penalty out.
@@ -230,20 +332,16 @@ class _Diagnosis:
             for penalty in others:
                 if penalty.factor and not penalty.on_biases:
                     # What is wrong with this penalty, or with the sums beside it.
-                    alike = _with_strength(problem, penalty.strength(problem.lam, problem.m))
+                    alike, said = as_the_notes_have_it(problem, penalty)
                     if shows_penalty(alike, gradients, one.tolerance) and catalogue_of(
                         alike
                     ).single(gradients, one.tolerance):
-                        says = (
-                            f"{penalty.says}; in the numbers below lambda is {alike.lam:g}, which "
-                            "makes the penalty of the notes the same"
-                        )
-                        said = Convention(f"penalty-{penalty.name}", says)
                         return self._named(one, alike, list(gradients), reading, [said])
                 changed = with_penalty(problem, gradients, penalty)
-                if not any_right(problem, changed, one.tolerance):
+                if not unseen and not any_right(problem, changed, one.tolerance):
                     continue
-                if catalogue_of(problem).single(changed, one.tolerance):
+                matches = catalogue_of(problem).single(changed, one.tolerance)
+                if matches and not (unseen and of_penalties(matches)):
                     said = Convention(f"penalty-{penalty.name}", without(penalty.name))
                     return self._named(one, problem, changed, reading, [said])
         return None
@@ -257,7 +355,14 @@ class _Diagnosis:
         if problem in usual and tree is one.outcomes[0].tree:
             return self._searched(one, usual, one.outcomes[0])
         said = [*besides, *self.costs.found_out(problem)]
-        return self._searched(one, [problem], replace(one.outcomes[0], tree=tree), said)
+        report = self._searched(one, [problem], replace(one.outcomes[0], tree=tree), said)
+        names = {item.name for item in besides}
+        for penalty in PENALTIES.values():
+            if f"penalty-{penalty.name}" in names and penalty.factor:
+                report = replace(
+                    report, findings=tuple(of_penalty(found, penalty) for found in report.findings)
+                )
+        return report
 
     def _searched(
         self, one: Candidate, problems: Sequence[Problem], outcome: Outcome,
@@ -317,11 +422,6 @@ def _handed_to_a_layer(one: Candidate) -> str:
     return next(filter(is_upstream, names), "")
 
 
-def _with_strength(problem: Problem, strength: float) -> Problem:
-    """Return *problem* with the lambda by which the usual penalty's gradient is strength Theta."""
-    return replace(problem, lam=strength * problem.divisor)
-
-
 def _oddity(said: Sequence[Convention]) -> float:
     """Return how far from usual a learning rate is: 1 is, then the powers of ten."""
     for item in said:
@@ -331,25 +431,6 @@ def _oddity(said: Sequence[Convention]) -> float:
     return 0.0
 
 
-def _usual_cost(
-    reading: Reading, said: Sequence[Convention], problem: Problem
-) -> float | None:  # fmt: skip
-    """Return the cost as it would be by the usual conventions; None if that cannot be said."""
-    cost, names = reading.cost, {item.name for item in said}
-    if cost is None or names & {"rate", "mean-over-outputs"}:
-        return None
-    for penalty in PENALTIES.values():
-        if f"penalty-{penalty.name}" in names:
-            if same_cost(catalogue_of(problem).base.data_cost(), cost, TOLERANCE):
-                return cost  # the gradient has a penalty, whichever, and the cost has none
-            theirs = penalty.strength(problem.lam, problem.m)
-            weights = sum(float((theta[:, 1:] ** 2).sum()) for theta in problem.thetas)
-            biases = sum(float((theta[:, 0] ** 2).sum()) for theta in problem.thetas)
-            cost += (problem.lam / problem.divisor - theirs) / 2 * weights
-            cost -= theirs / 2 * biases if penalty.on_biases else 0.0
-    return cost
-
-
 def _scaled_caller(call: Caller, one: Candidate, outcome: Outcome) -> Caller:
     """Return a caller that gives the arrays only as they were called; probes are not needed."""
 
@@ -357,6 +438,10 @@ def _scaled_caller(call: Caller, one: Candidate, outcome: Outcome) -> Caller:
         return []
 
     return nothing
+
+
+def _joined(sizes: Sequence[int]) -> str:
+    return ",".join(map(str, sizes))
 
 
 def _sizes(text: str) -> list[tuple[int, ...]]:

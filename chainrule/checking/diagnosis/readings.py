@@ -174,6 +174,16 @@ def _countable(item: Any) -> bool:
 
 
 def _pairs(weights: list[Any], biases: list[Any], problem: Problem) -> Iterator[Reading]:
+    for added in (np.sum, np.mean):
+        yield from _joined(weights, biases, problem, added)
+        if not any(isinstance(bias, np.ndarray) and bias.ndim == 2 for bias in biases):
+            return  # they are summed
+
+
+def _joined(
+    weights: list[Any], biases: list[Any], problem: Problem, added: Callable[..., Any]
+) -> Iterator[Reading]:
+    """Read weights and biases as one matrix; biases of each example are *added* up."""
     shapes = problem.shapes
     leaves = [*weights, *biases]
     if len(weights) != len(shapes) or len(biases) != len(shapes):
@@ -190,10 +200,10 @@ def _pairs(weights: list[Any], biases: list[Any], problem: Problem) -> Iterator[
             columns.append(np.full(units, column.ravel()[0]))
             mistaken.append(("bias.one-total", layer))
         elif column.shape == (problem.m, units):
-            columns.append(column.sum(axis=0))
+            columns.append(added(column, axis=0))
             mistaken.append(("bias.not-summed", layer))
         elif column.shape == (units, problem.m):
-            columns.append(column.sum(axis=1))
+            columns.append(added(column, axis=1))
             mistaken.append(("bias.not-summed", layer))
         else:
             return

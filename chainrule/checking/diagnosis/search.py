@@ -314,9 +314,15 @@ class Search:
     ) -> Report:
         problem, replays = self.problems[index], self.catalogues[index]
         found = Evidence(problem, reading.gradients, tolerance)
+        where: dict[str, list[int]] = {}
+        for code, layer in reading.mistakes:
+            where.setdefault(code, []).append(layer + 1)
         by_shape = [
-            findings.with_rule(findings.bare(code, "The shape alone shows it.", layer + 1), found)
-            for code, layer in reading.mistakes
+            findings.with_rule(
+                findings.bare(code, "The shape alone shows it.", at[0] if len(at) == 1 else None),
+                found,
+            )
+            for code, at in where.items()
         ]
         every = _first_of_each((*by_shape, *self._by_call, *named))
         layers = found.wrong_layers() if wrong is None else wrong

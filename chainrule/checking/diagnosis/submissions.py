@@ -77,7 +77,7 @@ def _elsewhere(asked: Asked, report: Report, seed: int) -> Asked:
     """Return the same question on a network drawn at random: of other sizes where any will do."""
     keep = asked.given is not None or bool(asked.manner.sizes) or bool(report.conventions)
     keep = keep or report.problem.K == 1
-    like = report.problem
+    like = replace(report.problem, own_cost=False)
     classes = asked.loss is None or any(
         one.name.startswith("targets-") for one in report.conventions
     )

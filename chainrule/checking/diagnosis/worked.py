@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ... import nn
+from ... import backprop, nn
 from ...engine.backend import Value
+from ...nn.activations import NAMES
 from ..course import FORMULAS
 from ..problem import Problem
 from ..text import number
@@ -24,6 +25,9 @@ _OF_ACTIVATION = {
     "tanh": "a = tanh(z), g'(z) = 1 - a²",
     "relu": "a = max(0, z), g'(z) = 1 where z > 0, 0 elsewhere",
     "leaky_relu": "a = z where z > 0, else z/100; g'(z) = 1 where z > 0, 0.01 elsewhere",
+    "elu": "a = z where z > 0, else eᶻ - 1; g'(z) = 1 where z > 0, eᶻ elsewhere",
+    "softplus": "a = log(1 + eᶻ), g'(z) = 1/(1 + e⁻ᶻ)",
+    "silu": "a = z s, g'(z) = s(1 + z(1 - s)), s = 1/(1 + e⁻ᶻ)",
     "linear": "a = z, g'(z) = 1",
 }
 """What C8 says of one activation; B2 is the sigmoid's."""
@@ -83,13 +87,26 @@ def rule_text(rule: str, problem: Problem | None = None, layer: int | None = Non
     if problem is None:
         return _TEXT[rule]
     if rule == "C8":
-        return _OF_ACTIVATION.get(_activation(problem, layer), _TEXT[rule])
+        return _slope_of(_activation(problem, layer)) or _TEXT[rule]
     last = problem.last + 2
     below = {"l": last - 1, "L": last}
     numbers = {key: str(layer).translate(_SUBSCRIPTS) for key, layer in below.items()}
     if rule in _FOR_A_DEPTH:
         return _FOR_A_DEPTH[rule].format_map(numbers)
     return _TEXT[rule].replace("⁽ᴸ⁾", f"⁽{str(last).translate(_SUPERSCRIPTS)}⁾")
+
+
+def _slope_of(activation: str) -> str:
+    """Return g and g' of an activation as formulas, a number that it states put in."""
+    name, _, stated = activation.rstrip(")").partition("(")
+    if name == "leaky_relu" and stated:
+        return f"a = z where z > 0, else {stated} z; g'(z) = 1 where z > 0, {stated} elsewhere"
+    if name == "elu" and stated:
+        return (
+            f"a = z where z > 0, else {stated} (eᶻ - 1); g'(z) = 1 where z > 0, {stated} eᶻ "
+            "elsewhere"
+        )
+    return _OF_ACTIVATION.get(name, "")
 
 
 def symbol(letter: str, layer: int, *indices: int) -> str:
@@ -152,10 +169,22 @@ class Worked:
         )
         return cost
 
+    @property
+    def _is_drawn(self) -> bool:
+        """Whether the graph has these activations; if not, the numbers are the closed form's."""
+        used = {*self.problem.activations, self.problem.output}
+        return used <= set(NAMES)
+
     def _unit(self, example: int, layer: int, column: int) -> float:
-        return 1.0 if column == 0 else self._traces[example].a[layer + 1][column - 1].data
+        if column == 0:
+            return 1.0
+        if not self._is_drawn:
+            return float(self.problem.truth.a[layer][example, column - 1])
+        return self._traces[example].a[layer + 1][column - 1].data
 
     def _delta(self, example: int, layer: int, unit: int) -> float:
+        if not self._is_drawn:
+            return float(self.problem.truth.delta[layer][example, unit])
         return self._traces[example].z[layer + 2][unit].grad
 
     def _products(self, layer: int, unit: int, column: int) -> list[float]:
@@ -205,6 +234,10 @@ class Worked:
         )
 
     def _slope(self, example: int, layer: int, unit: int) -> float:
+        if not self._is_drawn:
+            p = self.problem
+            name = (*p.activations, p.output)[layer]
+            return float(backprop.derivative(name, p.truth.z[layer][example, unit]))
         trace = self._traces[example]
         z, a = trace.z[layer + 2][unit], trace.a[layer + 2][unit]
         return 1.0 if a is z else a.partials[0]

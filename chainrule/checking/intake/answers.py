@@ -36,6 +36,8 @@ class Gradients:
     manner: Manner
     cost: float | None = None
     """The number that came with the gradients, if one did."""
+    weights: list[Array] | None = None
+    """The gradients of the weights, where those fit and the biases' do not."""
 
 
 def array_of(value: Any) -> Array | None:
@@ -84,7 +86,10 @@ def read(returned: Any, thetas: Sequence[Array], manner: Manner) -> Gradients:
             parts = sum(1 if block.b is None else 2 for block in like)
             inside = node is returned and len(_leaves(node) or ()) == parts
             return Gradients(gradients, gradients, 2, said, None if inside else cost_in(returned))
-        if best is None and _loosely(node, thetas):
+        misshapen = _with_misshapen_biases(node, like)
+        if misshapen is not None and (best is None or best.weights is None):
+            best = Gradients(None, misshapen, 1, manner, weights=misshapen[::2])
+        elif best is None and _loosely(node, thetas):
             best = Gradients(None, node, 1, manner)
     return best or Gradients(None, returned, 0, manner)
 
@@ -231,6 +236,8 @@ def _orders(leaves: list[Array], count: int) -> Iterator[tuple[list[Array], str]
         yield kept, ""
     if len(kept) == count:
         yield kept[::-1], "the gradients come from the output on"
+    if len(leaves) == 2 * count == 2:  # the bias of one unit is a number
+        yield leaves[::-1], "the gradient of the bias comes first"
     if len(kept) == 2 * count:
         first, second = kept[:count], kept[count:]
         evens, odds = kept[::2], kept[1::2]
@@ -243,6 +250,19 @@ def _orders(leaves: list[Array], count: int) -> Iterator[tuple[list[Array], str]
         for weights, biases in ((first, second), (second, first), (evens, odds), (odds, evens)):
             turned = chain(*zip(weights[::-1], biases[::-1], strict=True))
             yield list(turned), "the gradients come from the output on"
+
+
+def _with_misshapen_biases(node: Any, like: Sequence[Block]) -> list[Array] | None:
+    """Return W1, b1, W2, ... by their names if the biases alone have other shapes."""
+    if any(block.b is None for block in like):
+        return None
+    for arrays, _ in _orders_by_name(_named(node) or []):
+        weights = arrays[::2]
+        if len(arrays) == 2 * len(like) and all(
+            W.shape == block.W.shape for W, block in zip(weights, like, strict=True)
+        ):
+            return arrays
+    return None
 
 
 def _loosely(node: Any, thetas: Sequence[Array]) -> bool:

@@ -18,6 +18,8 @@ class Found:
     """What the likeliest manner raised, if none gave a gradient."""
     loose: list[tuple[Manner, list[Answer]]] = field(default_factory=list)
     """Manners in which arrays came of which a gradient may be read in another layout."""
+    near: list[tuple[Manner, list[Answer]]] = field(default_factory=list)
+    """Manners in which the gradients of the weights came, and biases' that have other shapes."""
     other: tuple[Manner, list[Answer]] | None = None
     """A manner in which the call gave something else."""
     sizes: list[tuple[int, ...]] = field(default_factory=list)

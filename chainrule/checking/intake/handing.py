@@ -108,6 +108,8 @@ class Hand:
         return values[role]()
 
     def _list(self, arrays: list[Any]) -> Any:
+        if self.manner.container == "separate":  # a network of one layer
+            return arrays[0]
         return numbered(arrays, self.manner) if self.manner.container == "numbered" else arrays
 
     def _block(self, role: str, blocks_here: list[str]) -> Any:
@@ -207,6 +209,8 @@ class Hand:
         handed = self._handed
         if "weights" in handed:
             groups = [handed[role] for role in ("weights", "biases") if role in handed]
+            if self.manner.container == "separate":
+                return groups
             lists = [[*group.values()] if isinstance(group, dict) else [*group] for group in groups]
             if len({len(one) for one in lists}) != 1:
                 return None

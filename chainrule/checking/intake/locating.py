@@ -104,11 +104,19 @@ def _likely(tree: ast.Module) -> list[str]:
     return [name for _, name in sorted(_ranked(tree), key=lambda one: one[0])]
 
 
+def _names_in(node: ast.ClassDef) -> set[str]:
+    """Return the names that the methods of a class use."""
+    return {one.id for part in node.body for one in ast.walk(part) if isinstance(one, ast.Name)}
+
+
 def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     for place, node in enumerate(tree.body):
         behind = -place / 1000  # of two, the later one: it may call the other
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             rank = _rank(node.name, BACKWARD, 0)
+            if rank is None and plain(node.name) == "propagate" and _computes_gradients(node):
+                rank = 190.0  # forwards and back; what trains calls it
             rank = rank if rank is not None else _rank(node.name, STEP, 200)
             if rank is None and sounds_like_gradients(node.name):
                 rank = 500.0
@@ -126,7 +134,10 @@ def _ranked(tree: ast.Module) -> Iterator[tuple[float, str]]:
             elif ranks:
                 is_network = plain(node.name) in _NETWORKS or any("net" in plain(b.id) for b in
                     node.bases if isinstance(b, ast.Name)) or "net" in plain(node.name)  # fmt: skip
-                yield min(ranks) - (30 if is_network else -100) + behind, node.name
+                is_network = is_network or bool(_names_in(node) & classes - {node.name})
+                is_loss = "loss" in plain(node.name) or "criterion" in plain(node.name)
+                rank = min(ranks) - (30 if is_network else -100) + (200 if is_loss else 0)
+                yield rank + behind, node.name
 
 
 def _object_used(tree: ast.Module) -> str:

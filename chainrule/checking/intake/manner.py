@@ -15,8 +15,11 @@ LOOP = "loop"
 CONTAINERS = ("thetas", "pairs", "alternating", "dict", "dicts", "numbered", "neurons", "apart",
               "separate", "vector", "split-vector", "held", "made")  # fmt: skip
 """How weights are handed over."""
-BIASES = ("first", "last", "flat", "column", "row", "none")
-"""Where biases are: in each Theta's first or last column, apart in some shape, or nowhere."""
+BIASES = ("first", "last", "flat", "column", "row", "number", "none")
+"""Where biases are: in each Theta's first or last column, apart in some shape, or nowhere.
+
+A number is that of one unit, whose weights are a vector.
+"""
 EXAMPLES = ("rows", "columns", "one-flat", "one-column", "one-row", "one-labelled", "one-pair",
             "one-stacked-row", "one-stacked-column", "rows-ones", "columns-ones")  # fmt: skip
 """How examples are handed over: all at once, or one at a time; with ones for the bias in them."""

@@ -70,24 +70,34 @@ class Manners:
         roles = [role for step in steps for _, role in step.arguments]
         takes = "lam" in roles or self._sets_lam(index, base)
         base = replace(base, takes_lam=takes)
+        layouts: list[tuple[Manner, list[str]]] = []
         for layout in self._layouts(base, roles, texts):
-            met: list[tuple[tuple[str, int] | None, str]] = []
-            for examples in _examples(layout, roles):
-                places: set[tuple[str, int] | None] = set()
-                for targets in self._targets(layout, texts):
-                    if "column" in targets and examples.startswith("one"):
-                        continue
-                    self.place = None
-                    yield replace(layout, examples=examples, targets=targets)
-                    places.add(self.place)
-                    if (self.place, index) in self.hopeless:
-                        break
-                if len(places) == 1 and None not in places:
-                    # It fails there whatever the targets are: before it reads them, it seems.
-                    self.hopeless |= {(place, index) for place in places}
-                    met.append((self.place, self.said))
-                    if len(met) > _ALIKE and len(set(met)) == 1:
-                        break  # nor are the examples
+            forms = _examples(layout, roles)
+            later = [one for one in forms if one.endswith("-ones") and layout.container != "vector"]
+            layouts.append((layout, later))
+            yield from self._in_forms(layout, [one for one in forms if one not in later], texts)
+        # A matrix that is given ones with the examples does as well without any.
+        for layout, with_ones in layouts:
+            yield from self._in_forms(layout, with_ones, texts)
+
+    def _in_forms(self, layout: Manner, forms: Sequence[str], texts: set[str]) -> Iterator[Manner]:
+        met: list[tuple[tuple[str, int] | None, str]] = []
+        for examples in forms:
+            places: set[tuple[str, int] | None] = set()
+            for targets in self._targets(layout, texts):
+                if "column" in targets and examples.startswith("one"):
+                    continue
+                self.place = None
+                yield replace(layout, examples=examples, targets=targets)
+                places.add(self.place)
+                if (self.place, layout.network) in self.hopeless:
+                    break
+            if len(places) == 1 and None not in places:
+                # It fails there whatever the targets are: before it reads them, it seems.
+                self.hopeless |= {(place, layout.network) for place in places}
+                met.append((self.place, self.said))
+                if len(met) > _ALIKE and len(set(met)) == 1:
+                    break  # nor are the examples
 
     def _sets_lam(self, index: int, base: Manner) -> bool:
         try:
@@ -105,6 +115,8 @@ class Manners:
             yield from _splits(base, "separate") if biases else _joints(base, "separate")
         elif "biases" in roles:
             one = len(self.offered[base.network].thetas) == 1
+            if one and len(self.offered[base.network].thetas[0]) == 1:
+                yield replace(base, container="separate", bias="number")
             yield from _splits(base, "separate" if one else "apart")
             if one:
                 yield from _splits(base, "apart")
@@ -212,7 +224,7 @@ class Manners:
     def _targets(self, layout: Manner, texts: set[str]) -> list[str]:
         outputs = self.offered[layout.network].Y.shape[1]
         if outputs == 1:
-            return ["one-hot", "flat"]
+            return ["flat", "one-hot"] if layout.bias == "number" else ["one-hot", "flat"]
         # A program that is told the number of classes, or makes them, is given labels.
         found = ["one-hot", "labels-0", "labels-1"]
         return [*found, "labels-column-0", "labels-column-1"] if texts & _COMPARES else found

@@ -199,7 +199,7 @@ def is_upstream(name: str) -> bool:
     [True, True, True, False, False]
     """
     small = plain(name)
-    return small in _UPSTREAM or "grad" in small
+    return small in _UPSTREAM or "grad" in small or small.startswith(("dout", "dnext"))
 
 
 _UPSTREAM = ("dout", "dz", "da", "dy", "dl", "dldy", "dvalues", "upstream", "delta", "error",

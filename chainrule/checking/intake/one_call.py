@@ -180,7 +180,7 @@ def _answer(
         elif (
             kind in ("", "stored")
             and at_rest is not None
-            and at_rest.score == 2
+            and (at_rest.score == 2 or at_rest.weights is not None)
             and (not changed or _moves(program.method) is False)
         ):
             return Answer(replace(at_rest, manner=replace(at_rest.manner, answer="stored")))

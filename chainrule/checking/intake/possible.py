@@ -91,6 +91,10 @@ class Calls:
         roles = [self._role(one.name) for one in parameters]
         if name and "output" in roles and "Y" not in roles and is_step(name):
             roles = ["Y" if role == "output" else role for role in roles]
+        sized = {"thetas", "Y", "size0", "sizeK"} <= set(roles)
+        if "lam" not in roles and (sized or plain(self.program.name) in _OF_A_POINT):
+            # What one port of a course calls a learning rate is lambda: it makes no step.
+            roles = ["lam" if role == "rate" else role for role in roles]
         if "biases" not in roles:
             roles = ["thetas" if role == "weights" else role for role in roles]
         needed = [
@@ -197,6 +201,11 @@ class Calls:
             f"what is {name} in {self.program.name}? State it: --argument {name}=ROLE, with "
             "thetas, X, Y, lam, rate, sizes or a number for ROLE"
         )
+
+
+_OF_A_POINT = ("gradient", "gradientreg", "gradientregularized", "regularizedgradient", "cost",
+               "costreg", "gradientwithloop")  # fmt: skip
+"""Functions that give a gradient, or a cost, and make no step."""
 
 
 def _before(step: Step) -> list[str]:

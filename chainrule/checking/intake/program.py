@@ -171,9 +171,23 @@ class Program:
         """Return the short texts and the names in its code, and in that of forward passes."""
         found: set[str] = set()
         for code in self.code(forwards):
-            found |= {part for part in code.co_consts if isinstance(part, str) and len(part) < 40}
+            parts = list(code.co_consts)
+            for part in parts:  # the keys of a loop over them stand in a tuple
+                parts += part if isinstance(part, (tuple, frozenset)) else ()
+            found |= {part for part in parts if isinstance(part, str) and len(part) < 40}
             found |= set(code.co_names)
         return found
+
+    def numbers(self, forwards: Sequence[str] = ()) -> set[float]:
+        """Return the numbers in its code, and those of names that stand beside it."""
+        found: list[Any] = []
+        for code in self.code(forwards):
+            found += code.co_consts
+            found += (self.module.get(name) for name in globals_of(code))
+        functions = [self.main] if self.is_function else vars(self.made).values()
+        for function in [*functions, *self.module.values()]:
+            found += getattr(function, "__defaults__", None) or ()
+        return {number for number in found if isinstance(number, float)}
 
     # --- where weights are held ---
 

@@ -33,6 +33,27 @@ def as_python3(text: str) -> str:
     return made
 
 
+def uses_python2(tree: ast.Module) -> bool:
+    """Whether a program that Python 3 can read uses names that are Python 2's, and not its own.
+
+    >>> uses_python2(ast.parse("for i in xrange(3): pass"))
+    True
+    >>> uses_python2(ast.parse("from past.builtins import xrange; xrange(3)"))
+    False
+    """
+    used, own = set[str](), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else own).add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            own |= {one.asname or one.name for one in node.names}
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, ast.arg):
+            own.add(node.arg)
+    return bool(used & set(_NAMES) - own) and "*" not in own
+
+
 def _rewritten(text: str) -> str:
     """Return *text* without print statements, and with today's names."""
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))

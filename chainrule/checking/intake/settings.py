@@ -111,10 +111,17 @@ _NUMBERS = ("lam", "rate", "epochs")
 
 def settings_of(program: HasCode, holder: Any) -> Iterator[tuple[str, str, Any]]:
     """Yield name, role and owner of the numbers and examples that are not arguments."""
-    names = {name for code in program.code() for name in globals_of(code)}
+    names, rates, slopes = set[str](), set[str](), set[str]()
+    for code in program.code():
+        names |= globals_of(code)
+        of_unit = _is_of_a_unit(code)
+        (slopes if of_unit else rates).update(code.co_names)
+    slopes -= rates  # the alpha of leaky units is not a learning rate
     there = program.module
     for name in names & set(there):
         value, role = there[name], role_of(name)
+        if role == "rate" and name in slopes:
+            continue
         if (role in _NUMBERS and isinstance(value, (int, float))) or (
             role in ("X", "Y") and isinstance(value, (np.ndarray, list))
         ):
@@ -123,8 +130,19 @@ def settings_of(program: HasCode, holder: Any) -> Iterator[tuple[str, str, Any]]
         yield from ((name, role, there) for name, role in holder.examples.items())
     if holder is not None and not isinstance(holder, (Globals, ModuleType)):
         for name, value in list(getattr(holder, "__dict__", {}).items()):
-            if role_of(name) in _NUMBERS and isinstance(value, (int, float)):
-                yield name, role_of(name), holder
+            role = role_of(name)
+            if role in _NUMBERS and isinstance(value, (int, float)):
+                if role == "rate" and name in slopes:
+                    continue
+                yield name, role, holder
+
+
+def _is_of_a_unit(code: CodeType) -> bool:
+    """Whether a function is an activation, or its slope, by its name or by what it calls."""
+    name = code.co_name.lower()
+    return any(word in name for word in ("elu", "leak", "activ", "slope", "deriv")) or (
+        code.co_argcount <= 2 and bool({"where", "maximum"} & set(code.co_names))
+    )
 
 
 def holder_of(program: HasCode) -> Globals:

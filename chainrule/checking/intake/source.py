@@ -21,7 +21,7 @@ from types import ModuleType
 from . import missing, training_loops
 from .manner import LOOP
 from .needed import IMPORTS, CannotReadError, defines, is_loose, run_needed
-from .python2 import as_python3
+from .python2 import as_python3, uses_python2
 
 _ABOVE = 4
 """How many folders up from a file its imports may begin."""
@@ -31,7 +31,8 @@ def text_of(path: Path) -> str:
     """Return the program in a file; of a notebook, its cells of code one after the other."""
     content = _decoded(path.read_bytes())
     if path.suffix != ".ipynb":
-        return _readable(content)
+        text = _readable(content)
+        return text if _parses(text) else _readable(_without_magics(content))
     try:
         book = json.loads(content)
         cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]
@@ -51,11 +52,26 @@ def _decoded(content: bytes) -> str:
 
 def _readable(text: str) -> str:
     """Return the text of a program, in today's Python if it was written for that of yesterday."""
+    if not _parses(text) or uses_python2(ast.parse(text)):
+        return as_python3(text)
+    return text
+
+
+def _parses(text: str) -> bool:
     try:
         ast.parse(text)
     except (SyntaxError, ValueError):
-        return as_python3(text)
-    return text
+        return False
+    return True
+
+
+def _without_magics(text: str) -> str:
+    """Return *text* without the lines that are a notebook's own, as exports of one have."""
+    kept = [
+        line[: len(line) - len(line.lstrip())] + "pass" if line.lstrip().startswith(("%", "!", "?"))
+        else line for line in text.splitlines()
+    ]  # fmt: skip
+    return "\n".join(kept)
 
 
 def _code_of(cell: str) -> str:
@@ -65,11 +81,7 @@ def _code_of(cell: str) -> str:
         if not lines[0].startswith(("%%time", "%%capture", "%%prun")):
             return ""
         del lines[0]
-    kept = [
-        line[: len(line) - len(line.lstrip())] + "pass" if line.lstrip().startswith(("%", "!", "?"))
-        else line for line in lines
-    ]  # fmt: skip
-    text = _readable("\n".join(kept))
+    text = _readable(_without_magics("\n".join(lines)))
     try:
         ast.parse(text)
     except SyntaxError:

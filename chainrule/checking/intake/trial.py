@@ -80,9 +80,37 @@ class _Exploration:
 
     def run(self) -> Found:
         found = self._run()
+        if self._meant_near():
+            found.answers = found.near[:1]
         found.answers += found.loose
         found.deeper = self._on_deeper_networks()
         return found
+
+    def _meant_near(self) -> bool:
+        """Whether a program is meant for what it was given where its biases had other shapes.
+
+        That is so if it gives a gradient nowhere else, or where there are fewer layers, or for one
+        example at a time although it takes the mean over a batch.
+        """
+        if not self.found.near:
+            return False
+        if not self.found.answers:
+            return True
+        (manner, answers), (other, others) = self.found.near[0], self.found.answers[0]
+        if len(self.offered[other.network].thetas) < len(self.offered[manner.network].thetas):
+            return True
+        if other.without_biases and other.network == manner.network:
+            return True
+        weights, thetas = answers[0].found.weights or [], others[0].found.thetas or []
+        return (
+            (manner.network, manner.turned) == (other.network, other.turned)
+            and manner.whole
+            and not other.whole
+            and all(
+                np.allclose(W.T if manner.turned else W, theta[:, 1:], rtol=1e-7, atol=1e-12)
+                for W, theta in zip(weights, thetas, strict=True)
+            )
+        )
 
     def _on_deeper_networks(self) -> Exception | None:
         """Return what a program for any depth raises wherever there are hidden layers."""
@@ -93,16 +121,21 @@ class _Exploration:
         texts = self.program.texts([step.function for step in manner.steps])
         by_number = any(text[-1:].isdigit() and block_of(text) for text in texts)
         any_depth = manner.container in ANY_DEPTH or (manner.container == "dict" and not by_number)
-        if len(given.thetas) > 1 or not any_depth or not self.program.has_loops:
+        made = manner.container == "held" and isinstance(self.program.made, type)
+        if len(given.thetas) > 1 or not (any_depth or made) or not self.program.has_loops:
             return None
         error: Exception | None = None
         for index, other in enumerate(self.offered):
             if len(other.thetas) > 1 and other.Y.shape[1] == given.Y.shape[1]:
+                there = replace(manner, network=index)
                 try:
                     with np.errstate(all="ignore"):
-                        call(self.program, other, replace(manner, network=index))
+                        answer = call(self.program, other, there)
+                    if made and answer.found.thetas is None and answer.found.raw is not None:
+                        # A class that is made for any sizes gives what does not fit there.
+                        self.found.answers = [(there, self._thrice(other, there, answer))]
                     return None
-                except CannotCallError:
+                except (CannotCallError, OtherSizesError):
                     return None
                 except Exception as raised:
                     error = raised
@@ -153,10 +186,14 @@ class _Exploration:
         """Whether the program may be meant for another network.
 
         That of a single neuron, with the ones of its bias in X, passes for one of several neurons
-        without biases that are given one example at a time.
+        without biases that are given one example at a time; and of some, whose gradient is a
+        vector.
         """
-        one_layer = len(self.offered[manner.network].thetas) == 1
-        return one_layer and manner.without_biases and not manner.whole
+        thetas = self.offered[manner.network].thetas
+        if len(thetas) > 1:
+            return False
+        several = len(thetas[0]) > 1
+        return (manner.without_biases and not manner.whole) or (several and bool(manner.layout))
 
     def _spent(self) -> bool:
         slow = self.calls > 0 and self._clock() > self.seconds
@@ -228,6 +265,9 @@ class _Exploration:
         if answer.found.score == 0:
             if self.found.other is None:
                 self.found.other = manner, self._thrice(given, manner, answer)
+            return False
+        if answer.found.weights is not None and len(self.found.near) < MOST_LOOSE:
+            self.found.near.append((answer.found.manner, self._thrice(given, manner, answer)))
             return False
         if answer.found.score == 1:
             if len(self.found.loose) < MOST_LOOSE:
@@ -336,6 +376,8 @@ def _related(family: tuple[str, ...], key: tuple[str, ...], first: Manner) -> bo
     container, examples, targets = family
     if first.is_step and container == key[0] and targets == key[2]:
         return examples == key[1] or key[1].startswith("one")
+    if first.without_biases and key == (container, f"{examples}-ones", targets):
+        return True  # the bias may be one of its weights
     return (container == key[0] or {container, key[0]} == {"vector", "split-vector"}) and (
         examples == key[1]
         and (

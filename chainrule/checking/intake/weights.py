@@ -29,6 +29,8 @@ def blocks(thetas: Sequence[Array], manner: Manner) -> list[Block]:
 def _block(theta: Array, manner: Manner) -> Block:
     weights, bias = theta[:, 1:], theta[:, :1]
     b = None
+    if manner.bias == "number":  # one unit: its weights are a vector
+        return Block(weights[0].copy(), np.array(bias[0, 0]))
     if manner.bias == "first":
         weights = theta
     elif manner.bias == "last":
@@ -41,6 +43,8 @@ def _block(theta: Array, manner: Manner) -> Block:
 def theta_of(block: Block, manner: Manner) -> Array:
     """Return what :func:`blocks` made a block of; without biases, column 0 is zero."""
     weights = block.W.T if manner.turned else block.W
+    if manner.bias == "number":
+        weights = weights[None]
     if manner.bias == "first":
         return np.array(weights)
     if manner.bias == "last":

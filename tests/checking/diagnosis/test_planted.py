@@ -43,6 +43,8 @@ def test_every_mistake_that_a_gradient_shows_is_planted_in_a_test():
     # On networks that repeat a width, and by their type: see test_courses.py.
     tested |= {"hidden.slope-of-other-layer", "hidden.delta-never-updated", "number.integers"}
     tested |= {"hidden.theta-of-neighbour"}
+    # With other activations: see test_homework.py.
+    tested |= {"hidden.slope-of-other-leak", "hidden.slope-of-elu-lacks-alpha"}
     costs = {row.code for row in MISTAKES if row.category == "cost"}
     assert {row.code for row in MISTAKES if row.ways} - costs == tested
 

@@ -28,6 +28,15 @@ def _reread(write: Any, read: Any) -> Callable[..., Any]:
     )
 
 
+def _output_first(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    """The entries of a layer where the vector begins with the last one's."""
+    every = range(run.last + 1)
+    vector = np.concatenate([usual(other).ravel() for other in reversed(every)])
+    start = sum(run.problem.thetas[other].size for other in every[:layer])
+    shape = run.problem.shapes[layer]
+    return vector[start : start + shape[0] * shape[1]].reshape(shape)
+
+
 ROWS: tuple[Mistake, ...] = (
     Mistake(
         "layout.gradient-transposed",
@@ -40,7 +49,12 @@ ROWS: tuple[Mistake, ...] = (
         "layout.unrolled-in-wrong-order",
         "C4",
         "The entries were unrolled in one order and rolled back in another.",
-        'Use one order in both places: "C" reads row by row, "F" column by column.',
-        ({"gradient": _reread("F", "C")}, {"gradient": _reread("C", "F")}),
+        'Use one order in both places: "C" reads row by row, "F" column by column; and of the '
+        "layers the first one first.",
+        (
+            {"gradient": _reread("F", "C")},
+            {"gradient": _reread("C", "F")},
+            {"gradient": _output_first},
+        ),
     ),
 )

@@ -10,7 +10,7 @@ import numpy as np
 from .... import backprop
 from ...problem import Array
 from ..algorithm import Changes, Run
-from .makers import bias_column, columns_rolled, last_unit_dropped, skipping
+from .makers import USUAL, bias_column, columns_rolled, last_unit_dropped, skipping
 from .row import Mistake
 
 
@@ -58,7 +58,7 @@ ROWS: tuple[Mistake, ...] = (
         "C8",
         "The hidden layers use a different activation from the stated one.",
         "Use the stated activation, forwards and backwards.",
-        tuple({"activation": _named(name)} for name in backprop.ACTIVATIONS),
+        tuple({"activation": _named(name)} for name in USUAL),
     ),
     Mistake(
         "forward.inputs-scaled",

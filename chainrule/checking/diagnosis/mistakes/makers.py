@@ -11,6 +11,9 @@ from .... import backprop
 from ...problem import Array, Problem
 from ..algorithm import Changes, Run
 
+USUAL = ("sigmoid", "tanh", "relu", "linear", "leaky_relu")
+"""The activations that are taken for one another."""
+
 
 def scaled(factor: Callable[[Run], float]) -> Callable[..., Any]:
     """Multiply what a step gives by factor(run)."""

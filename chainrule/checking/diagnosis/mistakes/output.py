@@ -10,6 +10,7 @@ from .... import backprop
 from ...problem import Array, Problem
 from ..algorithm import Changes, Run
 from . import slopes
+from .makers import USUAL
 from .row import Mistake
 
 
@@ -201,7 +202,7 @@ ROWS: tuple[Mistake, ...] = (
         "B8",
         "The output layer uses a different activation from the stated one.",
         "Use the stated output activation, in the forward pass and in delta.",
-        tuple(_output_of(name) for name in backprop.ACTIVATIONS),
+        tuple(_output_of(name) for name in USUAL),
         _squares,
     ),
     Mistake(

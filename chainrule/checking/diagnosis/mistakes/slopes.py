@@ -17,12 +17,13 @@ import numpy as np
 from .... import backprop
 from ...problem import Array, Problem
 from ..algorithm import Change, Changes, Run
-from .row import Mistake
+from .row import Mistake, Solves
 
 Slope: TypeAlias = Callable[[Run, Callable[[int], Array], int], Array]
 """slope(run, usual, layer) is what stands in for g'(z) of a layer."""
 
-_CURVED = ("sigmoid", "tanh")
+_CURVED = ("sigmoid", "tanh", "elu", "softplus", "silu")
+"""The activations whose slope is another at a than at z, and at what comes back."""
 _FROM_A: dict[str, Callable[[Array], Array]] = {
     "sigmoid": lambda a: a * (1.0 - a),
     "tanh": lambda a: 1.0 - a * a,
@@ -96,7 +97,16 @@ class _Wrong:
         return found
 
     def _shows(self, names: Collection[str]) -> bool:
-        return any(name in _CURVED or not self.curved for name in names)
+        return any(_is_curved(name) or not self.curved for name in names)
+
+
+def _is_curved(name: str) -> bool:
+    return _family(name) in _CURVED
+
+
+def _family(name: str) -> str:
+    """Return the name of an activation without the number that it states."""
+    return name.partition("(")[0]
 
 
 def _hidden_names(problem: Problem) -> tuple[str, ...]:
@@ -149,10 +159,11 @@ def _of_error(sign: float, formula: bool, early: bool = False) -> Slope:
 
     def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
         name = run.name_of(layer)
-        if name not in _CURVED:
+        if not _is_curved(name):
             return usual(layer)
         error = sign * _error(run, layer) / (run.count() if early else 1)
-        return _FROM_A[name](error) if formula else backprop.derivative(name, error)
+        from_a = _FROM_A.get(name) if formula else None
+        return backprop.derivative(name, error) if from_a is None else from_a(error)
 
     return change
 
@@ -273,6 +284,20 @@ def _of_relu(mask: Callable[[Run, int], Array]) -> Changes:
     return {"slope": _in_hidden(change)}
 
 
+def _of_leak(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    """The slopes of leaky units, another one below 0."""
+    if _family(run.name_of(layer)) != "leaky_relu":
+        return usual(layer)
+    return np.where(run.z(layer) > 0, 1.0, run.rate)
+
+
+def _of_elu(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
+    """The slopes of ELU units, a in place of a + alpha where z is negative."""
+    if _family(run.name_of(layer)) != "elu":
+        return usual(layer)
+    return np.where(run.z(layer) > 0, 1.0, run.a(layer + 1))
+
+
 def _of_neighbour(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
     """The slopes at [1, z], the last of them dropped where the first should be."""
     shifted = backprop.with_bias(run.z(layer))[:, :-1]
@@ -284,9 +309,10 @@ def _of_other_layer(step: int) -> Changes:
 
     def change(run: Run, usual: Callable[[int], Array], layer: int) -> Array:
         other = layer + step
-        if other < 0 or run.z(other).shape != run.z(layer).shape:
+        if other < 0 or run.z(other).shape[1] not in (1, run.z(layer).shape[1]):
             return usual(layer)
-        return backprop.derivative(run.activation(layer), run.z(other))
+        slopes: Array = backprop.derivative(run.activation(layer), run.z(other))
+        return np.broadcast_to(slopes, run.z(layer).shape)  # of one unit it fits every layer
 
     return {"slope": _in_hidden(change)}
 
@@ -295,8 +321,12 @@ def _uses_relu(problem: Problem) -> bool:
     return "relu" in problem.activations
 
 
+def _has(family: str) -> Callable[[Problem], bool]:
+    return lambda problem: any(_family(name) == family for name in problem.activations)
+
+
 def _repeats_a_width(problem: Problem) -> bool:
-    return any(one == two for one, two in pairwise(problem.sizes[1:]))
+    return any(two in (1, one) for one, two in pairwise(problem.sizes[1:]))
 
 
 HIDDEN_ALONE: tuple[Mistake, ...] = (
@@ -335,6 +365,25 @@ HIDDEN_ALONE: tuple[Mistake, ...] = (
         "Use the derivative of the activation that the forward pass uses: 0 where z < 0.",
         (_of_relu(lambda run, layer: np.where(run.z(layer) > 0, 1.0, 0.01)),),
         _uses_relu,
+    ),
+    Mistake(
+        "hidden.slope-of-other-leak",
+        "C8",
+        "Below 0 the hidden deltas have another slope than the leaky ReLU of the forward pass.",
+        "Use one slope forwards and backwards: 1 where z > 0, the forward pass's elsewhere.",
+        ({"slope": _in_hidden(_of_leak)},),
+        _has("leaky_relu"),
+        solves=Solves.BELOW_THE_OUTPUT,
+        with_number="Below 0 the hidden deltas have the slope {number}; the forward pass has "
+        "another.",
+    ),
+    Mistake(
+        "hidden.slope-of-elu-lacks-alpha",
+        "C8",
+        "Where z is negative the hidden deltas have a, the ELU itself, in place of its slope.",
+        "The slope of alpha (e^z - 1) is alpha e^z, which is a + alpha.",
+        ({"slope": _in_hidden(_of_elu)},),
+        _has("elu"),
     ),
     Mistake(
         "hidden.slope-of-neighbour",

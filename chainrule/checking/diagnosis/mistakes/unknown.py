@@ -18,6 +18,12 @@ ROWS: tuple[Mistake, ...] = (
         "Look at the product delta a^T, at the column of the biases, and at the penalty.",
     ),
     Mistake(
+        "unknown.own-cost",
+        "B9",
+        "The gradient is not that of the cost that comes with it.",
+        "Differentiate the cost as it is written, term by term; compare with its differences.",
+    ),
+    Mistake(
         "unknown.deltas",
         "B5",
         "No mistake in the list explains this gradient: there are several at once, or a new one.",

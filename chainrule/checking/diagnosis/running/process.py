@@ -44,7 +44,14 @@ _CODES = frozenset(
         OTHER_SIZES,
         *(
             f"call.{name}"
-            for name in ("dies", "no-numbers", "not-loaded", "raises", "wrong-arguments")
+            for name in (
+                "dies",
+                "no-numbers",
+                "not-loaded",
+                "one-layer",
+                "raises",
+                "wrong-arguments",
+            )
         ),
     }
 )

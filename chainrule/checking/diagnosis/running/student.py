@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -184,6 +185,10 @@ def _taken() -> int:
         return 0
 
 
+_NEWER = re.compile(r"type \w+(?:\[.*\])? ?=|(?:async )?(?:def|class) \w+\[|except\*")
+"""How a line begins that an older Python does not read: 3.12's types, 3.11's groups."""
+
+
 def _loaded(path: Path, name: str, package: str = "") -> Any:
     """Return what *name* stands for, or the outcome that there is nothing."""
     try:
@@ -192,6 +197,9 @@ def _loaded(path: Path, name: str, package: str = "") -> Any:
         where = "" if error.lineno is None else f", line {error.lineno}"
         line = " ".join((error.text or "").split())[:100]
         says = f"{path.name}{where}: {error.msg}{': ' if line else ''}{line}"
+        if _NEWER.match(line) or "f-string" in str(error.msg):
+            here = ".".join(map(str, sys.version_info[:2]))
+            says += f" (it is read as Python {here}; is it written for a newer one?)"
     except (_NoFunctionError, CannotReadError) as error:
         says = str(error)
     except SystemExit as error:

@@ -6,6 +6,8 @@ The last outcome has no manner: it says how the trials ended.
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,11 +15,12 @@ import numpy as np
 from ...intake.handing import Network
 from ...intake.manner import Manner, Stated
 from ...intake.methods import has_signature, parameters_of
-from ...intake.names import role_of
+from ...intake.missing import StandIn, of_a_course
+from ...intake.names import is_upstream, role_of
 from ...intake.one_call import Answer
 from ...intake.one_call import call as call_once
 from ...intake.program import Program
-from ...intake.trial import explore
+from ...intake.trial import UNFINISHED, explore
 from .calls import Outcome, call, copied, refused, told, until_failure
 from .results import Tree, tidy
 
@@ -25,10 +28,19 @@ EXPLORED = "call.explored"
 """The code of the outcome that ends trials in which gradients came; its evidence is JSON."""
 OTHER_SIZES = "call.other-sizes"
 """That of a program with a network of its own; its evidence is JSON, lists of sizes."""
-WORDS = ("tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "logistic", "expit")
+WORDS = (
+    "tanh", "relu", "maximum", "sigmoid", "softmax", "exp", "leaky_relu", "logistic", "expit",
+    "elu", "expm1", "softplus", "log1p", "logaddexp", "silu", "swish",
+)  # fmt: skip
 """Names in a program's code that say which activations it may have."""
+LEAST_SLOPE, MOST_SLOPES = 1e-3, 8
+"""What number in the code may be an activation's slope below 0, and how many are told."""
 CUT = "trials cut"
 """What stands among these words if there was no time for all manners."""
+FROM_COURSE = "stands in: "
+"""What a word begins with that names a file of a course's own which is not there."""
+_LISTED = re.compile(r"inhomogeneous|'list'|list indices")
+"""What is raised where a list of Thetas is not what is meant."""
 _ROLES = ("thetas", "X", "Y", "lam")
 
 
@@ -66,7 +78,7 @@ def tried(
         yield _ended(program, there[0][0] if there else Manner(), cut=found.cut)
     elif found.sizes and not stated.sizes:
         yield Outcome(None, OTHER_SIZES, json.dumps(found.sizes[:4]))
-    elif first:
+    elif first and not (found.failure and _LISTED.search(first[-1].evidence)):
         yield _asking(first[-1], found.asked)
     elif found.other is not None:
         manner, answers = found.other
@@ -80,8 +92,21 @@ def tried(
 
 def _ended(program: Program, manner: Manner, *, cut: bool) -> Outcome:
     names = program.texts([step.function for step in manner.steps]) & set(WORDS)
+    slopes = sorted(
+        number
+        for number in program.numbers([step.function for step in manner.steps])
+        if LEAST_SLOPE <= number < 1.0
+    )
+    names |= {f"{slope:.12g}" for slope in slopes[:MOST_SLOPES]}
     names |= {CUT} if cut else set()
+    names |= {f"{FROM_COURSE}{name}" for name in _from_a_course()}
     return Outcome(None, EXPLORED, json.dumps(sorted(names)))
+
+
+def _from_a_course() -> list[str]:
+    """Return the files of a course for which something else stands in."""
+    return [name for name, module in list(sys.modules.items())
+            if isinstance(module, StandIn) and of_a_course(name)]  # fmt: skip
 
 
 def _is_flat(tree: Tree | None) -> bool:
@@ -97,6 +122,11 @@ def _asking(outcome: Outcome, asked: str) -> Outcome:
 def _failed(program: Program, failure: BaseException | None, asked: str) -> Outcome:
     if isinstance(failure, SystemExit):
         return Outcome(None, "call.dies", f"It called exit({failure.code!r:.80}).")
+    if program.is_function and not isinstance(failure, UNFINISHED):
+        parameters = list(parameters_of(program.main))
+        handed = next(filter(is_upstream, parameters), "")
+        if handed and not {"Y", "thetas", "weights"} & set(map(role_of, parameters)):
+            return Outcome(None, "call.one-layer", f"Its parameter {handed} is that gradient.")
     if isinstance(failure, Exception):
         return Outcome(None, "call.raises", f"{told(failure)}\n{asked}".strip())
     says = refused(program.main) if program.is_function else ""
