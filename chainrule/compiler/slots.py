@@ -35,7 +35,6 @@ from .likeness import (
 from .tape import ONE, Ids, Mask, Tape, depths, ranges, starts_of, wiring
 
 _LEAST = 8  # nodes of a row
-_MOST = 5000  # of longer rows a copy, as the columns [edge, rest] are, costs more than small steps
 _LARGE = 4  # a row has so many times the nodes that may join it
 _TERMS = 8  # longer sums are not added up term by term
 _SAMPLE = 32  # nodes of a row that say how all are used
@@ -184,7 +183,7 @@ class Slots:
         """Return the row of a *kind* in a *slot*, if there is one."""
         level = self._levels[slot - 1]
         nodes = level[(self._kinds[level] == np.uint64(kind)) & (self._latest[level] == slot)]
-        if not _LEAST <= len(nodes) <= _MOST:
+        if len(nodes) < _LEAST:
             return None
         sample = nodes[np.linspace(0, len(nodes) - 1, min(_SAMPLE, len(nodes))).astype(np.int64)]
         counts = Counter(use for n in sample.tolist() for use in self._uses(n))

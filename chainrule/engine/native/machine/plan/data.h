@@ -24,8 +24,9 @@ enum { MOST_AXES = 32, MOST_OPERANDS = 4 }; /* of operands: but of apply and cal
 enum {
     ROW_TAKE = N_KERNELS, ROW_ONE_MINUS, ROW_ONE_MINUS_SQUARE,
     /* Of tiles alone: an operand brought into one piece, or put out of it, along a stride or a table; a
-       sigmoid and its complement; a product that is not summed; how many numbers come next. */
-    ROW_BRING, ROW_PUT, ROW_SIGMOIDS, ROW_PRODUCT, ROW_WIDTH,
+       sigmoid and its complement; a product that is not summed; what is at hand moved on by one number;
+       how many numbers come next. */
+    ROW_BRING, ROW_PUT, ROW_SIGMOIDS, ROW_PRODUCT, ROW_SHIFT, ROW_WIDTH,
     ROW_END, /* after the last of flat steps */
 };
 
@@ -134,6 +135,7 @@ typedef struct {
     Py_ssize_t n_inputs, n_outputs;
     Input *input;
     Place *output;
+    int in_one_piece;       /* whether the outputs lie one behind another */
     int turned;             /* whether an example's outputs lie side by side */
     Py_ssize_t cost;        /* or -1 */
     Py_ssize_t gradient[2]; /* from which place of STILL to which */

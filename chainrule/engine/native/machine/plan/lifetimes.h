@@ -69,19 +69,30 @@ note_deaths(Reading *reading, Step *step)
 }
 
 /* Go through all steps from the end, to note who reads last. */
-static void
-note_lifetimes(Reading *reading)
+static int
+note_lifetimes(const Reading *readers)
 {
-    Machine *machine = reading->machine;
+    Machine *machine = readers->machine;
+    Reading reading = *readers;
+    int failed = 0;
     for (int space = IN_STILL; space <= IN_BLOCK; space++) {
-        memset(reading->reader[space], 0, sizeof(int32_t) * (size_t)machine->size[space]);
+        reading.reader[space] = PyMem_RawCalloc((size_t)machine->size[space] + 1, sizeof(int32_t));
+        failed |= reading.reader[space] == NULL;
     }
-    note_results(reading);
-    for (int list = N_LISTS - 1; list >= 0; list--) {
+    if (!failed) {
+        note_results(&reading);
+    }
+    for (int list = N_LISTS - 1; !failed && list >= 0; list--) {
         Steps *steps = &machine->list[list];
-        note_reads_in_loops(reading, steps);
+        note_reads_in_loops(&reading, steps);
         for (Py_ssize_t i = steps->n - 1; i >= 0; i--) {
-            note_deaths(reading, &steps->step[i]);
+            note_deaths(&reading, &steps->step[i]);
         }
     }
+    PyMem_RawFree(reading.reader[IN_STILL]);
+    PyMem_RawFree(reading.reader[IN_BLOCK]);
+    if (failed) {
+        PyErr_NoMemory();
+    }
+    return failed ? -1 : 0;
 }

@@ -214,6 +214,11 @@ read_inputs(Machine *machine, PyObject *plan)
         }
         machine->output[i].space = (uint8_t)(failed ? 0 : space);
     }
+    machine->in_one_piece = !failed;
+    for (Py_ssize_t i = 1; !failed && i < machine->n_outputs; i++) {
+        const Place *place = &machine->output[i], *before = place - 1;
+        machine->in_one_piece &= place->space == before->space && place->offset == before->offset + 1;
+    }
     Py_XDECREF(inputs);
     Py_XDECREF(outputs);
     return failed ? -1 : 0;
@@ -259,11 +264,8 @@ read_plan(Machine *machine, PyObject *plan)
              read_steps(&reading, plan, "after", AFTER) < 0;
     if (!failed) {
         note_results(&reading);
-        failed = make_all_chains(&reading) < 0;
-    }
-    if (!failed) {
-        note_lifetimes(&reading);
-        failed = make_tiles(machine) < 0;
+        /* Lifetimes first: they need flat steps as they were read. */
+        failed = note_lifetimes(&reading) < 0 || make_all_chains(&reading) < 0 || make_tiles(machine) < 0;
     }
     PyMem_RawFree(reading.reader[IN_STILL]);
     PyMem_RawFree(reading.reader[IN_BLOCK]);

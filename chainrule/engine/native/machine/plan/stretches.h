@@ -13,7 +13,7 @@ typedef struct {
 
 /* A stretch in the making. */
 typedef struct {
-    size_t code;                  /* its first operation */
+    size_t first, code;           /* operations of the first tile, and of the others */
     Py_ssize_t longest, shortest; /* how many numbers steps have that are not short; or 0 */
     int has_short;
 } Making;

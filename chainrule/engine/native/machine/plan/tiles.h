@@ -20,6 +20,7 @@ typedef struct {
     Py_ssize_t n;          /* how many numbers the last operation has */
     int32_t at_hand;       /* the address of what is at hand, or NO_ADDRESS */
     Reached hand;
+    Py_ssize_t n_hand;     /* how many numbers that has */
     Py_ssize_t keeper;     /* the operation that wrote it, if nothing has read it there; or -1 */
 } Tiling;
 
@@ -111,6 +112,35 @@ append_irregular(Tiling *all, const Reached *x, Py_ssize_t n, int32_t together, 
     return append(all, operation);
 }
 
+/* Whether what is at hand has all numbers of the operation, if these lie so many places before it. */
+static int
+serves(const Tiling *all, int before)
+{
+    Py_ssize_t tile = all->machine->tile;
+    return all->at_hand != NO_ADDRESS && all->n <= all->n_hand + before &&
+           (all->n <= tile) == (all->n_hand <= tile);
+}
+
+/* Move what is at hand on by one number if the operation reads it so, where its places were written just now
+   and could be read only later; 1 if so, 0, or -1. */
+static int
+shift_hand(Tiling *all, const Element *element, Flat operation)
+{
+    for (int k = 0; k < element->n_arguments && serves(all, 1); k++) {
+        const Reached *x = &element->argument[k];
+        int32_t at = address_of(x->space, x->first);
+        if (x->how == AS_VECTOR && x->space == all->hand.space && x->first + 1 == all->hand.first &&
+            continued(operation, at).row != operation.row) {
+            all->at_hand = at;
+            all->hand = *x;
+            all->n_hand = all->n;
+            all->keeper = -1;
+            return append(all, (Flat){.row = ROW_SHIFT, .argument = {at}}) < 0 ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
 /* Append an operation of chains, which goes on with what is at hand if it can. *joined* is the element that
    joins it, and *product* one that is added or subtracted; or NULL. */
 static int
@@ -138,8 +168,15 @@ append_for_chains(Tiling *all, const Element *element, Flat operation, const Ele
                                    : fresh_operation(row, operation.argument, operation.same & 1,
                                                      operation.same >> 1);
         operation.row = (int16_t)before;
-        if (all->at_hand != NO_ADDRESS) {
+        if (serves(all, 0)) {
             operation = continued(operation, all->at_hand);
+        }
+        if (operation.row == before) {
+            int shifts = shift_hand(all, element, operation);
+            if (shifts < 0) {
+                return -1;
+            }
+            operation = shifts ? continued(operation, all->at_hand) : operation;
         }
     }
     int elides = operation.row != before && all->keeper >= 0;
@@ -164,6 +201,7 @@ append_for_chains(Tiling *all, const Element *element, Flat operation, const Ele
     }
     all->at_hand = operation.result;
     all->hand = element->result[0];
+    all->n_hand = element->n;
     return 0;
 }
 
@@ -178,7 +216,7 @@ append_element(Tiling *all, const Element *element)
     int puts = result->how != AS_VECTOR, is_copy = element->row == IDENTITY;
     if (element->n != all->n) {
         all->n = element->n;
-        forget_hand(all);
+        all->keeper = -1; /* it may have other numbers */
         if (append(all, (Flat){.row = ROW_WIDTH, .argument = {(int32_t)element->n}}) < 0) {
             return -1;
         }
@@ -221,18 +259,16 @@ append_element(Tiling *all, const Element *element)
     return puts ? append_irregular(all, result, element->n, operation.result, 1) : 0;
 }
 
-/* Append what the elements of the stretch in the making do. */
+/* Append what the elements of the stretch in the making do that have more numbers than *least*. The first
+   of them has *n* numbers, or, if that is 0, the operations say so. */
 static int
-end_stretch(Tiling *all)
+append_elements(Tiling *all, Py_ssize_t least, Py_ssize_t n)
 {
-    int32_t n = (int32_t)all->n_elements;
-    if (n == 0) {
-        return 0;
-    }
-    join_elements(all->element, n);
-    for (int32_t i = 0; i < n; i++) {
-        int32_t k = i;
-        if (all->element[i].joins != NONE) {
+    forget_hand(all);
+    all->n = n;
+    for (size_t i = 0; i < all->n_elements; i++) {
+        int32_t k = (int32_t)i;
+        if (all->element[i].joins != NONE || all->element[i].n <= least) {
             continue;
         }
         while (all->element[k].chain != NONE) {
@@ -244,8 +280,29 @@ end_stretch(Tiling *all)
             }
         }
     }
-    all->n_elements = 0;
     return append(all, (Flat){.row = ROW_END});
+}
+
+/* End the stretch in the making, if there is one. */
+static int
+end_stretch(Tiling *all)
+{
+    if (all->n_elements == 0) {
+        return 0;
+    }
+    Making *stretch = &all->stretch[all->n_stretches - 1];
+    join_elements(all->element, (int32_t)all->n_elements);
+    stretch->first = all->n_code;
+    if (stretch->has_short && append_elements(all, 0, 0) < 0) {
+        return -1;
+    }
+    int is_even = stretch->longest == stretch->shortest;
+    stretch->code = all->n_code;
+    if (stretch->longest && append_elements(all, all->machine->tile, is_even ? stretch->longest : 0) < 0) {
+        return -1;
+    }
+    all->n_elements = 0;
+    return 0;
 }
 
 static int
@@ -255,8 +312,7 @@ begin_stretch(Tiling *all)
         !has_place((void **)&all->stretch, &all->stretch_room, all->n_stretches, sizeof(Making))) {
         return -1;
     }
-    all->stretch[all->n_stretches++] = (Making){.code = all->n_code};
-    all->n = 0;
+    all->stretch[all->n_stretches++] = (Making){0};
     all->touched.n = 0;
     return 0;
 }
@@ -284,32 +340,6 @@ take_step(Tiling *all, const Step *step)
     return 1;
 }
 
-/* Copy operations, up to the end, without those on so few numbers as fit into a tile, and return what comes
-   behind them. */
-static Flat *
-copy_long(Flat *into, const Flat *code, Py_ssize_t tile, int is_even)
-{
-    Py_ssize_t n = 0;
-    for (; code->row != ROW_END; code++) {
-        n = code->row == ROW_WIDTH ? code->argument[0] : n;
-        if (n > tile && !(is_even && code->row == ROW_WIDTH)) {
-            *into++ = *code;
-        }
-    }
-    *into++ = *code;
-    return into;
-}
-
-/* Copy operations, up to the end, and return what comes behind them. */
-static Flat *
-copy_all(Flat *into, const Flat *code)
-{
-    do {
-        *into++ = *code;
-    } while (code++->row != ROW_END);
-    return into;
-}
-
 /* End the run in the making, if there is one. */
 static int
 end_run(Tiling *all)
@@ -322,21 +352,20 @@ end_run(Tiling *all)
     if (end_stretch(all) < 0) {
         return -1;
     }
-    Flat *code = machine_room(all->machine, 2 * sizeof(Flat) * all->n_code);
+    Flat *code = machine_room(all->machine, sizeof(Flat) * all->n_code);
     Stretch *stretch = machine_room(all->machine, sizeof(Stretch) * all->n_stretches);
     tiled->table = machine_room(all->machine, sizeof(int32_t *) * all->n_tables + 1);
     if (code == NULL || stretch == NULL || tiled->table == NULL) {
         return -1;
     }
+    memcpy(code, all->code, sizeof(Flat) * all->n_code);
     if (all->n_tables) {
         memcpy(tiled->table, all->table, sizeof(int32_t *) * all->n_tables);
     }
     for (size_t i = 0; i < all->n_stretches; i++) {
         const Making *made = &all->stretch[i];
-        stretch[i] = (Stretch){made->longest, made->shortest, made->has_short ? code : NULL, NULL};
-        code = made->has_short ? copy_all(code, all->code + made->code) : code;
-        stretch[i].code = code;
-        code = copy_long(code, all->code + made->code, all->machine->tile, made->longest == made->shortest);
+        stretch[i] = (Stretch){made->longest, made->shortest, made->has_short ? code + made->first : NULL,
+                               code + made->code};
     }
     tiled->stretch = stretch;
     tiled->n_stretches = (int)all->n_stretches;

@@ -179,6 +179,12 @@ do_block(Run *run, Context *context, Py_ssize_t block)
         put_turned(context, run->output + first * machine->n_outputs);
         return;
     }
+    if (run->output != NULL && run->division.m == 1 && machine->in_one_piece && machine->n_outputs) {
+        Place place = machine->output[0];
+        memcpy(run->output, context->space[place.space] + place.offset,
+               sizeof(double) * (size_t)machine->n_outputs);
+        return;
+    }
     for (Py_ssize_t i = 0; run->output != NULL && i < machine->n_outputs; i++) {
         Py_ssize_t lane;
         const double *x = output_at(context, i, &lane);

@@ -52,7 +52,7 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
 #define LABEL(NAME, value) [DO_##NAME] = &&label_DO_##NAME, [DO_##NAME##_KEPT] = &&label_DO_##NAME##_KEPT,
     __extension__ static const void *const label[] = {
         [0 ... ROW_BRING - 1] = &&label_OTHER, [ROW_BRING ... ROW_PRODUCT] = &&label_TILE,
-        [ROW_WIDTH] = &&label_ROW_WIDTH, [ROW_END] = &&label_ROW_END, CHAIN_OPERATIONS(LABEL)
+        [ROW_SHIFT] = &&label_ROW_SHIFT, [ROW_WIDTH] = &&label_ROW_WIDTH, [ROW_END] = &&label_ROW_END, CHAIN_OPERATIONS(LABEL)
     };
 #undef LABEL
     goto *label[code->row];
@@ -73,6 +73,16 @@ CHAIN(const Flat *code, Py_ssize_t apart, Py_ssize_t lanes, const Bases *bases)
         NEXT;                                      \
     }
     CHAIN_OPERATIONS(OPERATION)
+    CASE(ROW_SHIFT): /* the number before comes from its place */
+        a7 = SHIFTED(a6, a7);
+        a6 = SHIFTED(a5, a6);
+        a5 = SHIFTED(a4, a5);
+        a4 = SHIFTED(a3, a4);
+        a3 = SHIFTED(a2, a3);
+        a2 = SHIFTED(a1, a2);
+        a1 = SHIFTED(a0, a1);
+        a0 = SHIFTED(SET(*ROW_AT(0)), a0);
+        NEXT;
     CASE(ROW_WIDTH):
 #if SOME
         lanes = code->argument[0] - bases->first;

@@ -30,6 +30,8 @@ static const struct Vector LEVEL(functions) = {
 #undef BITS
 #undef FLOATS
 #undef SELECT
+#undef SHIFTED
+#undef TAKEN
 #undef FMA
 #undef OVER
 #undef BINARY_SWITCH

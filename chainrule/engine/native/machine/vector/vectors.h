@@ -71,6 +71,22 @@ LEVEL(set)(double x)
 }
 #endif
 
+/* The last number of x, and behind it all but the last of y. */
+#if WIDTH == 1
+#define SHIFTED(x, y) (x)
+#elif WIDTH == 2
+#define SHIFTED(x, y) TAKEN(x, y, 1, 2)
+#elif WIDTH == 4
+#define SHIFTED(x, y) TAKEN(x, y, 3, 4, 5, 6)
+#else
+#define SHIFTED(x, y) TAKEN(x, y, 7, 8, 9, 10, 11, 12, 13, 14)
+#endif
+#if defined(__clang__)
+#define TAKEN(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define TAKEN(x, y, ...) __builtin_shuffle(x, y, (I){__VA_ARGS__})
+#endif
+
 /* x, but not more, or not less, than a bound; a nan stays. */
 #if FUSED == 2 && WIDTH == 8
 #define AT_MOST(bound, x) ((V)_mm512_min_pd((__m512d)SET(bound), (__m512d)(x)))
