@@ -196,10 +196,17 @@ class Simulation:
 
     def plan(self, count, outputs):
         before = [self.step() for _ in range(count)]
+        tables = []
+        for _ in range(3):  # flat steps between them read a number here and there
+            places = ~(1 + np.array([self.rng.choice(self.places, 3, False) for _ in range(8)]))
+            rows = self.rng.integers(len(BINARY), size=(8, 1))
+            tables.append(np.concatenate([rows, places, np.full((8, 1), ~1)], axis=1))
+            at = int(self.rng.integers(count))
+            before.insert(at, Step("flat", (), (), (len(tables) - 1,)))
         found = np.sort(self.rng.choice(self.places, outputs, replace=False))
         size = self.places + 1
         return Plan(
-            rows=BINARY, still=np.zeros(size + 3), parameters=(size, size + 3),
+            rows=BINARY, tables=tables, still=np.zeros(size + 3), parameters=(size, size + 3),
             before=before, outputs=[Operand(STILL, 1 + int(i)) for i in found],
         )  # fmt: skip
 
