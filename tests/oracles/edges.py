@@ -95,6 +95,7 @@ EDGES = [  # what, f, point, value, derivatives
     ("%, a whole number of times", lambda x, y: x % y, [6.0, 2.0], 0.0, [1.0, -3.0]),
     ("%, just below a jump", lambda x, y: x % y, [-5e-324, 2.0], 2.0, [1.0, 1.0]),
     ("% of -0", lambda x: x % 3.0, [-0.0], 0.0, [1.0]),
+    ("%, a negative number of times", lambda x, y: x % y, [6.0, -2.0], -0.0, [1.0, 3.0]),
     ("% by a negative number", lambda x, y: x % y, [7.5, -2.0], -0.5, [1.0, 4.0]),
     ("% by an infinity", lambda x: x % inf, [5.0], 5.0, [1.0]),
     ("% by 0", lambda x, y: x % y, [5.0, 0.0], nan, [nan, nan]),

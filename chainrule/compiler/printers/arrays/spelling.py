@@ -19,6 +19,9 @@ DEFAULTS: dict[str, Callable[..., Any]] = {
 """The words in NumPy."""
 
 
+_REMAINDER = "xp.copysign(xp.remainder({0}, {1}), {1})"  # whose zeros have not always b's sign
+
+
 @dataclass(frozen=True)
 class Spelling:
     """One library: what stands at the head of a program, its words, and its functions."""
@@ -93,6 +96,7 @@ JAX = Spelling(
         "erf": "jax.scipy.special.erf({0})",
         "exp2": "2.0 ** ({0})",
         "erfc": "jax.scipy.special.erfc({0})",
+        "remainder": _REMAINDER,
         "relu": "positive(xp.maximum({0}, 0.0))",
     },
     # XLA takes x + 0.0 for x, and a / b / c for a / (b c), which may overflow.
@@ -127,6 +131,7 @@ TORCH = Spelling(
         "erf": "xp.special.erf({0})",
         "erfc": "xp.special.erfc({0})",
         "cbrt": "real_cbrt({0})",
+        "remainder": _REMAINDER,
         "relu": "xp.clamp({0}, min=0.0) + 0.0",
     },
     device=True,
