@@ -211,17 +211,20 @@ class Compiled(RecordedFunction):
         Those by what is not a Value are left 0: on a tie with it, it is a constant.
         """
         members = lifted.numbers_of_arguments(range(len(batch)))
-        numbers = np.array([n for part in members for n in part], dtype=int)
+        numbers = [n for part in members for n in part]
         leaves = lifted.numbers_of(lifted.captured)
         m, n = len(are_values), len(numbers)
+        if are_values.all():
+            if leaves:
+                whole = lifted.jacobian(batch, [*numbers, *leaves], self._hands)
+            else:
+                whole = lifted.jacobian_by(batch, tuple(range(len(batch))), self._hands)
+            return whole.reshape(len(whole), lifted.size, n + len(leaves))
         found = np.zeros((m, lifted.size, n + len(leaves)))
         for pattern in np.unique(are_values, axis=0):
             which = (are_values == pattern).all(axis=1)
-            examples = [x[which] for x in batch]
-            if pattern.all() and not leaves:
-                part = lifted.jacobian_by(examples, tuple(range(len(batch))), self._hands)
-            else:
-                part = lifted.jacobian(examples, [*numbers[pattern], *leaves], self._hands)
+            given = [*itertools.compress(numbers, pattern), *leaves]
+            part = lifted.jacobian([x[which] for x in batch], given, self._hands)
             columns = np.append(pattern, np.ones(len(leaves), dtype=bool))
             part = part.reshape(len(part), lifted.size, int(columns.sum()))
             found[np.ix_(which, np.arange(lifted.size), columns)] = part

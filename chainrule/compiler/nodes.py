@@ -33,12 +33,14 @@ def holds_values(arrays: Sequence[Any]) -> bool:
     return False
 
 
+_is_value = np.frompyfunc(lambda x: isinstance(x, Value), 1, 1)
+
+
 def are_values(arrays: Sequence[Any]) -> Array:
     """Return, a row for each example, which numbers of *arrays* are Values."""
     parts = [np.asarray(x, dtype=object) for x in arrays]
     rows = [x.reshape(len(x), math.prod(x.shape[1:])) for x in parts]
-    is_value = np.frompyfunc(lambda v: isinstance(v, Value), 1, 1)
-    return is_value(np.concatenate(rows, axis=1)).astype(bool)  # type: ignore[no-any-return]
+    return _is_value(np.concatenate(rows, axis=1)).astype(bool)  # type: ignore[no-any-return]
 
 
 def inlined(function: Callable[..., Any], arrays: Sequence[Any]) -> Any:

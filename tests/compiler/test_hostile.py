@@ -1,7 +1,6 @@
 """What could go wrong silently in compiled functions: names, changed arguments, frozen numbers."""
 
 import copy
-import sys
 import threading
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 import chainrule as cr
 
+from ..threads import switched_every
 from .asking import rounds
 
 
@@ -127,23 +127,19 @@ def test_backward_adds_into_the_parameters_of_its_own_recording():
     A, B = np.ones((1, 1)), np.ones((1, 2))
     compiled(A)
     compiled(B)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        stop = threading.Event()
+    stop = threading.Event()
 
-        def others():
-            while not stop.is_set():
-                compiled.value_and_grad(B)
+    def others():
+        while not stop.is_set():
+            compiled.value_and_grad(B)
 
-        thread = threading.Thread(target=others)
+    thread = threading.Thread(target=others)
+    with switched_every(1e-6):
         thread.start()
         for _ in range(1000):
             compiled.backward(A)
         stop.set()
         thread.join()
-    finally:
-        sys.setswitchinterval(interval)
     assert (w.grad, u.grad) == (1000.0, 0.0)
 
 

@@ -7,7 +7,6 @@ import gc
 import math
 import pickle
 import sys
-import threading
 import tracemalloc
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from chainrule.engine import table as primitives
 from chainrule.engine import vectors
 from chainrule.engine.native import core as native
 
+from ..threads import run_together
 from .both_classes import BACKENDS, bits, numbers, outcome, picture
 
 if native is None:
@@ -230,19 +230,7 @@ def test_threads_build_and_differentiate_their_own_graphs():
 
     expected = [work(0.1 * k) for k in range(8)]
     found = [None] * 8
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [
-            threading.Thread(target=lambda k=k: found.__setitem__(k, work(0.1 * k)))
-            for k in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_together([lambda k=k: found.__setitem__(k, work(0.1 * k)) for k in range(8)])
     assert found == expected
 
 
@@ -257,16 +245,7 @@ def test_threads_on_one_graph_do_not_crash():
             vectors.reset_grads(shared)
             repr(top[0].parents)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_together([work] * 6)
     assert math.isfinite(top[0].data)
 
 

@@ -20,6 +20,8 @@ import chainrule as cr
 from chainrule import Value
 from chainrule.engine.sweeps import pullback, pushforward, topological_order
 
+from ..threads import run_together
+
 MILLION = 10**6
 
 
@@ -180,16 +182,7 @@ def test_backward_passes_in_many_threads_do_not_disturb_each_other():
             cr.sum([cr.sin(x * k) for k in range(200)]).backward()
             found.append(x.grad)
 
-    threads = [threading.Thread(target=work) for _ in range(6)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_together([work] * 6, 1e-5)
     assert found == [expected] * 120
 
 

@@ -126,13 +126,11 @@ READ = {
 
 
 # A name does not tell an operation: a user's own may have that of one of the functions above.
-SPELLED = {  # rows, and the function or expression that each is
-    row: name
+SPELLED = {
+    row
     for name in (*EXPRESSIONS, *FUNCTIONS)
-    if isinstance(row := getattr(primitives, name, None), Primitive)
-    # These have functions of a whole axis, and this depends on the exponent.
-    and row not in (primitives.cross_entropy, primitives.softmax_entry, primitives.power)
-}
+    if isinstance(row := getattr(primitives, name, None), Primitive) and row.name == name
+} - {primitives.cross_entropy}  # whose function is of a whole axis
 INFIX = (primitives.add, primitives.subtract, primitives.multiply, primitives.divide)
 FOLDED = {
     primitives.maximum: "maximum",
@@ -212,11 +210,10 @@ def spelled(row: Primitive, count: int, name: str, exponent: float | None = None
     if row is primitives.half_squared_error:
         return RowText("0.5 * np.square({0} - {1})", PRODUCT, (SUM, SUM + 1))
     if row in SPELLED:
-        called = SPELLED[row]
-        form = EXPRESSIONS.get(called)
+        form = EXPRESSIONS.get(row.name)
         if form is not None:
             return RowText(form, ATOM, (ATOM,) * count)
-        return RowText(f"{called}({places})", ATOM, loose, called)
+        return RowText(f"{row.name}({places})", ATOM, loose, row.name)
     if is_numpys(row.array):
         return RowText(f"np.{row.array.__name__}({places})", ATOM, loose)
     # A brace in a name would be a place.

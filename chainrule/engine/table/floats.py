@@ -32,6 +32,7 @@ def power(x: float, p: float) -> float:
 
 
 def remainder(a: float, b: float) -> float:
+    # Python's % written out: C and JavaScript, whose own has a's sign, are made from this.
     if b == 0.0 or not math.isfinite(a):
         return nan
     rest = math.fmod(a, b)
